@@ -1,0 +1,25 @@
+# The two commands of the README are `make demo` and `make test`; both set up what they need.
+PY := .venv/bin/python
+
+.PHONY: demo test check lab bench golden setup clean
+
+demo: ; @tools/setup run && $(PY) -m conntrim lab incident
+
+setup: ; @tools/setup dev
+
+check: setup
+	$(PY) -m ruff format --check src tests
+	$(PY) -m ruff check src tests
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+	$(PY) -m pytest tests --ignore tests/lab
+
+lab: setup
+	$(PY) -m pytest tests/lab
+
+test: check lab
+
+golden: setup
+	GOLDEN=accept $(PY) -m pytest tests/golden
+
+clean: ; rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,68 @@
+"""The command `conntrim`: its verbs, imported only when called, and what an error looks like."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from conntrim import __version__
+from conntrim.core.model.errors import ConntrimError
+
+VERBS: dict[str, str] = {
+    "census": "who fills the table",
+    "diagnose": "the doctor's report: is it full, why, what to do",
+}
+"""Verb to its one line of help; each lives in `conntrim.cli.VERB` as `command`."""
+
+FAILED: dict[str, int] = {"diagnose": 3}
+"""Exit code of a verb that could not do its work, where it is not 2: Nagios calls that UNKNOWN."""
+
+
+class Verbs(click.Group):
+    """A group that knows its verbs' names and imports a verb only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order in which they are used."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's module."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"conntrim.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s", prog_name="conntrim")
+def conntrim() -> None:
+    """Find what fills the connection-tracking table, and cure it safely."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; errors go to stderr, one line, saying whose fault it is."""
+    failed = FAILED.get(next((a for a in arguments if a in VERBS), ""), 2)
+    try:
+        return conntrim.main(list(arguments), prog_name="conntrim", standalone_mode=False) or 0
+    except ConntrimError as error:
+        click.echo(f"conntrim: {error}", err=True)
+        return failed
+    except click.ClickException as error:
+        error.show()
+        return failed
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("conntrim: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our pipe left (`| head`): not an error, and nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -1,0 +1,1 @@
+"""Sizing, time-outs and forecasts."""

@@ -1,0 +1,1 @@
+"""A flow table to a census: who fills the table."""

@@ -1,0 +1,61 @@
+"""IPv4 and IPv6 addresses as one 128-bit number, IPv4 in ::ffff:0:0/96.
+
+One number for both families lets flows, rules and packets share one notion of an address; such mapped
+addresses never travel on a wire (RFC 4291 section 2.5.5.2), so nothing collides.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+MAPPED = 0xFFFF << 32
+"""The first IPv4 address, 0.0.0.0, as a 128-bit number."""
+
+V4_ALL = (MAPPED, MAPPED | 0xFFFFFFFF)
+"""All IPv4 addresses, as an inclusive range."""
+
+
+class Family(IntEnum):
+    """Address families, by the kernel's numbers (`AF_INET`, `AF_INET6`)."""
+
+    IPV4 = 2
+    IPV6 = 10
+
+
+def family_of(address: int) -> Family:
+    """The family of a 128-bit address."""
+    return Family.IPV4 if V4_ALL[0] <= address <= V4_ALL[1] else Family.IPV6
+
+
+def parse_address(text: str) -> int:
+    """`192.0.2.1` or `2001:db8::1` to its 128-bit number; ValueError if it is no address."""
+    address = ip_address(text)
+    return MAPPED | int(address) if isinstance(address, IPv4Address) else int(address)
+
+
+def format_address(address: int) -> str:
+    """The usual spelling of a 128-bit address."""
+    if family_of(address) is Family.IPV4:
+        return str(IPv4Address(address & 0xFFFFFFFF))
+    return str(IPv6Address(address))
+
+
+def parse_prefix(text: str) -> tuple[int, int]:
+    """`192.0.2.0/24`, `192.0.2.0/255.255.255.0` or a bare address to an inclusive range.
+
+    Host bits are ignored, as iptables does. ValueError if it is neither.
+    """
+    network = ip_network(text, strict=False)
+    offset = MAPPED if network.version == 4 else 0
+    return offset | int(network.network_address), offset | int(network.broadcast_address)
+
+
+def format_range(low: int, high: int) -> str:
+    """An inclusive range as an address, a prefix where it is one, else `low-high`."""
+    size, mapped = high - low + 1, family_of(low) is Family.IPV4
+    if size == 1:
+        return format_address(low)
+    if size & (size - 1) == 0 and low % size == 0:
+        return f"{format_address(low)}/{(32 if mapped else 128) - (size.bit_length() - 1)}"
+    return f"{format_address(low)}-{format_address(high)}"

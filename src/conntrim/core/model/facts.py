@@ -1,0 +1,87 @@
+"""What a host is like, as far as conntrack is concerned: sizes, counters, time-outs, log lines, addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from conntrim.core.model.intervals import Intervals
+
+
+class Era(StrEnum):
+    """Which names the kernel's conntrack keys carry."""
+
+    NF = "nf_conntrack"
+    IP = "ip_conntrack"
+    """Linux 2.6 before 2.6.20-ish and RHEL 5: net.ipv4.ip_conntrack_max, net.ipv4.netfilter.ip_conntrack_*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Sums over CPUs of /proc/net/stat/nf_conntrack or ctnetlink statistics, since boot (K33).
+
+    `values` holds each counter under the kernel's own column name (`drop`, `insert_failed`, ...); a counter that
+    the kernel does not have is not in it. `entries` is never among them: every row repeats it.
+    """
+
+    values: dict[str, int] = field(default_factory=dict)
+    source: str = ""
+
+    def get(self, name: str) -> int | None:
+        """One counter, None where this kernel has none of that name."""
+        return self.values.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """One `table full` line of a kernel log (K26). `seconds` is the line's own clock where it has one.
+
+    `netns` is the inode of the namespace that overflowed, None where the line names none.
+    """
+
+    source: str
+    line: int
+    text: str
+    seconds: float | None
+    netns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One assignment of a sysctl or module option in a file, in the order in which they are applied."""
+
+    key: str
+    value: str
+    source: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What one network namespace of one kernel is like at one moment; None where it could not be read.
+
+    Sizes in entries, `memory_total` and `slab_entry_bytes` in bytes, `seconds` a monotonic clock, time-outs in seconds
+    by sysctl key (`nf_conntrack_tcp_timeout_established`). `local` are the host's own addresses (128-bit numbers),
+    `local_ports` the ephemeral range. `max_writable` tells whether nf_conntrack_max may be set here (K25).
+    `remarks` tell what could not be read, and why.
+    """
+
+    source: str
+    kernel: str
+    era: Era
+    seconds: float
+    count: int | None
+    max: int | None
+    buckets: int | None
+    max_writable: bool
+    counters: Counters
+    timeouts: dict[str, int]
+    tcp_loose: bool | None
+    slab_entry_bytes: int | None
+    memory_total: int | None
+    local: Intervals
+    local_ports: tuple[int, int]
+    overflows: tuple[Overflow, ...]
+    settings: tuple[Setting, ...]
+    netns: int | None = None
+    remarks: tuple[str, ...] = ()

@@ -1,0 +1,291 @@
+"""One rule-set model for iptables and nftables: tables of chains of rules, a rule being matches and statements.
+
+A match is *a field in a set of numbers* wherever that says it all; what the model does not know stays as `Opaque`
+with its exact text and is *not decided*, never dropped. Every rule keeps its place and its original text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from conntrim.core.model.finding import Place
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.service import Hook
+
+
+class Dialect(StrEnum):
+    """Who holds a table: the three are invisible to each other's listings in part (K36, K37)."""
+
+    IPTABLES_NFT = "iptables-nft"
+    IPTABLES_LEGACY = "iptables-legacy"
+    NFTABLES = "nftables"
+
+
+class TableFamily(StrEnum):
+    """The address families of tables, by nft's names."""
+
+    IP = "ip"
+    IP6 = "ip6"
+    INET = "inet"
+    ARP = "arp"
+    BRIDGE = "bridge"
+    NETDEV = "netdev"
+
+
+class Field(StrEnum):
+    """A packet's property that a match compares with a set of numbers; the number of bits is in `BITS`."""
+
+    FAMILY = "family"  # address.Family
+    PROTOCOL = "protocol"  # layer-4 protocol number
+    SRC = "src"  # 128-bit, IPv4 mapped (address.py)
+    DST = "dst"
+    SPORT = "sport"
+    DPORT = "dport"
+    TCP_FLAGS = "tcp_flags"  # the flags byte: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128
+    ICMP = "icmp"  # ICMP type << 8 | code
+    ICMPV6 = "icmpv6"
+    CT_STATE = "ct_state"  # conntrack.CtState; nft's `ct state`
+    MARK = "mark"
+    PACKET_TYPE = "packet_type"  # linux/if_packet.h: HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4
+    SRC_TYPE = "src_type"  # linux/rtnetlink.h RTN_*: UNICAST 1, LOCAL 2, BROADCAST 3, ANYCAST 4, MULTICAST 5, ...
+    DST_TYPE = "dst_type"
+    FRAGMENT = "fragment"  # 1: a fragment other than the first
+    LENGTH = "length"  # bytes of the layer-3 packet
+    TTL = "ttl"
+    DSCP = "dscp"
+
+
+BITS: dict[Field, int] = {
+    Field.FAMILY: 8, Field.PROTOCOL: 8, Field.SRC: 128, Field.DST: 128, Field.SPORT: 16, Field.DPORT: 16,
+    Field.TCP_FLAGS: 8, Field.ICMP: 16, Field.ICMPV6: 16, Field.CT_STATE: 3, Field.MARK: 32, Field.PACKET_TYPE: 3,
+    Field.SRC_TYPE: 4, Field.DST_TYPE: 4, Field.FRAGMENT: 1, Field.LENGTH: 16, Field.TTL: 8, Field.DSCP: 6,
+}  # fmt: skip
+"""How many bits a field's numbers have."""
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """`field & mask` is one of `values`. Negation is resolved into the set; `mask` None means all bits.
+
+    A packet that lacks the field (a port of an ICMP packet) does not match, whatever the set.
+    """
+
+    field: Field
+    values: Intervals
+    mask: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The incoming (`way` "in") or outgoing interface is one of `names`; a trailing `*` is a wildcard.
+
+    `negated`: it is none of them. On a hook without such an interface the name is empty.
+    """
+
+    way: str
+    names: tuple[str, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class XtConntrack:
+    """iptables' `-m conntrack` and `-m state` (K21).
+
+    `states` holds `CtState` numbers; None where `--ctstate` is not given; its negation is resolved into the set, and
+    `snat`/`dnat` say that the pseudo-states of that name are listed. `others` is the text of every other option; they
+    are not looked at on packets without an entry where states are given, and without states such packets never match.
+    """
+
+    states: Intervals | None
+    snat: bool = False
+    dnat: bool = False
+    others: str = ""
+    negated: bool = False
+    """True where the states were written negated: only then a pseudo-state widens differently; text keeps the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class InSet:
+    """The tuple of `fields` is (not) an element of the named set; the set's content is in `Table.sets`."""
+
+    set_name: str
+    fields: tuple[Field | str, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A match or statement that the model does not know, by its kind (`hashlimit`) and its exact text."""
+
+    kind: str
+    text: str
+
+
+Match = In | Interface | XtConntrack | InSet | Opaque
+
+
+class Verdict(StrEnum):
+    """The terminating verdicts."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    REJECT = "reject"
+    QUEUE = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A verdict. `text` keeps a reject's kind (`tcp-reset`) or a queue's number."""
+
+    verdict: Verdict
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """To a chain of the same table; `goto` does not come back to this chain."""
+
+    chain: str
+    goto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Back to the calling chain, or to the policy of a base chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notrack:
+    """NOTRACK, `CT --notrack`, `notrack` (K9, K17)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetZone:
+    """A zone template; `way` is "", "original" or "reply" (K10)."""
+
+    zone: int
+    way: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """mark = (mark & ~mask) ^ value."""
+
+    value: int
+    mask: int = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A conntrack helper (`ftp`, ...) is attached (K10, K24)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """A translation: `kind` is snat, dnat, masquerade, redirect or netmap; `text` the arguments."""
+
+    kind: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoEffect:
+    """Log, count, comment and the like: no influence on where the packet goes."""
+
+    kind: str
+    text: str = ""
+
+
+Statement = End | Jump | Return | Notrack | SetZone | SetMark | Helper | Nat | NoEffect | Opaque
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A conjunction of matches and what happens then. `text` is the rule as it was written, `comment` its comment."""
+
+    matches: tuple[Match, ...]
+    statements: tuple[Statement, ...]
+    place: Place
+    text: str
+    comment: str = ""
+    handle: int = 0
+    """nft's handle, 0 where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where a base chain hangs: its type (filter, nat, route), hook, priority and policy (K1)."""
+
+    type: str
+    hook: Hook
+    priority: int
+    policy: Verdict = Verdict.ACCEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain; `base` is None for a user's chain."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    base: Base | None = None
+    place: Place = Place("")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """A set's content: each element a tuple of `Intervals`, one per field. `known` False: the listing lacks it."""
+
+    name: str
+    elements: tuple[tuple[Intervals, ...], ...]
+    known: bool = True
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of one dialect; chains and sets in listing order."""
+
+    dialect: Dialect
+    family: TableFamily
+    name: str
+    chains: tuple[Chain, ...]
+    sets: tuple[NamedSet, ...] = ()
+
+    def chain(self, name: str) -> Chain | None:
+        """The chain of that name."""
+        return next((c for c in self.chains if c.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """All tables of one network namespace; `remarks` say what the listings could not tell (K36)."""
+
+    tables: tuple[Table, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+XT_HOOKS: dict[str, tuple[str, int]] = {
+    "raw": ("filter", -300),
+    "mangle": ("filter", -150),
+    "nat": ("nat", -100),
+    "filter": ("filter", 0),
+    "security": ("filter", 50),
+}
+"""iptables' tables: base chain type and priority (K1); nat chains in POSTROUTING and INPUT are at +100."""
+
+
+class TcpFlag(IntEnum):
+    """The bits of `Field.TCP_FLAGS`."""
+
+    FIN = 1
+    SYN = 2
+    RST = 4
+    PSH = 8
+    ACK = 16
+    URG = 32
+    ECE = 64
+    CWR = 128

@@ -1,0 +1,1 @@
+"""What a rule set means for one packet or dialogue; the readable reference."""

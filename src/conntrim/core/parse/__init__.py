@@ -1,0 +1,1 @@
+"""Bytes or text to values; the opposite of emit."""

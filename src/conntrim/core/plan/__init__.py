@@ -1,0 +1,1 @@
+"""Census, policy, rule set and host facts to a plan with its obligations."""

@@ -1,0 +1,1 @@
+"""This kernel: netlink, nft, iptables, /proc, sysctl, namespaces, the clock."""
