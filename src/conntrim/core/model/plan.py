@@ -9,6 +9,23 @@ from conntrim.core.model.facts import Era
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect
 
+DEADLINE = "@DEADLINE@"
+"""In guarded iptables text: the UTC second after which the rule is inert, `2026-11-22T20:38:20` (K39)."""
+SECONDS = "@SECONDS@"
+"""In guarded nft text: the whole seconds until the guard's set element times out (K39)."""
+HANDLE = "@HANDLE"
+"""In nft text: `@HANDLE family table chain "comment"@` stands for the handle of the rule with that comment."""
+CHAIN_PREFIX = "CONNTRIM-"
+"""Own iptables chains start so."""
+OWN_TABLE = "conntrim"
+"""The name of the own nft table, of family inet."""
+ARMED = "conntrim_armed"
+"""The nft set whose elements time out and so disarm a trial's rules."""
+COMMENT_PREFIX = "conntrim: "
+"""Every rule of a plan that stands in a chain which is not ours carries a comment that starts so."""
+TRIAL_SUFFIX = " (trial)"
+"""Ends the comments of guarded rules."""
+
 
 class Standing(StrEnum):
     """How an obligation stands."""
@@ -30,7 +47,10 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Text fed to one program in one transaction: `program` is iptables-restore, ip6tables-restore, nft or a twin."""
+    """Text fed to one program in one transaction: `program` is iptables-restore, ip6tables-restore, nft or a twin.
+
+    The restore programs are to be called with `--noflush`, nft with `-f -`.
+    """
 
     program: str
     text: str
@@ -45,13 +65,24 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One rule that the plan adds, for a reader: its chain, the text without guard, what it stands before, why."""
+
+    chain: str
+    rule: str
+    why: str
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything needed to try, keep and undo a change, and to judge it.
 
     `trial` are the guarded additions, `confirm` swaps them for unguarded rules, `rollback_trial` and
-    `rollback_confirmed` take them out again; each is a sequence of batches. In guarded text `@DEADLINE@` stands for
-    the UTC date (iptables) and `@SECONDS@` for the time-out (nft). `ruleset_digest` is that of the rule set that the
-    plan was made for. `settings` are sysctl keys to values, `files` what `confirm` persists.
+    `rollback_confirmed` take them out again; each is a sequence of batches, to be loaded in order. Texts hold the
+    placeholders above; `confirm` and `rollback_trial` hold the trial's own deadline. All four empty: the rule set
+    needs no change. `ruleset_digest` is that of the rule set that the plan was made for. `settings` are sysctl keys
+    (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists.
     """
 
     name: str
@@ -70,3 +101,9 @@ class Plan:
     entries_after: int | None = None
     residual: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    def standing(self) -> Standing:
+        """The plan's own standing: its worst obligation's."""
+        found = {o.standing for o in self.obligations}
+        return next((s for s in (Standing.BROKEN, Standing.NOT_DECIDED) if s in found), Standing.PROVED)

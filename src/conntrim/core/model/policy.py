@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from conntrim.core.model.address import V4_ALL, Family, format_range
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
+
+IPV4 = Intervals((V4_ALL,))
+IPV6 = IPV4.complement(128)
+ADDRESSES: dict[Family, Intervals] = {Family.IPV4: IPV4, Family.IPV6: IPV6}
+"""All addresses of a family, as 128-bit numbers."""
+
+
+def format_ports(ports: Intervals, dash: str = "-") -> str:
+    """`80`, `80,443`, `8000-8010`."""
+    return ",".join(str(low) if low == high else f"{low}{dash}{high}" for low, high in ports.ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +26,7 @@ class Untrack:
     """One `[[untrack]]` entry: a service that goes untracked.
 
     `peers` are the clients of an inbound service (empty: whoever the filter admits) or the pinned servers of an
-    outbound one (never empty).
+    outbound one (never empty). `family` pins an inbound service to one address family; peers of one family pin too.
     """
 
     direction: Direction
@@ -22,6 +34,19 @@ class Untrack:
     ports: Intervals
     peers: Intervals = Intervals()
     place: Place = Place("policy")
+    family: Family | None = None
+
+    def __str__(self) -> str:
+        name = f"{self.direction} {protocol_name(self.protocol)}/{format_ports(self.ports)}"
+        if self.peers:
+            word = "to" if self.direction is Direction.OUTBOUND else "from"
+            name += f" {word} {', '.join(format_range(*r) for r in self.peers.ranges)}"
+        return name
+
+    def families(self) -> tuple[Family, ...]:
+        """The address families that this service is untracked in."""
+        wanted = tuple(Family) if self.family is None else (self.family,)
+        return tuple(f for f in wanted if not self.peers or self.peers & ADDRESSES[f])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""A Policy to the commented TOML file that the operator edits; the opposite of parse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conntrim.core.model.address import Family, format_range
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.policy import Policy, Untrack
+from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.service import Direction
+
+HEADER = """\
+# Policy of conntrim: which services this host no longer tracks, and how large its table is.
+# Edit it, then: conntrim plan --policy THIS-FILE
+#
+# [[untrack]] names one service:
+#   direction  "inbound" (this host serves) or "outbound" (this host asks)
+#   protocol   "tcp", "udp", "sctp", "dccp" or "udplite"
+#   ports      the server's ports: [80], [80, 443] or ["8000-8010"]
+#   to         outbound only, and never left out: the servers, as addresses or prefixes
+#   from       inbound only: the clients; leave it out for whoever the filter admits
+#   family     "ipv4" or "ipv6"; leave it out for both
+"""
+FAMILY_NAMES: dict[Family, str] = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
+
+
+def _ports(ports: Intervals) -> str:
+    return ", ".join(str(low) if low == high else f'"{low}-{high}"' for low, high in ports.ranges)
+
+
+def _addresses(addresses: Intervals) -> str:
+    return ", ".join(f'"{p}"' for low, high in addresses.ranges for p in _prefixes(low, high))
+
+
+def _prefixes(low: int, high: int) -> list[str]:
+    """An inclusive range as the fewest prefixes."""
+    found = []
+    while low <= high:
+        size = low & -low or 1 << 128
+        while low + size - 1 > high:
+            size >>= 1
+        found.append(format_range(low, low + size - 1))
+        low += size
+    return found
+
+
+def _untrack(entry: Untrack, note: str) -> str:
+    lines = [f"# {line}" for line in note.splitlines()]
+    lines += [
+        "[[untrack]]",
+        f'direction = "{entry.direction}"',
+        f'protocol = "{protocol_name(entry.protocol)}"',
+        f"ports = [{_ports(entry.ports)}]",
+    ]
+    if entry.peers:
+        key = "to" if entry.direction is Direction.OUTBOUND else "from"
+        lines.append(f"{key} = [{_addresses(entry.peers)}]")
+    if entry.family is not None:
+        lines.append(f'family = "{FAMILY_NAMES[entry.family]}"')
+    return "\n".join(lines) + "\n"
+
+
+def emit_policy(policy: Policy, notes: Sequence[str] = (), remarks: Sequence[str] = ()) -> str:
+    """The file's text. `notes` are comments, one for each `[[untrack]]`; `remarks` what was left out, and why."""
+    blocks = [HEADER]
+    if remarks:
+        blocks.append("".join(f"# {line}\n" for line in remarks))
+    padded = [*notes, *[""] * len(policy.untrack)]
+    blocks += [_untrack(entry, note) for entry, note in zip(policy.untrack, padded, strict=False)]
+    sizes = [(key, value) for key, value in (("max", policy.max), ("buckets", policy.buckets)) if value is not None]
+    if sizes:
+        blocks.append("# Entries, and hash buckets to hold them.\n[table]\n" + _pairs(sizes))
+    if policy.timeouts:
+        blocks.append("# Seconds.\n[timeouts]\n" + _pairs(sorted(policy.timeouts.items())))
+    return "\n".join(blocks)
+
+
+def _pairs(pairs: Sequence[tuple[str, int]]) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in pairs)
