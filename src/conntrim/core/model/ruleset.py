@@ -6,9 +6,10 @@ with its exact text and is *not decided*, never dropped. Every rule keeps its pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.service import Hook
@@ -63,6 +64,9 @@ BITS: dict[Field, int] = {
 }  # fmt: skip
 """How many bits a field's numbers have."""
 
+CT_STATES = Intervals.of(*CtState)
+"""Every ct state: what a negated `ct state` or `--ctstate` is resolved against."""
+
 
 @dataclass(frozen=True, slots=True)
 class In:
@@ -107,7 +111,11 @@ class XtConntrack:
 
 @dataclass(frozen=True, slots=True)
 class InSet:
-    """The tuple of `fields` is (not) an element of the named set; the set's content is in `Table.sets`."""
+    """The tuple of `fields` is (not) an element of the named set; the set's content is in `Table.sets`.
+
+    A field given as plain text is none that the model knows: `iif`, `oif` are the interfaces' names, any other text
+    (`ether saddr`, an ipset's `src` where the set is not listed) leaves the match undecided.
+    """
 
     set_name: str
     fields: tuple[Field | str, ...]
@@ -122,7 +130,14 @@ class Opaque:
     text: str
 
 
-Match = In | Interface | XtConntrack | InSet | Opaque
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one of the alternatives matches: multiport's `--ports`, which means either port."""
+
+    alternatives: tuple[In, ...]
+
+
+Match = In | Interface | XtConntrack | InSet | AnyOf | Opaque
 
 
 class Verdict(StrEnum):
@@ -204,60 +219,92 @@ Statement = End | Jump | Return | Notrack | SetZone | SetMark | Helper | Nat | N
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A conjunction of matches and what happens then. `text` is the rule as it was written, `comment` its comment."""
+    """A conjunction of matches and what happens then. `text` is the rule as it was written, `comment` its comment.
+
+    An nft rule with a verdict map stands here as one rule for each element of the map, all with the same text, place
+    and handle. Two rules are equal if they mean the same: place, text and handle are not compared.
+    """
 
     matches: tuple[Match, ...]
     statements: tuple[Statement, ...]
-    place: Place
-    text: str
+    place: Place = field(compare=False)
+    text: str = field(compare=False)
     comment: str = ""
-    handle: int = 0
+    handle: int = field(default=0, compare=False)
     """nft's handle, 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Where a base chain hangs: its type (filter, nat, route), hook, priority and policy (K1)."""
+    """Where a base chain hangs: its type (filter, nat, route), hook, priority and policy (K1).
+
+    `devices` are those of an ingress or egress chain.
+    """
 
     type: str
     hook: Hook
     priority: int
     policy: Verdict = Verdict.ACCEPT
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain; `base` is None for a user's chain."""
+    """A chain; `base` is None for a user's chain. Anonymous chains are named `__chain0`, `__chain1`, ..."""
 
     name: str
     rules: tuple[Rule, ...]
     base: Base | None = None
-    place: Place = Place("")
+    place: Place = field(default=Place(""), compare=False)
+
+
+Key = Intervals | tuple[str, ...]
+"""One part of a set's element: numbers of the field it is compared with, or names (interfaces, `*` a wildcard)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedSet:
-    """A set's content: each element a tuple of `Intervals`, one per field. `known` False: the listing lacks it."""
+    """A set's content: each element a tuple of keys, one for each field of the `InSet` that asks.
+
+    `known` False: the listing lacks the content, or it is of a kind that the model does not read. `dynamic`: packets
+    add to it or elements time out, so what it holds now is no promise. `kind` is the set's type (`ipv4_addr .
+    inet_service`, `hash:ip,port`); `declaration` what a loader needs beyond it (flags, time-out, size). Anonymous
+    sets of concatenations are named `__set0`, `__set1`, ... and have `anonymous` set.
+    """
 
     name: str
-    elements: tuple[tuple[Intervals, ...], ...]
+    elements: tuple[tuple[Key, ...], ...]
     known: bool = True
-    text: str = ""
+    text: str = field(default="", compare=False)
+    kind: str = ""
+    dynamic: bool = False
+    anonymous: bool = False
+    declaration: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of one dialect; chains and sets in listing order."""
+    """One table of one dialect; chains and sets in listing order.
+
+    A `dormant` table's base chains are not on any hook. `objects` are nft's other objects, as JSON (helpers,
+    flowtables, limits, data maps ...): kept, not read.
+    """
 
     dialect: Dialect
     family: TableFamily
     name: str
     chains: tuple[Chain, ...]
     sets: tuple[NamedSet, ...] = ()
+    dormant: bool = False
+    objects: tuple[str, ...] = ()
 
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
         return next((c for c in self.chains if c.name == name), None)
+
+    def set(self, name: str) -> NamedSet | None:
+        """The set of that name."""
+        return next((s for s in self.sets if s.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +312,10 @@ class Ruleset:
     """All tables of one network namespace; `remarks` say what the listings could not tell (K36)."""
 
     tables: tuple[Table, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+
+    def __add__(self, other: Ruleset) -> Ruleset:
+        return Ruleset(self.tables + other.tables, self.remarks + other.remarks)
 
 
 XT_HOOKS: dict[str, tuple[str, int]] = {

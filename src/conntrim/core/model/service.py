@@ -20,13 +20,15 @@ class Direction(StrEnum):
 
 
 class Hook(StrEnum):
-    """The netfilter hooks of the IP families."""
+    """The netfilter hooks of the IP families; a device's ingress and egress stand before and after all others."""
 
     PREROUTING = "prerouting"
     INPUT = "input"
     FORWARD = "forward"
     OUTPUT = "output"
     POSTROUTING = "postrouting"
+    INGRESS = "ingress"
+    EGRESS = "egress"
 
 
 @dataclass(frozen=True, slots=True)
