@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ from collections.abc import Sequence
 import click
 
 from conntrim import __version__
+from conntrim.cli.lazy import LazyGroup
 from conntrim.core.model.errors import ConntrimError
 
 VERBS: dict[str, str] = {
-    "census": "who fills the table",
-    "diagnose": "the doctor's report: is it full, why, what to do",
+    "lab": "the incident, and the model against the kernel, in namespaces",
 }
 """Verb to its one line of help; each lives in `conntrim.cli.VERB` as `command`."""
 
@@ -22,27 +21,9 @@ FAILED: dict[str, int] = {"diagnose": 3}
 """Exit code of a verb that could not do its work, where it is not 2: Nagios calls that UNKNOWN."""
 
 
-class Verbs(click.Group):
-    """A group that knows its verbs' names and imports a verb only when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, in the order in which they are used."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the verb's module."""
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = importlib.import_module(f"conntrim.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, verbs=VERBS, prefix="conntrim.cli.", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, message="%(prog)s %(version)s", prog_name="conntrim")
 def conntrim() -> None:
     """Find what fills the connection-tracking table, and cure it safely."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from conntrim.core.model.errors import HostError
 from conntrim.host.netns import entered
@@ -21,12 +22,21 @@ def find(name: str) -> str | None:
     return next((p for d in PATH if os.access(p := f"{d}/{name}", os.X_OK)), None)
 
 
-def run(argv: Sequence[str], *, text: str | None = None, netns: str | None = None, timeout: float = 60) -> str:
-    """Run a program to its end with `text` on its standard input and return its standard output.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended: its exit code, standard output and standard error."""
 
-    HostError where it is not installed, fails (with its own message) or takes longer than `timeout` seconds.
+    code: int
+    output: str
+    errors: str
+
+
+def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None = None, timeout: float = 60) -> Ended:
+    """Run a program to its end with `text` on its standard input, whatever its exit code.
+
+    HostError where it is not installed or takes longer than `timeout` seconds.
     """
-    program, command = find(argv[0]), " ".join(argv)
+    program = find(argv[0])
     if program is None:
         package = PACKAGES.get(argv[0], argv[0])
         raise HostError(argv[0], "this program is not installed", advice=f"Debian's package {package} has it")
@@ -36,7 +46,13 @@ def run(argv: Sequence[str], *, text: str | None = None, netns: str | None = Non
                 [program, *argv[1:]], input=text, capture_output=True, text=True, timeout=timeout, check=False
             )
     except subprocess.TimeoutExpired as error:
-        raise HostError(command, f"did not end within {timeout:g} s") from error
-    if done.returncode:
-        raise HostError(command, done.stderr.strip() or f"exit code {done.returncode}")
-    return done.stdout
+        raise HostError(" ".join(argv), f"did not end within {timeout:g} s") from error
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def run(argv: Sequence[str], *, text: str | None = None, netns: str | None = None, timeout: float = 60) -> str:
+    """As `attempt`, and return the standard output; HostError with the program's own message where it fails."""
+    ended = attempt(argv, text=text, netns=netns, timeout=timeout)
+    if ended.code:
+        raise HostError(" ".join(argv), ended.errors.strip() or f"exit code {ended.code}")
+    return ended.output

@@ -1,0 +1,17 @@
+"""`conntrim lab`: real kernels in network namespaces."""
+
+from __future__ import annotations
+
+import click
+
+from conntrim.cli.lazy import LazyGroup
+
+VERBS: dict[str, str] = {
+    "incident": "the source document's story, from a full table to a quiet one",
+}
+"""Verb to its one line of help; each lives in `conntrim.cli.lab_VERB` as `command`."""
+
+
+@click.group(cls=LazyGroup, verbs=VERBS, prefix="conntrim.cli.lab_")
+def command() -> None:
+    """Try things on a real kernel, in network namespaces made for it and deleted again."""

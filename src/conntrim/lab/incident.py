@@ -1,0 +1,96 @@
+"""The source document's incident on a real kernel: from a full table to a quiet one, stage by stage.
+
+Each stage puts rules on one host of the site, empties its table, puts load on the site and looks at what the table
+held, what was dropped and what failed. The story says what should be seen; the kernel decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+from conntrim.core.model.incident import Stage
+from conntrim.host.netns import entered
+from conntrim.lab import document
+from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
+from conntrim.lab.limits import global_limits
+from conntrim.lab.netns import LabHost
+from conntrim.lab.site import Site, site
+
+REQUESTS = 1_500
+LIMIT = 1_000
+"""nf_conntrack_max from stage `full` on: a request takes two entries on the web host, so it fills early."""
+
+
+def tell(limited: bool) -> Iterator[Stage]:
+    """Run the story and yield each stage when it is over.
+
+    Without `limited` the size of the table, which is global to the kernel (K25), is left alone and stage `full` left
+    out. HostError where a program is missing or a step fails. Close the iterator, and everything is put back.
+    """
+    with site() as made:
+        yield attempt(made, HEALTHY)
+        with global_limits(nf_conntrack_max=LIMIT) if limited else nullcontext():
+            if limited:
+                yield attempt(made, FULL)
+            for tried in ATTEMPTS:
+                yield attempt(made, tried)
+            yield knocked("stranger", made, HOLE)
+
+
+def attempt(made: Site, tried: Attempt) -> Stage:
+    """One of the document's rule sets on the web host, under load."""
+    dress(made.web, tried.raw + document.firewall(document.WEB_PORTS, tried.states))
+    seen = under_load(made, made.web)
+    as_told = tried.told(seen) and (tried.knock is None or opens(made, tried.knock) == tried.knock.opens)
+    return stage(tried.name, seen, tried.lesson, as_told)
+
+
+def dress(host: LabHost, rules: str) -> None:
+    """Load a rule set in place of what was there."""
+    host.run("iptables-restore", text=rules)
+
+
+def under_load(made: Site, host: LabHost) -> Seen:
+    """Empty the host's table, put load on the site, and look at that host."""
+    host.run("conntrack", "--flush")
+    before = drops(host)
+    load = made.load(REQUESTS)
+    return Seen(load, entries(host), drops(host) - before)
+
+
+def opens(made: Site, knock: Knock) -> bool:
+    """Whether the stranger's knock is answered."""
+    return made.stranger(knock.source_port, knock.port)
+
+
+def knocked(name: str, made: Site, knock: Knock) -> Stage:
+    """A stage that is only a stranger's knock."""
+    opened = opens(made, knock)
+    how = "gets in" if opened else "is refused"
+    lesson = f"from source port {knock.source_port} to closed port {knock.port}: {how}"
+    return Stage(name, None, None, None, None, lesson, opened == knock.opens)
+
+
+def stage(name: str, seen: Seen, lesson: str, as_told: bool) -> Stage:
+    """A stage with load, as a value."""
+    speed = round(seen.load.requests_per_second, 1)
+    return Stage(name, seen.entries, seen.drops, seen.load.failed, speed, lesson, as_told)
+
+
+def entries(host: LabHost) -> int:
+    """How many entries the host's table holds."""
+    return int(read(host, "/proc/sys/net/netfilter/nf_conntrack_count"))
+
+
+def drops(host: LabHost) -> int:
+    """How many packets the host has dropped because its table was full."""
+    header, *cpus = read(host, "/proc/thread-self/net/stat/nf_conntrack").splitlines()
+    column = header.split().index("drop")
+    return sum(int(cpu.split()[column], 16) for cpu in cpus)
+
+
+def read(host: LabHost, path: str) -> str:
+    """A file of /proc as the host sees it."""
+    with entered(host.name), open(path, encoding="ascii") as file:
+        return file.read()
