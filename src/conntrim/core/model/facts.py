@@ -36,7 +36,8 @@ class Counters:
 class Overflow:
     """One `table full` line of a kernel log (K26). `seconds` is the line's own clock where it has one.
 
-    `netns` is the inode of the namespace that overflowed, None where the line names none.
+    `netns` is the inode of the namespace that overflowed, None where the line names none; `when` the line's wall
+    clock as printed; `era` tells whose wording it is.
     """
 
     source: str
@@ -44,6 +45,8 @@ class Overflow:
     text: str
     seconds: float | None
     netns: int | None
+    when: str = ""
+    era: Era = Era.NF
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,34 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """The numbers that change, taken together: `seconds` is a monotonic clock, `count` the entries."""
+
+    seconds: float
+    count: int | None
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceUse:
+    """How many entries one network namespace holds (K25: each may reach max). `inode` is what the log names it by."""
+
+    name: str
+    inode: int
+    count: int
+    drop: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What one network namespace of one kernel is like at one moment; None where it could not be read.
 
     Sizes in entries, `memory_total` and `slab_entry_bytes` in bytes, `seconds` a monotonic clock, time-outs in seconds
     by sysctl key (`nf_conntrack_tcp_timeout_established`). `local` are the host's own addresses (128-bit numbers),
     `local_ports` the ephemeral range. `max_writable` tells whether nf_conntrack_max may be set here (K25).
-    `remarks` tell what could not be read, and why.
+    `namespace` is the name of the network namespace (`netns` its inode, "" the one we run in), `namespaces` all that
+    were found, `cpus` the processors on line, `programs` the running ones that are known to set sysctls themselves
+    (kube-proxy: K42). `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -85,3 +109,12 @@ class HostFacts:
     settings: tuple[Setting, ...]
     netns: int | None = None
     remarks: tuple[str, ...] = ()
+    namespace: str = ""
+    namespaces: tuple[NamespaceUse, ...] = ()
+    cpus: int | None = None
+    programs: tuple[str, ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        """The changing numbers, to be compared with another reading."""
+        return Reading(self.seconds, self.count, self.counters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Severity(IntEnum):
@@ -42,11 +42,25 @@ class Finding:
     caused_by: str = ""
 
 
+class RemedyKind(StrEnum):
+    """What a remedy changes."""
+
+    UNTRACK = "untrack"
+    TIMEOUT = "timeout"
+    ENLARGE = "enlarge"
+    KEEP_ALIVE = "keep-alive"
+
+
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One way out: what to do, and how many entries the table would then hold. `worth` ranks it, 0 to 1."""
+    """One way out: what to do, and how many entries the table would then hold.
 
+    `worth`, 0 to 1, ranks it. `matters` is False where it would change next to nothing: said, not advised.
+    """
+
+    kind: RemedyKind
     title: str
     entries_after: int
     worth: float
     how: tuple[str, ...] = ()
+    matters: bool = True
