@@ -14,7 +14,8 @@ from conntrim.host.netns import entered
 from conntrim.lab import document
 from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
 from conntrim.lab.limits import global_limits
-from conntrim.lab.netns import LabHost
+from conntrim.lab.netns import LabHost, sweep
+from conntrim.lab.signals import orderly_end
 from conntrim.lab.site import Site, site
 
 REQUESTS = 1_500
@@ -28,7 +29,8 @@ def tell(limited: bool) -> Iterator[Stage]:
     Without `limited` the size of the table, which is global to the kernel (K25), is left alone and stage `full` left
     out. HostError where a program is missing or a step fails. Close the iterator, and everything is put back.
     """
-    with site() as made:
+    sweep()
+    with orderly_end(), site() as made:
         yield attempt(made, HEALTHY)
         with global_limits(nf_conntrack_max=LIMIT) if limited else nullcontext():
             if limited:

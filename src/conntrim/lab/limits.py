@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 import fcntl
-import signal
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import IO
+
+from conntrim.lab.signals import uninterrupted
 
 SYSCTL = "/proc/sys/net/netfilter/"
 LOCK = "/run/lock/conntrim-lab"
-"""Held while a size is changed: two lab runs at once would put back each other's values."""
+"""Held while a size is changed: two lab runs at once would put back each other's values. It holds the old values."""
 
 
-def _read(key: str) -> str:
+def _read(key: str) -> int:
     with open(SYSCTL + key, encoding="ascii") as file:
-        return file.read().strip()
+        return int(file.read())
 
 
-def _write(key: str, value: str) -> None:
-    with open(SYSCTL + key, "w", encoding="ascii") as file:
-        file.write(value)
+def _write(values: dict[str, int]) -> None:
+    for key, value in values.items():
+        with open(SYSCTL + key, "w", encoding="ascii") as file:
+            file.write(str(value))
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _remember(lock: IO[str], values: dict[str, int]) -> None:
+    lock.seek(0)
+    lock.truncate()
+    json.dump(values, lock)
+    lock.flush()
 
 
 @contextmanager
 def global_limits(**wanted: int) -> Iterator[None]:
-    """With `nf_conntrack_max` (and `nf_conntrack_buckets`) set so; put back at the end, on SIGTERM and SIGHUP too."""
-    with open(LOCK, "w", encoding="ascii") as lock:
+    """With `nf_conntrack_max` (and `nf_conntrack_buckets`) set so; put back at the end.
+
+    Waits while another lab run holds them. The old values stand in the lock file meanwhile: where a run was killed
+    before it could put them back, the next one does so first.
+    """
+    with open(LOCK, "a+", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        _write(json.loads(lock.read() or "{}"))
         before = {key: _read(key) for key in wanted}
-        handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+        _remember(lock, before)
         try:
-            for key, value in wanted.items():
-                _write(key, str(value))
+            _write(wanted)
             yield
         finally:
-            for key, old in before.items():
-                _write(key, old)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            with uninterrupted():
+                _write(before)
+                _remember(lock, {})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from conntrim.core.model.errors import HostError
 from conntrim.host import programs
 from conntrim.host.netns import entered
+from conntrim.lab.signals import uninterrupted
 
 PREFIX = "conntrim-"
 """Every namespace of the lab has a name that starts so."""
@@ -64,7 +65,19 @@ def lab_host(label: str) -> Iterator[LabHost]:
         host.run("ip", "link", "set", "lo", "up")
         yield host
     finally:
-        host.close()
+        with uninterrupted():
+            host.close()
+
+
+def sweep() -> None:
+    """End and delete what lab runs left that were killed: namespaces named after a process that is no more."""
+    for entry in programs.run(["ip", "netns", "list"]).splitlines():
+        name = entry.split()[0]
+        owner = name.rpartition("-")[2]
+        if name.startswith(PREFIX) and owner.isdecimal() and not os.path.exists(f"/proc/{owner}"):
+            for pid in programs.run(["ip", "netns", "pids", name]).split():
+                os.kill(int(pid), signal.SIGKILL)
+            programs.run(["ip", "netns", "delete", name])
 
 
 @contextmanager
