@@ -7,16 +7,13 @@ Only the kernel's own lines count: a program that logs the same words did not dr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from conntrim.core.model.facts import Era, Overflow
 
 FULL = re.compile(r"(?:(?:nf|ip)_conntrack: )?(nf|ip)_conntrack: table full(?: in netns (\d+))?, dropping packet")
 """The message, at its start: its era, and the namespace's inode since 2025. pr_fmt doubled the name for a while."""
-
-SUPPRESSED = re.compile(r"(?:net_ratelimit|__nf_conntrack_alloc): (\d+) (?:output lines|callbacks|messages) suppressed")
-"""What the kernel's rate limit writes instead of lines; it does not tell whose lines they were."""
 
 KMSG = re.compile(r"\d+,\d+,(\d+),[^;]*;")
 """A /dev/kmsg record: level, sequence, microseconds since boot, flags."""
@@ -71,19 +68,14 @@ class _Prefix:
         return found
 
 
-def overflows(text: str, source: str) -> Iterator[Overflow]:
-    """The `table full` lines of a log, in its order; `source` names it."""
-    for number, line in enumerate(text.splitlines(), 1):
+def overflows(lines: Iterable[str], source: str) -> Iterator[Overflow]:
+    """The `table full` lines of a log, in its order; `source` names it. The log may be long: lines come one by one."""
+    for number, line in enumerate(lines, 1):
         if "_conntrack: table full" not in line:
             continue
-        prefix = _Prefix(line)
+        prefix = _Prefix(line.rstrip())
         found = FULL.match(prefix.rest) if prefix.program == "kernel" else None
         if found:
             era = Era.NF if found[1] == "nf" else Era.IP
             netns = int(found[2]) if found[2] else None
             yield Overflow(source, number, found[0], prefix.seconds, netns, prefix.when, era)
-
-
-def suppressed(text: str) -> int:
-    """How many messages of any kind the rate limit kept out of this log, by its own word."""
-    return sum(int(found[1]) for found in SUPPRESSED.finditer(text))

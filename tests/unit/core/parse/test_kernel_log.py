@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.model.facts import Era, Overflow
-from conntrim.core.parse.kernel_log import overflows, suppressed
+from conntrim.core.parse.kernel_log import overflows
 
 ROWS: list[tuple[str, float | None, str, int | None, Era]] = [
     ("nf_conntrack: table full, dropping packet", None, "", None, Era.NF),
@@ -37,7 +37,7 @@ ROWS: list[tuple[str, float | None, str, int | None, Era]] = [
 @pytest.mark.parametrize(("line", "seconds", "when", "netns", "era"), ROWS)
 def test_wordings(line: str, seconds: float | None, when: str, netns: int | None, era: Era) -> None:
     """Each wording with each prefix is one overflow, with the clocks and the namespace it names."""
-    (found,) = overflows(f"something else\n{line}\n", "log")
+    (found,) = overflows(["something else\n", line + "\n"], "log")
     assert (2, seconds, when, netns, era) == (found.line, found.seconds, found.when, found.netns, found.era)
 
 
@@ -54,17 +54,11 @@ def test_wordings(line: str, seconds: float | None, when: str, netns: int | None
 )
 def test_not_the_kernels_words(line: str) -> None:
     """The same words in a program's line, and other tables that are full, are no overflow."""
-    assert list(overflows(line, "log")) == []
+    assert list(overflows([line], "log")) == []
 
 
 def test_text_is_the_message_without_its_prefix() -> None:
     """What is kept is what the kernel said, so that equal lines are equal."""
     line = "[ 1.5] nf_conntrack: nf_conntrack: table full in netns 4026532246, dropping packet"
     message = "nf_conntrack: nf_conntrack: table full in netns 4026532246, dropping packet"
-    assert [Overflow("dmesg", 1, message, 1.5, 4026532246)] == list(overflows(line, "dmesg"))
-
-
-def test_suppressed_lines_are_added_up() -> None:
-    """The rate limit's own lines tell how many were left out."""
-    text = "[ 1.5] net_ratelimit: 1009 callbacks suppressed\n[ 9.5] __nf_conntrack_alloc: 13 callbacks suppressed\n"
-    assert suppressed(text) == 1_022
+    assert [Overflow("dmesg", 1, message, 1.5, 4026532246)] == list(overflows([line], "dmesg"))

@@ -1,0 +1,27 @@
+"""What the verbs ask of a kernel log: its `table full` lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from conntrim.core.model.facts import Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class LogExtract:
+    """The overflows a log tells of, oldest first; `source` names the log, "" where none could be read."""
+
+    overflows: tuple[Overflow, ...]
+    source: str
+    remarks: tuple[str, ...] = ()
+
+
+class KernelLog(Protocol):
+    """The kernel's log, or a file that holds one."""
+
+    def overflows(self, source: str | None) -> LogExtract:
+        """Read a log file (`-`: standard input; None: this kernel's own log, where a remark tells what was denied).
+
+        InputError where a named file cannot be read.
+        """

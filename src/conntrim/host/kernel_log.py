@@ -1,0 +1,78 @@
+"""This kernel's log: the ring buffer, else the journal, else the files syslog writes; or a file the operator names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from conntrim.app.ports.kernel_log import LogExtract
+from conntrim.core.model.errors import HostError, InputError
+from conntrim.core.model.facts import Overflow
+from conntrim.core.parse.kernel_log import overflows
+from conntrim.host import programs
+
+RING = "/dev/kmsg"
+RECORD = 8192
+"""The kernel's own bound of a record (PRINTKRB_RECORD_MAX and its predecessors)."""
+
+JOURNAL = ("journalctl", "-k", "-b", "-q", "--no-pager", "-o", "short-iso")
+FILES = ("/var/log/kern.log", "/var/log/messages", "/var/log/syslog")
+
+
+class HostKernelLog:
+    """Reads logs; see the port."""
+
+    def overflows(self, source: str | None) -> LogExtract:
+        """The overflows of a file, or of the first of this kernel's logs that may be read."""
+        if source is not None:
+            return LogExtract(_from_file(source), source)
+        remarks: list[str] = []
+        for name, read in OWN.items():
+            try:
+                return LogExtract(tuple(overflows(read(), name)), name)
+            except (OSError, HostError) as error:
+                remarks.append(f"{name}: {error.strerror if isinstance(error, OSError) else error}")
+        return LogExtract((), "", (f"the kernel log could not be read: {'; '.join(remarks)}",))
+
+
+def _from_file(source: str) -> tuple[Overflow, ...]:
+    try:
+        if source == "-":
+            return tuple(overflows(sys.stdin, source))
+        return tuple(overflows(_lines(source), source))
+    except OSError as error:
+        raise InputError(source, error.strerror or str(error), advice="--log takes a kernel log file or -") from error
+
+
+def _lines(path: str) -> Iterator[str]:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        yield from file
+
+
+def _ring() -> Iterator[str]:
+    """The records of the ring buffer, oldest first, as /dev/kmsg writes them."""
+    ring = os.open(RING, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        while True:
+            try:
+                yield os.read(ring, RECORD).decode("utf-8", "replace").partition("\n")[0]
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                continue  # records were overwritten before we read them; the next read gives the oldest left
+    finally:
+        os.close(ring)
+
+
+def _journal() -> Iterator[str]:
+    yield from programs.run(JOURNAL).splitlines()
+
+
+def _syslog() -> Iterator[str]:
+    readable = next((path for path in FILES if os.access(path, os.R_OK)), FILES[0])
+    yield from _lines(readable)
+
+
+OWN: dict[str, Callable[[], Iterator[str]]] = {RING: _ring, "journalctl -k": _journal, "syslog file": _syslog}
+"""Logs in the order in which they are tried."""
