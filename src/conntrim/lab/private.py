@@ -13,20 +13,31 @@ MARK = "CONNTRIM_LAB_PRIVATE"
 """Set in the environment of the process that already runs inside."""
 
 
+NET_ADMIN, SYS_ADMIN = 12, 21
+"""Capability numbers: making network namespaces and rules in them needs both (capabilities(7))."""
+
+
+def privileged() -> bool:
+    """Whether we have the capabilities in effect; root in a container may not."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        (effective,) = (int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    return all(effective >> number & 1 for number in (NET_ADMIN, SYS_ADMIN))
+
+
 def limits_writable() -> bool:
     """Whether the global sizes may be set here (K25, K41)."""
-    return os.geteuid() == 0 and MARK not in os.environ
+    return privileged() and MARK not in os.environ
 
 
 def become_private() -> None:
-    """Without root: start anew inside a user, a mount and a network namespace. Returns at once for root, or inside.
+    """Without privileges: start anew inside a user, a mount and a network namespace. Returns at once with them.
 
     HostError where this kernel does not let users make namespaces.
     """
     if MARK in os.environ:
         # `ip netns` keeps its names below /run, which belongs to root outside: an empty one of our own here.
         programs.run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
-    elif os.geteuid() != 0:
+    elif not privileged():
         unshare = ["unshare", "--user", "--map-current-user", "--keep-caps", "--net", "--mount"]
         ended = programs.attempt([*unshare, "true"])
         if ended.code:

@@ -114,7 +114,8 @@ def site() -> Iterator[Site]:
         bridged([f"client={CLIENT.rpartition('.')[2]}", "web=18", "cache=17"]) as hosts,
     ):
         made = Site(hosts["client"], hosts["web"], hosts["cache"], Path(place, "access.log"))
-        made.cache.start("memcached", "-l", CACHE, "-p", "11211", "-U", "0", "-u", "nobody", "-m", "16", "-c", "4096")
+        # In a user namespace of one user there is no other to become; outside it is alone in its namespace anyway.
+        made.cache.start("memcached", "-l", CACHE, "-p", "11211", "-U", "0", "-u", "root", "-m", "16", "-c", "4096")
         store_page(made.cache)
         config = Path(place, "nginx.conf")
         config.write_text(NGINX.format(place=place, web=WEB, cache=CACHE, database=DATABASE, later=LATER))
