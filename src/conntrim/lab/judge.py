@@ -1,0 +1,262 @@
+"""The kernel as judge: packets go into a namespace's TUN devices and raw sockets, and what became of each comes back.
+
+An observer of its own, in one nft table, logs each packet before every rule, right behind conntrack (-199) and behind
+all rules. It looks at `ct state`, so conntrack is active whatever the judged rules say (K5); its chains accept, so they
+change no verdict (K3). A packet that would reach a local program ends at the observer, behind conntrack's own
+last step, so no program and no stack answers: every packet of a dialogue is the lab's, or made by a REJECT.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.plan import Batch
+from conntrim.core.model.service import Hook
+from conntrim.host.netns import entered
+from conntrim.lab.netns import LabHost, lab_host
+from conntrim.lab.nflog import HOOKS, SNAP, NetfilterLog, forget_connections, records
+from conntrim.lab.wire import MAX_NUMBER, TTL, Numbers, build
+
+TABLE = "conntrim_judge"
+"""The observer's nft table."""
+GROUP = 7
+"""Its NFLOG group."""
+OWN_TTL = TTL + 100
+"""The kernel's own packets carry this, so they are told from the injected ones."""
+STATES = {
+    "invalid": CtState.INVALID,
+    "established": CtState.ESTABLISHED,
+    "related": CtState.RELATED,
+    "new": CtState.NEW,
+    "untracked": CtState.UNTRACKED,
+}
+ENTERED = ord("f")
+"""The log prefix of a packet that came in: no state's first letter."""
+BY_LETTER = {ord(name[0]): state for name, state in STATES.items()}
+
+FIRST, LAST = -(1 << 31), (1 << 31) - 1
+"""The priorities before and behind all others. Conntrack's own last step is at LAST too and runs before a chain that
+was registered earlier (K2): the observer must be loaded before anything makes conntrack active."""
+
+EARLY = -199
+"""Just behind conntrack (-200, K1)."""
+
+LAST_ORDERS = 253
+"""A protocol number for experiments (RFC 3692): such a packet marks the end of a batch and goes no further."""
+
+PLACES: tuple[tuple[Hook, int, str], ...] = (
+    (
+        Hook.PREROUTING,
+        FIRST,
+        f'log prefix "{chr(ENTERED)}" group {GROUP} snaplen {SNAP}\n meta l4proto {LAST_ORDERS} drop',
+    ),
+    (Hook.OUTPUT, FIRST, f'log prefix "{chr(ENTERED)}" group {GROUP} snaplen {SNAP}'),
+    (Hook.PREROUTING, EARLY, "{seen}"),
+    (Hook.OUTPUT, EARLY, "{seen}"),
+    (Hook.INPUT, LAST, "{seen}\n drop"),
+    (Hook.FORWARD, LAST, "{seen}"),
+    (Hook.POSTROUTING, LAST, "{seen}"),
+)
+"""The observer's base chains: hook, priority, rules."""
+
+NETWORK = """\
+link set eth0 up
+link set eth1 up
+address add 192.0.2.1/24 dev eth0
+address add 198.51.100.1/24 dev eth1
+address add 2001:db8::1/64 dev eth0 nodad
+address add 2001:db8:1::1/64 dev eth1 nodad
+route add default dev eth0
+route add ::/0 dev eth0
+"""
+"""The judge's host: eth0 faces the world, eth1 a network behind it; addresses of RFC 5737 and RFC 3849."""
+
+SYSCTLS: tuple[tuple[str, int], ...] = (
+    ("net.ipv4.ip_forward", 1),
+    ("net.ipv6.conf.all.forwarding", 1),
+    ("net.ipv4.conf.all.rp_filter", 0),
+    ("net.ipv4.conf.default.rp_filter", 0),
+    ("net.ipv4.conf.default.accept_local", 1),
+    ("net.ipv4.ip_default_ttl", OWN_TTL),
+    ("net.ipv6.conf.default.hop_limit", OWN_TTL),
+    ("net.ipv6.conf.lo.hop_limit", OWN_TTL),
+    ("net.ipv6.conf.default.router_solicitations", 0),
+    # A REJECT's answer must not fall victim to a rate limit.
+    ("net.ipv4.icmp_ratelimit", 0),
+    ("net.ipv6.icmp.ratelimit", 0),
+)
+
+
+class Way(StrEnum):
+    """Where a packet comes from."""
+
+    ETH0 = "eth0"
+    ETH1 = "eth1"
+    HOST = "host"
+    """A program on the host sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The packet was seen at this hook, in this state; `answer` where it is not the packet but the kernel's REJECT."""
+
+    hook: Hook
+    state: CtState
+    answer: bool = False
+
+
+Trace = tuple[Sighting, ...]
+"""All sightings of one packet and of its answers, in order."""
+
+
+def delivered(trace: Trace) -> bool:
+    """Whether the packet got to a local program or left by a device."""
+    ours = [s.hook for s in trace if not s.answer]
+    return bool(ours) and (ours[-1] is Hook.INPUT or ours[-1] is Hook.POSTROUTING)
+
+
+def observer() -> str:
+    """The observer's table as nft text."""
+    vmap = ", ".join(f"{name} : jump {name}_" for name in STATES)
+    lines = [f"table inet {TABLE} {{"]
+    for name in STATES:
+        lines.append(f' chain {name}_ {{\n log prefix "{name[0]}" group {GROUP} snaplen {SNAP}\n }}')
+    for index, (hook, priority, rules) in enumerate(PLACES):
+        body = rules.format(seen=f"ct state vmap {{ {vmap} }}")
+        lines.append(f" chain at{index} {{\n type filter hook {hook} priority {priority};\n {body}\n }}")
+    return "\n".join([*lines, "}", ""])
+
+
+class Judge:
+    """One namespace that packets are shot into."""
+
+    def __init__(self, host: LabHost) -> None:
+        self.host = host
+        for key, value in SYSCTLS:
+            host.sysctl(key, value)
+        with entered(host.name):
+            self.tuns = {way: open_tun(way) for way in (Way.ETH0, Way.ETH1)}
+            host.run("ip", "-batch", "-", text=NETWORK)
+            self.raw = {4: raw_socket(socket.AF_INET), 6: raw_socket(socket.AF_INET6)}
+            self.log = NetfilterLog(GROUP)
+        host.run("nft", "-f", "-", text=observer())
+
+    def close(self) -> None:
+        """Give the devices and sockets back; the namespace is its owner's."""
+        for descriptor in self.tuns.values():
+            os.close(descriptor)
+        for channel in self.raw.values():
+            channel.close()
+        self.log.close()
+
+    def load(self, batches: Iterable[Batch]) -> None:
+        """Load rule texts, each by its own program; HostError where one is refused."""
+        for batch in batches:
+            self.host.run(batch.program, *(["-f", "-"] if batch.program == "nft" else []), text=batch.text)
+
+    def unload(self) -> None:
+        """Delete every table but the observer's."""
+        listed = [line.split()[1:] for line in self.host.run("nft", "list", "tables").splitlines()]
+        others = [f"delete table {family} {name}\n" for family, name in listed if name != TABLE]
+        if others:
+            self.host.run("nft", "-f", "-", text="".join(others))
+
+    def forget(self) -> None:
+        """Delete all conntrack entries."""
+        with entered(self.host.name):
+            forget_connections()
+
+    def fire(self, shots: Sequence[tuple[Way, bytes]]) -> list[Trace]:
+        """Send the packets one after the other; shot i must carry the number i + 1. What became of each."""
+        for way, data in shots:
+            if way is Way.HOST:
+                self._send(data)
+            else:
+                os.write(self.tuns[way], data)
+        os.write(self.tuns[Way.ETH0], END)
+        return sort_out(self.log.read(), len(shots))
+
+    def _send(self, data: bytes) -> None:
+        version = data[0] >> 4
+        target = (
+            (socket.inet_ntop(socket.AF_INET, data[16:20]), 0)
+            if version == 4
+            else (socket.inet_ntop(socket.AF_INET6, data[24:40]), 0, 0, 0)
+        )
+        # EPERM: an OUTPUT chain dropped it. That is an answer, and the log has it.
+        with suppress(PermissionError):
+            self.raw[version].sendto(data, target)
+
+
+def sort_out(reads: Iterable[bytes], count: int) -> list[Trace]:
+    """Records to one trace a packet: what follows a packet's first record, up to the next packet's, is about it.
+
+    Sending is synchronous: when a write returns the packet has run its whole way, its REJECT's answer included.
+    """
+    traces: list[list[Sighting]] = [[] for _ in range(count)]
+    current = traces[0] if traces else []
+    for prefix, hook, head in chain.from_iterable(map(records, reads)):
+        v4 = head[0] < 0x60
+        ttl = head[8 if v4 else 7]
+        answer = ttl == OWN_TTL
+        if not answer:
+            if ttl > TTL or ttl < TTL - 1:
+                continue  # Neighbour discovery and the like: the host's own business, sent with 255 or 1.
+            if prefix == ENTERED:
+                if v4 and head[9] == LAST_ORDERS:
+                    break
+                current = traces[(head[4] << 8 | head[5] if v4 else head[2] << 8 | head[3]) - 1]
+        if prefix != ENTERED:
+            current.append(_SIGHTINGS[prefix, hook, answer])
+    return [tuple(t) for t in traces]
+
+
+_SIGHTINGS = {
+    (letter, number, answer): Sighting(hook, state, answer)
+    for letter, state in BY_LETTER.items()
+    for number, hook in enumerate(HOOKS)
+    for answer in (False, True)
+}
+"""All possible sightings, made once."""
+
+END = build(Packet(Family.IPV4, LAST_ORDERS, 0xFFFFC0000209, 0xFFFFC0000201), Numbers(number=MAX_NUMBER))
+"""The packet that ends a batch, from 192.0.2.9 to 192.0.2.1."""
+
+
+def open_tun(name: str) -> int:
+    """A new TUN device in the current namespace; closing the descriptor deletes it."""
+    tunsetiff, iff_tun, iff_no_pi = 0x400454CA, 0x1, 0x1000
+    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(descriptor, tunsetiff, struct.pack("16sH22x", name.encode(), iff_tun | iff_no_pi))
+    return descriptor
+
+
+def raw_socket(family: int) -> socket.socket:
+    """A socket that takes whole packets with their network header, in the current namespace."""
+    channel = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    ipv6_hdrincl = 36
+    if family == socket.AF_INET6:
+        channel.setsockopt(socket.IPPROTO_IPV6, ipv6_hdrincl, 1)
+    return channel
+
+
+@contextmanager
+def judging(label: str = "judge") -> Iterator[Judge]:
+    """A judge in a fresh namespace; both are gone at the end."""
+    with lab_host(label) as host:
+        judge = Judge(host)
+        try:
+            yield judge
+        finally:
+            judge.close()

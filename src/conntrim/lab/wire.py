@@ -1,0 +1,160 @@
+"""Packets as bytes, with right checksums: what a TUN device or a raw socket is given.
+
+A packet carries a number that survives every hook: IPv4's identification, IPv6's flow label. Conntrack verifies
+checksums in PREROUTING (`nf_conntrack_checksum`), so a wrong one would show as INVALID.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import TcpFlag
+
+MAX_NUMBER = 0xFFFF
+"""The largest number that fits both families' field; 0 is left out, a raw socket would replace it."""
+
+TTL = 64
+WINDOW = 0xFFFF
+V4_HEADER, V6_HEADER = 20, 40
+
+ECHO = frozenset({(Protocol.ICMP, 8), (Protocol.ICMP, 0), (Protocol.ICMPV6, 128), (Protocol.ICMPV6, 129)})
+"""ICMP types (protocol, type) whose header carries an identifier and a sequence number."""
+
+
+@dataclass(slots=True)
+class Numbers:
+    """What the rules do not look at but conntrack does: the packet's number, TCP's counters, ICMP's identifier."""
+
+    number: int = 1
+    seq: int = 0
+    ack: int = 0
+    echo: int = 1
+    payload: bytes = b""
+
+
+@dataclass(slots=True)
+class TcpSides:
+    """The sequence numbers of both ends of one connection, told by source address and port."""
+
+    next: dict[tuple[int, int | None], int] = field(default_factory=dict)
+
+    def take(self, packet: Packet, payload: bytes = b"") -> tuple[int, int]:
+        """The packet's seq and ack; SYN and FIN count one each, as RFC 9293 section 3.4 says."""
+        near, far = (packet.src, packet.sport), (packet.dst, packet.dport)
+        flags = packet.tcp_flags or 0
+        seq = self.next.setdefault(near, 1000)
+        ack = self.next.setdefault(far, 1000)
+        self.next[near] = seq + len(payload) + bool(flags & TcpFlag.SYN) + bool(flags & TcpFlag.FIN)
+        return seq, ack if flags & TcpFlag.ACK else 0
+
+
+def ones_complement(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of bytes: 2^16 is 1 modulo 2^16 - 1, so a sum is a modulus."""
+    return 0xFFFF - (int.from_bytes(data, "big") % 0xFFFF)
+
+
+def build(packet: Packet, numbers: Numbers) -> bytes:
+    """The packet with its network header."""
+    body = _BODIES.get(packet.protocol, _other)(packet, numbers)
+    if packet.family is Family.IPV4:
+        head = struct.pack(
+            ">BBHHHBBH4s4s", 0x45, 0, V4_HEADER + len(body), numbers.number, 0, TTL, packet.protocol, 0,
+            _v4(packet.src), _v4(packet.dst),
+        )  # fmt: skip
+        return head[:10] + ones_complement(head).to_bytes(2, "big") + head[12:] + body
+    first = 6 << 28 | numbers.number
+    addresses = packet.src.to_bytes(16, "big") + packet.dst.to_bytes(16, "big")
+    return struct.pack(">IHBB", first, len(body), packet.protocol, TTL) + addresses + body
+
+
+def _v4(address: int) -> bytes:
+    return (address & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _summed(packet: Packet, body: bytes, offset: int) -> bytes:
+    """The body with its checksum at `offset`, over the pseudo header as well (RFC 9293, RFC 8200 section 8.1)."""
+    if packet.family is Family.IPV4:
+        pseudo = _v4(packet.src) + _v4(packet.dst) + struct.pack(">HH", packet.protocol, len(body))
+    else:
+        addresses = packet.src.to_bytes(16, "big") + packet.dst.to_bytes(16, "big")
+        pseudo = addresses + struct.pack(">II", len(body), packet.protocol)
+    odd = b"\0" if len(body) % 2 else b""
+    # A sum of zero is sent as all ones: zero would mean "no checksum" in UDP (RFC 768).
+    value = ones_complement(pseudo + body + odd) or 0xFFFF
+    return body[:offset] + value.to_bytes(2, "big") + body[offset + 2 :]
+
+
+def _tcp(packet: Packet, numbers: Numbers) -> bytes:
+    head = struct.pack(
+        ">HHIIBBHHH", packet.sport or 0, packet.dport or 0, numbers.seq, numbers.ack, 5 << 4, packet.tcp_flags or 0,
+        WINDOW, 0, 0,
+    )  # fmt: skip
+    return _summed(packet, head + numbers.payload, 16)
+
+
+def _udp(packet: Packet, numbers: Numbers) -> bytes:
+    length = 8 + len(numbers.payload)
+    head = struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, length, 0)
+    return _summed(packet, head + numbers.payload, 6)
+
+
+def _udplite(packet: Packet, numbers: Numbers) -> bytes:
+    # Checksum coverage 0 is the whole datagram (RFC 3828 section 3.1).
+    head = struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, 0, 0)
+    return _summed(packet, head + numbers.payload, 6)
+
+
+def _icmp(packet: Packet, numbers: Numbers) -> bytes:
+    kind, code = divmod(packet.icmp or 0, 256)
+    rest = struct.pack(">HH", numbers.echo, 1) if (packet.protocol, kind) in ECHO else b"\0\0\0\0"
+    inner = build(packet.inner, numbers) if packet.inner else b""
+    body = struct.pack(">BBH", kind, code, 0) + rest + inner + numbers.payload
+    if packet.protocol == Protocol.ICMPV6:
+        return _summed(packet, body, 2)
+    odd = b"\0" if len(body) % 2 else b""
+    return body[:2] + ones_complement(body + odd).to_bytes(2, "big") + body[4:]
+
+
+def _crc32c_table() -> tuple[int, ...]:
+    """The table of the Castagnoli polynomial, reflected: SCTP's checksum (RFC 9260 appendix A)."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)  # noqa: PLW2901 - the usual shift register
+        table.append(value)
+    return tuple(table)
+
+
+_CRC32C = _crc32c_table()
+
+SCTP_INIT = struct.pack(">BBHIIHHI", 1, 0, 20, 1, 65536, 1, 1, 1)
+"""An INIT chunk: the only one that opens an SCTP association for conntrack."""
+
+
+def _sctp(packet: Packet, numbers: Numbers) -> bytes:
+    # The verification tag of a packet with an INIT chunk is 0 (RFC 9260 section 8.5.1).
+    head = struct.pack(">HHI", packet.sport or 0, packet.dport or 0, 0)
+    crc = 0xFFFFFFFF
+    for byte in head + b"\0\0\0\0" + SCTP_INIT:
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
+    return head + (crc ^ 0xFFFFFFFF).to_bytes(4, "little") + SCTP_INIT
+
+
+def _other(packet: Packet, numbers: Numbers) -> bytes:
+    return b"\0" * 8 + numbers.payload
+
+
+_BODIES: dict[int, Callable[[Packet, Numbers], bytes]] = {
+    Protocol.TCP: _tcp,
+    Protocol.UDP: _udp,
+    Protocol.UDPLITE: _udplite,
+    Protocol.ICMP: _icmp,
+    Protocol.ICMPV6: _icmp,
+    Protocol.SCTP: _sctp,
+}
+"""How each protocol's packet continues after the network header."""
