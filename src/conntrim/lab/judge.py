@@ -126,6 +126,11 @@ def delivered(trace: Trace) -> bool:
     return bool(ours) and (ours[-1] is Hook.INPUT or ours[-1] is Hook.POSTROUTING)
 
 
+def story(trace: Trace) -> str:
+    """One line: `prerouting new, input new`; an answer's sightings are marked with `^`."""
+    return ", ".join(f"{'^' * s.answer}{s.hook} {s.state.name.lower()}" for s in trace)
+
+
 def observer() -> str:
     """The observer's table as nft text."""
     vmap = ", ".join(f"{name} : jump {name}_" for name in STATES)

@@ -28,12 +28,11 @@ ECHO = frozenset({(Protocol.ICMP, 8), (Protocol.ICMP, 0), (Protocol.ICMPV6, 128)
 
 @dataclass(slots=True)
 class Numbers:
-    """What the rules do not look at but conntrack does: the packet's number, TCP's counters, ICMP's identifier."""
+    """What the rules do not look at but conntrack does: the packet's number, TCP's counters."""
 
     number: int = 1
     seq: int = 0
     ack: int = 0
-    echo: int = 1
     payload: bytes = b""
 
 
@@ -111,7 +110,7 @@ def _udplite(packet: Packet, numbers: Numbers) -> bytes:
 
 def _icmp(packet: Packet, numbers: Numbers) -> bytes:
     kind, code = divmod(packet.icmp or 0, 256)
-    rest = struct.pack(">HH", numbers.echo, 1) if (packet.protocol, kind) in ECHO else b"\0\0\0\0"
+    rest = struct.pack(">HH", packet.icmp_id, 1) if (packet.protocol, kind) in ECHO else b"\0\0\0\0"
     inner = build(packet.inner, numbers) if packet.inner else b""
     body = struct.pack(">BBH", kind, code, 0) + rest + inner + numbers.payload
     if packet.protocol == Protocol.ICMPV6:

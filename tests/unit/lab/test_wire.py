@@ -15,7 +15,7 @@ V6 = (parse_address("2001:db8::1"), parse_address("2001:db8::2"))
 def folded(data: bytes) -> int:
     """The one's complement sum of 16-bit words, added up word by word as RFC 1071 section 4.1 does it."""
     data += b"\0" * (len(data) % 2)
-    total = sum(word for (word,) in struct.iter_unpack(">H", data))
+    total: int = sum(word for (word,) in struct.iter_unpack(">H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
@@ -41,7 +41,7 @@ def test_transport_checksum(protocol: int, family: Family, payload: bytes) -> No
 
 def test_v4_header_and_icmp_checksums() -> None:
     """IPv4's header and ICMP's message each sum to all ones; ICMPv4 has no pseudo header."""
-    raw = build(Packet(Family.IPV4, 1, *V4, icmp=8 << 8), Numbers(number=9, echo=77, payload=b"x"))
+    raw = build(Packet(Family.IPV4, 1, *V4, icmp=8 << 8, icmp_id=77), Numbers(number=9, payload=b"x"))
     assert (folded(raw[:20]), folded(raw[20:]), struct.unpack(">H", raw[24:26])[0]) == (0xFFFF, 0xFFFF, 77)
 
 

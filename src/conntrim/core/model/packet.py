@@ -9,9 +9,12 @@ from conntrim.core.model.address import Family
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet at one hook. Addresses are 128-bit numbers (`address.py`), interfaces names, "" where there is none.
+    """A packet where it enters the host's hooks. Addresses are 128-bit numbers (`address.py`), interfaces names, ""
+    where there is none: `iif` alone comes to this host, `oif` alone leaves it, both are forwarded, `lo` loops.
 
-    `icmp` is type << 8 | code; `inner` the packet that an ICMP error is about. `fragment`: other than the first.
+    `icmp` is type << 8 | code, `icmp_id` the query's identifier; `inner` the packet that an ICMP error is about.
+    `fragment`: other than the first; ports are then those of the datagram that it belongs to. None in the last
+    lines means: not said; a rule that asks for it is not decided (`*_type`: worked out from the addresses).
     """
 
     family: Family
@@ -27,3 +30,10 @@ class Packet:
     mark: int = 0
     fragment: bool = False
     inner: Packet | None = None
+    icmp_id: int = 0
+    length: int | None = None
+    ttl: int | None = None
+    dscp: int | None = None
+    packet_type: int | None = None
+    src_type: int | None = None
+    dst_type: int | None = None
