@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 
+from conntrim.core.model.facts import Reading
 from conntrim.core.model.incident import Stage
-from conntrim.host.netns import entered
+from conntrim.host.facts import KernelFacts
 from conntrim.lab import document
 from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
 from conntrim.lab.limits import global_limits
@@ -56,9 +57,15 @@ def dress(host: LabHost, rules: str) -> None:
 def under_load(made: Site, host: LabHost) -> Seen:
     """Empty the host's table, put load on the site, and look at that host."""
     host.run("conntrack", "--flush")
-    before = drops(host)
+    before = look(host)
     load = made.load(REQUESTS)
-    return Seen(load, entries(host), drops(host) - before)
+    after = look(host)
+    return Seen(load, after.count or 0, after.counters.values["drop"] - before.counters.values["drop"])
+
+
+def look(host: LabHost) -> Reading:
+    """The host's changing numbers, now."""
+    return KernelFacts().reading(host.name, 0)
 
 
 def opens(made: Site, knock: Knock) -> bool:
@@ -78,21 +85,3 @@ def stage(name: str, seen: Seen, lesson: str, as_told: bool) -> Stage:
     """A stage with load, as a value."""
     speed = round(seen.load.requests_per_second, 1)
     return Stage(name, seen.entries, seen.drops, seen.load.failed, speed, lesson, as_told)
-
-
-def entries(host: LabHost) -> int:
-    """How many entries the host's table holds."""
-    return int(read(host, "/proc/sys/net/netfilter/nf_conntrack_count"))
-
-
-def drops(host: LabHost) -> int:
-    """How many packets the host has dropped because its table was full."""
-    header, *cpus = read(host, "/proc/thread-self/net/stat/nf_conntrack").splitlines()
-    column = header.split().index("drop")
-    return sum(int(cpu.split()[column], 16) for cpu in cpus)
-
-
-def read(host: LabHost, path: str) -> str:
-    """A file of /proc as the host sees it."""
-    with entered(host.name), open(path, encoding="ascii") as file:
-        return file.read()
