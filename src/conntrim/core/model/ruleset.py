@@ -327,6 +327,20 @@ XT_HOOKS: dict[str, tuple[str, int]] = {
 }
 """iptables' tables: base chain type and priority (K1); nat chains in POSTROUTING and INPUT are at +100."""
 
+XT_CHAINS: dict[str, tuple[str, ...]] = {
+    "raw": ("prerouting", "output"),
+    "mangle": ("prerouting", "input", "forward", "output", "postrouting"),
+    "nat": ("prerouting", "input", "output", "postrouting"),
+    "filter": ("input", "forward", "output"),
+    "security": ("input", "forward", "output"),
+}
+"""The hooks of iptables' tables; their built-in chains carry the same names in capitals."""
+
+
+def xt_priority(table: str, hook: Hook) -> int:
+    """The priority of a built-in chain: source NAT comes after everything else (K1)."""
+    return 100 if table == "nat" and hook in (Hook.POSTROUTING, Hook.INPUT) else XT_HOOKS[table][1]
+
 
 class TcpFlag(IntEnum):
     """The bits of `Field.TCP_FLAGS`."""

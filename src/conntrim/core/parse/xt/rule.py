@@ -1,0 +1,238 @@
+"""One rule line of a save file: words to matches and statements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Statement
+from conntrim.core.parse.xt.matches import Given, Option, meaning
+from conntrim.core.parse.xt.numbers import matched, prefix, protocol
+from conntrim.core.parse.xt.options import FOREIGN_TARGETS, MANY, MATCHES, TARGETS, Options
+from conntrim.core.parse.xt.targets import VERDICTS, effect
+
+BASE: dict[str, str] = {
+    "-s": "s", "--source": "s", "--src": "s", "-d": "d", "--destination": "d", "--dst": "d", "-p": "p",
+    "--protocol": "p", "--proto": "p", "-i": "i", "--in-interface": "i", "-o": "o", "--out-interface": "o",
+    "-f": "f", "--fragment": "f", "-m": "m", "--match": "m", "-j": "j", "--jump": "j", "-g": "g", "--goto": "g",
+    "-c": "c", "--set-counters": "c", "-4": "4", "--ipv4": "4", "-6": "6", "--ipv6": "6",
+}  # fmt: skip
+"""The options that need no extension."""
+
+IMPLIED: dict[int, str] = {
+    1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 50: "esp", 51: "ah", 58: "icmp6", 108: "ipcomp", 132: "sctp",
+    135: "mh", 136: "udplite",
+}  # fmt: skip
+"""The match that `-p` loads by itself when one of its options comes."""
+
+FREE_TEXT = frozenset({"comment", "string", "hex-string", "log-prefix", "nflog-prefix", "ulog-prefix"})
+"""Options whose value may well be an exclamation mark."""
+
+
+@dataclass(slots=True)
+class Group:
+    """A match or target being read: its grammar (None: of an extension we do not know) and its options so far."""
+
+    name: str
+    grammar: Options | None
+    options: list[Option] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads one rule's words from left to right."""
+
+    words: list[str]
+    v6: bool
+    chains: Collection[str]
+    at: int = 0
+    negated: bool = False
+    base: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
+    target: Group | None = None
+    jump: Statement | None = None
+
+    def read(self) -> None:
+        """All words."""
+        words = self.words
+        while self.at < len(words):
+            word = words[self.at]
+            self.at += 1
+            if word == "!":
+                self.negated = True
+                continue
+            kind = BASE.get(word)
+            if kind is None:
+                self.extension(word)
+            elif kind in "sdpio":
+                value = self.value(word)
+                self.base[kind] = self.negated, value
+            else:
+                self.special(kind, word)
+            self.negated = False
+        if self.negated:
+            raise ValueError("nothing follows the last !")
+
+    def value(self, option: str) -> str:
+        """The next word; the old order `-s ! X` puts the negation in front of it."""
+        if self.at < len(self.words) and self.words[self.at] == "!" and option.lstrip("-") not in FREE_TEXT:
+            self.negated = True
+            self.at += 1
+        if self.at >= len(self.words):
+            raise ValueError(f"{option} wants a value")
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def special(self, kind: str, word: str) -> None:
+        """-m, -j, -g, -f, -c and the family marks."""
+        if kind == "m":
+            name = self.value(word)
+            self.groups.append(Group(name, MATCHES.get(name)))
+        elif kind == "j":
+            self.jump_to(self.value(word))
+        elif kind == "g":
+            self.jump = Jump(self.known(self.value(word)), goto=True)
+        elif kind == "f":
+            self.base["f"] = self.negated, ""
+        elif kind == "c":
+            self.at += 2
+
+    def known(self, chain: str) -> str:
+        """A chain's name that this table has."""
+        if chain not in self.chains:
+            raise ValueError(f"jump to chain {chain}, which this table does not have")
+        return chain
+
+    def jump_to(self, name: str) -> None:
+        """-j: a verdict, a chain of this table, or an extension."""
+        if name in VERDICTS:
+            self.jump = VERDICTS[name]
+        elif name in self.chains:
+            self.jump = Jump(name)
+        elif name in TARGETS or name in FOREIGN_TARGETS:
+            self.target = Group(name, TARGETS.get(name))
+        else:
+            self.known(name)
+
+    def owner(self, name: str) -> Group | None:
+        """The match or target that knows the option: the one loaded last wins, as in xtables_merge_options."""
+        groups = [self.target, *reversed(self.groups)] if self.target else self.groups[::-1]
+        return next((g for g in groups if g.grammar is not None and name in g.grammar), None)
+
+    def unabbreviated(self, name: str) -> str:
+        """The one option that starts so, as getopt_long reads `--mac`; the name itself where there is none or two."""
+        grammars = [g.grammar for g in (*self.groups, self.target) if g is not None and g.grammar]
+        found = {option for grammar in grammars for option in grammar if option.startswith(name)}
+        return found.pop() if name and len(found) == 1 else name
+
+    def implied(self, name: str) -> Group | None:
+        """The protocol's own match, loaded at its first option."""
+        negated, text = self.base.get("p", (True, ""))
+        module = None if negated else IMPLIED.get(protocol(text))
+        if module is None or name not in MATCHES[module]:
+            return None
+        self.groups.append(Group(module, MATCHES[module]))
+        return self.groups[-1]
+
+    def extension(self, word: str) -> None:
+        """An option of a match or target."""
+        name, equals, value = word[2:].partition("=")
+        foreign = [g for g in (*self.groups, self.target) if g is not None and g.grammar is None]
+        group = self.owner(name) or self.implied(name) or (foreign[-1] if foreign else None)
+        if group is None:
+            name = self.unabbreviated(name)
+            group = self.owner(name)
+        if not word.startswith("--") or group is None:
+            raise ValueError(f"unknown option {word}")
+        arity = MANY if group.grammar is None else group.grammar[name]
+        if equals:
+            values = [value]
+        elif arity == MANY:
+            values = self.greedy()
+        else:
+            values = [self.value(word) for _ in range(arity)]
+        group.options.append(Option(self.negated, name, tuple(values)))
+
+    def greedy(self) -> list[str]:
+        """Every word up to the next option."""
+        start = self.at
+        while self.at < len(self.words) and self.words[self.at] != "!" and not self.words[self.at].startswith("-"):
+            self.at += 1
+        return self.words[start : self.at]
+
+
+def _interface(way: str, name: str, negated: bool) -> Match | None:
+    """-i or -o; `+` at the end is a wildcard, `+` alone any interface."""
+    if name == "+" and not negated:
+        return None
+    return Interface(way, (name[:-1] + "*" if name.endswith("+") else name,), negated)
+
+
+def _protocol(text: str, negated: bool) -> In | None:
+    wanted = protocol(text)
+    if wanted == 0:
+        # ip_tables.c takes protocol 0 as "any" and never looks at the negation.
+        return None
+    return matched(Field.PROTOCOL, Intervals.of(wanted), negated)
+
+
+def _addresses(reader: Reader) -> list[list[Match]]:
+    """-s and -d; lists of addresses make one rule for each pair, as iptables does."""
+    found: list[list[Match]] = [[]]
+    for option, where in (("s", Field.SRC), ("d", Field.DST)):
+        if option not in reader.base:
+            continue
+        negated, text = reader.base[option]
+        texts = text.split(",") if "," in text else [text]
+        if negated and len(texts) > 1:
+            raise ValueError("a list of addresses cannot be negated")
+        each = [prefix(where, one, negated, reader.v6) for one in texts]
+        found = [row + ([match] if match is not None else []) for row in found for match in each]
+    return found
+
+
+def _others(reader: Reader) -> list[Match]:
+    """Interfaces, protocol, fragment, in iptables-save's order."""
+    base, found = reader.base, []
+    for option, way in (("i", "in"), ("o", "out")):
+        if option in base:
+            found.append(_interface(way, base[option][1], base[option][0]))
+    if "p" in base:
+        found.append(_protocol(base["p"][1], base["p"][0]))
+    if "f" in base:
+        found.append(In(Field.FRAGMENT, Intervals.of(0 if base["f"][0] else 1)))
+    return [match for match in found if match is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a rule line says: one list of matches for each rule that it makes, statements, comment."""
+
+    matches: list[tuple[Match, ...]]
+    statements: tuple[Statement, ...]
+    comment: str
+
+
+def body(words: list[str], v6: bool, chains: Collection[str]) -> Body:
+    """The words behind `-A CHAIN`; ValueError says what is wrong with them."""
+    reader = Reader(words, v6, chains)
+    reader.read()
+    negated, text = reader.base.get("p", (True, ""))
+    wanted = None if negated else protocol(text)
+    extended: list[Match] = []
+    comment = ""
+    for group in reader.groups:
+        if group.name == "comment":
+            comment = group.options[-1].values[0] if group.options else ""
+        else:
+            extended += meaning(group.name, tuple(group.options), wanted, v6)
+    tail = (*_others(reader), *extended)
+    return Body([(*row, *tail) for row in _addresses(reader)], _statements(reader), comment)
+
+
+def _statements(reader: Reader) -> tuple[Statement, ...]:
+    if reader.target is not None:
+        given: Given = tuple(reader.target.options)
+        return effect(reader.target.name, given, reader.v6)
+    return (reader.jump,) if reader.jump is not None else ()

@@ -1,0 +1,184 @@
+"""A whole iptables-save or ip6tables-save file: tables, chains, counters, COMMIT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.finding import Place
+from conntrim.core.model.ruleset import (
+    XT_CHAINS,
+    XT_HOOKS,
+    Base,
+    Chain,
+    Dialect,
+    Rule,
+    Ruleset,
+    Table,
+    TableFamily,
+    Verdict,
+    xt_priority,
+)  # fmt: skip
+from conntrim.core.model.service import Hook
+from conntrim.core.parse.chains import check_jumps
+from conntrim.core.parse.xt.rule import body
+from conntrim.core.parse.xt.tokens import split
+
+POLICIES = {"ACCEPT": Verdict.ACCEPT, "DROP": Verdict.DROP, "-": Verdict.ACCEPT, "QUEUE": Verdict.QUEUE}
+"""What stands behind a chain's name; `-` is a user's chain."""
+
+_V6_NAME = re.compile(r"ip6|v6|before6|after6|user6", re.IGNORECASE)
+_V4_WORDS = re.compile(r" (?:-[sd]|--(?:src|dst|source|destination)) (?:! )?\d+\.\d+\.| -p icmp\b")
+_V6_WORDS = re.compile(r"icmp6-|icmpv6|ipv6-icmp| (?:-[sd]|--(?:src|dst|source|destination)) (?:! )?[0-9a-f]*:", re.I)
+_COUNTERS = re.compile(r"\[\d+:\d+\]\s+")
+
+
+@dataclass(slots=True)
+class Block:
+    """One `*table` ... `COMMIT`, not yet understood. `lines` are rule lines with their numbers."""
+
+    name: str
+    line: int
+    header: str
+    policies: dict[str, tuple[Verdict, int]] = field(default_factory=dict)
+    rules: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read_save(text: str, source: str, family: TableFamily | None = None) -> Ruleset:
+    """The tables of a save file; `family` where the caller knows it. InputError with file and line."""
+    tables: dict[tuple[TableFamily, str], Table] = {}
+    remarks = []
+    for block in _blocks(text, source):
+        table = _table(block, source, family or _family(block, source))
+        key = table.family, table.name
+        if key in tables:
+            remarks.append(f"{source}:{block.line}: table {block.name} stands here again; a restore keeps the last")
+        tables.pop(key, None)
+        tables[key] = table
+    if not tables:
+        raise InputError(source, "no table in it", advice="an iptables-save file has lines such as *filter")
+    return Ruleset(tuple(tables.values()), tuple(remarks))
+
+
+def _blocks(text: str, source: str) -> Iterable[Block]:
+    """The blocks of a file; InputError where one is not closed or something stands outside."""
+    block, header, number = None, "", 0
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip()
+        if not line:
+            continue
+        if line[0] == "#":
+            header = line if "enerated by" in line else header
+        elif line[0] == "*":
+            if block is not None:
+                raise InputError(source, f"table {block.name} has no COMMIT before this one", line=number)
+            block = Block(_known_table(line[1:].strip(), source, number), number, header)
+        elif block is None:
+            raise InputError(source, f"{line[:40]!r} outside of a table", line=number, advice="give me iptables-save")
+        elif line == "COMMIT":
+            yield block
+            block = None
+        else:
+            _line(block, line, source, number)
+    if block is not None:
+        advice = "the file is truncated: save it again"
+        raise InputError(source, f"table {block.name} has no COMMIT", line=number, advice=advice)
+
+
+def _known_table(name: str, source: str, line: int) -> str:
+    if name not in XT_HOOKS:
+        raise InputError(source, f"no such table: {name}", line=line, advice=f"iptables has {', '.join(XT_HOOKS)}")
+    return name
+
+
+def _line(block: Block, line: str, source: str, number: int) -> None:
+    """A chain or a rule line into its block."""
+    if line[0] == ":":
+        words = line[1:].split()
+        if not words or (len(words) > 1 and words[1] not in POLICIES):
+            raise InputError(source, f"no chain in {line[:40]!r}", line=number, advice="as in :INPUT ACCEPT [0:0]")
+        block.policies[words[0]] = POLICIES[words[1]] if len(words) > 1 else Verdict.ACCEPT, number
+    elif line[0] in "-[":
+        block.rules.append((number, line))
+    else:
+        raise InputError(source, f"{line[:40]!r} is no line of a save file", line=number)
+
+
+def _family(block: Block, source: str) -> TableFamily:
+    """By what the file says of itself, then by content, then by the file's name."""
+    if "tables-save" in block.header:
+        return TableFamily.IP6 if "ip6tables" in block.header else TableFamily.IP
+    for words, family in ((_V4_WORDS, TableFamily.IP), (_V6_WORDS, TableFamily.IP6)):
+        if any(words.search(line) for _, line in block.rules):
+            return family
+    return TableFamily.IP6 if _V6_NAME.search(source.rpartition("/")[2]) else TableFamily.IP
+
+
+def _dialect(header: str) -> Dialect:
+    """iptables-nft-save names its back end; a header without one is the legacy back end's, or of the old days."""
+    return Dialect.IPTABLES_LEGACY if header and "nf_tables" not in header else Dialect.IPTABLES_NFT
+
+
+def _table(block: Block, source: str, family: TableFamily) -> Table:
+    """A block understood, its jumps checked."""
+    builtin = XT_CHAINS[block.name]
+    rules: dict[str, list[Rule]] = {name: [] for name in (*map(str.upper, builtin), *block.policies)}
+    _commands(block, rules, source)
+    chains: list[Chain] = []
+    _rules(block, rules, source, family)
+    for name, listed in rules.items():
+        policy, line = block.policies.get(name, (Verdict.ACCEPT, block.line))
+        base = None
+        if name.isupper() and name.lower() in builtin:
+            hook = Hook(name.lower())
+            base = Base(XT_HOOKS[block.name][0], hook, xt_priority(block.name, hook), policy)
+        chains.append(Chain(name, tuple(listed), base, Place(source, line)))
+    check_jumps(chains, source)
+    return Table(_dialect(block.header), family, block.name, tuple(chains))
+
+
+def _commands(block: Block, rules: dict[str, list[Rule]], source: str) -> None:
+    """-N and -P, which hand-written files have; they leave the rule lines."""
+    kept = []
+    for number, line in block.rules:
+        words = line.split()
+        if words[0] == "-N" and len(words) == 2:
+            rules.setdefault(words[1], [])
+        elif words[0] == "-P" and len(words) == 3 and words[2] in POLICIES and words[1] in rules:
+            block.policies[words[1]] = POLICIES[words[2]], number
+        else:
+            kept.append((number, line))
+    block.rules = kept
+
+
+def _rules(block: Block, rules: dict[str, list[Rule]], source: str, family: TableFamily) -> None:
+    """Every rule line into its chain."""
+    v6, chains = family is TableFamily.IP6, frozenset(rules)
+    for number, line in block.rules:
+        try:
+            _rule(rules, line, Place(source, number), v6, chains)
+        except ValueError as error:
+            raise InputError(source, str(error), line=number) from error
+
+
+def _rule(rules: dict[str, list[Rule]], line: str, place: Place, v6: bool, chains: frozenset[str]) -> None:
+    """One line: counters, -A or -I, chain, body."""
+    if line[0] == "[":
+        counters = _COUNTERS.match(line)
+        if counters is None:
+            raise ValueError("no counters and rule in this line")
+        line = line[counters.end() :]
+    words = split(line)
+    if len(words) < 2 or words[0] not in ("-A", "-I", "--append", "--insert"):
+        raise ValueError(f"{words[0] if words else line} is no command of a save file; -A and -I are")
+    chain, first, at = words[1], 2, len(rules.get(words[1], ()))
+    if chain not in chains:
+        raise ValueError(f"rule in chain {chain}, which this table does not have")
+    if words[0] in ("-I", "--insert"):
+        numbered = len(words) > 2 and words[2].isdecimal()
+        at, first = (int(words[2]) - 1, 3) if numbered else (0, 2)
+    said = body(words[first:], v6, chains)
+    made = [Rule(matches, said.statements, place, line, said.comment) for matches in said.matches]
+    rules[chain][at:at] = made

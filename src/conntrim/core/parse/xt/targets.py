@@ -1,0 +1,112 @@
+"""What iptables' targets do: verdicts, NOTRACK, templates, marks, NAT; the rest has no effect or stays opaque."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from conntrim.core.model.ruleset import (
+    End,
+    Helper,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    SetMark,
+    SetZone,
+    Statement,
+    Verdict,
+)  # fmt: skip
+from conntrim.core.parse.xt.matches import Given, written
+from conntrim.core.parse.xt.numbers import masked, number
+
+VERDICTS: dict[str, Statement] = {
+    "ACCEPT": End(Verdict.ACCEPT),
+    "DROP": End(Verdict.DROP),
+    "RETURN": Return(),
+    "QUEUE": End(Verdict.QUEUE),
+}
+"""Targets that need no extension."""
+
+HARMLESS = frozenset({
+    "AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK",
+    "TCPMSS", "TCPOPTSTRIP", "TEE", "TRACE", "ULOG",
+})  # fmt: skip
+"""Targets without influence on where this packet goes: none of our fields reads what they write."""
+
+NATS = {"SNAT": "snat", "DNAT": "dnat", "MASQUERADE": "masquerade", "REDIRECT": "redirect", "NETMAP": "netmap"}
+"""Target to the kind of translation."""
+
+REJECTS = {
+    "net-unreach": "icmp-net-unreachable", "host-unreach": "icmp-host-unreachable",
+    "proto-unreach": "icmp-proto-unreachable", "port-unreach": "icmp-port-unreachable",
+    "net-prohib": "icmp-net-prohibited", "host-prohib": "icmp-host-prohibited",
+    "admin-prohib": "icmp-admin-prohibited", "tcp-rst": "tcp-reset", "tcp-reset": "tcp-reset",
+}  # fmt: skip
+"""`--reject-with` of IPv4, short names to long ones."""
+
+REJECTS6 = {
+    "no-route": "icmp6-no-route", "adm-prohibited": "icmp6-adm-prohibited", "addr-unreach": "icmp6-addr-unreachable",
+    "port-unreach": "icmp6-port-unreachable", "policy-fail": "icmp6-policy-fail",
+    "reject-route": "icmp6-reject-route", "tcp-reset": "tcp-reset",
+}  # fmt: skip
+"""The same for IPv6."""
+
+
+def _reject(given: Given, v6: bool) -> tuple[Statement, ...]:
+    table = REJECTS6 if v6 else REJECTS
+    kind = given[-1].values[0] if given else "port-unreach"
+    kind = table.get(kind, kind)
+    if kind not in table.values():
+        raise ValueError(f"{kind!r} is nothing to reject with")
+    return (End(Verdict.REJECT, kind),)
+
+
+def _mark(given: Given, v6: bool) -> tuple[Statement, ...]:
+    if len(given) != 1:
+        raise ValueError("MARK takes exactly one option")
+    _, name, (text,) = given[0]
+    value, mask = masked(text, 32, "mark")
+    every = 0xFFFFFFFF
+    table = {
+        "set-xmark": (value, mask), "set-mark": (value, mask | value), "and-mark": (0, every ^ value),
+        "or-mark": (value, value), "xor-mark": (value, 0),
+    }  # fmt: skip
+    return (SetMark(*table[name]),)
+
+
+def _zone(name: str, text: str) -> Statement:
+    if text == "mark":
+        return Opaque("CT", f"--{name} mark")
+    ways = {"zone": "", "zone-orig": "original", "zone-reply": "reply"}
+    return SetZone(number(text, 0xFFFF, "zone"), ways[name])
+
+
+def _ct(given: Given, v6: bool) -> tuple[Statement, ...]:
+    if any(o.name == "notrack" for o in given):
+        return (Notrack(),)
+    done: list[Statement] = [_zone(o.name, o.values[0]) for o in given if o.name.startswith("zone")]
+    done += [Helper(o.values[0]) for o in given if o.name == "helper"]
+    rest = tuple(o for o in given if o.name in ("timeout", "ctevents", "expevents"))
+    # A bare CT still attaches a template, and that is what a later NOTRACK runs into (K10).
+    return tuple(done) + ((Opaque("CT", written(rest)),) if rest or not done else ())
+
+
+MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
+    "NOTRACK": lambda given, v6: (Notrack(),),
+    "CT": _ct,
+    "MARK": _mark,
+    "REJECT": _reject,
+    "NFQUEUE": lambda given, v6: (End(Verdict.QUEUE, written(given)),),
+}
+
+
+@lru_cache(maxsize=4096)
+def effect(target: str, given: Given, v6: bool) -> tuple[Statement, ...]:
+    """A target with its options as statements; ValueError for a value that makes no sense."""
+    if target in MEANINGS:
+        return MEANINGS[target](given, v6)
+    if target in NATS:
+        return (Nat(NATS[target], written(given)),)
+    return (NoEffect(target, written(given)),) if target in HARMLESS else (Opaque(target, written(given)),)
