@@ -1,0 +1,74 @@
+"""What a REJECT sends back, and how that packet is tied to the one it answers (K19)."""
+
+from __future__ import annotations
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
+from conntrim.core.netfilter.skb import Attached, Orphan, Tracked
+
+UNREACHABLE: dict[Family, tuple[int, int, dict[str, int]]] = {
+    Family.IPV4: (Protocol.ICMP, 3, {
+        "net-unreach": 0, "net-unreachable": 0, "host-unreach": 1, "host-unreachable": 1, "proto-unreach": 2,
+        "prot-unreachable": 2, "port-unreach": 3, "port-unreachable": 3, "net-prohib": 9, "net-prohibited": 9,
+        "host-prohib": 10, "host-prohibited": 10, "admin-prohib": 13, "admin-prohibited": 13,
+    }),
+    Family.IPV6: (Protocol.ICMPV6, 1, {
+        "no-route": 0, "admin-prohib": 1, "adm-prohibited": 1, "admin-prohibited": 1, "addr-unreach": 3,
+        "addr-unreachable": 3, "port-unreach": 4, "port-unreachable": 4, "policy-fail": 5, "reject-route": 6,
+    }),
+}  # fmt: skip
+"""Protocol, type and codes of REJECT's ICMP errors, by the names after `icmp-`, `icmp6-` or `icmpx-`."""
+
+PORT_UNREACHABLE: dict[Family, int] = {Family.IPV4: 3, Family.IPV6: 4}
+"""REJECT's default."""
+
+ERRORS: dict[int, tuple[int, ...]] = {Protocol.ICMP: (3, 4, 5, 11, 12), Protocol.ICMPV6: tuple(range(128))}
+"""ICMP types that are errors: never answered by another one (RFC 1122 section 3.2.2, RFC 4443 section 2.4)."""
+
+
+def answer_to(packet: Packet, how: str) -> Packet | None:
+    """The packet that REJECT sends because of this one; None where it sends none."""
+    silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST
+    if silent:
+        return None
+    reset = "reset" in how or how == "tcp-rst"
+    return _reset(packet) if reset else _error(packet, how)
+
+
+def _back(packet: Packet) -> tuple[str, str]:
+    """The interfaces of the answer: out where the packet came in, or round the loopback if it was our own."""
+    return ("", packet.iif) if packet.iif and packet.iif != "lo" else ("lo", "lo")
+
+
+def _reset(packet: Packet) -> Packet | None:
+    flags = packet.tcp_flags
+    if packet.protocol != Protocol.TCP or flags is None or flags & TcpFlag.RST:
+        return None
+    answer = TcpFlag.RST if flags & TcpFlag.ACK else TcpFlag.RST | TcpFlag.ACK
+    iif, oif = _back(packet)
+    return Packet(
+        packet.family, Protocol.TCP, packet.dst, packet.src, packet.dport, packet.sport, int(answer), iif=iif, oif=oif
+    )
+
+
+def _error(packet: Packet, how: str) -> Packet | None:
+    if packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ()):
+        return None
+    protocol, kind, codes = UNREACHABLE[packet.family]
+    words = how.replace("icmpx", "icmp").replace("icmp6-", "").replace("icmp-", "").replace(" type ", " ").split()
+    code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
+    iif, oif = _back(packet)
+    return Packet(
+        packet.family, protocol, packet.dst, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet
+    )
+
+
+def tied(attached: Attached) -> Attached:
+    """What the kernel attaches to the answer of a packet with this attached."""
+    if isinstance(attached, Tracked):
+        return Tracked(attached.entry, CtState.RELATED, not attached.reply, confirmed=True)
+    return None if attached is None else Orphan()

@@ -1,0 +1,149 @@
+"""The tracker at priority -200: finds or makes the entry of a packet, or says why there is none.
+
+Sequence numbers are not modelled: a packet of a known TCP flow is taken to be inside the window (K7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from conntrim.core.model.conntrack import CtState, TcpState
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.netfilter.matches import holds
+from conntrim.core.netfilter.memory import Entry, Memory, Tuple, Zone, replied, tuple_of
+from conntrim.core.netfilter.skb import Attached, Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.states import CHECKED, FRESH, SANE, TRANSITIONS, Class, Move, Need, Row, class_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the tracker did: what it attached, the table afterwards, and why in words. `dropped`: K8."""
+
+    attached: Attached
+    memory: Memory
+    why: str
+    dropped: bool = False
+
+
+def track(skb: Skb, memory: Memory) -> Seen:
+    """What conntrack makes of this packet; its template says the zone and helper, an earlier mark stays."""
+    if isinstance(skb.attached, Untracked):
+        return Seen(skb.attached, memory, "untracked: conntrack passes it by")
+    if isinstance(skb.attached, Tracked):
+        return Seen(skb.attached, memory, "already tracked")  # K16: the mark of OUTPUT survives the loopback
+    template = skb.attached if isinstance(skb.attached, Template) else Template()
+    found = memory.find(tuple_of(skb.packet), template.zone)
+    if found is None:
+        return _fresh(skb, template, memory)
+    entry, reply = found
+    return _known_tcp(skb, template, entry, reply, memory) if _is_tcp(skb.packet) else _known(entry, reply, memory)
+
+
+def _is_tcp(packet: Packet) -> bool:
+    return packet.protocol == Protocol.TCP
+
+
+def _state(entry: Entry, reply: bool) -> CtState:
+    """K7: the reply direction is ESTABLISHED at once, the original one once a reply was seen."""
+    return CtState.ESTABLISHED if reply or entry.seen_reply else CtState.NEW
+
+
+def _known(entry: Entry, reply: bool, memory: Memory, changed: Entry | None = None) -> Seen:
+    after = replied(changed or entry) if reply else changed or entry
+    table = memory if after is entry else memory.having(after, entry)
+    why = "belongs to an entry, reply direction" if reply else "belongs to an entry, original direction"
+    return Seen(Tracked(after, _state(entry, reply), reply, confirmed=True), table, why)
+
+
+# --- TCP packets of known entries -------------------------------------------------------------------------------
+
+
+def _known_tcp(skb: Skb, template: Template, entry: Entry, reply: bool, memory: Memory) -> Seen:
+    flags = skb.packet.tcp_flags or 0
+    kind = class_of(flags)
+    step = TRANSITIONS[reply, kind][entry.tcp] if flags & CHECKED in SANE else Move.INVALID
+    if step is Move.INVALID:
+        return Seen(None, memory, f"no {_name(kind)} is expected in state {entry.tcp.name}")
+    if _reopens(entry, reply, step):
+        return _fresh(skb, template, memory.without(entry))
+    if kind is Class.RST and not entry.seen_reply:
+        gone = Tracked(entry, _state(entry, reply), reply, confirmed=True)
+        return Seen(gone, memory.without(entry), "the connection is refused: its entry goes")
+    return _known(entry, reply, memory, _moved(entry, reply, kind, step))
+
+
+def _name(kind: Class) -> str:
+    return kind.name.replace("_", "/") if kind is not Class.NONE else "packet without flags"
+
+
+def _reopens(entry: Entry, reply: bool, step: TcpState | Move) -> bool:
+    """A SYN for a closed connection: the old entry goes and the packet starts afresh."""
+    closed = entry.tcp in (TcpState.TIME_WAIT, TcpState.CLOSE)
+    return step is TcpState.SYN_SENT and closed and (entry.closing or entry.last == (reply, Class.RST))
+
+
+def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Entry:
+    """The entry after a packet that is not INVALID."""
+    last = (reply, kind)
+    if step is TcpState.SYN_SENT and entry.tcp in (TcpState.TIME_WAIT, TcpState.CLOSE):
+        step = Move.IGNORE
+    if step is Move.IGNORE:
+        in_step = kind is Class.SYN_ACK and entry.last == (not reply, Class.SYN)
+        # An ignored SYN that is answered after all: the two ends agree, the entry follows them.
+        return replace(entry, tcp=TcpState.SYN_RECV, last=last) if in_step else replace(entry, last=last)
+    if step is TcpState.SYN_RECV and reply and kind is Class.ACK and entry.simultaneous:
+        step = TcpState.ESTABLISHED
+    assert isinstance(step, TcpState), "an INVALID packet moves nothing"
+    closing = entry.closing or (step is TcpState.FIN_WAIT and entry.tcp is not TcpState.FIN_WAIT)
+    simultaneous = entry.simultaneous or step is TcpState.SYN_SENT2
+    return replace(entry, tcp=step, closing=closing, last=last, simultaneous=simultaneous)
+
+
+# --- packets without an entry -------------------------------------------------------------------------------------
+
+
+def row_of(skb: Skb) -> Row:
+    """The row of `FRESH` that this packet falls under."""
+    return next(row for row in FRESH if all(holds(match, skb, None) for match in row.when))
+
+
+def _fresh(skb: Skb, template: Template, memory: Memory) -> Seen:
+    row = row_of(skb)
+    if row.need is Need.INNER:
+        return _error(skb.packet, template.zone, memory)
+    if row.state is CtState.UNTRACKED:
+        return Seen(Untracked(), memory, row.fact)
+    if skb.kernel.full and row.makes:
+        return Seen(None, memory, "the table is full: no entry can be made (K8)", dropped=True)
+    if row.state is not CtState.NEW:
+        return Seen(None, memory, row.fact)
+    if row.need is Need.LOOSE and not skb.kernel.tcp_loose:
+        return Seen(None, memory, "the middle of a connection, and nf_conntrack_tcp_loose=0")
+    if row.need is Need.CHUNK and not skb.answers.ask(row.fact):
+        return Seen(None, memory, "no chunk that opens an association")
+    return _new(skb.packet, template, memory, row)
+
+
+def _new(packet: Packet, template: Template, memory: Memory, row: Row) -> Seen:
+    original = tuple_of(packet)
+    reply = original.inverted()
+    if reply is None:
+        return Seen(None, memory, "there is no answer to it")
+    entry = Entry(original, reply, template.zone, helper=template.helper)
+    if _is_tcp(packet):
+        kind = class_of(packet.tcp_flags or 0)
+        entry = _moved(entry, False, kind, TRANSITIONS[False, kind][TcpState.NONE])
+    return Seen(Tracked(entry, CtState.NEW, reply=False, confirmed=False), memory, row.fact)
+
+
+def _error(packet: Packet, zone: Zone, memory: Memory) -> Seen:
+    """RELATED where the flow that the error is about has an entry, and the error goes to that flow's sender."""
+    asked: Tuple | None = tuple_of(packet.inner).inverted() if packet.inner is not None else None
+    found = memory.find(asked, zone) if asked is not None else None
+    if found is None:
+        return Seen(None, memory, "an ICMP error about a flow that has no entry")
+    entry, reply = found
+    if packet.dst != (entry.reply if reply else entry.original).dst:
+        return Seen(None, memory, "an ICMP error that is not for the flow's sender")
+    return Seen(Tracked(entry, CtState.RELATED, reply, confirmed=True), memory, "an ICMP error about a known flow")

@@ -1,0 +1,115 @@
+"""Dialogues of packets as one host sees them, and their walk through a rule set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import StrEnum
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Ruleset, TcpFlag
+from conntrim.core.netfilter.hooks import Arranged, arrange
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.memory import Memory
+from conntrim.core.netfilter.nat import answered
+from conntrim.core.netfilter.outcome import Fate, Outcome
+from conntrim.core.netfilter.states import ICMP_ANSWERS
+from conntrim.core.netfilter.walk import walk
+
+_SYN, _ACK, _PSH, _FIN = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.PSH, TcpFlag.FIN
+
+
+class Talk(StrEnum):
+    """The kinds of dialogue."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ECHO = "echo"
+
+
+TURNS: dict[Talk, tuple[tuple[str, bool, int | None], ...]] = {
+    Talk.TCP: (
+        ("SYN", False, _SYN),
+        ("SYN/ACK", True, _SYN | _ACK),
+        ("ACK", False, _ACK),
+        ("request", False, _PSH | _ACK),
+        ("answer", True, _PSH | _ACK),
+        ("FIN", False, _FIN | _ACK),
+        ("FIN/ACK", True, _FIN | _ACK),
+        ("last ACK", False, _ACK),
+    ),
+    Talk.UDP: (("query", False, None), ("answer", True, None), ("query", False, None), ("answer", True, None)),
+    Talk.ECHO: (("echo request", False, None), ("echo reply", True, None)),
+}
+"""Name, whether it goes in the answering direction, TCP flags."""
+
+TOO_BIG: dict[Family, tuple[int, int]] = {
+    Family.IPV4: (Protocol.ICMP, 3 << 8 | 4),
+    Family.IPV6: (Protocol.ICMPV6, 2 << 8),
+}
+"""The ICMP error that path MTU discovery lives on, as (protocol, type << 8 | code)."""
+
+
+def reply_to(packet: Packet) -> Packet:
+    """The answer to a packet: everything turned round, the interfaces too."""
+    swapped = replace(
+        packet,
+        src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport, iif=packet.oif, oif=packet.iif,
+        src_type=packet.dst_type, dst_type=packet.src_type,
+    )  # fmt: skip
+    answers = ICMP_ANSWERS.get(packet.protocol)
+    if answers is None or packet.icmp is None:
+        return swapped
+    return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
+
+
+def dialogue(kind: Talk, opener: Packet, *, error: bool = False) -> tuple[Packet, ...]:
+    """The packets of a dialogue that `opener` (addresses, ports, interfaces) begins, in their order.
+
+    `error`: after the first answer comes an ICMP error (too big) about it, from its receiver's side.
+    """
+    packets = [
+        replace(reply_to(opener) if reply else opener, tcp_flags=None if flags is None else int(flags))
+        for _, reply, flags in TURNS[kind]
+    ]
+    if error:
+        packets.insert(2, error_about(packets[1]))
+    return tuple(packets)
+
+
+def error_about(packet: Packet) -> Packet:
+    """A router's or receiver's complaint that `packet` is too big."""
+    protocol, icmp = TOO_BIG[packet.family]
+    back = reply_to(replace(packet, icmp=None, sport=None, dport=None, tcp_flags=None))
+    return replace(back, protocol=protocol, icmp=icmp, inner=packet)
+
+
+def run(
+    ruleset: Ruleset | Arranged,
+    packets: Iterable[Packet],
+    memory: Memory = Memory(),  # noqa: B008 - frozen
+    kernel: Kernel = Kernel(),  # noqa: B008 - frozen
+    *,
+    until_lost: bool = False,
+) -> tuple[Outcome, ...]:
+    """Walk packets one after the other with one table; answers to translated packets are made as the peer makes them.
+
+    `until_lost`: stop at the first packet that is not accepted.
+    """
+    arranged = ruleset if isinstance(ruleset, Arranged) else arrange(ruleset)
+    outcomes: list[Outcome] = []
+    for packet in packets:
+        outcomes.append(walk(arranged, _from_peer(packet, outcomes), memory, kernel))
+        memory = outcomes[-1].memory
+        if until_lost and outcomes[-1].verdict is not Fate.ACCEPT:
+            break
+    return tuple(outcomes)
+
+
+def _from_peer(packet: Packet, before: list[Outcome]) -> Packet:
+    """The packet as a peer makes it that saw the translated addresses."""
+    for outcome in before:
+        packet = answered(packet, outcome.packet, outcome.left)
+    return packet

@@ -1,0 +1,154 @@
+"""The hooks in the order in which the kernel calls what hangs there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import (
+    Chain,
+    Helper,
+    Match,
+    Nat,
+    NoEffect,
+    Opaque,
+    Rule,
+    Ruleset,
+    SetZone,
+    Statement,
+    Table,
+    TableFamily,
+    XtConntrack,
+)  # fmt: skip
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.matches import about_state
+
+JOURNEYS: dict[Direction, tuple[Hook, ...]] = {
+    Direction.INBOUND: (Hook.PREROUTING, Hook.INPUT),
+    Direction.OUTBOUND: (Hook.OUTPUT, Hook.POSTROUTING),
+    Direction.FORWARDED: (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
+    Direction.LOOPBACK: (Hook.OUTPUT, Hook.POSTROUTING, Hook.PREROUTING, Hook.INPUT),
+}
+"""The hooks that a packet passes, unless a translation changes its way."""
+
+DEFRAG, CONNTRACK, NAT_DST, NAT_SRC = -400, -200, -100, 100
+"""The kernel's own priorities (K1)."""
+
+TRACKING = (Hook.PREROUTING, Hook.OUTPUT)
+"""Where reassembly and the tracker hang."""
+
+CONFIRMING = (Hook.INPUT, Hook.POSTROUTING)
+"""Where, after everything else, a new entry is put into the table."""
+
+NAT_PRIORITY: dict[Hook, int] = {
+    Hook.PREROUTING: NAT_DST, Hook.OUTPUT: NAT_DST, Hook.INPUT: NAT_SRC, Hook.POSTROUTING: NAT_SRC,
+}  # fmt: skip
+"""The NAT core hangs at these hooks and priorities, whatever priority a nat chain names."""
+
+USERS = frozenset({
+    "conntrack", "state", "ct", "connmark", "connbytes", "connlimit", "connlabel", "helper", "cluster", "CONNMARK",
+    "CONNSECMARK", "CLUSTERIP", "SYNPROXY", "flow", "synproxy",
+})  # fmt: skip
+"""Kinds of matches and statements, beside those the model knows, that switch conntrack on (K5)."""
+
+FAMILIES: dict[TableFamily, tuple[Family, ...]] = {
+    TableFamily.IP: (Family.IPV4,),
+    TableFamily.IP6: (Family.IPV6,),
+    TableFamily.INET: (Family.IPV4, Family.IPV6),
+}
+"""Which packets a table sees; the other families' tables see none of ours."""
+
+
+def direction_of(packet: Packet) -> Direction:
+    """The direction that the packet's interfaces tell."""
+    if "lo" in (packet.iif, packet.oif):
+        return Direction.LOOPBACK
+    if packet.oif:
+        return Direction.FORWARDED if packet.iif else Direction.OUTBOUND
+    return Direction.INBOUND
+
+
+class Kind(StrEnum):
+    """What hangs at a hook."""
+
+    CHAIN = "chain"
+    DEFRAG = "defrag"
+    CONNTRACK = "conntrack"
+    NAT = "nat"
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One thing that hangs at a hook; `chains` are a base chain's own, or all nat chains of the hook (K4)."""
+
+    priority: int
+    kind: Kind
+    chains: tuple[tuple[Table, Chain], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`ip filter INPUT`; `conntrack`."""
+        return " and ".join(f"{t.family} {t.name} {c.name}" for t, c in self.chains) or self.kind
+
+
+Groups = tuple[tuple[Station, ...], ...]
+"""The stations of one hook by priority; those of a group share theirs, and their order is not known (K2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """A rule set in the order of its hooks, and whether it switches conntrack on, for each family."""
+
+    groups: Mapping[tuple[Family, Hook], Groups]
+    active: Mapping[Family, bool]
+    nat: Mapping[Family, bool]
+
+
+def arrange(ruleset: Ruleset) -> Arranged:
+    """Sort a rule set by hook and priority."""
+    groups = {(family, hook): _groups(ruleset, family, hook) for family in Family for hook in Hook}
+    nat = {family: any(c.base and c.base.type == "nat" for _, c in _chains(ruleset, family)) for family in Family}
+    return Arranged(groups, {family: _active(ruleset, family) for family in Family}, nat)
+
+
+def _chains(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain]]:
+    for table in ruleset.tables:
+        if family in FAMILIES.get(table.family, ()):
+            yield from ((table, chain) for chain in table.chains)
+
+
+def _groups(ruleset: Ruleset, family: Family, hook: Hook) -> Groups:
+    here = [(t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and c.base.hook is hook]
+    stations = [Station(b.priority, Kind.CHAIN, ((t, c),)) for t, c, b in here if b.type != "nat"]
+    if hook in TRACKING:
+        stations += [Station(DEFRAG, Kind.DEFRAG), Station(CONNTRACK, Kind.CONNTRACK)]
+    if hook in NAT_PRIORITY:
+        nat = sorted(((b.priority, t, c) for t, c, b in here if b.type == "nat"), key=lambda item: item[0])
+        stations.append(Station(NAT_PRIORITY[hook], Kind.NAT, tuple((t, c) for _, t, c in nat)))
+    ordered = sorted(stations, key=lambda s: s.priority)
+    return tuple(tuple(group) for _, group in groupby(ordered, key=lambda s: s.priority))
+
+
+def _active(ruleset: Ruleset, family: Family) -> bool:
+    return any(_uses(rule) for _, chain in _chains(ruleset, family) for rule in chain.rules)
+
+
+def _uses(rule: Rule) -> bool:
+    """K5: `CT --notrack` by itself is no user."""
+    return any(_asks(m) for m in rule.matches) or any(_tracks(s) for s in rule.statements)
+
+
+def _asks(match: Match) -> bool:
+    if isinstance(match, Opaque):
+        return bool(match.kind) and match.kind.split()[0] in USERS
+    return isinstance(match, XtConntrack) or about_state(match)
+
+
+def _tracks(statement: Statement) -> bool:
+    if isinstance(statement, Opaque | NoEffect):
+        return bool(statement.kind) and statement.kind.split()[0] in USERS
+    return isinstance(statement, SetZone | Helper | Nat)

@@ -1,0 +1,208 @@
+"""Does a match hold for this packet? Yes, no, or None: not decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conntrim.core.model.address import parse_address, parse_prefix
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
+from conntrim.core.model.ruleset import Field, In, InSet, Interface, Match, NamedSet, Opaque, Table, XtConntrack
+from conntrim.core.netfilter.skb import Skb, Tracked
+
+UNKNOWN = -1
+"""The packet has the field, but nobody said what is in it."""
+
+LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
+MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
+BROADCAST = Intervals.of(parse_address("255.255.255.255"), parse_address("0.0.0.0"))  # noqa: S104 - no socket
+
+RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST = 1, 2, 3, 5
+PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST = 0, 1, 2
+
+
+def address_type(skb: Skb, address: int, ours: bool) -> int:
+    """RTN_*: the routing type of an address; `ours` says that it must be the host's where no address is known."""
+    if address in MULTICAST:
+        return RTN_MULTICAST
+    if address in BROADCAST:
+        return RTN_BROADCAST
+    local = address in skb.kernel.local if skb.kernel.local else ours
+    return RTN_LOCAL if local or address in LOOPBACK else RTN_UNICAST
+
+
+def _port(number: int | None, packet: Packet) -> int | None:
+    return None if packet.fragment or packet.protocol not in WITH_PORTS else number
+
+
+def _told(number: int | None) -> int:
+    return UNKNOWN if number is None else number
+
+
+def _packet_type(skb: Skb) -> int:
+    if skb.packet.packet_type is not None:
+        return skb.packet.packet_type
+    if not skb.packet.iif or skb.packet.dst not in MULTICAST | BROADCAST:
+        return PACKET_HOST
+    return PACKET_MULTICAST if skb.packet.dst in MULTICAST else PACKET_BROADCAST
+
+
+def _src_type(skb: Skb) -> int:
+    told = skb.packet.src_type
+    return address_type(skb, skb.packet.src, not skb.packet.iif) if told is None else told
+
+
+def _dst_type(skb: Skb) -> int:
+    told = skb.packet.dst_type
+    return address_type(skb, skb.packet.dst, not skb.packet.oif) if told is None else told
+
+
+VALUES: dict[Field, Callable[[Skb], int | None]] = {
+    Field.FAMILY: lambda skb: skb.packet.family,
+    Field.PROTOCOL: lambda skb: skb.packet.protocol,
+    Field.SRC: lambda skb: skb.packet.src,
+    Field.DST: lambda skb: skb.packet.dst,
+    Field.SPORT: lambda skb: _port(skb.packet.sport, skb.packet),
+    Field.DPORT: lambda skb: _port(skb.packet.dport, skb.packet),
+    Field.TCP_FLAGS: lambda skb: (
+        skb.packet.tcp_flags if skb.packet.protocol == Protocol.TCP and not skb.packet.fragment else None
+    ),
+    Field.ICMP: lambda skb: (
+        skb.packet.icmp if skb.packet.protocol == Protocol.ICMP and not skb.packet.fragment else None
+    ),
+    Field.ICMPV6: lambda skb: (
+        skb.packet.icmp if skb.packet.protocol == Protocol.ICMPV6 and not skb.packet.fragment else None
+    ),
+    Field.CT_STATE: lambda skb: skb.state,
+    Field.MARK: lambda skb: skb.packet.mark,
+    Field.PACKET_TYPE: _packet_type,
+    Field.SRC_TYPE: _src_type,
+    Field.DST_TYPE: _dst_type,
+    Field.FRAGMENT: lambda skb: int(skb.packet.fragment),
+    Field.LENGTH: lambda skb: _told(skb.packet.length),
+    Field.TTL: lambda skb: _told(skb.packet.ttl),
+    Field.DSCP: lambda skb: _told(skb.packet.dscp),
+}
+"""How to read each field; None: this packet has no such field."""
+
+
+def _in(match: In, skb: Skb) -> bool | None:
+    value = VALUES[match.field](skb)
+    if value is None:
+        return False
+    if value == UNKNOWN:
+        return None
+    return (value if match.mask is None else value & match.mask) in match.values
+
+
+def _interface(match: Interface, skb: Skb) -> bool | None:
+    name = skb.iif if match.way == "in" else skb.oif
+    if name is None:
+        return None
+    hit = any(name.startswith(n[:-1]) if n.endswith("*") else name == n for n in match.names)
+    return hit is not match.negated
+
+
+def _xt_conntrack(match: XtConntrack, skb: Skb) -> bool | None:
+    if match.states is not None:
+        entry = skb.entry
+        translated = entry is not None and ((match.snat and entry.snat) or (match.dnat and entry.dnat))
+        hit = skb.state in match.states
+        if not (hit and not translated if match.negated else hit or translated):
+            return False
+    if not isinstance(skb.attached, Tracked):
+        return match.states is not None  # K21: every other option is ignored, and without states there is no match
+    return _options(match.others.split(), skb.attached) if match.others else True
+
+
+def _span(text: str) -> Intervals:
+    low, _, high = text.partition(":")
+    return Intervals.of((int(low), int(high or low)))
+
+
+OPTIONS: dict[str, Callable[[Tracked, str], bool]] = {
+    "--ctdir": lambda ct, value: ct.reply is (value.upper() == "REPLY"),
+    "--ctproto": lambda ct, value: str(ct.entry.original.protocol) == str(NUMBERS.get(value, value)),
+    "--ctorigsrc": lambda ct, value: ct.entry.original.src in Intervals.of(parse_prefix(value)),
+    "--ctorigdst": lambda ct, value: ct.entry.original.dst in Intervals.of(parse_prefix(value)),
+    "--ctreplsrc": lambda ct, value: ct.entry.reply.src in Intervals.of(parse_prefix(value)),
+    "--ctrepldst": lambda ct, value: ct.entry.reply.dst in Intervals.of(parse_prefix(value)),
+    "--ctorigsrcport": lambda ct, value: ct.entry.original.sport in _span(value),
+    "--ctorigdstport": lambda ct, value: ct.entry.original.dport in _span(value),
+    "--ctreplsrcport": lambda ct, value: ct.entry.reply.sport in _span(value),
+    "--ctrepldstport": lambda ct, value: ct.entry.reply.dport in _span(value),
+}
+"""The options of `-m conntrack` beside `--ctstate` that can be answered from the entry."""
+
+
+def _options(words: list[str], ct: Tracked) -> bool | None:
+    decided: bool | None = True
+    negated = False
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        if word == "!":
+            negated = True
+        elif word.startswith("--"):
+            hit = OPTIONS[word](ct, value) is not negated if word in OPTIONS else None
+            if hit is False:
+                return False
+            decided, negated = (decided if hit else None), False
+    return decided
+
+
+def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
+    found = next((s for s in table.sets if s.name == match.set_name), None) if table else None
+    if found is None or not found.known or not all(isinstance(f, Field) for f in match.fields):
+        return None
+    values = [VALUES[f](skb) for f in match.fields if isinstance(f, Field)]
+    if any(v is None for v in values):
+        return False
+    if UNKNOWN in values:
+        return None
+    return _element(found, [v for v in values if v is not None]) is not match.negated
+
+
+def _element(found: NamedSet, values: list[int]) -> bool:
+    return any(all(v in span for v, span in zip(values, e, strict=False)) for e in found.elements)
+
+
+WITHOUT_ENTRY: dict[str, Callable[[Opaque], bool]] = {
+    "ct": lambda match: False,  # K23: any nft ct key but the state
+    "connmark": lambda match: False,  # K21: negated or not
+    "connbytes": lambda match: False,
+    "cluster": lambda match: False,
+    "helper": lambda match: "!" in match.text.split(),
+    "connlabel": lambda match: "!" in match.text.split(),
+}
+"""What matches on an entry say of a packet that has none, by their kind: they need not be understood for that."""
+
+
+def _opaque(match: Opaque, skb: Skb) -> bool | None:
+    answer = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind and skb.entry is None else None
+    return answer(match) if answer else None
+
+
+def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
+    """Whether one match of a rule in `table` holds."""
+    if isinstance(match, In):
+        return _in(match, skb)
+    if isinstance(match, Interface):
+        return _interface(match, skb)
+    if isinstance(match, XtConntrack):
+        return _xt_conntrack(match, skb)
+    return _in_set(match, skb, table) if isinstance(match, InSet) else _opaque(match, skb)
+
+
+def about_state(match: Match) -> bool:
+    """Whether the match asks for the conntrack state."""
+    return isinstance(match, XtConntrack) or (isinstance(match, In) and match.field is Field.CT_STATE)
+
+
+def states_of(match: Match) -> Intervals:
+    """The states that a match about the state accepts; all of them where it does not ask."""
+    if isinstance(match, In) and match.field is Field.CT_STATE:
+        return match.values
+    if isinstance(match, XtConntrack) and match.states is not None:
+        return match.states
+    return Intervals.of(*(int(s) for s in CtState))

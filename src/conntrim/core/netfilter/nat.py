@@ -1,0 +1,110 @@
+"""Translation, as far as tuples go: what an entry's reply tuple becomes, and how its packets are rewritten."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from conntrim.core.model.address import Family, family_of, format_address, parse_address
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import WITH_PORTS
+from conntrim.core.model.ruleset import Nat
+from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.memory import Entry, Tuple, tuple_of
+
+DST_HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
+"""Here destinations are rewritten, sources at the other two."""
+
+LOOPBACK: dict[Family, int] = {Family.IPV4: parse_address("127.0.0.1"), Family.IPV6: parse_address("::1")}
+
+_V4 = re.compile(r"(?P<address>\d+\.\d+\.\d+\.\d+)?(?P<to>-\d+\.\d+\.\d+\.\d+)?(?::?(?P<port>\d+)(?P<more>-\d+)?)?")
+_V6 = re.compile(
+    r"\[?(?P<address>[0-9a-fA-F:]*:[0-9a-fA-F:.]*?)?(?P<to>-[0-9a-fA-F:]+)?(?:\]?:?(?P<port>(?<=[\]:])\d+)(?P<more>-\d+)?)?\]?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a nat statement points; None: that part stays. `certain` False: the kernel picks one of several."""
+
+    address: int | None
+    port: int | None
+    certain: bool = True
+
+
+def target_of(nat: Nat, packet: Packet, local: Intervals, hook: Hook) -> Target:
+    """The address and port that a nat statement gives a packet."""
+    word = next((w for w in reversed(nat.text.split()) if re.search(r"\d", w) and not w.startswith("-")), "")
+    address, port, certain = _parse(word)
+    if nat.kind == "masquerade":
+        return Target(*_own(packet, local, port))
+    if nat.kind == "redirect":
+        ours = packet.dst in local or (not local and not packet.oif)
+        there = packet.dst if ours else LOOPBACK[packet.family]
+        return Target(LOOPBACK[packet.family] if hook is Hook.OUTPUT else there, port, certain)
+    return Target(address, port, certain and nat.kind != "netmap")
+
+
+def _own(packet: Packet, local: Intervals, port: int | None) -> tuple[int | None, int | None, bool]:
+    """The host's own address that masquerading takes: certain where there is only one."""
+    own = [low for low, _ in local.ranges if family_of(low) is packet.family and low not in LOOPBACK.values()]
+    own = [a for a in own if not format_address(a).startswith(("127.", "fe80:"))]
+    return (own[0] if own else None), port, len(own) == 1
+
+
+def _parse(word: str) -> tuple[int | None, int | None, bool]:
+    """`10.0.0.1:80`, `[2001:db8::1]:80`, `8080`, `10.0.0.1-10.0.0.9`: the first of a range, not certain then."""
+    found = (_V6 if word.count(":") > 1 else _V4).fullmatch(word.strip(","))
+    if found is None:
+        return None, None, False
+    address, port = found["address"], found["port"]
+    certain = not found["to"] and not found["more"]
+    try:
+        return (parse_address(address) if address else None), (int(port) if port else None), certain
+    except ValueError:
+        return None, None, False
+
+
+def translated(entry: Entry, target: Target, hook: Hook) -> Entry:
+    """The entry once a nat statement at this hook has set it up: its answers then come from or go elsewhere."""
+    reply, ported = entry.reply, entry.original.protocol in WITH_PORTS
+    port = target.port if ported else None
+    if hook in DST_HOOKS:
+        after = reply._replace(
+            src=reply.src if target.address is None else target.address, sport=reply.sport if port is None else port
+        )
+    else:
+        after = reply._replace(
+            dst=reply.dst if target.address is None else target.address, dport=reply.dport if port is None else port
+        )
+    if after == reply:
+        return entry
+    return replace(entry, reply=after, dnat=entry.dnat or hook in DST_HOOKS, snat=entry.snat or hook not in DST_HOOKS)
+
+
+def rewritten(packet: Packet, entry: Entry, reply: bool, hook: Hook) -> Packet:
+    """A packet of a translated entry as this hook leaves it."""
+    if not (entry.snat or entry.dnat):
+        return packet
+    goal = (entry.original if reply else entry.reply).inverted()
+    return packet if goal is None else _aimed(packet, goal, hook in DST_HOOKS)
+
+
+def _aimed(packet: Packet, goal: Tuple, destination: bool) -> Packet:
+    ported = packet.protocol in WITH_PORTS and packet.protocol == goal.protocol
+    if destination:
+        return replace(packet, dst=goal.dst, dport=goal.dport if ported else packet.dport)
+    return replace(packet, src=goal.src, sport=goal.sport if ported else packet.sport)
+
+
+def answered(packet: Packet, sent: Packet, left: Packet) -> Packet:
+    """`packet`, an answer to `sent`, as the other end makes it, that saw `left` instead."""
+    if sent == left or tuple_of(packet) != tuple_of(sent).inverted():
+        return packet
+    ported = packet.protocol in WITH_PORTS
+    return replace(
+        packet,
+        src=left.dst, dst=left.src,
+        sport=left.dport if ported else packet.sport, dport=left.sport if ported else packet.dport,
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""What became of a packet, and the steps that led there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import Rule
+from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.memory import Entry, Memory
+
+
+class Fate(StrEnum):
+    """How a packet ends; `not decided` where it hangs on something that the model does not know."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    REJECT = "reject"
+    NOT_DECIDED = "not decided"
+
+
+class StepKind(StrEnum):
+    """What happened at a step of the path."""
+
+    RULE = "rule"
+    """A rule matched and had an effect."""
+    MISSED = "missed"
+    """All of a rule but its state, or but its direction, matched: worth telling."""
+    POLICY = "policy"
+    CONNTRACK = "conntrack"
+    NAT = "nat"
+    DEFRAG = "defrag"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a packet's path: where, which rule (with its place and text), the state seen there, and why."""
+
+    kind: StepKind
+    hook: Hook
+    table: str
+    chain: str
+    state: CtState | None
+    note: str = ""
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One packet's way through the hooks.
+
+    `packet` as it came and `left` as it was when it ended (translated, marked). `state` is what the last hook's rules
+    saw, None where conntrack is not active (K5). `made` is the entry that this packet left behind, `hit` the one it
+    belongs to. `undecided` are the questions on which `verdict`, state or entries hang. `answer` is what became of
+    the packet that a REJECT sent back. `memory` is the table afterwards.
+    """
+
+    packet: Packet
+    left: Packet
+    verdict: Fate
+    state: CtState | None
+    path: tuple[Step, ...]
+    memory: Memory
+    made: Entry | None = None
+    hit: Entry | None = None
+    undecided: tuple[str, ...] = ()
+    answer: Outcome | None = None
+
+    @property
+    def by(self) -> Step | None:
+        """The step that decided; None where nothing stood in the way."""
+        return self.path[-1] if self.path and self.verdict in (Fate.DROP, Fate.REJECT) else None
