@@ -116,13 +116,20 @@ def _fresh(skb: Skb, template: Template, memory: Memory) -> Seen:
         return Seen(Untracked(), memory, row.fact)
     if skb.kernel.full and row.makes:
         return Seen(None, memory, "the table is full: no entry can be made (K8)", dropped=True)
-    if row.state is not CtState.NEW:
-        return Seen(None, memory, row.fact)
-    if row.need is Need.LOOSE and not skb.kernel.tcp_loose:
-        return Seen(None, memory, "the middle of a connection, and nf_conntrack_tcp_loose=0")
-    if row.need is Need.CHUNK and not skb.answers.ask(row.fact):
-        return Seen(None, memory, "no chunk that opens an association")
+    if why := _refused(skb, row):
+        return Seen(None, memory, why)
     return _new(skb.packet, template, memory, row)
+
+
+def _refused(skb: Skb, row: Row) -> str:
+    """Why a packet opens nothing; empty where it does."""
+    if row.state is not CtState.NEW:
+        return row.fact
+    if row.need is Need.LOOSE and not skb.kernel.tcp_loose:
+        return "the middle of a connection, and nf_conntrack_tcp_loose=0"
+    if row.need is Need.CHUNK and not skb.answers.ask(row.fact):
+        return "no chunk that opens an association"
+    return ""
 
 
 def _new(packet: Packet, template: Template, memory: Memory, row: Row) -> Seen:

@@ -11,8 +11,8 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset, TcpFlag
 from conntrim.core.netfilter.hooks import Arranged, arrange
-from conntrim.core.netfilter.kernel import Kernel
-from conntrim.core.netfilter.memory import Memory
+from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
+from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.nat import answered
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.netfilter.states import ICMP_ANSWERS
@@ -89,8 +89,8 @@ def error_about(packet: Packet) -> Packet:
 def run(
     ruleset: Ruleset | Arranged,
     packets: Iterable[Packet],
-    memory: Memory = Memory(),  # noqa: B008 - frozen
-    kernel: Kernel = Kernel(),  # noqa: B008 - frozen
+    memory: Memory = EMPTY,
+    kernel: Kernel = DEFAULTS,
     *,
     until_lost: bool = False,
 ) -> tuple[Outcome, ...]:

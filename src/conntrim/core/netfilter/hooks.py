@@ -122,7 +122,8 @@ def _chains(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain]]:
 
 
 def _groups(ruleset: Ruleset, family: Family, hook: Hook) -> Groups:
-    here = [(t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and c.base.hook is hook]
+    hung = ((t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and not t.dormant)
+    here = [(t, c, base) for t, c, base in hung if base.hook is hook]
     stations = [Station(b.priority, Kind.CHAIN, ((t, c),)) for t, c, b in here if b.type != "nat"]
     if hook in TRACKING:
         stations += [Station(DEFRAG, Kind.DEFRAG), Station(CONNTRACK, Kind.CONNTRACK)]

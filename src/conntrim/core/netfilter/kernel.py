@@ -22,6 +22,10 @@ class Kernel:
     active: bool | None = None
 
 
+DEFAULTS = Kernel()
+"""A kernel as it comes, of a host whose addresses nobody told."""
+
+
 def kernel_of(facts: HostFacts) -> Kernel:
     """The settings of a host that was looked at; an unknown tcp_loose is the kernel's default."""
     full = facts.count is not None and bool(facts.max) and facts.count >= (facts.max or 0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conntrim.core.model.address import parse_address, parse_prefix
-from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field, In, InSet, Interface, Match, NamedSet, Opaque, Table, XtConntrack
+from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Key, Match, Opaque, Table, XtConntrack
 from conntrim.core.netfilter.skb import Skb, Tracked
 
 UNKNOWN = -1
@@ -101,7 +100,7 @@ def _interface(match: Interface, skb: Skb) -> bool | None:
     name = skb.iif if match.way == "in" else skb.oif
     if name is None:
         return None
-    hit = any(name.startswith(n[:-1]) if n.endswith("*") else name == n for n in match.names)
+    hit = any(named(name, n) for n in match.names)
     return hit is not match.negated
 
 
@@ -151,20 +150,44 @@ def _options(words: list[str], ct: Tracked) -> bool | None:
     return decided
 
 
+def _any_of(match: AnyOf, skb: Skb) -> bool | None:
+    answers = [_in(alternative, skb) for alternative in match.alternatives]
+    return True if True in answers else None if None in answers else False
+
+
 def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
-    found = next((s for s in table.sets if s.name == match.set_name), None) if table else None
-    if found is None or not found.known or not all(isinstance(f, Field) for f in match.fields):
+    found = table.set(match.set_name) if table else None
+    if found is None or not found.known or found.dynamic:
         return None
-    values = [VALUES[f](skb) for f in match.fields if isinstance(f, Field)]
-    if any(v is None for v in values):
+    values = [_part(part, skb) for part in match.fields]
+    if None in values:
         return False
     if UNKNOWN in values:
         return None
-    return _element(found, [v for v in values if v is not None]) is not match.negated
+    return any(_element(element, values) for element in found.elements) is not match.negated
 
 
-def _element(found: NamedSet, values: list[int]) -> bool:
-    return any(all(v in span for v, span in zip(values, e, strict=False)) for e in found.elements)
+def _part(part: Field | str, skb: Skb) -> int | str | None:
+    """What the packet has to compare with one part of a set's elements: a number, or an interface's name."""
+    if isinstance(part, Field):
+        return VALUES[part](skb)
+    name = {"iif": skb.iif, "oif": skb.oif}.get(part)
+    return UNKNOWN if name is None else name
+
+
+def _element(element: tuple[Key, ...], values: list[int | str | None]) -> bool:
+    return len(element) == len(values) and all(_key(key, value) for key, value in zip(element, values, strict=True))
+
+
+def _key(key: Key, value: int | str | None) -> bool:
+    if isinstance(key, Intervals):
+        return isinstance(value, int) and value in key
+    return isinstance(value, str) and any(named(value, name) for name in key)
+
+
+def named(interface: str, name: str) -> bool:
+    """Whether an interface is the one that a rule names; a trailing `*` is a wildcard."""
+    return interface.startswith(name[:-1]) if name.endswith("*") else interface == name
 
 
 WITHOUT_ENTRY: dict[str, Callable[[Opaque], bool]] = {
@@ -191,18 +214,11 @@ def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
         return _interface(match, skb)
     if isinstance(match, XtConntrack):
         return _xt_conntrack(match, skb)
-    return _in_set(match, skb, table) if isinstance(match, InSet) else _opaque(match, skb)
+    if isinstance(match, InSet):
+        return _in_set(match, skb, table)
+    return _any_of(match, skb) if isinstance(match, AnyOf) else _opaque(match, skb)
 
 
 def about_state(match: Match) -> bool:
     """Whether the match asks for the conntrack state."""
     return isinstance(match, XtConntrack) or (isinstance(match, In) and match.field is Field.CT_STATE)
-
-
-def states_of(match: Match) -> Intervals:
-    """The states that a match about the state accepts; all of them where it does not ask."""
-    if isinstance(match, In) and match.field is Field.CT_STATE:
-        return match.values
-    if isinstance(match, XtConntrack) and match.states is not None:
-        return match.states
-    return Intervals.of(*(int(s) for s in CtState))

@@ -123,3 +123,7 @@ def holding(*entries: Entry) -> Memory:
 def replied(entry: Entry) -> Entry:
     """The entry once a packet went in its reply direction."""
     return entry if entry.seen_reply else replace(entry, seen_reply=True)
+
+
+EMPTY = Memory()
+"""A table without entries."""

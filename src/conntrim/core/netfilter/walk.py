@@ -33,9 +33,9 @@ from conntrim.core.netfilter import nat
 from conntrim.core.netfilter.answers import answer_to, tied
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, arrange, direction_of
-from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
 from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
-from conntrim.core.netfilter.memory import Entry, Memory, Zone
+from conntrim.core.netfilter.memory import EMPTY, Entry, Memory, Zone
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.skb import Answers, Attached, Skb, Template, Tracked, Untracked
 from conntrim.core.netfilter.words import question
@@ -47,8 +47,8 @@ WAYS = 64
 def walk(
     ruleset: Ruleset | Arranged,
     packet: Packet,
-    memory: Memory = Memory(),  # noqa: B008 - frozen
-    kernel: Kernel = Kernel(),  # noqa: B008 - frozen
+    memory: Memory = EMPTY,
+    kernel: Kernel = DEFAULTS,
     assume: Mapping[str, bool] | None = None,
 ) -> Outcome:
     """What becomes of a packet. `assume` answers questions (texts as in `Outcome.undecided`) that are open else.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from conntrim.core.model.ruleset import In, InSet, Interface, Opaque, Statement, XtConntrack
+from conntrim.core.model.ruleset import AnyOf, In, InSet, Interface, Match, Opaque, Statement, XtConntrack
 
 
-def question(what: In | Interface | XtConntrack | InSet | Opaque | Statement) -> str:
+def question(what: Match | Statement) -> str:
     """The question whether this match holds, or this statement takes the packet; one text, one question."""
     if isinstance(what, Opaque):
         return f"{what.kind}: {what.text}"
@@ -13,6 +13,8 @@ def question(what: In | Interface | XtConntrack | InSet | Opaque | Statement) ->
         return f"the packet's {what.field} is one that the rule asks for"
     if isinstance(what, Interface):
         return f"the {what.way}going interface is {'not ' * what.negated}{' or '.join(what.names)}"
+    if isinstance(what, AnyOf):
+        return " or ".join(question(alternative) for alternative in what.alternatives)
     if isinstance(what, InSet):
         return f"the packet is {'not ' * what.negated}in the set {what.set_name}"
     return f"conntrack {what.others}" if isinstance(what, XtConntrack) else str(what)
