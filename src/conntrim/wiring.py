@@ -1,3 +1,34 @@
 """The composition root: which adapter stands behind which port. Imports wait until a verb needs them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conntrim.app.ports.flows import Flows
+    from conntrim.core.model.census import Viewpoint
+
+
+def flows(source: str | None, netns: str | None) -> Flows:
+    """The table to read: a file, `-`, or without a source the kernel's."""
+    if source is None:
+        from conntrim.host.flows import KernelFlows
+
+        return KernelFlows(netns)
+    from conntrim.host.flow_files import FileFlows
+
+    return FileFlows(source)
+
+
+def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, int]]) -> Viewpoint | None:
+    """From where to look at it: named addresses, else the kernel's own; None for a file: infer it."""
+    from conntrim.core.model.census import Viewpoint
+    from conntrim.core.model.intervals import Intervals
+
+    if source is None:
+        from conntrim.host.viewpoint import kernel_viewpoint
+
+        kernel = kernel_viewpoint(netns)
+        return Viewpoint(Intervals.union_of(local), kernel.local_ports, kernel.timeouts) if local else kernel
+    return Viewpoint(Intervals.union_of(local)) if local else None

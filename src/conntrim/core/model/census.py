@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Viewpoint:
+    """From where a table is looked at: the host's addresses, its clients' ports and its time-outs.
+
+    `local` are the host's own addresses (128-bit numbers; loopback counts as local without being named), `inferred`
+    whether they were guessed from the flows. `local_ports` is the inclusive range of its clients' ports. `timeouts`
+    are seconds by sysctl key; the kernel's defaults stand in for keys that are not there (K31).
+    """
+
+    local: Intervals
+    local_ports: tuple[int, int] = (32_768, 60_999)
+    timeouts: dict[str, int] = field(default_factory=dict)
+    inferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +45,9 @@ class Breakdown:
 class StateCount:
     """The entries of one service in one state (`tcp time_wait`, `udp unreplied`, ...).
 
-    `idle` counts them by the time since their last packet: one number per class of
-    `IDLE_STEPS`.
+    `idle` counts them by the time since their last packet, the state's time-out minus the seconds left: one number
+    per class of `IDLE_STEPS`. Where that time-out is not known the entries are in no class, and the numbers add up to
+    less than `entries`.
     """
 
     state: str
@@ -47,7 +64,12 @@ IDLE_STEPS: tuple[int, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ServiceCount:
-    """What one service holds. `addresses` counts its distinct server addresses, `peers` its distinct far ends."""
+    """What one service holds. `peers` counts its distinct far ends, `addresses` those that are servers: of an outbound
+    service the same, of others 0.
+
+    The servers of an outbound service are named in `service.servers` where they are at most 16. `translated` entries
+    carry NAT; `picked_up` ones were first seen in the middle of a connection, from its server's side (K13, K14).
+    """
 
     service: Service
     entries: int

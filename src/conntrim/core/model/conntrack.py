@@ -75,6 +75,8 @@ OTHER_TIMEOUTS: dict[str, Timeout] = {
     "tcp max_retrans": Timeout("nf_conntrack_tcp_timeout_max_retrans", 300),
     "tcp unacknowledged": Timeout("nf_conntrack_tcp_timeout_unacknowledged", 300),
     "udp unreplied": Timeout("nf_conntrack_udp_timeout", 30),
+    # Answered, but for less than two seconds (nf_conntrack_proto_udp.c): a DNS query. Not yet ASSURED.
+    "udp replied": Timeout("nf_conntrack_udp_timeout", 30),
     "udp stream": Timeout("nf_conntrack_udp_timeout_stream", 120),
     "icmp": Timeout("nf_conntrack_icmp_timeout", 30),
     "icmpv6": Timeout("nf_conntrack_icmpv6_timeout", 30),
@@ -83,6 +85,18 @@ OTHER_TIMEOUTS: dict[str, Timeout] = {
     "gre stream": Timeout("nf_conntrack_gre_timeout_stream", 180),
 }
 """The other time-outs, by a readable name."""
+
+
+SCTP_STATES: tuple[str, ...] = (
+    "none", "closed", "cookie_wait", "cookie_echoed", "established", "shutdown_sent", "shutdown_recd",
+    "shutdown_ack_sent", "heartbeat_sent", "heartbeat_acked",
+)  # fmt: skip
+"""`enum sctp_conntrack`, in the kernel's order; each time-out is nf_conntrack_sctp_timeout_STATE."""
+
+DCCP_STATES: tuple[str, ...] = (
+    "none", "request", "respond", "partopen", "open", "closereq", "closing", "timewait", "ignore", "invalid",
+)  # fmt: skip
+"""`enum ct_dccp_states`; DCCP tracking left the kernel with 6.17, older ones still have it."""
 
 
 class CtState(IntEnum):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,3 +68,9 @@ def zeros(rows: int, column: str) -> npt.NDArray[np.generic]:
     dtype, width = SHAPES[column]
     shape = (rows,) if width == 1 else (rows, width)
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def table_of(rows: int, columns: frozenset[str], filled: Mapping[str, npt.NDArray[Any]]) -> FlowTable:
+    """A table from the columns that there are; `columns` were asked for, those without values are zero."""
+    every: dict[str, Any] = {name: filled[name] if name in filled else zeros(rows, name) for name in SHAPES}
+    return FlowTable(columns=columns, **every)

@@ -1,0 +1,58 @@
+"""The verb `census`."""
+
+from __future__ import annotations
+
+import click
+
+from conntrim import wiring
+from conntrim.app.census import take_census
+from conntrim.cli import options
+from conntrim.core.model.address import parse_prefix
+from conntrim.core.model.errors import InputError
+from conntrim.render.census import By, census_fields, census_text
+
+
+def local_ranges(text: str | None) -> list[tuple[int, int]]:
+    """`192.0.2.1,2001:db8::/64` as inclusive ranges."""
+    ranges = []
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        try:
+            ranges.append(parse_prefix(part.strip()))
+        except ValueError as error:
+            raise InputError("--local", f"{part.strip()} is no address or prefix") from error
+    return ranges
+
+
+@click.command(name="census")
+@click.argument("source", required=False)
+@click.option(
+    "--by",
+    type=click.Choice([by.value for by in By]),
+    default=By.SERVICE.value,
+    help="What the rows are.",
+    show_default=True,
+)
+@click.option("--top", type=click.IntRange(1, 10_000), default=20, help="Most rows of a table.", show_default=True)
+@click.option(
+    "--local", metavar="ADDR,...", help="The host's own addresses or prefixes; else the kernel's, or inferred."
+)
+@options.netns
+@options.as_json
+def command(*, source: str | None, by: str, top: int, local: str | None, netns: str | None, as_json: bool) -> None:
+    """Who fills the conntrack table: entries by service, state, peer or zone.
+
+    SOURCE: nothing for this kernel's table, a file, or - for standard input: /proc/net/nf_conntrack,
+    /proc/net/ip_conntrack or the output of conntrack -L, also compressed (.gz, .zst).
+    """
+    if source is not None and netns is not None:
+        raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
+    viewpoint = wiring.viewpoint(source, netns, local_ranges(local))
+    census = take_census(wiring.flows(source, netns), viewpoint, top)
+    if as_json:
+        from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
+
+        click.echo(to_json("census", census_fields(census)), nl=False)
+        return
+    click.echo(census_text(census, By(by)), nl=False)

@@ -1,0 +1,170 @@
+"""Taking a census: blocks of a flow table in, one at a time, a `Census` out. What it keeps is bounded by the number of
+distinct services, states and peers, not by the number of entries.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from conntrim.core.census.classify import DIRECTIONS, Classified, Classifier, unpack_service
+from conntrim.core.census.classify import NEEDS as CLASSIFIER_NEEDS
+from conntrim.core.census.peers import FEW, PeerTally
+from conntrim.core.census.states import UNKNOWN, state_codes, state_name, timeout_table
+from conntrim.core.census.tally import Keys, Tally
+from conntrim.core.model.address import format_range
+from conntrim.core.model.census import (
+    IDLE_STEPS,
+    Breakdown,
+    Census,
+    Row,
+    Sample,
+    ServiceCount,
+    StateCount,
+    Viewpoint,
+)
+from conntrim.core.model.conntrack import Status
+from conntrim.core.model.flows import U8, FlowTable
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.service import Direction
+
+CENSUS_COLUMNS = CLASSIFIER_NEEDS | {"timeout", "zone"}
+"""What a reader must fill for a census."""
+
+NO_CLASS = 31
+"""The idle class, in a packed key, of an entry whose time-out is not known."""
+
+OFFLOADED = Status.OFFLOAD | Status.HW_OFFLOAD | Status.FIXED_TIMEOUT
+NAT = Status.SRC_NAT | Status.DST_NAT
+
+
+class CensusTaker:
+    """Counts blocks from one viewpoint; `top` bounds the rows of every table of the census."""
+
+    def __init__(self, viewpoint: Viewpoint, top: int) -> None:
+        self._viewpoint, self._top = viewpoint, top
+        self._classify = Classifier(viewpoint)
+        self._timeouts = timeout_table(viewpoint.timeouts)
+        self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
+        self.total = 0
+
+    def add(self, block: FlowTable) -> None:
+        """Count one block, which has the columns of `CENSUS_COLUMNS`."""
+        if not len(block):
+            return
+        self.total += len(block)
+        seen = self._classify(block)
+        codes = state_codes(block)
+        unreplied = (block.status & np.uint32(Status.SEEN_REPLY)) == 0
+        translated = (block.status & np.uint32(NAT)) != 0
+        flags = np.packbits(np.stack([unreplied, translated, seen.picked_up]), axis=0, bitorder="little")[0]
+        self._entries.add(self._packed(block, seen, codes, flags))
+        self._zones.add(block.zone.astype(np.uint64) << np.uint64(1) | unreplied)
+        self._peers.add(seen.service, seen.far, unreplied)
+
+    def _packed(self, block: FlowTable, seen: Classified, codes: U8, flags: U8) -> Keys:
+        """service << 16 | state code << 8 | idle class << 3 | flags."""
+        limit = self._timeouts[block.protocol, codes]
+        idle = np.searchsorted(IDLE_STEPS, np.maximum(limit - block.timeout.astype(np.int64), 0), side="right")
+        unknown = (limit == UNKNOWN) | ((block.status & np.uint32(OFFLOADED)) != 0)
+        idle = np.where(unknown, NO_CLASS, idle).astype(np.uint64)
+        service = seen.service.astype(np.uint64) << np.uint64(16)
+        packed: Keys = (
+            service | codes.astype(np.uint64) << np.uint64(8) | idle << np.uint64(3) | flags.astype(np.uint64)
+        )
+        return packed
+
+    def census(
+        self,
+        source: str,
+        *,
+        bad_lines: int = 0,
+        sample: Sample | None = None,
+        remarks: Iterable[str] = (),
+    ) -> Census:
+        """The census of what was added so far."""
+        services, rest = self._services()
+        return Census(
+            source=source,
+            total=self.total,
+            services=services,
+            other_services=rest[0],
+            other_entries=rest[1],
+            states=self._states(),
+            peers=self._peers.breakdown(self._top),
+            zones=self._zone_rows(),
+            local=tuple(format_range(*r) for r in self._viewpoint.local.ranges),
+            local_inferred=self._viewpoint.inferred,
+            bad_lines=bad_lines,
+            sample=sample,
+            remarks=(*remarks, *self._peers.remarks),
+        )
+
+    def _services(self) -> tuple[tuple[ServiceCount, ...], tuple[int, int]]:
+        """The largest services, and how many others there are with how many entries."""
+        keys, counts = self._entries.items()
+        by_service: dict[int, dict[int, int]] = defaultdict(dict)
+        for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+            by_service[key >> 16][key & 0xFFFF] = count
+        sizes = sorted(((sum(parts.values()), code) for code, parts in by_service.items()), key=lambda s: (-s[0], s[1]))
+        shown, rest = sizes[: self._top], sizes[self._top :]
+        peers = self._peers.by_service({code for _, code in shown})
+        rows = tuple(
+            _service_count(code, by_service[code], peers[code], pinnable=self._peers.complete(code))
+            for _, code in shown
+        )
+        return rows, (len(rest), sum(size for size, _ in rest))
+
+    def _states(self) -> Breakdown:
+        keys, counts = self._entries.items()
+        rows: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+            row = rows[state_name(key >> 32 & 0xFF, key >> 8 & 0xFF)]
+            row[0] += count
+            row[1] += count * (key & 1)
+        return breakdown((Row(name, *row) for name, row in rows.items()), self._top)
+
+    def _zone_rows(self) -> Breakdown:
+        keys, counts = self._zones.items()
+        rows: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+            rows[key >> 1][0] += count
+            rows[key >> 1][1] += count * (key & 1)
+        return breakdown((Row(str(zone), *row) for zone, row in rows.items()), self._top)
+
+
+def breakdown(rows: Iterable[Row], top: int) -> Breakdown:
+    """The largest rows and the honest rest; ties in the order of their keys."""
+    ordered = sorted(rows, key=lambda row: (-row.entries, row.key))
+    return Breakdown(tuple(ordered[:top]), len(ordered[top:]), sum(row.entries for row in ordered[top:]))
+
+
+def _service_count(code: int, parts: dict[int, int], peers: list[int], *, pinnable: bool) -> ServiceCount:
+    """One service from its packed counts and its far ends' addresses, which are all of them if `pinnable`."""
+    outbound = DIRECTIONS[code >> 24] is Direction.OUTBOUND
+    servers = Intervals.of(*peers) if outbound and pinnable and len(peers) <= FEW else Intervals()
+    return ServiceCount(
+        service=unpack_service(code, servers),
+        entries=sum(parts.values()),
+        unreplied=sum(n for key, n in parts.items() if key & 1),
+        translated=sum(n for key, n in parts.items() if key & 2),
+        picked_up=sum(n for key, n in parts.items() if key & 4),
+        states=_state_counts(code >> 16 & 0xFF, parts),
+        addresses=len(peers) if outbound else 0,
+        peers=len(peers),
+    )
+
+
+def _state_counts(protocol: int, parts: dict[int, int]) -> tuple[StateCount, ...]:
+    """A service's states, the largest first."""
+    totals: dict[str, int] = defaultdict(int)
+    idle: dict[str, list[int]] = defaultdict(lambda: [0] * (len(IDLE_STEPS) + 1))
+    for key, count in parts.items():
+        name, step = state_name(protocol, key >> 8), key >> 3 & 0x1F
+        totals[name] += count
+        if step != NO_CLASS:
+            idle[name][step] += count
+    counts = (StateCount(name, entries, tuple(idle[name])) for name, entries in totals.items())
+    return tuple(sorted(counts, key=lambda c: (-c.entries, c.state)))

@@ -1,0 +1,118 @@
+"""Saved conntrack tables: a file or standard input, plain or compressed, read in pieces."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from types import ModuleType
+from typing import BinaryIO
+
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.flows import FlowTable
+from conntrim.core.parse.conntrack_text import TextTable
+
+
+def _zstd() -> ModuleType | None:
+    """Python's own zstd (since 3.14) or its backport, None where there is neither."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+zstd = _zstd()
+DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, *((zstd.ZstdError,) if zstd else ()))
+
+PIECE = 1 << 20
+"""Bytes a read."""
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
+"""Compressions that we do not read, and the program that does."""
+
+
+class FileFlows:
+    """One saved table; `path` may be `-`."""
+
+    def __init__(self, path: str) -> None:
+        self.source, self._text = path, TextTable(path)
+        self._cut = ""
+
+    @property
+    def bad_lines(self) -> int:
+        """Lines that could not be read."""
+        return self._text.bad_lines
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Bad lines with their places, and whether the file was cut off."""
+        return (self._cut, *self._text.remarks) if self._cut else self._text.remarks
+
+    def population(self) -> int | None:
+        """Only reading the file can tell."""
+        return None
+
+    def blocks(self, columns: frozenset[str]) -> Iterator[FlowTable]:
+        """Read the file from its beginning to its end."""
+        with self._opened() as stream:
+            piece = self._read(stream)
+            while piece:
+                following = self._read(stream)
+                yield self._text.feed(piece, last=not following)
+                piece = following
+            if not self._text.entries:
+                yield self._text.feed(b"", last=True)
+
+    def _read(self, stream: BinaryIO) -> bytes:
+        """The next piece; a compressed file that was cut off ends there, with a remark."""
+        parts: list[bytes] = []
+        while sum(map(len, parts)) < PIECE:
+            try:
+                part = stream.read1(PIECE)  # type: ignore[attr-defined]  # all of ours are buffered
+            except DAMAGED as error:
+                self._cut = f"{self.source}: the compressed file is cut off or damaged: what came before is used"
+                self._cut += f" ({error})"
+                break
+            except OSError as error:
+                raise InputError(self.source, error.strerror or str(error)) from error
+            if not part:
+                break
+            parts.append(part)
+        return b"".join(parts)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            descriptor = os.dup(sys.stdin.fileno()) if self.source == "-" else os.open(self.source, os.O_RDONLY)
+            raw = os.fdopen(descriptor, "rb")
+        except OSError as error:
+            raise InputError(self.source, error.strerror or str(error), advice="is the name right?") from error
+        with raw:
+            yield _decompressed(self.source, raw)
+
+
+def _decompressed(source: str, raw: BufferedReader) -> BinaryIO:
+    """The stream itself, or what it unpacks to."""
+    try:
+        start = raw.peek(6)[:6]
+    except OSError as error:
+        raise InputError(source, error.strerror or str(error)) from error
+    for magic, name in FOREIGN.items():
+        if start.startswith(magic):
+            raise InputError(source, f"{name} is not read here", advice="unpack it first, or use gzip or zstd")
+    if start.startswith(GZIP):
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]  # it is one, typeshed says otherwise
+    if start.startswith(ZSTD):
+        if zstd is None:
+            raise InputError(source, "zstd needs a package", advice="pip install 'conntrim[zstd]', or zstdcat FILE |")
+        stream: BinaryIO = zstd.ZstdFile(raw)
+        return stream
+    return raw

@@ -1,0 +1,125 @@
+"""A census as text and as JSON fields; plain lines and not a table library, to start fast on a loaded machine."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+
+from conntrim.core.census.shares import shares
+from conntrim.core.model.address import format_range
+from conntrim.core.model.census import IDLE_STEPS, Breakdown, Census, ServiceCount
+from conntrim.core.model.protocol import protocol_name
+
+WIDTH = 79
+
+
+class By(StrEnum):
+    """What a census can be broken down by."""
+
+    SERVICE = "service"
+    STATE = "state"
+    PEER = "peer"
+    ZONE = "zone"
+
+
+def census_text(census: Census, by: By) -> str:
+    """The answer on the first line, then one breakdown, then the doubts."""
+    lines = [_answer(census), *_seen_from(census), ""]
+    lines += _service_lines(census) if by is By.SERVICE else _breakdown_lines(_chosen(census, by), by, census.total)
+    lines += [""] * bool(_notes(census))
+    for note in _notes(census):
+        lines += textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="      ", break_long_words=False)
+    return "\n".join(lines) + "\n"
+
+
+def _chosen(census: Census, by: By) -> Breakdown:
+    return {By.STATE: census.states, By.PEER: census.peers, By.ZONE: census.zones}[by]
+
+
+def _answer(census: Census) -> str:
+    """How many, and who holds most."""
+    if not census.services:
+        return "no entries"
+    first, total = census.services[0], census.total
+    share = f"{100 * first.entries / total:.1f} %"
+    if census.sample is None:
+        how_many = f"{total:,} {'entry' if total == 1 else 'entries'}"
+    else:
+        how_many = f"{census.sample.population:,} entries (sampled)"
+    return _shortened(f"{how_many}; {share} are {first.service}")
+
+
+def _seen_from(census: Census) -> Iterator[str]:
+    local = ", ".join(census.local) or "no address of its own"
+    guessed = " (inferred; name them with --local)" if census.local_inferred else ""
+    yield _shortened(f"{census.source}, seen from {local}{guessed}" if len(census.local) < 5 else census.source)
+    if census.sample is not None:
+        sample = census.sample
+        yield f"{sample.rows:,} of them read; shares are within {sample.bound:.2f} points (95 %)"
+
+
+def _service_lines(census: Census) -> Iterator[str]:
+    """The services with their states."""
+    percent = shares([row.entries for row in census.services] + [census.other_entries])
+    yield f"{'entries':>12} {'share':>7} {'peers':>9}  service"
+    for row, share in zip(census.services, percent, strict=False):
+        yield from textwrap.wrap(
+            f"{row.entries:>12,} {share:>6.1f}% {row.peers:>9,}  {row.service}", WIDTH, subsequent_indent=" " * 34
+        )
+        yield from textwrap.wrap(_states(row), WIDTH, initial_indent=" " * 34, subsequent_indent=" " * 34)
+    if census.other_services:
+        yield f"{census.other_entries:>12,} {percent[-1]:>6.1f}% {'':>9}  {census.other_services:,} other services"
+    yield f"{census.total:>12,} {100 if census.total else 0:>6.1f}% {'':>9}  total"
+
+
+def _states(row: ServiceCount) -> str:
+    """`time_wait 98 %, established 2 %; 3 unreplied`."""
+    prefix = f"{protocol_name(row.service.protocol)} "
+    percent = shares([state.entries for state in row.states])
+    parts = [f"{s.state.removeprefix(prefix)} {p:.1f}%" for s, p in zip(row.states, percent, strict=True)]
+    told = [(row.unreplied, "unreplied"), (row.picked_up, "picked up mid-stream"), (row.translated, "with NAT")]
+    return "; ".join([", ".join(parts), *(f"{count:,} {what}" for count, what in told if count)])
+
+
+def _breakdown_lines(table: Breakdown, by: By, total: int) -> Iterator[str]:
+    percent = shares([row.entries for row in table.rows] + [table.other_entries])
+    yield f"{'entries':>12} {'share':>7} {'unreplied':>11}  {by}"
+    for row, share in zip(table.rows, percent, strict=False):
+        yield f"{row.entries:>12,} {share:>6.1f}% {row.unreplied:>11,}  {row.key}"
+    if table.other_rows:
+        yield f"{table.other_entries:>12,} {percent[-1]:>6.1f}% {'':>11}  {table.other_rows:,} others"
+    yield f"{total:>12,} {100 if total else 0:>6.1f}% {'':>11}  total"
+
+
+def _notes(census: Census) -> Sequence[str]:
+    bad = f"{census.bad_lines:,} bad {'line' if census.bad_lines == 1 else 'lines'} left out"
+    return [bad] * bool(census.bad_lines) + list(census.remarks)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def census_fields(census: Census) -> dict[str, object]:
+    """The census as JSON fields: addresses spelt out, shares that add up to 100.0."""
+    fields = asdict(census)
+    percent = shares([row.entries for row in census.services] + [census.other_entries])
+    rows = zip(census.services, percent, strict=False)
+    fields["services"] = [_service_fields(row, share) for row, share in rows]
+    fields["other_share"] = percent[-1]
+    fields["idle_steps"] = IDLE_STEPS
+    return fields
+
+
+def _service_fields(row: ServiceCount, share: float) -> dict[str, object]:
+    service = row.service
+    return {
+        "service": str(service),
+        "direction": service.direction,
+        "protocol": protocol_name(service.protocol),
+        "port": service.port,
+        "servers": [format_range(*r) for r in service.servers.ranges],
+        "share": share,
+    } | {name: value for name, value in asdict(row).items() if name != "service"}
