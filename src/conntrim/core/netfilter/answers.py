@@ -1,6 +1,8 @@
-"""What a REJECT sends back, and how that packet is tied to the one it answers (K19)."""
+"""Packets that come back: a peer's reply, what a REJECT sends, and how that is tied to what it answers (K19)."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
@@ -9,6 +11,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.netfilter.skb import Attached, Orphan, Tracked
+from conntrim.core.netfilter.states import ICMP_ANSWERS
 
 UNREACHABLE: dict[Family, tuple[int, int, dict[str, int]]] = {
     Family.IPV4: (Protocol.ICMP, 3, {
@@ -28,6 +31,19 @@ PORT_UNREACHABLE: dict[Family, int] = {Family.IPV4: 3, Family.IPV6: 4}
 
 ERRORS: dict[int, tuple[int, ...]] = {Protocol.ICMP: (3, 4, 5, 11, 12), Protocol.ICMPV6: tuple(range(128))}
 """ICMP types that are errors: never answered by another one (RFC 1122 section 3.2.2, RFC 4443 section 2.4)."""
+
+
+def reply_to(packet: Packet) -> Packet:
+    """The answer to a packet: everything turned round, the interfaces too."""
+    swapped = replace(
+        packet,
+        src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport, iif=packet.oif, oif=packet.iif,
+        src_type=packet.dst_type, dst_type=packet.src_type,
+    )  # fmt: skip
+    answers = ICMP_ANSWERS.get(packet.protocol)
+    if answers is None or packet.icmp is None:
+        return swapped
+    return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
 
 
 def answer_to(packet: Packet, how: str) -> Packet | None:

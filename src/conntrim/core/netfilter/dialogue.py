@@ -10,12 +10,12 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset, TcpFlag
+from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import Arranged, arrange
 from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.nat import answered
 from conntrim.core.netfilter.outcome import Fate, Outcome
-from conntrim.core.netfilter.states import ICMP_ANSWERS
 from conntrim.core.netfilter.walk import walk
 
 _SYN, _ACK, _PSH, _FIN = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.PSH, TcpFlag.FIN
@@ -50,19 +50,6 @@ TOO_BIG: dict[Family, tuple[int, int]] = {
     Family.IPV6: (Protocol.ICMPV6, 2 << 8),
 }
 """The ICMP error that path MTU discovery lives on, as (protocol, type << 8 | code)."""
-
-
-def reply_to(packet: Packet) -> Packet:
-    """The answer to a packet: everything turned round, the interfaces too."""
-    swapped = replace(
-        packet,
-        src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport, iif=packet.oif, oif=packet.iif,
-        src_type=packet.dst_type, dst_type=packet.src_type,
-    )  # fmt: skip
-    answers = ICMP_ANSWERS.get(packet.protocol)
-    if answers is None or packet.icmp is None:
-        return swapped
-    return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
 
 
 def dialogue(kind: Talk, opener: Packet, *, error: bool = False) -> tuple[Packet, ...]:

@@ -51,7 +51,7 @@ NAT_PRIORITY: dict[Hook, int] = {
 
 USERS = frozenset({
     "conntrack", "state", "ct", "connmark", "connbytes", "connlimit", "connlabel", "helper", "cluster", "CONNMARK",
-    "CONNSECMARK", "CLUSTERIP", "SYNPROXY", "flow", "synproxy",
+    "CONNSECMARK", "CT", "CLUSTERIP", "SYNPROXY", "flow", "synproxy",
 })  # fmt: skip
 """Kinds of matches and statements, beside those the model knows, that switch conntrack on (K5)."""
 

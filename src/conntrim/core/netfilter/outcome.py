@@ -27,7 +27,9 @@ class StepKind(StrEnum):
     RULE = "rule"
     """A rule matched and had an effect."""
     MISSED = "missed"
-    """All of a rule but its state, or but its direction, matched: worth telling."""
+    """All of a rule but its state matched: worth telling."""
+    TURNED = "turned"
+    """A NOTRACK rule that would match the packet's answer instead: worth telling."""
     POLICY = "policy"
     CONNTRACK = "conntrack"
     NAT = "nat"
@@ -54,7 +56,8 @@ class Outcome:
     `packet` as it came and `left` as it was when it ended (translated, marked). `state` is what the last hook's rules
     saw, None where conntrack is not active (K5). `made` is the entry that this packet left behind, `hit` the one it
     belongs to. `undecided` are the questions on which `verdict`, state or entries hang. `answer` is what became of
-    the packet that a REJECT sent back. `memory` is the table afterwards.
+    the packet that a REJECT sent back. `memory` is the table afterwards. `passed` are the hooks that the packet left
+    alive, with its state behind each.
     """
 
     packet: Packet
@@ -67,6 +70,7 @@ class Outcome:
     hit: Entry | None = None
     undecided: tuple[str, ...] = ()
     answer: Outcome | None = None
+    passed: tuple[tuple[Hook, CtState | None], ...] = ()
 
     @property
     def by(self) -> Step | None:

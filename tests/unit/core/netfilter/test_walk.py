@@ -27,7 +27,8 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.dialogue import Talk, dialogue, reply_to, run
+from conntrim.core.netfilter.answers import reply_to
+from conntrim.core.netfilter.dialogue import Talk, dialogue, run
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.netfilter.walk import walk

@@ -1,0 +1,374 @@
+"""One packet's passage through a rule set: hook by hook, chain by chain, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    End,
+    Helper,
+    Jump,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    Rule,
+    SetMark,
+    SetZone,
+    Statement,
+    Table,
+    Verdict,
+)  # fmt: skip
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter import nat
+from conntrim.core.netfilter.answers import answer_to, reply_to, tied
+from conntrim.core.netfilter.conntrack import track
+from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of
+from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
+from conntrim.core.netfilter.memory import Entry, Memory, Zone
+from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
+from conntrim.core.netfilter.skb import Attached, Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.words import question
+
+
+class _Chain(Enum):
+    """How a chain ends without a verdict."""
+
+    BACK = "back to the calling chain, or to the policy"
+
+
+Ending = Fate | _Chain | None
+"""How a rule or chain ends; None: the next rule."""
+
+VERDICTS: dict[Verdict, Fate] = {
+    Verdict.ACCEPT: Fate.ACCEPT,
+    Verdict.DROP: Fate.DROP,
+    Verdict.REJECT: Fate.REJECT,
+    Verdict.QUEUE: Fate.NOT_DECIDED,
+}
+"""A program in user space decides about a queued packet."""
+
+HARMLESS = frozenset({
+    "TCPMSS", "CLASSIFY", "CHECKSUM", "TTL", "HL", "DSCP", "TOS", "ECN", "AUDIT", "LED", "RATEEST", "SECMARK", "TEE",
+    "TRACE", "NFLOG", "ULOG", "LOG", "IDLETIMER", "SET", "counter", "log", "quota", "meta priority", "dup",
+})  # fmt: skip
+"""Kinds of statements that need not be understood: the packet goes on as it was, as far as any match can see."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """The state of one passage; thrown away at its end."""
+
+    arranged: Arranged
+    memory: Memory
+    came: Packet
+    skb: Skb
+    path: list[Step] = field(default_factory=list)
+    hook: Hook = Hook.PREROUTING
+    made: Entry | None = None
+    answer: Outcome | None = None
+    passed: list[tuple[Hook, CtState | None]] = field(default_factory=list)
+
+    def outcome(self) -> Outcome:
+        """Walk all hooks."""
+        fate = self._travel()
+        attached = self.skb.attached
+        hit = attached.entry if isinstance(attached, Tracked) and attached.confirmed and not self.made else None
+        return Outcome(
+            self.came, self.skb.packet, fate, self._state(), tuple(self.path), self.memory, self.made, hit,
+            answer=self.answer,
+            passed=tuple(self.passed),
+        )  # fmt: skip
+
+    # --- hooks --------------------------------------------------------------------------------------------------
+
+    @property
+    def _active(self) -> bool:
+        told = self.skb.kernel.active
+        return self.arranged.active[self.came.family] if told is None else told
+
+    def _state(self) -> CtState | None:
+        return self.skb.state if self._active or isinstance(self.skb.attached, Untracked) else None
+
+    def _travel(self) -> Fate:
+        for hook in self._hooks():
+            self.hook = hook
+            self.skb.iif, self.skb.oif = self._interfaces()
+            for station in self._stations():
+                if (fate := self._station(station)) is not None:
+                    return fate
+            if self.hook in CONFIRMING:
+                self._confirm()
+            self.passed.append((hook, self._state()))
+        return Fate.ACCEPT
+
+    def _hooks(self) -> Iterator[Hook]:
+        """The journey of `hooks.JOURNEYS`, unless a translation changes the destination."""
+        direction = direction_of(self.came)
+        if direction in (Direction.OUTBOUND, Direction.LOOPBACK):
+            if direction is Direction.LOOPBACK:
+                self.skb.packet = replace(self.came, iif="", oif="lo")
+            yield Hook.OUTPUT
+            if self._is_ours(self.skb.packet.dst):
+                self.skb.packet = replace(self.skb.packet, oif="lo")
+            yield Hook.POSTROUTING
+            if self.skb.packet.oif != "lo":
+                return
+            self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
+        yield Hook.PREROUTING
+        if self._is_forwarded():
+            yield Hook.FORWARD
+            yield Hook.POSTROUTING
+        else:
+            yield Hook.INPUT
+
+    def _is_ours(self, address: int) -> bool:
+        return address in LOOPBACK or address in self.skb.kernel.local
+
+    def _is_forwarded(self) -> bool:
+        packet = self.skb.packet
+        if packet.iif == "lo":
+            return False
+        return bool(packet.oif) if packet.dst == self.came.dst else not self._is_ours(packet.dst)
+
+    def _interfaces(self) -> tuple[str | None, str | None]:
+        """The incoming and outgoing interface that a rule sees at this hook; None: nobody knows."""
+        packet = self.skb.packet
+        if self.hook in (Hook.PREROUTING, Hook.INPUT):
+            return packet.iif, ""
+        out = packet.oif or None
+        return (packet.iif if packet.iif != "lo" else "", out) if self.hook is not Hook.OUTPUT else ("", out)
+
+    def _stations(self) -> Iterator[Station]:
+        """K2: what shares a priority runs in an order that no listing tells."""
+        for group in self.arranged.groups[self.came.family, self.hook]:
+            alive = [s for s in group if self._alive(s)]
+            if len(alive) > 1 and self.skb.answers.ask(_tie(self.hook, alive)):
+                alive.reverse()
+            yield from alive
+
+    def _alive(self, station: Station) -> bool:
+        if station.kind is Kind.NAT:
+            return self.arranged.nat[self.came.family]
+        return station.kind is Kind.CHAIN or self._active
+
+    def _station(self, station: Station) -> Fate | None:
+        return {
+            Kind.DEFRAG: self._defrag, Kind.CONNTRACK: self._conntrack, Kind.NAT: self._nat, Kind.CHAIN: self._base,
+        }[station.kind](station)  # fmt: skip
+
+    # --- the kernel's own stations --------------------------------------------------------------------------------
+
+    def _step(self, kind: StepKind, note: str, table: str = "", chain: str = "", rule: Rule | None = None) -> None:
+        self.path.append(Step(kind, self.hook, table, chain, self._state(), note, rule))
+
+    def _defrag(self, station: Station) -> None:
+        """K6: with conntrack active the rules see whole packets."""
+        if self.skb.packet.fragment:
+            self.skb.packet = replace(self.skb.packet, fragment=False)
+            self._step(StepKind.DEFRAG, "reassembled: the rules see the whole packet")
+
+    def _conntrack(self, station: Station) -> Fate | None:
+        seen = track(self.skb, self.memory)
+        self.memory, self.skb.attached = seen.memory, seen.attached
+        self._step(StepKind.CONNTRACK, seen.why)
+        return Fate.DROP if seen.dropped else None
+
+    def _nat(self, station: Station) -> Fate | None:
+        """K4: nat chains see the first packet of a tracked flow; what they set up holds for the others."""
+        attached = self.skb.attached
+        if not isinstance(attached, Tracked):
+            return None
+        if not attached.confirmed:
+            for table, chain in station.chains:
+                if (fate := self._base_chain(table, chain)) is not None:
+                    return fate
+                if self.skb.attached is not attached:
+                    break
+        now = self.skb.attached
+        assert isinstance(now, Tracked), "no nat chain takes the entry away"
+        self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
+        return None
+
+    def _confirm(self) -> None:
+        attached = self.skb.attached
+        if isinstance(attached, Tracked) and not attached.confirmed:
+            self.memory, self.made = self.memory.having(attached.entry), attached.entry
+            self.skb.attached = replace(attached, confirmed=True)
+
+    # --- chains -------------------------------------------------------------------------------------------------
+
+    def _base(self, station: Station) -> Fate | None:
+        ((table, chain),) = station.chains
+        return self._base_chain(table, chain)
+
+    def _base_chain(self, table: Table, chain: Chain) -> Fate | None:
+        """K3: accept ends only this base chain."""
+        assert chain.base is not None, "only base chains hang at hooks"
+        fate = self._chain(table, chain)
+        if not isinstance(fate, Fate):
+            fate = VERDICTS[chain.base.policy]
+            if chain.rules or fate is not Fate.ACCEPT:
+                self._step(StepKind.POLICY, f"policy {fate}", table.name, chain.name)
+        return None if fate is Fate.ACCEPT else fate
+
+    def _chain(self, table: Table, chain: Chain) -> Ending:
+        for rule in chain.rules:
+            if self._matches(table, chain, rule) and (ending := self._do(table, chain, rule)) is not None:
+                return ending
+        return None
+
+    def _matches(self, table: Table, chain: Chain, rule: Rule) -> bool:
+        """Whether all matches hold; open ones are asked for only if the rule has an effect."""
+        open_, state_failed = [], False
+        for match in rule.matches:
+            answer = holds(match, self.skb, table)
+            if answer is None:
+                open_.append(match)
+            elif not answer and about_state(match):
+                state_failed = True
+            elif not answer:
+                self._turned(table, chain, rule)
+                return False
+        if state_failed:
+            self._step(StepKind.MISSED, "the state does not match", table.name, chain.name, rule)
+            return False
+        if not open_ or all(isinstance(s, NoEffect) for s in rule.statements):
+            return True
+        return all([self.skb.answers.ask(question(match)) for match in open_])
+
+    def _turned(self, table: Table, chain: Chain, rule: Rule) -> None:
+        """Tell of a NOTRACK rule that names the right ports in the wrong direction."""
+        if any(isinstance(s, Notrack) for s in rule.statements):
+            turned = replace(self.skb, packet=reply_to(self.skb.packet))
+            if all(holds(match, turned, table) for match in rule.matches):
+                self._step(StepKind.TURNED, "would fit the other direction", table.name, chain.name, rule)
+
+    def _do(self, table: Table, chain: Chain, rule: Rule) -> Ending:
+        """Carry out a matching rule's statements; the step is told if one of them had an effect."""
+        if all(isinstance(s, NoEffect) for s in rule.statements):
+            return None
+        self._step(StepKind.RULE, "", table.name, chain.name, rule)
+        for statement in rule.statements:
+            if (ending := _STATEMENTS[type(statement)](self, statement, table, rule)) is not None:
+                return ending
+        return None
+
+    def _remark(self, note: str) -> None:
+        """Say more about the step just taken, with the state as it is now."""
+        self.path[-1] = replace(self.path[-1], note=note, state=self._state())
+
+    # --- statements ---------------------------------------------------------------------------------------------
+
+    def _end(self, statement: End, table: Table, rule: Rule) -> Fate:
+        if statement.verdict is Verdict.REJECT:
+            self.answer = self._reject(statement.text)
+        if statement.verdict is Verdict.QUEUE:
+            self.skb.answers.ask(f"what the program behind queue {statement.text} says")
+        return VERDICTS[statement.verdict]
+
+    def _reject(self, how: str) -> Outcome | None:
+        packet = answer_to(self.skb.packet, how)
+        if packet is None:
+            return None
+        skb = Skb(packet, self.skb.kernel, self.skb.answers, tied(self.skb.attached))
+        return Passage(self.arranged, self.memory, packet, skb).outcome()
+
+    def _jump(self, statement: Jump, table: Table, rule: Rule) -> Ending:
+        target, before = table.chain(statement.chain), len(self.path)
+        if target is None:
+            raise InputError(rule.place.source, f"jump to a missing chain {statement.chain}", line=rule.place.line)
+        ending = self._chain(table, target)
+        if not isinstance(ending, Fate) and len(self.path) == before:
+            self.path.pop()  # nothing of that chain mattered, nor does the jump
+        if isinstance(ending, Fate):
+            return ending
+        return _Chain.BACK if statement.goto else None
+
+    def _return(self, statement: Return, table: Table, rule: Rule) -> Ending:
+        return _Chain.BACK
+
+    def _notrack(self, statement: Notrack, table: Table, rule: Rule) -> None:
+        if _free_for_notrack(self.skb.attached, table.dialect):
+            self.skb.attached = Untracked(rule)
+            self._remark("untracked")
+        else:
+            self._remark("does nothing: something is attached already (K9)")
+
+    def _attach(self, table: Table, template: Template) -> None:
+        """K10: nft's zone overrides the untracked mark, iptables' does not; a second template does nothing."""
+        nft = table.dialect is Dialect.NFTABLES
+        if self.skb.attached is None or (nft and isinstance(self.skb.attached, Untracked)):
+            self.skb.attached = template
+            self._remark("template")
+        else:
+            self._remark("does nothing: something is attached already (K10)")
+
+    def _zone(self, statement: SetZone, table: Table, rule: Rule) -> None:
+        self._attach(table, Template(Zone(statement.zone, statement.way)))
+
+    def _helper(self, statement: Helper, table: Table, rule: Rule) -> None:
+        """iptables attaches a template before the tracker runs, nft marks the entry after it."""
+        attached = self.skb.attached
+        if table.dialect is not Dialect.NFTABLES:
+            self._attach(table, Template(helper=statement.name))
+        elif isinstance(attached, Tracked) and not attached.confirmed:
+            self.skb.attached = replace(attached, entry=replace(attached.entry, helper=statement.name))
+
+    def _mark(self, statement: SetMark, table: Table, rule: Rule) -> None:
+        mark = (self.skb.packet.mark & ~statement.mask) ^ statement.value
+        self.skb.packet = replace(self.skb.packet, mark=mark & 0xFFFFFFFF)
+        self._remark(f"mark {mark:#x}")
+
+    def _translate(self, statement: Nat, table: Table, rule: Rule) -> Fate:
+        attached = self.skb.attached
+        if isinstance(attached, Tracked):
+            target = nat.target_of(statement, self.skb.packet, self.skb.kernel.local, self.hook)
+            self.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, self.hook))
+            certain = "" if target.certain else " (one of several: the kernel picks it)"
+            self._remark(f"translated by {statement.kind}{certain}")
+        return Fate.ACCEPT
+
+    def _opaque(self, statement: Opaque, table: Table, rule: Rule) -> Ending:
+        if statement.kind == "CT":  # time-outs, events, a zone from the mark: in any case a template (K10)
+            zone = self.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
+            self._attach(table, Template(Zone(zone)))
+            return None
+        if statement.kind in HARMLESS or not self.skb.answers.ask(question(statement)):
+            return None
+        return Fate.NOT_DECIDED
+
+
+def _tie(hook: Hook, stations: list[Station]) -> str:
+    names = ", ".join(s.name for s in stations)
+    return f"{hook} at priority {stations[0].priority}: {names} run in the opposite order"
+
+
+def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
+    """K9: only where nothing is attached yet; nft alone does not see REJECT's own mark."""
+    return attached is None or (
+        dialect is Dialect.NFTABLES and not isinstance(attached, Tracked | Template | Untracked)
+    )
+
+
+_STATEMENTS: dict[type[Statement], Callable[..., Ending]] = {
+    End: Passage._end,
+    Jump: Passage._jump,
+    Return: Passage._return,
+    Notrack: Passage._notrack,
+    SetZone: Passage._zone,
+    Helper: Passage._helper,
+    SetMark: Passage._mark,
+    Nat: Passage._translate,
+    NoEffect: lambda walk, statement, table, rule: None,
+    Opaque: Passage._opaque,
+}
+"""What carries out each kind of statement."""
