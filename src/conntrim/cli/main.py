@@ -13,6 +13,7 @@ from conntrim.cli.lazy import LazyGroup
 from conntrim.core.model.errors import ConntrimError
 
 VERBS: dict[str, str] = {
+    "census": "who fills the table",
     "lab": "the incident, and the model against the kernel, in namespaces",
 }
 """Verb to its one line of help; each lives in `conntrim.cli.VERB` as `command`."""
