@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from conntrim.app.ports.flows import Flows
+    from conntrim.app.ports.rulesets import Rulesets
     from conntrim.core.model.census import Viewpoint
+    from conntrim.core.netfilter.kernel import Kernel
 
 
 def flows(source: str | None, netns: str | None) -> Flows:
@@ -32,3 +34,17 @@ def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, 
         kernel = kernel_viewpoint(netns)
         return Viewpoint(Intervals.union_of(local), kernel.local_ports, kernel.timeouts) if local else kernel
     return Viewpoint(Intervals.union_of(local)) if local else None
+
+
+def rulesets(files: Sequence[str], netns: str | None) -> Rulesets:
+    """The rule set to look at: these files together, or without files the kernel's."""
+    from conntrim.host.rulesets import FileRulesets, KernelRulesets
+
+    return FileRulesets(files) if files else KernelRulesets(netns)
+
+
+def kernel(netns: str | None) -> Kernel:
+    """What of this kernel's settings decides about packets."""
+    from conntrim.host.tracking import tracking_kernel
+
+    return tracking_kernel(netns)

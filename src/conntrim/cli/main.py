@@ -14,6 +14,7 @@ from conntrim.core.model.errors import ConntrimError
 
 VERBS: dict[str, str] = {
     "census": "who fills the table",
+    "explain": "what the rules do with one packet or connection, and why",
     "lab": "the incident, and the model against the kernel, in namespaces",
 }
 """Verb to its one line of help; each lives in `conntrim.cli.VERB` as `command`."""

@@ -29,7 +29,7 @@ class Seen:
 def track(skb: Skb, memory: Memory) -> Seen:
     """What conntrack makes of this packet; its template says the zone and helper, an earlier mark stays."""
     if isinstance(skb.attached, Untracked):
-        return Seen(skb.attached, memory, "untracked: conntrack passes it by")
+        return Seen(skb.attached, memory, "conntrack passes it by")
     if isinstance(skb.attached, Tracked):
         return Seen(skb.attached, memory, "already tracked")  # K16: the mark of OUTPUT survives the loopback
     template = skb.attached if isinstance(skb.attached, Template) else Template()

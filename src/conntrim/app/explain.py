@@ -1,0 +1,30 @@
+"""The verb explain: one packet's or connection's way through a rule set, with the reasons."""
+
+from __future__ import annotations
+
+from conntrim.app.ports.rulesets import Rulesets
+from conntrim.core.model.explanation import Explanation
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.netfilter.dialogue import TURNS, Talk, dialogue, run
+from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.story import name_of, tell
+
+TALKS: dict[int, Talk] = {
+    Protocol.TCP: Talk.TCP,
+    Protocol.UDP: Talk.UDP,
+    Protocol.ICMP: Talk.ECHO,
+    Protocol.ICMPV6: Talk.ECHO,
+}
+"""Which dialogue a protocol's connection is."""
+
+
+def explain(source: Rulesets, packet: Packet, kernel: Kernel, *, connection: bool) -> Explanation:
+    """Walk the packet, or the whole connection that it opens, up to the first packet that is lost."""
+    ruleset = source.read()
+    arranged = arrange(ruleset)
+    talk = TALKS.get(packet.protocol) if connection else None
+    packets = dialogue(talk, packet) if talk else (packet,)
+    names = [turn[0] for turn in TURNS[talk]] if talk else [name_of(packet)]
+    return tell(arranged, run(arranged, packets, kernel=kernel, until_lost=True), names, ruleset.remarks)

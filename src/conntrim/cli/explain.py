@@ -1,0 +1,157 @@
+"""The verb `explain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from conntrim import wiring
+from conntrim.app.explain import explain
+from conntrim.cli import options
+from conntrim.core.model.address import family_of, parse_address, parse_prefix
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
+from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.render.explain import explain_text
+from conntrim.render.json import to_json
+
+PORT = click.IntRange(0, 65535)
+ICMP_QUERY: dict[int, int] = {Protocol.ICMP: 8 << 8, Protocol.ICMPV6: 128 << 8}
+"""What `-p icmp` means without `--icmp`: an echo request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The packet as it stands on the command line."""
+
+    protocol: str
+    src: str
+    dst: str
+    sport: int | None
+    dport: int | None
+    iif: str
+    oif: str
+    flags: str | None
+    icmp: str | None
+    mark: str
+    fragment: bool
+
+
+@click.command("explain")
+@click.option("-p", "--protocol", required=True, metavar="PROTO", help="tcp, udp, icmp, icmpv6, ... or a number.")
+@click.option("-s", "--source", "src", required=True, metavar="ADDR", help="The packet's source.")
+@click.option("-d", "--destination", "dst", required=True, metavar="ADDR", help="The packet's destination.")
+@click.option("--sport", type=PORT, help="Source port.")
+@click.option("--dport", type=PORT, help="Destination port.")
+@click.option("-i", "--in", "iif", default="", metavar="DEV", help="It comes in here; with -o as well: forwarded.")
+@click.option("-o", "--out", "oif", default="", metavar="DEV", help="It leaves here; lo: to this host itself.")
+@click.option("--flags", metavar="LIST", help="TCP flags, such as syn or syn,ack; syn if nothing is said.")
+@click.option("--icmp", metavar="TYPE[/CODE]", help="ICMP type and code; an echo request if nothing is said.")
+@click.option("--mark", default="0", metavar="N", help="The packet's mark.")
+@click.option("--fragment", is_flag=True, help="A fragment other than the first.")
+@click.option("--connection", is_flag=True, help="The whole connection that this packet opens.")
+@click.option("--ruleset", "files", multiple=True, metavar="FILE", help="Rules from this file; again for more.")
+@click.option("--local", metavar="ADDR,...", help="The host's own addresses or prefixes.")
+@click.option("--table-full", "full", is_flag=True, help="The conntrack table is full.")
+@click.option("--tcp-loose", type=click.IntRange(0, 1), help="nf_conntrack_tcp_loose; the kernel's, or 1.")
+@options.netns
+@options.as_json
+def command(
+    *, files: tuple[str, ...], local: str | None, full: bool, tcp_loose: int | None,
+    netns: str | None, connection: bool, as_json: bool, **packet: Any,
+) -> None:  # fmt: skip
+    """Tell what a rule set does with one packet, or with a connection, and why.
+
+    The rules are the kernel's, or those of the files given: iptables-save, ip6tables-save, nft -j list ruleset.
+    Exit code 0: accepted; 1: dropped, rejected or not decided; 2: bad input.
+    """
+    if files and netns is not None:
+        raise InputError("--netns", "files have no namespace", advice="leave out --netns or --ruleset")
+    kernel = _kernel(netns, live=not files, local=local, full=full, loose=tcp_loose)
+    told = explain(
+        wiring.rulesets(files, netns),
+        packet_of(Given(**packet)),
+        kernel,
+        connection=connection,
+    )
+    click.echo(to_json("explanation", told) if as_json else explain_text(told), nl=False)
+    click.get_current_context().exit(0 if told.verdict == "accept" else 1)
+
+
+def _kernel(netns: str | None, *, live: bool, local: str | None, full: bool, loose: int | None) -> Kernel:
+    given = _ranges(local)
+    found = wiring.kernel(netns) if live else Kernel()
+    return Kernel(given or found.local, found.tcp_loose if loose is None else bool(loose), full)
+
+
+def _ranges(local: str | None) -> Intervals:
+    parts = [part.strip() for part in (local or "").split(",") if part.strip()]
+    try:
+        return Intervals.union_of(parse_prefix(part) for part in parts)
+    except ValueError as error:
+        raise InputError("--local", str(error)) from error
+
+
+def packet_of(given: Given) -> Packet:
+    """The packet that the options name; InputError with the option where one is wrong."""
+    src, dst = _address("-s", given.src), _address("-d", given.dst)
+    if family_of(src) is not family_of(dst):
+        raise InputError("-d", "source and destination are of different families")
+    protocol = _protocol(given.protocol)
+    if not given.iif and not given.oif:
+        raise InputError("-i", "nothing says where the packet comes from", advice="-i eth0, -o eth0 or -o lo")
+    ported = protocol in WITH_PORTS
+    if ported and (given.sport is None or given.dport is None):
+        raise InputError("--sport", "this protocol has ports", advice="give --sport and --dport")
+    return Packet(
+        family_of(src), protocol, src, dst, given.sport if ported else None, given.dport if ported else None,
+        _flags(given.flags) if protocol == Protocol.TCP else None, _icmp(given.icmp, protocol),
+        iif=given.iif, oif=given.oif, mark=_mark(given.mark), fragment=given.fragment,
+    )  # fmt: skip
+
+
+def _address(option: str, text: str) -> int:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise InputError(option, f"{text} is no address") from error
+
+
+def _protocol(text: str) -> int:
+    name = text.lower()
+    if name not in NUMBERS and not (name.isdecimal() and int(name) < 256):
+        raise InputError("-p", f"no protocol {text}", advice="tcp, udp, icmp, icmpv6, ... or a number below 256")
+    return NUMBERS[name] if name in NUMBERS else int(name)
+
+
+def _flags(text: str | None) -> int:
+    names = [name for name in (text or "syn").upper().split(",") if name not in ("", "NONE")]
+    if unknown := [name for name in names if name not in TcpFlag.__members__]:
+        raise InputError("--flags", f"no TCP flag {unknown[0].lower()}", advice="syn, ack, fin, rst, psh, urg, none")
+    return sum({int(TcpFlag[name]) for name in names})
+
+
+def _icmp(text: str | None, protocol: int) -> int | None:
+    if protocol not in ICMP_QUERY:
+        return None
+    if text is None:
+        return ICMP_QUERY[protocol]
+    kind, _, code = text.partition("/")
+    if not (kind.isdecimal() and (code or "0").isdecimal() and int(kind) < 256 and int(code or 0) < 256):
+        raise InputError("--icmp", f"{text} is no type and code", advice="as in 3/4")
+    return int(kind) << 8 | int(code or 0)
+
+
+def _mark(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError as error:
+        raise InputError("--mark", f"{text} is no number") from error
+    if not 0 <= mark < 1 << 32:
+        raise InputError("--mark", f"{text} is no 32-bit number")
+    return mark

@@ -1,0 +1,81 @@
+"""The verb `explain` from its command line: JSON, errors and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conntrim.cli.main import run
+
+HOSTS = Path(__file__).parents[2] / "golden" / "hosts"
+RULES = ["--ruleset", str(HOSTS / "web-final.save")]
+TCP = ["-p", "tcp", "-s", "203.0.113.9", "--sport", "40000", "-d", "192.168.0.18", "--dport", "80"]
+
+
+def test_json_holds_the_same_story(capsys: pytest.CaptureFixture[str]) -> None:
+    """One object of kind `explanation` with verdict, answer and the path with file and line."""
+    assert run(["explain", *TCP, "-i", "eth0", *RULES, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert ("explanation", "accept") == (told["kind"], told["verdict"])
+    first = told["packets"][0]["path"][0]
+    assert ("prerouting", "raw", f"{HOSTS / 'web-final.save'}:4") == (first["hook"], first["table"], first["place"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["-i", "eth0"], 0),
+        (["-i", "eth0", "--flags", "syn,ack"], 0),
+        (["-i", "eth0", "--dport", "3306"], 1),
+        (["-i", "eth0", "--dport", "22", "--table-full"], 1),
+        (["-i", "eth0", "--dport", "22", "--flags", "ack", "--tcp-loose", "0"], 1),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 where the packet is accepted, 1 where it is not."""
+    assert code == run(["explain", *TCP, *arguments, *RULES])
+    assert capsys.readouterr().err == ""
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "no address": ([*TCP, "-s", "web", "-i", "eth0", *RULES], "-s: web is no address"),
+    "two families": ([*TCP, "-d", "2001:db8::1", "-i", "eth0", *RULES], "different families"),
+    "no protocol": ([*TCP, "-p", "tpc", "-i", "eth0", *RULES], "no protocol tpc"),
+    "no way": ([*TCP, *RULES], "nothing says where the packet comes from"),
+    "no ports": (["-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "-i", "eth0", *RULES], "this protocol has ports"),
+    "no flag": ([*TCP, "-i", "eth0", "--flags", "sin", *RULES], "no TCP flag sin"),
+    "no type": (["-p", "icmp", "-s", "192.0.2.1", "-d", "192.0.2.2", "-i", "e", "--icmp", "x", *RULES], "no type"),
+    "no mark": ([*TCP, "-i", "eth0", "--mark", "red", *RULES], "red is no number"),
+    "no prefix": ([*TCP, "-i", "eth0", "--local", "here", *RULES], "--local"),
+    "no file": ([*TCP, "-i", "eth0", "--ruleset", "/nonexistent"], "/nonexistent: No such file"),
+    "both": ([*TCP, "-i", "eth0", "--netns", "x", *RULES], "files have no namespace"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr that names what is wrong; exit code 2."""
+    arguments, told = BAD[name]
+    assert 2 == run(["explain", *arguments])
+    out, err = capsys.readouterr()
+    assert ("", 1) == (out, len(err.splitlines()))
+    assert told in err
+
+
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A save file that stops in the middle."""
+    path = tmp_path / "rules.v4"
+    path.write_text("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp")
+    assert 2 == run(["explain", *TCP, "-i", "eth0", "--ruleset", str(path)])
+    assert f"{path}:3: table filter has no COMMIT" in capsys.readouterr().err
+
+
+def test_echo_and_query_dialogues(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--connection` of ICMP is an echo with its reply, of UDP two queries with their answers."""
+    ends = ["-s", "203.0.113.9", "-d", "192.168.0.18", "-i", "eth0", "--connection", *RULES]
+    assert 0 == run(["explain", "-p", "icmp", *ends])
+    assert "all 2 packets get through, 1 entry" in capsys.readouterr().out
+    assert 1 == run(["explain", "-p", "udp", "--sport", "4000", "--dport", "53", *ends])
+    assert capsys.readouterr().out.startswith("rejected: packet 1 of 4, the query, in input by")
