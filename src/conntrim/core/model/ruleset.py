@@ -64,7 +64,7 @@ BITS: dict[Field, int] = {
 }  # fmt: skip
 """How many bits a field's numbers have."""
 
-CT_STATES = Intervals.of(*CtState)
+CT_STATES = Intervals.of(*map(int, CtState))
 """Every ct state: what a negated `ct state` or `--ctstate` is resolved against."""
 
 

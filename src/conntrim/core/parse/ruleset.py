@@ -6,6 +6,7 @@ import re
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Ruleset, TableFamily
+from conntrim.core.parse.nft.document import read_nft
 from conntrim.core.parse.xt.save import read_save
 
 _NFT_TEXT = re.compile(r"^(?:#!.*\bnft\b|table\s\w+|flush ruleset|add (?:table|chain|rule)\s|define\s|include\s)", re.M)
@@ -28,6 +29,8 @@ def read(text: str | bytes, source: str, family: TableFamily | None = None) -> R
     """
     if isinstance(text, bytes):
         text = decoded(text, source)
+    if text.lstrip()[:1] == "{":
+        return read_nft(text, source)
     if _LISTED.search(text):
         raise InputError(source, "this is `iptables -L`, which hides half of it", advice="give me iptables-save")
     if _NFT_TEXT.search(text):

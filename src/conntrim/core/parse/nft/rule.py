@@ -1,0 +1,132 @@
+"""One nft rule as rules of the model: matches before statements, a rule for each element of a verdict map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conntrim.core.model.finding import Place
+from conntrim.core.model.nft_words import Json, Unspeakable, statement_words
+from conntrim.core.model.ruleset import End, In, Match, NoEffect, Opaque, Rule, Statement, Verdict
+from conntrim.core.parse.nft.matches import Context, comparison, opaque
+from conntrim.core.parse.nft.statements import MATCHING, reject_needs, statement, writes
+
+Maps = dict[str, list[Json]]
+"""The named verdict maps of a table: their elements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What every rule made from one nft rule has in common."""
+
+    place: Place
+    text: str
+    comment: str
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sofar:
+    """A rule being read from left to right."""
+
+    matches: tuple[Match, ...] = ()
+    statements: tuple[Statement, ...] = ()
+
+    def rule(self, told: Told) -> Rule:
+        """The rule as it stands."""
+        return Rule(self.matches, self.statements, told.place, told.text, told.comment, told.handle)
+
+
+def text_of(expressions: list[Json]) -> str:
+    """The rule in nft's words; what has none stands as JSON."""
+    parts = []
+    for expression in expressions:
+        try:
+            parts.append(statement_words(expression))
+        except Unspeakable:
+            parts.append(str(expression))
+    return " ".join(parts)
+
+
+def rules(expressions: list[Json], told: Told, context: Context, maps: Maps) -> list[Rule]:
+    """All rules that one nft rule stands for."""
+    reading = Reading(told, context, maps)
+    reading.read(list(expressions), Sofar())
+    return reading.made
+
+
+def _xt_match(expression: Json) -> bool:
+    """A match of iptables' that nft cannot tell (K36): its extensions' names are in lower case, targets in upper."""
+    xt = expression.get("xt") if isinstance(expression, dict) else None
+    return isinstance(xt, dict) and (xt.get("type") == "match" or str(xt.get("name", "")).islower())
+
+
+@dataclass(slots=True)
+class Reading:
+    """One nft rule being read, and the rules made from it."""
+
+    told: Told
+    context: Context
+    maps: Maps
+    made: list[Rule] = field(default_factory=list)
+
+    def read(self, left: list[Json], sofar: Sofar) -> None:
+        """The rest of a rule; each expression adds a match or a statement, or splits the rule."""
+        for at, expression in enumerate(left):
+            kind = next(iter(expression)) if isinstance(expression, dict) and expression else ""
+            if kind == "vmap":
+                self.mapped(expression["vmap"], left[at + 1 :], self.flushed(sofar))
+                return
+            if kind == "match" or kind in MATCHING or _xt_match(expression):
+                sofar = self.matching(expression, kind, self.flushed(sofar))
+            elif kind != "continue":
+                sofar = self.doing(expression, sofar)
+        if sofar.matches or sofar.statements or not left:
+            self.made.append(sofar.rule(self.told))
+
+    def matching(self, expression: Json, kind: str, sofar: Sofar) -> Sofar:
+        """One more match."""
+        if kind == "match":
+            found = comparison(expression["match"], self.context, sofar.matches)
+        else:
+            name = f"xt {expression['xt'].get('name', '')}" if kind == "xt" else kind
+            found = [opaque(name, expression)]
+        fresh = [match for match in found if match not in sofar.matches]
+        return Sofar((*sofar.matches, *fresh), sofar.statements)
+
+    def doing(self, expression: Json, sofar: Sofar) -> Sofar:
+        """One more statement."""
+        done = statement(expression, self.context.family)
+        needs: tuple[Match, ...] = ()
+        if isinstance(done, End) and done.verdict is Verdict.REJECT:
+            wanted = reject_needs(done.text, self.context.family)
+            needs = tuple(need for need in wanted if need not in sofar.matches)
+        return Sofar((*sofar.matches, *needs), (*sofar.statements, done))
+
+    def flushed(self, sofar: Sofar) -> Sofar:
+        """Before a match that stands behind a statement: what was done was done whether or not the match holds.
+
+        So it becomes a rule of its own. A match that reads what the statement has written cannot be asked twice.
+        """
+        if all(isinstance(done, NoEffect) for done in sofar.statements):
+            return sofar
+        self.made.append(sofar.rule(self.told))
+        written = {writes(done) for done in sofar.statements}
+        kept = tuple(m for m in sofar.matches if not (isinstance(m, In) and m.field in written))
+        return Sofar(kept if kept == sofar.matches else (*kept, Opaque("order", self.told.text)))
+
+    def mapped(self, vmap: Json, rest: list[Json], sofar: Sofar) -> None:
+        """A verdict map: a rule for each element; where none of them holds, the nft rule ends."""
+        data = vmap["data"]
+        elements = self.maps.get(data.removeprefix("@")) if isinstance(data, str) else data["set"]
+        if elements is None:
+            unknown = opaque("vmap", {"vmap": vmap})
+            self.made.append(Sofar(sofar.matches, (*sofar.statements, unknown)).rule(self.told))
+            return
+        for value, verdict in elements:
+            asked = {"left": vmap["key"], "op": "==", "right": value}
+            found = comparison(asked, self.context, sofar.matches)
+            inner = Sofar((*sofar.matches, *(m for m in found if m not in sofar.matches)), sofar.statements)
+            if "continue" in verdict:
+                self.read(rest, inner)
+            else:
+                self.made.append(self.doing(verdict, inner).rule(self.told))

@@ -1,0 +1,88 @@
+"""nft's named sets and maps, and what else a table holds."""
+
+from __future__ import annotations
+
+import json
+
+from conntrim.core.model.nft_words import Json, Unspeakable, words
+from conntrim.core.model.ruleset import Key, NamedSet, TableFamily
+from conntrim.core.parse.nft.left import HEADERS, META, Left, Name, Unread, left
+from conntrim.core.parse.nft.matches import key
+
+PARTS: dict[str, Left | Name] = {
+    **{found.kind: found for found in (*HEADERS.values(), *META.values()) if isinstance(found, Left)},
+    "ifname": Name("in"),
+    "iface_index": Name("in"),
+}
+"""nft's type to how its values are read."""
+
+VOLATILE = frozenset({"dynamic", "timeout"})
+"""Flags of sets whose content changes by itself."""
+
+STATE = frozenset({"handle", "packets", "bytes", "used"})
+"""Keys of objects that tell how things stand, not what they are."""
+
+
+def kind_text(kind: Json) -> str:
+    """`ipv4_addr . inet_service`; a set declared by expressions says `typeof ...`."""
+    if isinstance(kind, list):
+        return " . ".join(map(str, kind))
+    if isinstance(kind, dict):
+        inner = kind.get("typeof", kind)
+        return f"typeof {words(inner)}"
+    return str(kind)
+
+
+def _parts(kind: Json, family: TableFamily) -> list[Left | Name | str]:
+    """How each part of an element is read; text where the type is unknown."""
+    if isinstance(kind, dict):
+        inner = kind.get("typeof", kind)
+        expressions = inner["concat"] if isinstance(inner, dict) and "concat" in inner else [inner]
+        return [_typed(expression, family) for expression in expressions]
+    return [PARTS.get(str(name), str(name)) for name in (kind if isinstance(kind, list) else [kind])]
+
+
+def _typed(expression: Json, family: TableFamily) -> Left | Name | str:
+    try:
+        return left(expression, family)
+    except Unread:
+        return words(expression)
+
+
+def _element(value: Json, parts: list[Left | Name | str]) -> tuple[Key, ...]:
+    if isinstance(value, dict) and "elem" in value:
+        return _element(value["elem"]["val"], parts)
+    if isinstance(value, dict) and "concat" in value:
+        return tuple(key(of, part) for of, part in zip(parts, value["concat"], strict=True))
+    return (key(parts[0], value),)
+
+
+def named_set(content: Json, family: TableFamily) -> NamedSet:
+    """A `set` object; content that the model cannot read is not known."""
+    flags = content.get("flags", [])
+    flags = [flags] if isinstance(flags, str) else flags
+    elements: tuple[tuple[Key, ...], ...] = ()
+    known = True
+    try:
+        parts = _parts(content["type"], family)
+        elements = tuple(_element(value, parts) for value in content.get("elem", ()))
+    except (Unread, Unspeakable):
+        known = False
+    return NamedSet(
+        str(content["name"]), elements, known, json.dumps(content.get("elem", [])), kind_text(content["type"]),
+        bool(VOLATILE & set(flags)) or "timeout" in content, declaration=_declaration(content, flags),
+    )  # fmt: skip
+
+
+def _declaration(content: Json, flags: list[str]) -> str:
+    """What a loader needs beyond type and elements."""
+    said = [f"flags {','.join(sorted(map(str, flags)))}"] if flags else []
+    said += [f"timeout {content['timeout']}s"] if "timeout" in content else []
+    said += [f"size {content['size']}"] if "size" in content else []
+    return "; ".join(said)
+
+
+def object_text(kind: str, content: Json) -> str:
+    """Any other object of a table, as JSON without its state."""
+    kept = {name: value for name, value in content.items() if name not in STATE}
+    return json.dumps({kind: kept}, sort_keys=True)

@@ -1,0 +1,157 @@
+"""nft's statements as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conntrim.core.model.nft_words import Json, Unspeakable, statement_words
+from conntrim.core.model.ruleset import (
+    End,
+    Field,
+    Helper,
+    In,
+    Jump,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    SetMark,
+    SetZone,
+    Statement,
+    TableFamily,
+    Verdict,
+)  # fmt: skip
+from conntrim.core.parse.nft.left import V4, V6, Unread
+from conntrim.core.parse.nft.matches import opaque
+
+EVERY = 0xFFFFFFFF
+
+REJECTS: dict[str, dict[str, str]] = {
+    "icmp": {"prot-unreachable": "icmp-proto-unreachable"},
+    "icmpv6": {"admin-prohibited": "icmp6-adm-prohibited", "addr-unreachable": "icmp6-addr-unreachable"},
+    "icmpx": {},
+}
+"""`reject with TYPE CODE`, where iptables' name is not simply type and code."""
+
+DEFAULT_REJECTS = {TableFamily.IP: "icmp", TableFamily.IP6: "icmpv6"}
+WORDED: dict[str, Callable[[str, str], Statement]] = {
+    **dict.fromkeys(("snat", "dnat", "masquerade", "redirect"), Nat),
+    **dict.fromkeys(("counter", "log", "last"), NoEffect),
+    "queue": lambda kind, said: End(Verdict.QUEUE, said),
+}
+"""Statements that keep their arguments as words."""
+
+MATCHING = frozenset({"limit", "quota", "ct count", "set", "meter", "connlimit"})
+"""Statements that end the rule where they do not hold: matches in all but name."""
+
+HARMLESS_KEYS = frozenset({"nftrace", "priority"})
+"""`meta` keys whose setting none of our fields sees."""
+
+
+def _mark(value: Json) -> tuple[int, int]:
+    """What a mark is set to, as (mark & kept) ^ flipped."""
+    match value:
+        case bool():
+            raise Unread
+        case int():
+            return 0, value & EVERY
+        case {"meta": {"key": "mark"}}:
+            return EVERY, 0
+        case {"&": [inner, int(bits)]}:
+            kept, flipped = _mark(inner)
+            return kept & bits, flipped & bits
+        case {"|": [inner, int(bits)]}:
+            kept, flipped = _mark(inner)
+            return kept & ~bits & EVERY, flipped & ~bits | bits & EVERY
+        case {"^": [inner, int(bits)]}:
+            kept, flipped = _mark(inner)
+            return kept, flipped ^ bits & EVERY
+    raise Unread
+
+
+def _mangle(content: Json) -> Statement:
+    """`X set VALUE`."""
+    match content:
+        case {"key": {"meta": {"key": "mark"}}, "value": value}:
+            kept, flipped = _mark(value)
+            return SetMark(flipped, EVERY ^ kept)
+        case {"key": {"ct": {"key": "zone", **rest}}, "value": int(zone)} if not isinstance(content["value"], bool):
+            return SetZone(zone, str(rest.get("dir", "")))
+        case {"key": {"meta": {"key": str(key)}}} if key in HARMLESS_KEYS:
+            return NoEffect(f"meta {key}", statement_words({"mangle": content}))
+    raise Unread
+
+
+def reject_text(content: Json, family: TableFamily) -> str:
+    """What a reject answers with, by iptables' names where it has one."""
+    kind = (content or {}).get("type") or DEFAULT_REJECTS.get(family, "icmpx")
+    if kind == "tcp reset":
+        return "tcp-reset"
+    if kind not in REJECTS:
+        raise Unread
+    code = str((content or {}).get("expr", "port-unreachable"))
+    return REJECTS[kind].get(code, f"{'icmp6' if kind == 'icmpv6' else kind}-{code}")
+
+
+def reject_needs(text: str, family: TableFamily) -> tuple[In, ...]:
+    """The family check that nft adds, and hides, in an inet table."""
+    if family is not TableFamily.INET:
+        return ()
+    return (V4,) if text.startswith("icmp-") else (V6,) if text.startswith("icmp6-") else ()
+
+
+FIXED: dict[str, Statement] = {
+    "accept": End(Verdict.ACCEPT),
+    "drop": End(Verdict.DROP),
+    "return": Return(),
+    "notrack": Notrack(),
+}
+"""Statements without arguments."""
+
+
+def _helper(content: Json) -> Statement:
+    return Helper(str(content))
+
+
+READ: dict[str, Callable[[Json], Statement]] = {
+    "jump": lambda content: Jump(str(content["target"])),
+    "goto": lambda content: Jump(str(content["target"]), goto=True),
+    "mangle": _mangle,
+    "ct helper": _helper,
+}
+"""Statements whose meaning the model has."""
+
+
+def statement(expression: Json, family: TableFamily) -> Statement:
+    """Any statement that is no match; what the model does not know stays opaque."""
+    if isinstance(expression, str):
+        # An anonymous chain comes as raw text (K38); whether it ends the walk nobody can tell from outside.
+        return Opaque("chain", expression)
+    kind, content = next(iter(expression.items()))
+    try:
+        if kind in FIXED or kind in READ:
+            return FIXED[kind] if kind in FIXED else READ[kind](content)
+        if kind == "reject":
+            return End(Verdict.REJECT, reject_text(content, family))
+        if kind in WORDED:
+            return WORDED[kind](kind, statement_words(expression).removeprefix(kind).strip())
+    except (Unread, Unspeakable):
+        pass
+    return opaque(_name(kind, content), expression)
+
+
+def _name(kind: str, content: Json) -> str:
+    """What an opaque statement is called."""
+    if kind == "mangle" and isinstance(content, dict) and isinstance(content.get("key"), dict) and content["key"]:
+        of, inner = next(iter(content["key"].items()))
+        name = inner.get("key") or f"{inner.get('protocol', '')} {inner.get('field', '')}"
+        return f"{of} {name}".strip() if of in ("meta", "ct") else name.strip() if of == "payload" else of
+    if kind == "xt" and isinstance(content, dict):
+        return f"xt {content.get('name', '')}".strip()
+    return str(kind)
+
+
+def writes(done: Statement) -> Field | None:
+    """The field of ours that a statement changes, as far as the model sees it."""
+    return Field.MARK if isinstance(done, SetMark) else None
