@@ -309,13 +309,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """All tables of one network namespace; `remarks` say what the listings could not tell (K36)."""
+    """All tables of one network namespace; `remarks` say what the listings could not tell (K36).
+
+    `ipsets` are the sets of `ipset save`; those that a table's rules ask stand in its `sets` as well.
+    """
 
     tables: tuple[Table, ...] = ()
     remarks: tuple[str, ...] = field(default=(), compare=False)
+    ipsets: tuple[NamedSet, ...] = ()
 
     def __add__(self, other: Ruleset) -> Ruleset:
-        return Ruleset(self.tables + other.tables, self.remarks + other.remarks)
+        return Ruleset(self.tables + other.tables, self.remarks + other.remarks, self.ipsets + other.ipsets)
 
 
 XT_HOOKS: dict[str, tuple[str, int]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from conntrim.core.model.errors import InputError
@@ -47,23 +47,49 @@ class Gathered:
     objects: list[str] = field(default_factory=list)
 
 
-def read_nft(text: str, source: str) -> Ruleset:
-    """The tables of a listing; InputError for anything that nft would not print."""
+TableName = tuple[TableFamily, str]
+
+
+def read_nft(text: str, source: str, without: Collection[TableName] = ()) -> Ruleset:
+    """The tables of a listing but those named; InputError for anything that nft would not print."""
+    document = _json(text, source)
     try:
-        document = json.loads(text)
+        gathered = [each for each in _gathered(document) if (each.family, each.name) not in without]
+        tables = tuple(_table(each, source) for each in gathered)
+    except InputError:
+        raise
+    except SHAPES as error:
+        # Shapes that no nft prints; which key was missed tells where to look.
+        raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
+    return Ruleset(tables, tuple(_remarks(tables, text, source)))
+
+
+SHAPES = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError, StopIteration,
+)  # fmt: skip
+"""What reading JSON of an unexpected shape ends in."""
+
+
+def native_tables(text: str, source: str) -> set[TableName]:
+    """The tables with sets, maps or verdict maps: no iptables made these, and iptables-nft-save misprints them."""
+    found: set[TableName] = set()
+    try:
+        for each in _gathered(_json(text, source)):
+            said = json.dumps(list(each.rules.values()))
+            if each.sets or each.maps or '{"set": ' in said or '"right": "@' in said or '"vmap"' in said:
+                found.add((each.family, each.name))
+    except SHAPES as error:
+        raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
+    return found
+
+
+def _json(text: str, source: str) -> Json:
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(source, f"no JSON: {error.msg}", line=error.lineno, advice=ADVICE) from error
     except RecursionError as error:
         raise InputError(source, "JSON nested deeper than any listing", advice=ADVICE) from error
-    try:
-        gathered = _gathered(document)
-        tables = tuple(_table(each, source) for each in gathered)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError) as error:
-        # Shapes that no nft prints; which key was missed tells where to look.
-        raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
-    return Ruleset(tables, tuple(_remarks(tables, text, source)))
 
 
 def _gathered(document: Json) -> list[Gathered]:

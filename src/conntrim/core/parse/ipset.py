@@ -1,0 +1,217 @@
+"""`ipset save`: what the sets that iptables rules ask hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.protocol import WITH_PORTS
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    Field,
+    InSet,
+    Key,
+    Match,
+    NamedSet,
+    Opaque,
+    Rule,
+    Ruleset,
+    Table,
+)  # fmt: skip
+from conntrim.core.parse.xt.numbers import address, number, ports, prefix, protocol
+from conntrim.core.parse.xt.tokens import split
+
+IPSET = re.compile(r"\s*(?:#[^\n]*\n\s*)*(?:create|add) ")
+"""How a save of ipset starts."""
+
+XT = frozenset({Dialect.IPTABLES_NFT, Dialect.IPTABLES_LEGACY})
+
+
+@dataclass(slots=True)
+class Raw:
+    """A set being read: `width` is the number of keys of an element, `holes` those that `nomatch` takes out."""
+
+    name: str
+    parts: tuple[str, ...]
+    kind: str
+    v6: bool
+    dynamic: bool
+    elements: list[tuple[Key, ...]] = field(default_factory=list)
+    nested: list[tuple[Key, bool]] = field(default_factory=list)
+    known: bool = True
+
+
+def _address(text: str, v6: bool) -> tuple[Key, ...]:
+    if "-" in text:
+        low, _, high = text.partition("-")
+        return (Intervals.union_of([(address(low, v6), address(high, v6))]),)
+    found = prefix(Field.SRC, text, False, v6)
+    return (found.values if found else Intervals.full(128),)
+
+
+def _port(text: str, v6: bool) -> tuple[Key, ...]:
+    """`tcp:80-90`: protocol and port. Protocols without ports have other things there."""
+    name, colon, rest = text.partition(":")
+    wanted = protocol(name) if colon else 6
+    if wanted not in WITH_PORTS:
+        raise LookupError(text)
+    return Intervals.of(wanted), ports((rest if colon else name).replace("-", ":"))
+
+
+READ: dict[str, Callable[[str, bool], tuple[Key, ...]]] = {
+    "ip": _address,
+    "net": _address,
+    "port": _port,
+    "mark": lambda text, v6: (Intervals.of(number(text, 0xFFFFFFFF, "mark")),),
+    "mac": lambda text, v6: ((text.lower(),),),
+    "iface": lambda text, v6: ((text,),),
+}
+"""Part of a set's type to how it is read."""
+
+FIELDS: dict[tuple[str, str], tuple[Field | str, ...]] = {
+    ("ip", "src"): (Field.SRC,),
+    ("ip", "dst"): (Field.DST,),
+    ("net", "src"): (Field.SRC,),
+    ("net", "dst"): (Field.DST,),
+    ("port", "src"): (Field.PROTOCOL, Field.SPORT),
+    ("port", "dst"): (Field.PROTOCOL, Field.DPORT),
+    ("mark", "src"): (Field.MARK,),
+    ("mark", "dst"): (Field.MARK,),
+    ("mac", "src"): ("ether saddr",),
+    ("mac", "dst"): ("ether daddr",),
+    ("iface", "src"): ("iif",),
+    ("iface", "dst"): ("oif",),
+}
+"""Part of a set's type and the direction that the rule names, to what is compared."""
+
+
+def read_ipsets(text: str, source: str) -> tuple[NamedSet, ...]:
+    """The sets of a save; InputError with the line for what ipset would not print."""
+    sets: dict[str, Raw] = {}
+    for line, raw in enumerate(text.split("\n"), 1):
+        try:
+            words = split(raw)
+            if words and not words[0].startswith("#"):
+                _line(words, sets)
+        except ValueError as error:
+            raise InputError(source, str(error), line=line) from error
+    return tuple(_finished(each) for each in sets.values())
+
+
+def _line(words: list[str], sets: dict[str, Raw]) -> None:
+    if words[0] == "create" and len(words) > 2:
+        _, _, parts = words[2].partition(":")
+        v6 = "inet6" in words[3:]
+        sets[words[1]] = Raw(words[1], tuple(parts.split(",")), words[2], v6, "timeout" in words[3:])
+    elif words[0] == "add" and len(words) > 2:
+        if words[1] not in sets:
+            raise ValueError(f"element of set {words[1]}, which is not created before")
+        _add(sets[words[1]], words[2], "nomatch" in words[3:], sets)
+    else:
+        raise ValueError(f"{words[0]!r} is no line of ipset save")
+
+
+def _add(to: Raw, element: str, hole: bool, sets: dict[str, Raw]) -> None:
+    if to.kind == "list:set":
+        member = sets.get(element)
+        to.known = to.known and member is not None and (not to.elements or to.parts == member.parts)
+        if member is not None:
+            to.parts, to.dynamic = member.parts, to.dynamic or member.dynamic
+            to.elements += member.elements
+            to.known = to.known and member.known and not member.nested
+        return
+    words = element.split(",")
+    try:
+        if to.kind == "bitmap:port":
+            keys: tuple[Key, ...] = (ports(words[0].replace("-", ":")),)
+        else:
+            keys = tuple(key for part, word in zip(to.parts, words, strict=True) for key in READ[part](word, to.v6))
+    except (LookupError, ValueError) as error:
+        if isinstance(error, ValueError) and len(words) == len(to.parts) and all(p in READ for p in to.parts):
+            raise
+        to.known = False
+        return
+    to.nested.append((keys[0], hole))
+    to.elements.append(keys)
+    if hole and len(keys) > 1:
+        to.known = False
+
+
+def _finished(raw: Raw) -> NamedSet:
+    """The set with its holes taken out: the longest prefix that holds an address decides."""
+    elements = raw.elements
+    if any(hole for _, hole in raw.nested) and raw.known:
+        held = Intervals()
+        sized = [(key, hole) for key, hole in raw.nested if isinstance(key, Intervals)]
+        for key, hole in sorted(sized, key=lambda one: -len(one[0])):
+            held = held - key if hole else held | key
+        elements = [(held,)]
+    return NamedSet(raw.name, tuple(elements) if raw.known else (), raw.known, kind=_kind(raw), dynamic=raw.dynamic)
+
+
+def _kind(raw: Raw) -> str:
+    return raw.kind if raw.kind != "list:set" else f"list:{','.join(raw.parts)}"
+
+
+def with_ipsets(ruleset: Ruleset) -> Ruleset:
+    """The rule set with every iptables table that asks an ipset holding it, and with the asked fields told."""
+    named = {each.name: each for each in ruleset.ipsets}
+    tables, missing = [], set()
+    for table in ruleset.tables:
+        asked = _asked(table) if table.dialect in XT else {}
+        missing |= {name for name in asked if name not in named}
+        tables.append(_resolved(table, asked, named) if asked else table)
+    remarks = tuple(f"the content of set {name} is not known: give me `ipset save` too" for name in sorted(missing))
+    return Ruleset(tuple(tables), ruleset.remarks + remarks, ruleset.ipsets)
+
+
+def _asked(table: Table) -> dict[str, bool]:
+    """The sets that the table's rules ask or write, and whether they write them."""
+    found: dict[str, bool] = {}
+    for chain in table.chains:
+        for rule in chain.rules:
+            for part in (*rule.matches, *rule.statements):
+                if isinstance(part, InSet):
+                    found.setdefault(part.set_name, False)
+                elif isinstance(part, Opaque) and part.kind == "SET":
+                    found[part.text.split()[1]] = True
+    return found
+
+
+def _resolved(table: Table, asked: dict[str, bool], named: dict[str, NamedSet]) -> Table:
+    sets = tuple(
+        replace(named[name], dynamic=named[name].dynamic or written) for name, written in asked.items() if name in named
+    )
+    chains = tuple(_chain(chain, named) for chain in table.chains)
+    return replace(table, chains=chains, sets=sets)
+
+
+def _chain(chain: Chain, named: dict[str, NamedSet]) -> Chain:
+    if not any(isinstance(match, InSet) for rule in chain.rules for match in rule.matches):
+        return chain
+    return replace(chain, rules=tuple(_rule(rule, named) for rule in chain.rules))
+
+
+def _rule(rule: Rule, named: dict[str, NamedSet]) -> Rule:
+    return replace(rule, matches=tuple(_match(match, named) for match in rule.matches))
+
+
+def _match(match: Match, named: dict[str, NamedSet]) -> Match:
+    """`--match-set NAME src,dst` with the fields that the set's type gives those directions."""
+    if not isinstance(match, InSet) or match.set_name not in named:
+        return match
+    kind = named[match.set_name].kind
+    parts = kind.partition(":")[2].split(",")
+    ways = [way for way in match.fields if way in ("src", "dst")]
+    if len(ways) < len(parts) or any((part, "src") not in FIELDS for part in parts):
+        return match
+    fields: tuple[Field | str, ...] = ()
+    for part, way in zip(parts, ways, strict=False):
+        fields += FIELDS[part, way]
+    if kind == "bitmap:port":
+        fields = fields[1:]
+    return replace(match, fields=fields)
