@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from conntrim.app.ports.flows import Flows
     from conntrim.app.ports.rulesets import Rulesets
+    from conntrim.app.rollout_work import Ports
     from conntrim.core.model.census import Viewpoint
+    from conntrim.core.model.plan import Plan
     from conntrim.core.netfilter.kernel import Kernel
 
 
@@ -48,3 +50,32 @@ def kernel(netns: str | None) -> Kernel:
     from conntrim.host.tracking import tracking_kernel
 
     return tracking_kernel(netns)
+
+
+def plan(directory: str) -> Plan:
+    """The plan that `conntrim plan -o` wrote there."""
+    from conntrim.store.plan_directory import read_plan
+
+    return read_plan(directory)
+
+
+def rollout(netns: str | None, state: str | None, root: str = "/") -> Ports:
+    """Everything that a rollout touches, in one network namespace; its files below `root`."""
+    from conntrim.app.rollout_work import Ports
+    from conntrim.host.clock import HostClock
+    from conntrim.host.files import HostFiles
+    from conntrim.host.freshness import HostFreshness
+    from conntrim.host.loader import HostLoader
+    from conntrim.host.purge import KernelPurge
+    from conntrim.host.sysctls import HostSysctls
+    from conntrim.store.journal import JournalFile, state_directory
+
+    return Ports(
+        loader=HostLoader(netns),
+        purge=KernelPurge(netns),
+        sysctls=HostSysctls(netns),
+        files=HostFiles(root),
+        clock=HostClock(),
+        journal=JournalFile(state_directory(state), netns),
+        freshness=HostFreshness(netns),
+    )

@@ -10,7 +10,13 @@ from conntrim.cli import lab
 from conntrim.cli.main import VERBS
 
 ROOT = Path(__file__).parents[2]
-FACES = {path.stem for path in (ROOT / "src/conntrim/cli").glob("*.py")} - {"__init__", "main", "lazy", "options"}
+FACES = {path.stem for path in (ROOT / "src/conntrim/cli").glob("*.py")} - {
+    "__init__",
+    "main",
+    "lazy",
+    "options",
+    "rollout",
+}
 MODULES = [*VERBS, *(f"lab_{verb}" for verb in lab.VERBS)]
 
 

@@ -15,6 +15,10 @@ from conntrim.core.model.errors import ConntrimError
 VERBS: dict[str, str] = {
     "census": "who fills the table",
     "explain": "what the rules do with one packet or connection, and why",
+    "apply": "load a plan on trial: it expires in the kernel by itself",
+    "confirm": "keep what is on trial",
+    "rollback": "undo the trial or the confirmed plan",
+    "status": "where the rollout stands, and what has changed since",
     "lab": "the incident, and the model against the kernel, in namespaces",
 }
 """Verb to its one line of help; each lives in `conntrim.cli.VERB` as `command`."""

@@ -1,0 +1,31 @@
+"""The kernel's rules, as far as a rollout touches them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from conntrim.core.model.plan import Batch
+from conntrim.core.rollout.record import Guard
+
+
+class Loader(Protocol):
+    """Feeds batches to their programs. Everything raises HostError with the program's own words."""
+
+    def check(self, batch: Batch, guard: Guard) -> None:
+        """Would the kernel take this batch now? Changes nothing."""
+
+    def load(self, batch: Batch, guard: Guard) -> None:
+        """Load a batch, in one transaction: all of it or, with HostError, nothing."""
+
+    def own(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """Our rules as these programs list them now, one text each, without counters, handles and times."""
+
+    def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """The tables that these programs list now, as `PROGRAM NAME`."""
+
+    def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
+        """Take out everything that is ours, and the tables that came with it: empty and not among `keep`."""
+
+    def installed(self) -> tuple[str, ...]:
+        """The programs that this host has."""

@@ -1,0 +1,15 @@
+"""Live sysctls."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Sysctls(Protocol):
+    """Sysctls by their dotted name, in the namespace that the rollout is about."""
+
+    def read(self, key: str) -> int | None:
+        """The live value, None where this kernel has no such key."""
+
+    def write(self, key: str, value: int) -> None:
+        """Set it. HostError where the kernel refuses, saying why."""

@@ -1,0 +1,183 @@
+"""The verbs apply, confirm, rollback and status: drive the rollout's table, and say where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from conntrim.app.rollout_work import Ports, Request, Work
+from conntrim.core.model.errors import ConntrimError
+from conntrim.core.model.plan import Plan
+from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
+from conntrim.core.rollout.events import (
+    Apply,
+    ApplyAnother,
+    Asked,
+    Clean,
+    Confirm,
+    Done,
+    Event,
+    Failed,
+    Hangup,
+    Rollback,
+)
+from conntrim.core.rollout.machine import Rollout, step
+from conntrim.core.rollout.record import Journal
+from conntrim.core.rollout.report import Report
+from conntrim.core.rollout.standing import Drift, drift, seconds_left, standing
+from conntrim.core.rollout.states import SETTLING, State
+
+
+def apply(ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = ()) -> Report:
+    """Load a plan on trial for so many seconds."""
+    with ports.journal.lock("apply"):
+        journal = ports.journal.read()
+        known = journal.plan is None or same_change(journal.plan, plan)
+        return _drive(Work(ports, journal, Request(plan, seconds, accepted)), Apply() if known else ApplyAnother())
+
+
+def confirm(ports: Ports) -> Report:
+    """Keep the plan that is on trial."""
+    with ports.journal.lock("confirm"):
+        return _drive(Work(ports, ports.journal.read()), Confirm())
+
+
+def rollback(ports: Ports) -> Report:
+    """Undo the trial or the confirmed plan."""
+    with ports.journal.lock("rollback"):
+        return _drive(Work(ports, ports.journal.read()), Rollback())
+
+
+def clean(ports: Ports) -> Report:
+    """Take out rules that are inert, and nothing else."""
+    with ports.journal.lock("status --clean"):
+        return _drive(Work(ports, ports.journal.read()), Clean())
+
+
+def rollback_without_journal(ports: Ports) -> Report:
+    """Take out every rule of ours by its mark and set the journal aside; sysctls and files stay as they are."""
+    with ports.journal.lock("rollback --without-journal"):
+        aside = ports.journal.set_aside()
+        report = _drive(Work(ports, Journal()), Rollback())
+    kept = (f"the journal is kept as {aside}; sysctls and files were not touched",) if aside else ()
+    return replace(report, remarks=(*report.remarks, *kept))
+
+
+def status(ports: Ports) -> Report:
+    """Where the rollout stands; changes nothing."""
+    work = Work(ports, ports.journal.read())
+    rollout = standing(work.journal, ports.clock.now(), work.own())
+    return _report(work, rollout, Tell(Answer.STANDS))
+
+
+def same_change(one: Plan, other: Plan) -> bool:
+    """Do both plans load the same rules, settings and files?"""
+
+    def change(plan: Plan) -> object:
+        return plan.dialect, plan.trial, plan.confirm, plan.settings, plan.files
+
+    return change(one) == change(other)
+
+
+def _drive(work: Work, asked: Asked) -> Report:
+    """Feed the table until it tells the operator."""
+    rollout = standing(work.journal, work.ports.clock.now(), work.own())
+    heard: Event = asked
+    while True:
+        rollout, commands = step(rollout, heard)
+        ended = _obey(work, commands)
+        if isinstance(ended, Tell):
+            return _report(work, rollout, ended)
+        heard = ended
+
+
+def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | Failed | Hangup:
+    """Record, then work or tell; what came of it."""
+    unwritten = ""
+    for command in commands:
+        match command:
+            case Record(state, must):
+                unwritten = _try_record(work, state)
+                if unwritten and must and isinstance(commands[-1], Do):
+                    return Failed(unwritten)
+            case Tell(answer, why):
+                return Tell(Answer.NOT_RECORDED, unwritten) if unwritten and not answer.exit_code else Tell(answer, why)
+            case Do():
+                return _attempt(work, command)
+    raise AssertionError("the table gave neither work nor an answer")
+
+
+def _try_record(work: Work, state: State) -> str:
+    """Why the journal could not be written, "" where it was."""
+    try:
+        work.record(state)
+    except ConntrimError as error:
+        return str(error)
+    except KeyboardInterrupt:
+        return Hangup().why
+    return ""
+
+
+def _attempt(work: Work, command: Do) -> Done | Failed | Hangup:
+    try:
+        work.do(command)
+    except ConntrimError as error:
+        return Failed(str(error))
+    except KeyboardInterrupt:
+        return Hangup()
+    return Done()
+
+
+def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
+    journal, now = work.journal, work.ports.clock.now()
+    own = _own(work)
+    kept = rollout.state in SETTLING | {State.CONFIRMED, State.DRIFTED}
+    seen = drift(journal, own) if kept or rollout.state in (State.TRIAL, State.LOST) else Drift()
+    changed = _changed(work) if kept else ()
+    plan = journal.plan or work.subject
+    guard = journal.guard
+    return Report(
+        answer=tell.answer.words,
+        exit_code=tell.answer.exit_code or int(tell.answer is Answer.STANDS and bool(seen.missing or changed)),
+        state=rollout.state,
+        why=tell.why if tell.answer.exit_code else rollout.why if tell.answer is Answer.STANDS else "",
+        plan=plan.name if plan else "",
+        services=tuple(str(service) for service in plan.policy.untrack) if plan else (),
+        seconds_left=round(seconds_left(journal, now), 1) if rollout.state in _GUARDED else 0.0,
+        deadline=datetime.fromtimestamp(guard.wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if guard and not kept else "",
+        rules=len(own),
+        missing=seen.missing,
+        added=seen.added,
+        changed=changed,
+        accepted=journal.accepted,
+        purged=journal.purged,
+        remarks=tuple(dict.fromkeys((*journal.remarks, *work.remarks))),
+    )
+
+
+_GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
+
+
+def _own(work: Work) -> tuple[str, ...]:
+    """Our rules in the kernel; that they cannot be read must not take the place of the answer."""
+    try:
+        return work.own()
+    except ConntrimError as error:
+        work.remarks.append(f"our rules could not be read back: {error}")
+        return ()
+
+
+def _changed(work: Work) -> tuple[str, ...]:
+    """What of the confirm's sysctls and files is no longer as it left them."""
+    plan, said = work.plan, []
+    for key, value in plan.settings.items():
+        now = work.ports.sysctls.read(key)
+        if key in work.journal.settings and now != value:
+            said.append(f"{key} is {now}, not {value}")
+    written = {saved.path for saved in work.journal.files}
+    for change in plan.files:
+        kept = change.text.encode()
+        now_there = work.ports.files.look(change.path, "").content if change.path in written else kept
+        if now_there != kept:
+            said.append(f"{change.path} is gone" if now_there is None else f"{change.path} was changed")
+    return tuple(said)

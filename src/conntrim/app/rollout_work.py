@@ -1,0 +1,236 @@
+"""The work of a rollout: what each of the table's commands does to the kernel, the files and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from conntrim.app.ports.clock import Clock
+from conntrim.app.ports.files import Files
+from conntrim.app.ports.freshness import Freshness
+from conntrim.app.ports.journal import JournalStore
+from conntrim.app.ports.loader import Loader
+from conntrim.app.ports.purge import Purge
+from conntrim.app.ports.sysctls import Sysctls
+from conntrim.core.model.errors import ConntrimError, HostError
+from conntrim.core.model.plan import Batch, Plan, Standing
+from conntrim.core.rollout.commands import Do
+from conntrim.core.rollout.record import Guard, Journal, Note, SavedFile, Swap
+from conntrim.core.rollout.standing import swapped
+from conntrim.core.rollout.states import State
+
+HISTORY = 50
+"""Notes that the journal keeps; older ones go."""
+BUCKETS, MAX = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world of a rollout, all of one network namespace."""
+
+    loader: Loader
+    purge: Purge
+    sysctls: Sysctls
+    files: Files
+    clock: Clock
+    journal: JournalStore
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an apply was asked for: the plan, the trial's seconds, the obligations that the operator accepts."""
+
+    plan: Plan
+    seconds: float
+    accepted: tuple[str, ...] = ()
+
+
+class RefusedError(ConntrimError):
+    """A plan that must not be loaded; the message says why."""
+
+
+def programs_of(plan: Plan) -> tuple[str, ...]:
+    """The programs that a plan feeds, each once, in order."""
+    batches = (*plan.trial, *plan.confirm, *plan.rollback_trial, *plan.rollback_confirmed)
+    return tuple(dict.fromkeys(batch.program for batch in batches))
+
+
+def in_order(settings: dict[str, int]) -> list[tuple[str, int]]:
+    """The settings in the order to set them: buckets before max, so that chains stay short throughout (K28)."""
+    rank = {BUCKETS: 0, MAX: 1}
+    return sorted(settings.items(), key=lambda item: rank.get(item[0], 2))
+
+
+class Work:
+    """Does the table's commands one at a time; `journal` is what is known, the store follows with each `record`."""
+
+    def __init__(self, ports: Ports, journal: Journal, request: Request | None = None) -> None:
+        self.ports, self.journal, self.request = ports, journal, request
+        self.remarks: list[str] = []
+        self.subject = journal.plan
+        self._works: dict[Do, Callable[[], None]] = {
+            Do.CHECK_TRIAL: self._check_trial,
+            Do.LOAD_TRIAL: self._load_trial,
+            Do.CHECK_CONFIRM: self._check_confirm,
+            Do.LOAD_CONFIRM: self._load_confirm,
+            Do.PURGE: self._purge,
+            Do.TUNE: self._tune,
+            Do.WRITE_FILES: self._write_files,
+            Do.REMOVE_RULES: self._remove_rules,
+            Do.RESTORE: self._restore,
+        }
+
+    def do(self, work: Do) -> None:
+        """Do one piece of work; any ConntrimError means that it failed."""
+        self._works[work]()
+
+    def record(self, state: State) -> None:
+        """Write the state to the journal, with what a later run needs to know in it."""
+        now = datetime.fromtimestamp(self.ports.clock.now().wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        history = (*self.journal.history, Note(now, state.value))[-HISTORY:]
+        match state:
+            case State.NOTHING:
+                journal = Journal(history=history)
+            case State.CHECKING if self.request:
+                journal = Journal(plan=self.request.plan, accepted=self.request.accepted)
+            case State.LOADING if self.request:
+                journal = replace(self.journal, guard=Guard.starting(self.ports.clock.now(), self.request.seconds))
+            case State.SWAPPING if self.journal.swap is None:
+                journal = replace(self.journal, swap=Swap(0, self.own()))
+            case _:
+                journal = self.journal
+        self._keep(replace(journal, state=state, history=history))
+
+    def _keep(self, journal: Journal) -> None:
+        self.ports.journal.write(journal)
+        self.journal = journal
+
+    @property
+    def plan(self) -> Plan:
+        """The plan under way."""
+        if self.journal.plan is None:
+            raise RefusedError("the journal names no plan")
+        return self.journal.plan
+
+    @property
+    def guard(self) -> Guard:
+        """The guard of the trial, or of one that would start now."""
+        seconds = self.request.seconds if self.request else 1.0
+        return self.journal.guard or Guard.starting(self.ports.clock.now(), seconds)
+
+    def programs(self) -> tuple[str, ...]:
+        """The programs whose listings the rollout looks at: the plan's, or all where there is no plan."""
+        return programs_of(self.journal.plan) if self.journal.plan else self.ports.loader.installed()
+
+    def own(self) -> tuple[str, ...]:
+        """Our rules in the kernel now."""
+        return self.ports.loader.own(self.programs())
+
+    def _check_trial(self) -> None:
+        self._check_obligations()
+        if not self.plan.trial:
+            raise RefusedError("the plan changes no rule: there is nothing to try")
+        if difference := self.ports.freshness.difference(self.plan):
+            raise RefusedError(f"the plan is stale: {difference}; make it again with conntrim plan")
+        for batch in self.plan.trial:
+            self.ports.loader.check(batch, self.guard)
+        self.journal = replace(self.journal, tables=self.ports.loader.tables(self.programs()))
+
+    def _check_obligations(self) -> None:
+        open_ones = [o for o in self.plan.obligations if o.standing is not Standing.PROVED]
+        refused = [f"{o.name} is {o.standing} ({o.why})" for o in open_ones if o.name not in self.journal.accepted]
+        if refused:
+            raise RefusedError("; ".join(refused))
+
+    def _load_trial(self) -> None:
+        for at, batch in enumerate(self.plan.trial):
+            self.ports.loader.load(batch, self.guard.staggered(at))
+        self.journal = replace(self.journal, own=self.own())
+
+    def _check_confirm(self) -> None:
+        for batch in self.plan.confirm:
+            self.ports.loader.check(batch, self.guard)
+
+    def _load_confirm(self) -> None:
+        own = self.own()
+        for at in range(swapped(self.journal, own), len(self.plan.confirm)):
+            self._keep(replace(self.journal, swap=Swap(at, own)))
+            self.ports.loader.load(self.plan.confirm[at], self.guard)
+            own = self.own()
+        self.journal = replace(self.journal, own=own, swap=Swap(len(self.plan.confirm), own))
+
+    def _purge(self) -> None:
+        purged = self.ports.purge.purge(self.plan.policy.untrack)
+        self.journal = replace(self.journal, purged=(self.journal.purged or 0) + purged)
+
+    def _tune(self) -> None:
+        for key, value in in_order(self.plan.settings):
+            before = self.ports.sysctls.read(key)
+            if before is None:
+                self._remark(f"{key} was not set: this kernel has no such key")
+            elif before != value:
+                self._set(key, before, value)
+
+    def _set(self, key: str, before: int, value: int) -> None:
+        """A refused sysctl is told, not fatal: the rules are in, and a container can never set the global ones."""
+        earlier = self.journal.settings
+        self._keep(replace(self.journal, settings={key: before} | earlier))
+        try:
+            self.ports.sysctls.write(key, value)
+        except HostError as error:
+            self.journal = replace(self.journal, settings=earlier)
+            self._remark(f"{key} stays {before}, not {value}: {error.detail} ({error.advice})")
+
+    def _write_files(self) -> None:
+        stamp = datetime.fromtimestamp(self.ports.clock.now().wall, UTC).strftime("%Y%m%dT%H%M%SZ")
+        for change in self.plan.files:
+            saved = self._saved(change.path)
+            if saved is None:
+                saved = self.ports.files.look(change.path, stamp)
+                self._keep(replace(self.journal, files=(*self.journal.files, saved)))
+            self.ports.files.write(change, saved)
+
+    def _saved(self, path: str) -> SavedFile | None:
+        return next((saved for saved in self.journal.files if saved.path == path), None)
+
+    def _remove_rules(self) -> None:
+        """The plan's own way out, as it was reviewed; then by mark whatever is left, and see that nothing is."""
+        for batch in self._way_out():
+            try:
+                self.ports.loader.load(batch, self.guard)
+            except HostError as error:
+                self._remark(f"taken out by mark: {error}")
+        programs = self.programs()
+        self.ports.loader.sweep(programs, self.journal.tables)
+        if left := self.ports.loader.own(programs):
+            raise RefusedError(f"{len(left)} rules of ours are still in the kernel, the first: {left[0]}")
+
+    def _way_out(self) -> tuple[Batch, ...]:
+        """The plan's batches where they are known to fit; none after a crash in between, or where rules are gone."""
+        if self.journal.plan is None or not self.journal.own or set(self.journal.own) != set(self.own()):
+            return ()
+        done = 0 if self.journal.swap is None else self.journal.swap.batches
+        if done == 0:
+            return self.plan.rollback_trial
+        return self.plan.rollback_confirmed if done == len(self.plan.confirm) else ()
+
+    def _restore(self) -> None:
+        if self.journal.plan is None:
+            return
+        for key, before in reversed(in_order(self.journal.settings)):
+            now = self.ports.sysctls.read(key)
+            if now == self.plan.settings.get(key):
+                self.ports.sysctls.write(key, before)
+            elif now != before:
+                self._remark(f"{key} was changed to {now} since; left as it is (before: {before})")
+        for change in self.plan.files:
+            saved = self._saved(change.path)
+            if saved and (said := self.ports.files.restore(change, saved)):
+                self._remark(said)
+
+    def _remark(self, text: str) -> None:
+        if text not in self.remarks:
+            self.remarks.append(text)
+            self.journal = replace(self.journal, remarks=(*self.journal.remarks, text))

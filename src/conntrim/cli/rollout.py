@@ -1,0 +1,43 @@
+"""What apply, confirm, rollback and status share: their options, signals, and how they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from conntrim.app.ports.journal import HeldError
+from conntrim.app.rollout_work import Ports
+from conntrim.core.rollout.report import Report
+from conntrim.lab.signals import orderly_end
+from conntrim.render import rollout as text
+from conntrim.render.json import to_json
+
+stated = click.option(
+    "--state", metavar="DIR", help="Keep the journal here instead of /var/lib/conntrim or $CONNTRIM_STATE."
+)
+rooted = click.option(
+    "--root", default="/", metavar="DIR", help="Write the plan's files below this directory instead of /."
+)
+
+
+@contextmanager
+def held_back(ctx: click.Context) -> Iterator[None]:
+    """SIGTERM and SIGHUP act as Ctrl-C, which the rollout undoes in order; another run at work: exit code 1."""
+    try:
+        with orderly_end():
+            yield
+    except HeldError as error:
+        click.echo(f"conntrim: refused: {error}", err=True)
+        ctx.exit(1)
+
+
+def answer(ctx: click.Context, verb: str, act: Callable[[Ports], Report], ports: Ports, as_json: bool) -> Report:
+    """Do it, print what came of it, and end with its exit code."""
+    with held_back(ctx):
+        report = act(ports)
+    click.echo(to_json(verb, report) if as_json else text.to_text(report), nl=False)
+    if report.exit_code:
+        ctx.exit(report.exit_code)
+    return report

@@ -1,0 +1,113 @@
+"""What the journal keeps of a rollout: enough for any later run to go on, whatever died in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from conntrim.core.model.plan import Plan
+from conntrim.core.rollout.states import State
+
+STAGGER = 0.5
+"""Seconds between the ends of two batches on the boot clock: more than loading one batch takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment on both clocks: seconds since 1970 (UTC) and, as jiffies, since boot without sleep; which boot."""
+
+    wall: float
+    since_boot: float
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """When a trial's rules become inert: the first second (UTC) in which they are, and the same on the boot clock.
+
+    iptables compares the wall clock in whole seconds, and the second of `--datestop` itself still matches (K39);
+    an nft set counts time as it passes.
+    """
+
+    wall: int
+    since_boot: float
+    boot: str
+
+    @classmethod
+    def starting(cls, now: Moment, seconds: float) -> Guard:
+        """The guard of a trial that starts now."""
+        return cls(math.ceil(now.wall + seconds), now.since_boot + seconds, now.boot)
+
+    def staggered(self, batch: int) -> Guard:
+        """The guard of a trial's n-th batch: on the boot clock later batches expire first.
+
+        Accepts are loaded before the untracking that needs them, so untracking must end before them. On the wall
+        clock all end in the same second.
+        """
+        return replace(self, since_boot=self.since_boot - STAGGER * batch)
+
+    def left(self, programs: Collection[str], now: Moment) -> float:
+        """Seconds until rules that these programs loaded are inert; zero or less: they are."""
+        clocks = [self.since_boot - now.since_boot] if "nft" in programs else []
+        clocks += [self.wall - now.wall] if set(programs) - {"nft"} else []
+        return min(clocks, default=0.0) if now.boot == self.boot else 0.0
+
+    def datestop(self) -> str:
+        """The last second in which the rules match, as `-m time --datestop` wants it."""
+        return datetime.fromtimestamp(self.wall - 1, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+    def timeout(self, now: Moment) -> str:
+        """How long an nft element has still to live, less its last unit: `59s250m` for `59s250ms`."""
+        seconds, thousandths = divmod(max(1, math.floor((self.since_boot - now.since_boot) * 1000)), 1000)
+        return f"{seconds}s{thousandths}m"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A file before `confirm` wrote it: its content, None where there was none, and where the dated copy is."""
+
+    path: str
+    content: bytes | None
+    mode: int = 0o644
+    copy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of the rollout's history: when (UTC, ISO 8601) and what."""
+
+    at: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """How far a confirm has come: how many batches are in for certain, and our rules as listed before the next."""
+
+    batches: int
+    own: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The journal of one network namespace.
+
+    `own` are our rules as the kernel listed them when the trial (later the confirm) was complete. `tables` are the
+    tables that were there before. `accepted` names the obligations that the operator took upon themselves.
+    `settings` and `files` hold what was there before the confirm.
+    """
+
+    state: State = State.NOTHING
+    plan: Plan | None = None
+    guard: Guard | None = None
+    accepted: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    swap: Swap | None = None
+    purged: int | None = None
+    settings: dict[str, int] = field(default_factory=dict)
+    files: tuple[SavedFile, ...] = ()
+    remarks: tuple[str, ...] = ()
+    history: tuple[Note, ...] = ()

@@ -1,0 +1,33 @@
+"""What a verb of the rollout answers: one value, rendered as text or JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conntrim.core.rollout.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where a rollout stands, and what a verb did about it.
+
+    `answer` and `exit_code` are the verb's; `why` says what stood in the way. `deadline` is the first UTC second in
+    which the trial's rules are inert. `rules` counts ours in the kernel now; `missing` and `added` are how they differ
+    from those that were loaded, `changed` the sysctls and files that no longer are as the confirm left them.
+    """
+
+    answer: str
+    exit_code: int
+    state: State
+    why: str = ""
+    plan: str = ""
+    services: tuple[str, ...] = ()
+    seconds_left: float = 0.0
+    deadline: str = ""
+    rules: int = 0
+    missing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    purged: int | None = None
+    remarks: tuple[str, ...] = ()

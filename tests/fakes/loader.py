@@ -1,0 +1,99 @@
+"""A kernel of rules in memory, and a loader for it that can fail or hang up at any call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import Batch
+from conntrim.core.rollout.record import Guard
+
+GUARDED = " (trial)"
+
+
+class KilledError(BaseException):
+    """kill -9: nothing after it runs."""
+
+
+@dataclass
+class Faults:
+    """Fails, hangs up or dies at the n-th call of anything that changes something; 0: never."""
+
+    fail_at: int = 0
+    hang_up_at: int = 0
+    die_before: int = 0
+    die_after: int = 0
+    calls: int = 0
+
+    def before(self, what: str) -> None:
+        """To be called before a change."""
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise HostError(what, f"fault at call {self.calls}")
+        if self.calls == self.hang_up_at:
+            raise KeyboardInterrupt
+        if self.calls == self.die_before:
+            raise KilledError
+
+    def after(self) -> None:
+        """To be called after a change."""
+        if self.calls == self.die_after:
+            raise KilledError
+
+
+@dataclass
+class FakeLoader:
+    """Batches are lines `+rule` and `-rule`; a rule that ends with ` (trial)` is guarded.
+
+    `rules` holds each of our rules with its guard, None where it has none.
+    """
+
+    faults: Faults = field(default_factory=Faults)
+    rules: dict[str, Guard | None] = field(default_factory=dict)
+    refuses: str = ""
+    """The kernel does not take a batch with this text in it."""
+
+    def _after(self, batch: Batch, guard: Guard) -> dict[str, Guard | None]:
+        rules = dict(self.rules)
+        if self.refuses and self.refuses in batch.text:
+            raise HostError(batch.program, f"refused: {self.refuses}")
+        for line in batch.text.split("\n"):
+            if line[0] == "+":
+                if line[1:] in rules:
+                    raise HostError(batch.program, f"{line[1:]} is there twice")
+                rules[line[1:]] = guard if line.endswith(GUARDED) else None
+            elif line[1:] not in rules:
+                raise HostError(batch.program, f"no rule {line[1:]}")
+            else:
+                del rules[line[1:]]
+        return rules
+
+    def check(self, batch: Batch, guard: Guard) -> None:
+        """As the kernel does: by trying."""
+        self._after(batch, guard)
+
+    def load(self, batch: Batch, guard: Guard) -> None:
+        """All of it or nothing."""
+        self.faults.before(batch.program)
+        self.rules = self._after(batch, guard)
+        self.faults.after()
+
+    def own(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """All rules of this kernel are ours."""
+        return tuple(self.rules)
+
+    def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
+        """Everything goes, one rule at a time."""
+        for rule in sorted(self.rules, reverse=True):
+            self.faults.before("sweep")
+            del self.rules[rule]
+            self.faults.after()
+
+    def installed(self) -> tuple[str, ...]:
+        """The fake's only program."""
+        return ("fake",)

@@ -1,0 +1,177 @@
+"""The other ports of a rollout in memory: clock, journal, sysctls, files, entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from conntrim.app.ports.journal import HeldError
+from conntrim.app.rollout_work import Ports
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.model.policy import Untrack
+from conntrim.core.rollout.record import Journal, Moment, SavedFile
+from tests.fakes.loader import FakeLoader, Faults
+
+
+@dataclass
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    wall: float = 1_000_000.0
+    since_boot: float = 500.0
+    boot: str = "first boot"
+
+    def now(self) -> Moment:
+        """This moment."""
+        return Moment(self.wall, self.since_boot, self.boot)
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.wall += seconds
+        self.since_boot += seconds
+
+
+@dataclass
+class FakeJournal:
+    """A journal in memory; `holder` is another run that holds it."""
+
+    faults: Faults = field(default_factory=Faults)
+    journal: Journal = field(default_factory=Journal)
+    holder: str = ""
+
+    def read(self) -> Journal:
+        """What was written last."""
+        return self.journal
+
+    def write(self, journal: Journal) -> None:
+        """The old or the new."""
+        self.faults.before("journal")
+        self.journal = journal
+        self.faults.after()
+
+    @contextmanager
+    def lock(self, verb: str) -> Iterator[None]:
+        """Refused where there is a holder."""
+        if self.holder:
+            raise HeldError(self.holder)
+        yield
+
+    def set_aside(self) -> str:
+        """Starts anew."""
+        self.journal = Journal()
+        return "aside"
+
+
+@dataclass
+class FakeSysctls:
+    """Sysctls in memory, with the order in which they were set; those in `read_only` are refused."""
+
+    faults: Faults = field(default_factory=Faults)
+    values: dict[str, int] = field(default_factory=dict)
+    read_only: frozenset[str] = frozenset()
+    order: list[tuple[str, int]] = field(default_factory=list)
+
+    def read(self, key: str) -> int | None:
+        """The value, None where there is none."""
+        return self.values.get(key)
+
+    def write(self, key: str, value: int) -> None:
+        """Set it."""
+        self.faults.before(key)
+        if key in self.read_only:
+            raise HostError(key, "Permission denied", advice="read-only here")
+        self.values[key] = value
+        self.order.append((key, value))
+        self.faults.after()
+
+
+@dataclass
+class FakeFiles:
+    """Files in memory."""
+
+    faults: Faults = field(default_factory=Faults)
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def look(self, path: str, stamp: str) -> SavedFile:
+        """As it is now."""
+        text = self.texts.get(path)
+        return SavedFile(
+            path, None if text is None else text.encode(), copy=f"{path}.{stamp}" if path in self.texts else ""
+        )
+
+    def write(self, change: FileChange, saved: SavedFile) -> None:
+        """The dated copy, then the file."""
+        self.faults.before(change.path)
+        if saved.content is not None:
+            self.texts[saved.copy] = saved.content.decode()
+        self.texts[change.path] = change.text
+        self.faults.after()
+
+    def restore(self, change: FileChange, saved: SavedFile) -> str:
+        """Back to what was saved, unless it was changed since."""
+        self.faults.before(change.path)
+        if self.look(change.path, "").content not in (change.text.encode(), saved.content):
+            return f"{change.path} was changed since"
+        self.texts.pop(change.path, None)
+        self.texts.pop(saved.copy, None)
+        if saved.content is not None:
+            self.texts[change.path] = saved.content.decode()
+        self.faults.after()
+        return ""
+
+
+@dataclass
+class FakePurge:
+    """A table with so many stale entries."""
+
+    faults: Faults = field(default_factory=Faults)
+    stale: int = 0
+
+    def purge(self, services: Sequence[Untrack]) -> int:
+        """All of them go."""
+        self.faults.before("purge")
+        gone, self.stale = self.stale, 0
+        self.faults.after()
+        return gone
+
+
+@dataclass
+class FakeFreshness:
+    """The rule set that a plan was made for, or `changed` since."""
+
+    changed: str = ""
+
+    def difference(self, plan: Plan) -> str:
+        """What differs."""
+        return self.changed
+
+
+class FakeHost:
+    """One host in memory; all its parts share their faults."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.loader = FakeLoader(self.faults)
+        self.clock = FakeClock()
+        self.journal = FakeJournal(self.faults)
+        self.sysctls = FakeSysctls(self.faults, {"a": 1, "b": 2})
+        self.files = FakeFiles(self.faults, {"/etc/rules": "old"})
+        self.purge = FakePurge(self.faults, 7)
+        self.freshness = FakeFreshness()
+
+    def ports(self) -> Ports:
+        """As the verbs take them."""
+        return Ports(self.loader, self.purge, self.sysctls, self.files, self.clock, self.journal, self.freshness)
+
+    def acting(self) -> frozenset[str]:
+        """The rules that act on packets now: unguarded, or their guard has not expired."""
+        now = self.clock.now()
+        return frozenset(rule for rule, g in self.loader.rules.items() if g is None or g.wall > now.wall)
+
+    def restart(self) -> None:
+        """A reboot: the rules are gone, the files and the journal are not."""
+        self.loader.rules.clear()
+        self.clock.boot += "'"
+        self.clock.since_boot = 10.0

@@ -1,0 +1,259 @@
+"""The verbs of the rollout on a host in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from conntrim.app.ports.journal import HeldError
+from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
+from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.rollout.states import State
+from tests.fakes.loader import KilledError
+from tests.fakes.plans import fake_plan
+from tests.fakes.rollout import FakeHost
+
+PLAN = fake_plan()
+
+
+def on_trial(seconds: float = 60) -> FakeHost:
+    """A host with the plan on trial."""
+    host = FakeHost()
+    assert apply(host.ports(), PLAN, seconds).exit_code == 0
+    return host
+
+
+def test_a_trial_adds_guarded_rules_and_nothing_else() -> None:
+    """Apply loads the plan's guarded rules; sysctls, files and entries stay."""
+    host = on_trial()
+    assert list(host.loader.rules) == ["web accept (trial)", "web raw (trial)"]
+    assert (host.sysctls.values, host.files.texts, host.purge.stale) == ({"a": 1, "b": 2}, {"/etc/rules": "old"}, 7)
+    report = status(host.ports())
+    assert (report.state, report.seconds_left, report.deadline) == (State.TRIAL, 60.0, "1970-01-12T13:47:40Z")
+
+
+def test_the_deadline_needs_nobody() -> None:
+    """When the time is over the rules no longer act, and status calls them expired."""
+    host = on_trial()
+    host.clock.sleep(60)
+    assert (host.acting(), status(host.ports()).state) == (frozenset(), State.EXPIRED)
+
+
+def test_apply_twice_changes_nothing() -> None:
+    """The second apply of the same plan only says that it is on trial."""
+    host = on_trial()
+    calls = host.faults.calls
+    report = apply(host.ports(), PLAN, 300)
+    assert (report.answer, report.exit_code, host.faults.calls) == ("already on trial", 0, calls)
+
+
+def test_another_plan_is_refused_while_one_is_on_trial() -> None:
+    """Two plans are never on trial at once."""
+    host = on_trial()
+    report = apply(host.ports(), fake_plan("cache"), 60)
+    assert (report.answer, report.exit_code) == ("another plan is on trial", 1)
+    assert "cache accept (trial)" not in host.loader.rules
+
+
+def test_apply_after_expiry_starts_anew() -> None:
+    """An expired trial's rules go out, another plan goes on trial."""
+    host = on_trial()
+    host.clock.sleep(61)
+    assert apply(host.ports(), fake_plan("cache"), 60).answer == "armed"
+    assert host.acting() == {"cache accept (trial)", "cache raw (trial)"}
+
+
+def test_the_same_plan_after_expiry_starts_anew() -> None:
+    """The same plan's inert rules go out first: they would be there twice."""
+    host = on_trial()
+    host.clock.sleep(61)
+    assert apply(host.ports(), PLAN, 60).answer == "armed"
+    assert host.acting() == {"web accept (trial)", "web raw (trial)"}
+
+
+def test_confirm_keeps_everything() -> None:
+    """Confirm swaps the rules, deletes the stale entries, sets sysctls, writes files with a dated copy."""
+    host = on_trial()
+    report = confirm(host.ports())
+    assert (report.answer, report.exit_code, report.purged) == ("confirmed", 0, 7)
+    assert host.loader.rules == {"web accept": None, "web raw": None}
+    assert host.sysctls.values == {"a": 10, "b": 20}
+    assert host.files.texts == {"/etc/rules": "new", "/etc/rules.19700112T134640Z": "old", "/etc/more": "more"}
+    assert status(host.ports()).state is State.CONFIRMED
+
+
+def test_rollback_of_a_confirm_restores_everything() -> None:
+    """Rules, sysctls and files are as before the plan."""
+    host = on_trial()
+    confirm(host.ports())
+    report = rollback(host.ports())
+    assert (report.answer, report.exit_code, report.plan) == ("rolled back", 0, "web")
+    assert (host.loader.rules, host.sysctls.values) == ({}, {"a": 1, "b": 2})
+    assert host.files.texts == {"/etc/rules": "old"}
+
+
+def test_a_late_confirm_is_refused() -> None:
+    """After the deadline confirm says so, exits with 1, and takes out the leftovers."""
+    host = on_trial()
+    host.clock.sleep(60)
+    report = confirm(host.ports())
+    assert (report.answer, report.exit_code, report.why) == ("not kept", 1, "the deadline has passed")
+    assert (host.loader.rules, host.purge.stale) == ({}, 7)
+
+
+def test_a_confirm_without_a_trial_is_refused() -> None:
+    """There is nothing to keep."""
+    assert ("no trial", 1) == ((r := confirm(FakeHost().ports())).answer, r.exit_code)
+
+
+def test_a_trial_that_lost_a_rule_is_not_kept() -> None:
+    """A confirm does not put in force what was not on trial as a whole."""
+    host = on_trial()
+    del host.loader.rules["web accept (trial)"]
+    report = confirm(host.ports())
+    assert (report.answer, report.why) == ("not kept", "1 of the trial's 2 rules are gone from the kernel")
+    assert host.loader.rules == {}
+
+
+def test_a_broken_obligation_must_be_accepted_by_name() -> None:
+    """A plan with an open obligation is refused; accepting it by name is written down."""
+    host, why = FakeHost(), "source port 11211 reaches port 3306"
+    plan = fake_plan(obligations=(Obligation("no-exposure", Standing.BROKEN, why),))
+    report = apply(host.ports(), plan, 60)
+    assert (report.answer, report.why) == ("refused", f"no-exposure is broken ({why})")
+    assert host.loader.rules == {}
+    assert apply(host.ports(), plan, 60, ("no-exposure",)).accepted == ("no-exposure",)
+    assert status(host.ports()).accepted == ("no-exposure",)
+
+
+def test_a_stale_plan_is_refused_with_the_difference() -> None:
+    """The rules changed since the plan was made: nothing is loaded, the difference is told."""
+    host = FakeHost()
+    host.freshness.changed = "INPUT has a rule more"
+    report = apply(host.ports(), PLAN, 60)
+    expected = "the plan is stale: INPUT has a rule more; make it again with conntrim plan"
+    assert (report.exit_code, report.why, host.loader.rules) == (1, expected, {})
+
+
+def test_a_rejected_batch_is_found_before_anything_is_loaded() -> None:
+    """All batches are checked before the first is loaded."""
+    host = FakeHost()
+    host.loader.refuses = "raw"
+    report = apply(host.ports(), PLAN, 60)
+    assert (report.answer, report.why, host.loader.rules) == ("refused", "fake: refused: raw", {})
+
+
+def test_two_runs_at_once_are_refused() -> None:
+    """The second run hears who holds the journal."""
+    host = FakeHost()
+    host.journal.holder = "conntrim apply (process 7)"
+    with pytest.raises(HeldError, match="process 7"):
+        apply(host.ports(), PLAN, 60)
+
+
+def test_a_read_only_sysctl_is_told_and_not_fatal() -> None:
+    """A container cannot set global sysctls: the rules are kept and the report says what is not set."""
+    host = on_trial()
+    host.sysctls.read_only = frozenset({"a"})
+    report = confirm(host.ports())
+    assert report.answer == "confirmed"
+    assert report.remarks == ("a stays 1, not 10: Permission denied (read-only here)",)
+
+
+def test_buckets_are_set_before_max_and_put_back_after_it() -> None:
+    """The hash is never short for the table's size."""
+    buckets, top = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max"
+    host = FakeHost()
+    host.sysctls.values = {top: 100, buckets: 100}
+    apply(host.ports(), replace(PLAN, settings={top: 400, buckets: 400}), 60)
+    confirm(host.ports())
+    rollback(host.ports())
+    assert host.sysctls.order == [(buckets, 400), (top, 400), (top, 100), (buckets, 100)]
+
+
+def test_a_file_changed_since_is_left_alone() -> None:
+    """Rollback does not overwrite what somebody wrote after the confirm."""
+    host = on_trial()
+    confirm(host.ports())
+    host.files.texts["/etc/more"] = "by hand"
+    assert rollback(host.ports()).remarks == ("/etc/more was changed since",)
+    assert host.files.texts["/etc/more"] == "by hand"
+
+
+def test_status_tells_drift() -> None:
+    """A confirmed rule that is gone, a sysctl and a file that were changed: all named, exit code 1."""
+    host = on_trial()
+    confirm(host.ports())
+    del host.loader.rules["web raw"]
+    host.sysctls.values["a"] = 5
+    host.files.texts["/etc/rules"] = "by hand"
+    report = status(host.ports())
+    assert (report.exit_code, report.state, report.missing) == (1, State.DRIFTED, ("web raw",))
+    assert report.changed == ("a is 5, not 10", "/etc/rules was changed")
+
+
+def test_clean_spares_an_armed_trial() -> None:
+    """Cleaning takes out inert rules only."""
+    host = on_trial()
+    assert clean(host.ports()).answer == "still armed"
+    host.clock.sleep(61)
+    assert (clean(host.ports()).exit_code, host.loader.rules) == (0, {})
+
+
+def test_a_restart_ends_a_trial() -> None:
+    """After a reboot the journal still names a trial: status knows better, and apply works."""
+    host = on_trial()
+    host.restart()
+    assert status(host.ports()).why == "the host was restarted since the trial began"
+    assert apply(host.ports(), PLAN, 60).answer == "armed"
+
+
+def test_rules_without_a_journal_are_taken_out_by_mark() -> None:
+    """With the journal lost only a rollback touches the rules."""
+    host = on_trial()
+    host.journal.set_aside()
+    assert apply(host.ports(), PLAN, 60).answer == "unknown rules of ours"
+    assert rollback_without_journal(host.ports()).exit_code == 0
+    assert host.loader.rules == {}
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_a_failure_while_applying_leaves_nothing(call: int) -> None:
+    """Whichever change fails, no rule of ours is left and the exit code is 1."""
+    host = FakeHost()
+    host.faults.fail_at = call
+    assert (apply(host.ports(), PLAN, 60).exit_code, host.loader.rules if call < 5 else {}) == (1, {})
+
+
+def test_an_unwritten_journal_after_loading_is_told() -> None:
+    """The guarded rules are in but the journal could not say so: exit code 1, the guard does the rest."""
+    host = FakeHost()
+    host.faults.fail_at = 5
+    report = apply(host.ports(), PLAN, 60)
+    assert (report.answer, report.exit_code) == ("done, but the journal could not be written", 1)
+    host.clock.sleep(60)
+    assert host.acting() == frozenset()
+
+
+@pytest.mark.parametrize("call", range(1, 5))
+def test_a_hangup_while_applying_leaves_nothing(call: int) -> None:
+    """SIGHUP, SIGINT or SIGTERM during apply: what was loaded goes out again."""
+    host = FakeHost()
+    host.faults.hang_up_at = call
+    assert (apply(host.ports(), PLAN, 60).exit_code, host.loader.rules) == (1, {})
+
+
+@pytest.mark.parametrize("call", range(1, 12))
+@pytest.mark.parametrize("when", ["die_before", "die_after"])
+def test_a_confirm_killed_anywhere_can_be_finished(call: int, when: str) -> None:
+    """kill -9 before or after any change of a confirm: a second confirm ends where the first would have."""
+    host = on_trial()
+    host.faults.calls = 0
+    setattr(host.faults, when, call)
+    with pytest.raises(KilledError):
+        confirm(host.ports())
+    assert confirm(host.ports()).answer == "confirmed"
+    assert host.loader.rules == {"web accept": None, "web raw": None}
+    assert host.sysctls.values == {"a": 10, "b": 20}
+    assert host.files.texts["/etc/more"] == "more"
