@@ -19,10 +19,8 @@ BY_STATE: dict[str, Timeout] = {f"tcp {state.name.lower()}": timeout for state, 
     "udp unreplied": OTHER_TIMEOUTS["udp unreplied"],
     "udp stream": OTHER_TIMEOUTS["udp stream"],
     "udp replied": OTHER_TIMEOUTS["udp unreplied"],
-    "icmp unreplied": OTHER_TIMEOUTS["icmp"],
-    "icmp replied": OTHER_TIMEOUTS["icmp"],
-    "icmpv6 unreplied": OTHER_TIMEOUTS["icmpv6"],
-    "icmpv6 replied": OTHER_TIMEOUTS["icmpv6"],
+    "icmp": OTHER_TIMEOUTS["icmp"],
+    "icmpv6": OTHER_TIMEOUTS["icmpv6"],
 }
 """State of a census row to the time-out that runs in it."""
 
@@ -76,7 +74,10 @@ def sysctl_key(key: str, era: Era) -> str:
 
 
 def gone(state: StateCount, seconds: int) -> tuple[int, int]:
-    """Entries of a state that a time-out of so many seconds would have ended: at least, at most."""
+    """Entries of a state that a time-out of so many seconds would have ended: at least, at most.
+
+    Entries in no class, because it is not known how long they are idle, may all go or all stay.
+    """
     least = most = 0
     for index, entries in enumerate(state.idle):
         low = IDLE_STEPS[index - 1] if index else 0
@@ -85,7 +86,7 @@ def gone(state: StateCount, seconds: int) -> tuple[int, int]:
             least += entries
         if high is None or high > seconds:
             most += entries
-    return least, most
+    return least, most + state.entries - sum(state.idle)
 
 
 def predict(census: Census, key: str, seconds: int, timeouts: Mapping[str, int]) -> Prediction:

@@ -1,0 +1,67 @@
+"""The verb `diagnose`: facts, log and census of a kernel or of a saved table, put before the doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from conntrim.app.ports.facts import Facts
+from conntrim.app.ports.kernel_log import KernelLog, LogExtract
+from conntrim.core.diagnose.case import Case, Thresholds
+from conntrim.core.diagnose.report import Diagnosis, diagnose
+from conntrim.core.model.census import Census, Viewpoint
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.facts import Counters, Era, HostFacts
+from conntrim.core.model.intervals import Intervals
+
+PORTS = (32_768, 60_999)
+"""The kernel's default port range, for a host of which only its table is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the operator asks: `interval` seconds between the readings (0: one), a log file, sizes that a saved table
+    does not tell.
+    """
+
+    netns: str | None = None
+    log: str | None = None
+    interval: float = 1.0
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    max: int | None = None
+    buckets: int | None = None
+    era: Era | None = None
+
+
+def diagnose_kernel(request: Request, facts: Facts, log: KernelLog, census: Callable[[Viewpoint], Census]) -> Diagnosis:
+    """This kernel's table, read twice; what cannot be read is a remark. HostError where there is no conntrack."""
+    first = facts.read(request.netns)
+    extract = log.overflows(request.log)
+    remarks = list(extract.remarks)
+    try:
+        taken = census(Viewpoint(first.local, first.local_ports, first.timeouts))
+    except HostError as error:
+        taken = None
+        remarks.append(f"who fills the table is not known: {error}")
+    later = facts.reading(request.netns, first.seconds + request.interval) if request.interval > 0 else None
+    known = replace(first, overflows=extract.overflows, remarks=(*first.remarks, *remarks))
+    return diagnose(Case(known, later, taken, request.thresholds))
+
+
+def diagnose_source(request: Request, log: KernelLog, census: Callable[[], Census]) -> Diagnosis:
+    """A saved table: what it shows, what a log adds, and sizes as far as the operator gives them."""
+    extract = log.overflows(request.log) if request.log is not None else LogExtract((), "")
+    taken = census()
+    facts = HostFacts(
+        source=taken.source, kernel="", era=request.era or _era(taken.source, extract), seconds=0.0, count=None,
+        max=request.max, buckets=request.buckets, max_writable=False, counters=Counters(), timeouts={}, tcp_loose=None,
+        slab_entry_bytes=None, memory_total=None, local=Intervals(), local_ports=PORTS, overflows=extract.overflows,
+        settings=(), remarks=extract.remarks,
+    )  # fmt: skip
+    return diagnose(Case(facts, None, taken, request.thresholds))
+
+
+def _era(source: str, extract: LogExtract) -> Era:
+    """The 2.6 era where the table's name or the log's wording tells so."""
+    named = "ip_conntrack" in source.rpartition("/")[2]
+    return Era.IP if named or any(line.era is Era.IP for line in extract.overflows) else Era.NF

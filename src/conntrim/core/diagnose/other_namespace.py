@@ -1,0 +1,54 @@
+"""Another network namespace of this kernel has a full table, or lost packets.
+
+What it says:
+    A container's or a router's own table is above the warning threshold, or
+    its `drop` counter is above zero, or the kernel log names it.
+
+Why it matters:
+    max is one setting for the whole kernel, but each namespace counts for
+    itself and may reach it alone. The host's own numbers show nothing of that.
+
+What to do:
+    Look at it with `--netns NAME`, or enter it by a process of it: `nsenter -t
+    PID -n conntrim diagnose`.
+
+Caveats:
+    Without root other namespaces cannot be looked at; the report then says how
+    many were left out. A namespace that is gone may still be named by the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.wording import number
+from conntrim.core.model.facts import NamespaceUse
+from conntrim.core.model.finding import Finding, Severity
+
+CODE, NAME = "CT009", "other-namespace"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Every namespace but ours: fill, drops, lines in the log."""
+    logged = Counter(line.netns for line in case.facts.overflows if line.netns not in (None, case.facts.netns))
+    for use in case.facts.namespaces:
+        if use.inode != case.facts.netns and (finding := _of(case, use, logged.pop(use.inode, 0))):
+            yield finding
+    if logged:
+        title = f"the log tells of full tables in {number(len(logged))} namespaces that are gone"
+        yield Finding(CODE, Severity.OK, title, (f"{number(logged.total())} lines",))
+
+
+def _of(case: Case, use: NamespaceUse, lines: int) -> Finding | None:
+    maximum = case.facts.max
+    full = bool(maximum) and 100 * use.count >= case.thresholds.warning * (maximum or 0)
+    if not full and not use.drop and not lines:
+        return None
+    evidence = [f"{number(use.count)} entries" + (f" of {number(maximum)}" if maximum else "")]
+    evidence += [f"{number(use.drop)} packets dropped"] if use.drop else []
+    evidence += [f"{number(lines)} lines in the log"] if lines else []
+    severity = Severity.WARNING if full else Severity.OK
+    what = "is full" if full else "was full"
+    return Finding(CODE, severity, f"namespace {use.name or use.inode} {what}", tuple(evidence))

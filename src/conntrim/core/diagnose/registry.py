@@ -1,0 +1,86 @@
+"""All checks, in the order in which a report shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from conntrim.core.diagnose import (
+    chain_refusals,
+    contradiction,
+    dead_key,
+    early_drop,
+    filling_up,
+    half_open,
+    hashsize_trap,
+    idle_established,
+    insert_failed,
+    log_overflow,
+    long_chains,
+    memory_at_max,
+    not_closed,
+    one_sided,
+    other_namespace,
+    overridden,
+    packets_dropped,
+    short_lived,
+    table_full,
+    unanswered,
+)
+from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.pattern import dominant
+from conntrim.core.model.finding import Finding
+
+
+class CheckModule(Protocol):
+    """What a file of this folder has to have to be a check."""
+
+    CODE: str
+    NAME: str
+    __doc__: str | None
+
+    @property
+    def check(self) -> Callable[[Case], Iterator[Finding]]:
+        """Findings of a case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check: its code and name, what it runs, and its manual page."""
+
+    code: str
+    name: str
+    run: Callable[[Case], Iterator[Finding]]
+    manual: str
+
+
+MODULES: tuple[CheckModule, ...] = (
+    table_full, packets_dropped, log_overflow, filling_up, long_chains, chain_refusals, insert_failed, early_drop,
+    other_namespace, short_lived, idle_established, unanswered, half_open, one_sided, not_closed, overridden,
+    hashsize_trap, dead_key, contradiction, memory_at_max,
+)  # fmt: skip
+
+CHECKS: tuple[Check, ...] = tuple(Check(m.CODE, m.NAME, m.check, m.__doc__ or "") for m in MODULES)
+
+
+PATTERNS = tuple(
+    module.PATTERN for module in (one_sided, short_lived, idle_established, unanswered, half_open, not_closed)
+)
+"""What may cause a full table; of two that explain as much the first is the deeper reason."""
+
+
+def manual(code: str) -> str | None:
+    """The manual page of a finding, by its code or its name; None where there is none."""
+    return next((check.manual for check in CHECKS if code.upper() == check.code or code == check.name), None)
+
+
+def findings(case: Case) -> tuple[Finding, ...]:
+    """What every check found, the worst first, in the order of the checks where they are equally bad."""
+    cause = dominant(case, PATTERNS)
+    found = [
+        replace(finding, caused_by=cause) if finding.code == table_full.CODE else finding
+        for check in CHECKS
+        for finding in check.run(case)
+    ]
+    return tuple(sorted(found, key=lambda finding: -finding.severity))

@@ -1,0 +1,141 @@
+"""The ways out, each with the entries it would leave, the best first; and those that would not help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.capacity.sizing import size_for, steady_entries
+from conntrim.core.capacity.timeouts import BY_STATE, Prediction, predictions, sysctl_key
+from conntrim.core.capacity.untrack import entries_without
+from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.pattern import in_states
+from conntrim.core.diagnose.wording import number, size
+from conntrim.core.model.census import ServiceCount
+from conntrim.core.model.facts import Era
+from conntrim.core.model.finding import Remedy, RemedyKind
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.service import Direction
+
+WORTH_IT = 0.05
+"""A remedy matters when it takes away every twentieth entry."""
+
+MOST_SERVICES = 3
+"""Services offered one by one."""
+
+REUSE = 100
+"""Requests a kept connection serves: the default of many servers (nginx's keepalive_requests was 100 for years)."""
+
+UNTRACKABLE = (Protocol.TCP, Protocol.UDP)
+ENDS_HERE = (Direction.INBOUND, Direction.OUTBOUND, Direction.LOOPBACK)
+"""Forwarded flows are left alone: a router mostly translates or filters them by state."""
+
+WEIGHT = {RemedyKind.UNTRACK: 1.0, RemedyKind.KEEP_ALIVE: 0.9, RemedyKind.TIMEOUT: 0.8}
+"""Untracking lasts; keep-alive needs the application; a time-out is taken from all services alike."""
+
+ENLARGED = 0.3
+"""What a larger table is worth: it holds until the load has grown again."""
+
+ESTABLISHED = "nf_conntrack_tcp_timeout_established"
+
+
+def remedies(case: Case) -> tuple[Remedy, ...]:
+    """Those that matter by their worth, then those that do not."""
+    if case.census is None or not case.total:
+        return ()
+    found = [*_untrack(case), *_keep_alive(case), *_timeouts(case), *_enlarge(case)]
+    return tuple(sorted(found, key=lambda remedy: (not remedy.matters, -remedy.worth)))
+
+
+def _worth(kind: RemedyKind, case: Case, after: int) -> float:
+    return WEIGHT[kind] * (case.total - after) / case.total
+
+
+def _candidates(case: Case) -> list[ServiceCount]:
+    """Services that may go untracked: they end here, have ports and are not translated (NAT stops then: K4)."""
+    return [
+        service
+        for service, entries in case.services()
+        if entries >= WORTH_IT * case.total
+        and service.service.direction in ENDS_HERE
+        and service.service.protocol in UNTRACKABLE
+        and not service.translated
+    ][:MOST_SERVICES]
+
+
+def _untrack(case: Case) -> Iterator[Remedy]:
+    assert case.census is not None
+    chosen = [candidate.service for candidate in _candidates(case)]
+    how = ("conntrim plan",)
+    if len(chosen) > 1:
+        after = entries_without(case.census, chosen)
+        title = f"untrack these {len(chosen)} services together"
+        yield Remedy(RemedyKind.UNTRACK, title, after, _worth(RemedyKind.UNTRACK, case, after), how)
+    for service in chosen:
+        after = entries_without(case.census, [service])
+        yield Remedy(RemedyKind.UNTRACK, f"untrack {service}", after, _worth(RemedyKind.UNTRACK, case, after), how)
+
+
+def _keep_alive(case: Case) -> Iterator[Remedy]:
+    over = case.scale(sum(in_states("tcp time_wait")(service) for service, _ in case.services()))
+    after = case.total - over + over // REUSE
+    if over >= WORTH_IT * case.total:
+        title = f"keep-alive: {REUSE} requests a connection"
+        worth = _worth(RemedyKind.KEEP_ALIVE, case, after)
+        yield Remedy(RemedyKind.KEEP_ALIVE, title, after, worth, ("in the application",))
+
+
+def _timeouts(case: Case) -> Iterator[Remedy]:
+    """The time-outs that help, and those that many would shorten first and that do not."""
+    assert case.census is not None
+    for prediction in predictions(case.census, case.facts.timeouts):
+        helps = case.total - prediction.entries_after >= WORTH_IT * case.total
+        if helps or prediction.key == ESTABLISHED:
+            yield _timeout(case, prediction, helps)
+
+
+def _timeout(case: Case, prediction: Prediction, helps: bool) -> Remedy:
+    key = sysctl_key(prediction.key, case.facts.era)
+    short = prediction.key.removeprefix("nf_conntrack_")
+    title = f"{short} {number(prediction.now)} -> {number(prediction.then)} s"
+    after = prediction.entries_after
+    worth = _worth(RemedyKind.TIMEOUT, case, after)
+    return Remedy(RemedyKind.TIMEOUT, title, after, worth, (f"sysctl -w {key}={prediction.then}",), helps)
+
+
+def lifetime(case: Case) -> int:
+    """Seconds that most entries stay: the time-out of the commonest state that is not ESTABLISHED, else 120."""
+    held: dict[str, int] = {}
+    for service, _ in case.services():
+        for state in service.states:
+            held[state.state] = held.get(state.state, 0) + state.entries
+    held.pop("tcp established", None)
+    timeout = BY_STATE.get(max(held, key=lambda name: held[name], default=""))
+    return 120 if timeout is None else case.facts.timeouts.get(timeout.key, timeout.default)
+
+
+def demand(case: Case) -> int:
+    """Entries the table would hold if it had room: those in it, and those turned away during one lifetime.
+
+    Senders try again, so dropped packets are more than lost connections: an upper bound.
+    """
+    return (case.count or case.total) + steady_entries(case.per_second("drop") or 0, lifetime(case))
+
+
+def _enlarge(case: Case) -> Iterator[Remedy]:
+    needed = demand(case)
+    wanted = size_for(needed, case.facts.slab_entry_bytes)
+    if not case.crowded or (case.facts.max or 0) >= wanted.max:
+        return
+    title = f"enlarge: max and buckets {number(wanted.max)}, {size(wanted.bytes)} when full"
+    how = enlarging(case.facts.era, wanted.max, wanted.buckets)
+    if case.facts.netns is not None and not case.facts.max_writable:
+        how += ("in the initial namespace: one max for all, each may reach it",)  # K25
+    yield Remedy(RemedyKind.ENLARGE, title, needed, ENLARGED, how)
+
+
+def enlarging(era: Era, maximum: int, buckets: int) -> tuple[str, ...]:
+    """The settings; `hashsize=` alone would make max eight times as large (K27), so max is always set too."""
+    if era is Era.IP:
+        # Buckets could only be set when the module was loaded.
+        return f"net.ipv4.ip_conntrack_max = {maximum}", f"options ip_conntrack hashsize={buckets}"
+    return f"net.netfilter.nf_conntrack_max = {maximum}", f"net.netfilter.nf_conntrack_buckets = {buckets}"

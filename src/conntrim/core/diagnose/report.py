@@ -1,0 +1,182 @@
+"""The doctor's report: verdict, figures, who fills the table, findings, remedies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conntrim.core.capacity.chains import mean_chain
+from conntrim.core.capacity.memory import entry_bytes, table_bytes
+from conntrim.core.diagnose import filling_up, log_overflow, packets_dropped, table_full
+from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.log_overflow import when
+from conntrim.core.diagnose.registry import findings
+from conntrim.core.diagnose.remedies import remedies
+from conntrim.core.diagnose.wording import number
+from conntrim.core.model.facts import Era, NamespaceUse
+from conntrim.core.model.finding import Finding, Remedy, Severity
+
+FILLERS = 5
+"""Services named in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The table in numbers; None where one is not known.
+
+    Counters are since boot, `*_per_second` between two readings `span` seconds apart. `chain` is the mean number of
+    tuples in a bucket, `chain_at_max` that of a full table. Sizes in bytes. `log_*` are about this namespace.
+    """
+
+    entries: int | None
+    max: int | None
+    fill_percent: float | None
+    headroom: int | None
+    buckets: int | None
+    drop: int | None
+    drop_per_second: float | None
+    early_drop: int | None
+    insert_failed: int | None
+    chaintoolong: int | None
+    span: float | None
+    growth_per_second: float | None
+    seconds_to_full: float | None
+    chain: float | None
+    chain_at_max: float | None
+    entry_bytes: int
+    bytes_now: int | None
+    bytes_at_max: int | None
+    log_lines: int
+    log_first: str
+    log_last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """A service that holds entries, and its commonest state with its share of them, 0 to 1."""
+
+    service: str
+    entries: int
+    share: float
+    state: str
+    state_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The whole report. `summary` is its first line without the verdict; `sampled_bound` the error of the shares."""
+
+    verdict: Severity
+    summary: str
+    source: str
+    kernel: str
+    era: Era
+    namespace: str
+    netns: int | None
+    figures: Figures
+    fillers: tuple[Filler, ...]
+    other_services: int
+    other_entries: int
+    sampled_bound: float | None
+    findings: tuple[Finding, ...]
+    remedies: tuple[Remedy, ...]
+    namespaces: tuple[NamespaceUse, ...]
+    remarks: tuple[str, ...]
+
+
+def diagnose(case: Case) -> Diagnosis:
+    """All checks, one verdict."""
+    found = findings(case)
+    verdict = _verdict(case, found)
+    census = case.census
+    fillers = _fillers(case)
+    return Diagnosis(
+        verdict=verdict,
+        summary=_summary(case, found),
+        source=case.facts.source,
+        kernel=case.facts.kernel,
+        era=case.facts.era,
+        namespace=case.facts.namespace,
+        netns=case.facts.netns,
+        figures=figures(case),
+        fillers=fillers,
+        other_services=max(0, len(census.services) - len(fillers) + census.other_services) if census else 0,
+        other_entries=case.total - sum(filler.entries for filler in fillers),
+        sampled_bound=census.sample.bound if census and census.sample else None,
+        findings=found,
+        remedies=remedies(case),
+        namespaces=case.facts.namespaces,
+        remarks=case.facts.remarks + (census.remarks if census else ()),
+    )
+
+
+def _verdict(case: Case, found: tuple[Finding, ...]) -> Severity:
+    """The worst finding; UNKNOWN where nothing tells whether the table is full."""
+    worst = max((finding.severity for finding in found), default=Severity.OK)
+    blind = case.fill is None and case.facts.max != 0 and case.counter("drop") is None and not case.overflows()
+    return Severity.UNKNOWN if blind else worst
+
+
+def _summary(case: Case, found: tuple[Finding, ...]) -> str:
+    """The answer in one line: the fill, the drops, and what else is as bad as the verdict."""
+    count = "an unknown number of" if case.count is None else number(case.count)
+    limit = " (no limit)" if case.facts.max == 0 else "" if case.facts.max is None else f" of {number(case.facts.max)}"
+    by_code = {finding.code: finding for finding in found}
+    full = by_code.get(table_full.CODE)
+    parts = [f"{full.title}: {count}{limit} entries" if full else f"{count}{limit} entries"]
+    if dropped := by_code.get(packets_dropped.CODE):
+        parts.append(dropped.title)
+    elif log := by_code.get(log_overflow.CODE):
+        parts.append(log.title)
+    elif filling := by_code.get(filling_up.CODE):
+        parts.append(filling.title)
+    elif case.facts.max is None:
+        parts.append("max is not known (--max)")
+    elif case.counter("drop") == 0:
+        parts.append("no packet dropped")
+    told = {table_full.CODE, packets_dropped.CODE, log_overflow.CODE, filling_up.CODE}
+    rest = [finding for finding in found if finding.severity >= Severity.WARNING and finding.code not in told]
+    if (rest and len(parts) == 1) or (rest and not told & by_code.keys()):
+        parts = [parts[0], rest[0].title]
+    return ", ".join(parts)
+
+
+def figures(case: Case) -> Figures:
+    """The table in numbers."""
+    facts, seen, lines = case.facts, case.forecast(), case.overflows()
+    return Figures(
+        entries=case.count,
+        max=facts.max,
+        fill_percent=case.fill,
+        headroom=None if case.fill is None else max(0, (facts.max or 0) - (case.count or 0)),
+        buckets=facts.buckets,
+        drop=case.counter("drop"),
+        drop_per_second=case.per_second("drop"),
+        early_drop=case.counter("early_drop"),
+        insert_failed=case.counter("insert_failed"),
+        chaintoolong=case.counter("chaintoolong"),
+        span=seen.span if seen else None,
+        growth_per_second=seen.per_second if seen else None,
+        seconds_to_full=seen.seconds_to_full if seen else None,
+        chain=case.chain,
+        chain_at_max=mean_chain(facts.max, facts.buckets) if facts.max and facts.buckets else None,
+        entry_bytes=entry_bytes(facts.slab_entry_bytes),
+        bytes_now=_bytes(case, case.count),
+        bytes_at_max=_bytes(case, facts.max or None),
+        log_lines=len(lines),
+        log_first=when(case, lines[0]) if lines else "",
+        log_last=when(case, lines[-1]) if lines else "",
+    )
+
+
+def _bytes(case: Case, entries: int | None) -> int | None:
+    return None if entries is None else table_bytes(entries, case.facts.buckets or 0, case.facts.slab_entry_bytes)
+
+
+def _fillers(case: Case) -> tuple[Filler, ...]:
+    """The largest services."""
+    found = []
+    for service, entries in list(case.services())[:FILLERS]:
+        state = service.states[0] if service.states else None
+        share = state.entries / service.entries if state and service.entries else 0.0
+        found.append(Filler(str(service.service), entries, entries / case.total, state.state if state else "", share))
+    return tuple(found)
