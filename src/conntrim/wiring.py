@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from conntrim.app.ports.facts import Facts
     from conntrim.app.ports.flows import Flows
+    from conntrim.app.ports.kernel_log import KernelLog
     from conntrim.app.ports.rulesets import Rulesets
     from conntrim.app.rollout_work import Ports
     from conntrim.core.model.census import Viewpoint
@@ -79,3 +81,17 @@ def rollout(netns: str | None, state: str | None, root: str = "/") -> Ports:
         journal=JournalFile(state_directory(state), netns),
         freshness=HostFreshness(netns),
     )
+
+
+def facts() -> Facts:
+    """This kernel's facts."""
+    from conntrim.host.facts import KernelFacts
+
+    return KernelFacts()
+
+
+def kernel_log() -> KernelLog:
+    """This kernel's log, or a file with one."""
+    from conntrim.host.kernel_log import HostKernelLog
+
+    return HostKernelLog()

@@ -18,7 +18,7 @@ LABEL = 12
 ABOVE = frozenset({table_full.CODE, packets_dropped.CODE, log_overflow.CODE, filling_up.CODE})
 """Findings whose numbers stand in the part above already."""
 
-MOST_FINDINGS, MOST_REMARKS, MOST_NAMESPACES = 6, 3, 4
+MOST_FINDINGS, MOST_OF_CODE, MOST_REMARKS, MOST_NAMESPACES = 5, 2, 2, 4
 MOST_OF_KIND = {RemedyKind.UNTRACK: 4, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1}
 """Rows shown of each, so that the report stays on one screen; `--json` has all."""
 
@@ -46,8 +46,8 @@ def diagnosis_text(report: Diagnosis) -> str:
 
 
 def _row(label: str, text: str) -> Iterator[str]:
-    """A label and its text, which goes on below itself."""
-    lines = textwrap.wrap(text, WIDTH - LABEL, break_long_words=False) or [""]
+    """A label and its text, which goes on below itself for one line."""
+    lines = textwrap.wrap(text, WIDTH - LABEL, max_lines=2, placeholder=" ...") or [""]
     yield f"{label:<{LABEL}}{lines[0]}".rstrip()
     yield from (" " * LABEL + line for line in lines[1:])
 
@@ -126,8 +126,8 @@ def _growth(figures: Figures) -> str:
 def _chains(figures: Figures) -> str:
     if figures.chain is None or figures.buckets is None:
         return ""
-    full = "" if figures.chain_at_max is None else f", {figures.chain_at_max:.1f} when full"
-    return f"{figures.chain:.1f} tuples a bucket{full} (2 an entry, {number(figures.buckets)} buckets)"
+    full = "" if figures.chain_at_max is None else f", {figures.chain_at_max:,.1f} when full"
+    return f"{figures.chain:,.1f} tuples a bucket{full} (2 an entry, {number(figures.buckets)} buckets)"
 
 
 def _memory(figures: Figures) -> str:
@@ -162,7 +162,7 @@ def _fillers(report: Diagnosis) -> Iterator[str]:
         state = f"{100 * filler.state_share:.0f} % {filler.state}" if filler.state else ""
         yield f"  {_cut(filler.service, 38):<38}{number(filler.entries):>11}{filler.share:>7.1%}  {state}".rstrip()
     if report.other_services:
-        yield f"  {f'{number(report.other_services)} others':<38}{number(report.other_entries):>11}"
+        yield f"  {_others(report.other_services):<38}{number(report.other_entries):>11}"
 
 
 def _others(services: int) -> str:
@@ -170,19 +170,25 @@ def _others(services: int) -> str:
 
 
 def _findings(report: Diagnosis) -> Iterator[str]:
+    cause = next((finding.caused_by for finding in report.findings if finding.code == table_full.CODE), "")
     found = [finding for finding in report.findings if finding.code not in ABOVE]
-    if not found:
-        return
-    yield "Why, and what else is not right"
-    for finding in found[:MOST_FINDINGS]:
+    found.sort(key=lambda finding: (finding.code != cause, -finding.severity))
+    shown = [finding for at, finding in enumerate(found) if _codes(found[:at], finding.code) < MOST_OF_CODE]
+    if shown:
+        yield "Why, and what else is not right"
+    for finding in shown[:MOST_FINDINGS]:
         yield from _finding(finding)
-    if len(found) > MOST_FINDINGS:
-        yield f"  and {len(found) - MOST_FINDINGS} more (--json)"
+    if len(found) > len(shown[:MOST_FINDINGS]):
+        yield f"   and {len(found) - len(shown[:MOST_FINDINGS])} more (--json)"
+
+
+def _codes(findings: list[Finding], code: str) -> int:
+    return sum(finding.code == code for finding in findings)
 
 
 def _finding(finding: Finding) -> Iterator[str]:
     place = f" ({finding.place})" if finding.place else ""
-    yield _cut(f"{MARK[finding.severity]:<2}{finding.code} {finding.title}{place}", WIDTH)
+    yield _cut(f"{MARK[finding.severity]:<3}{finding.code} {finding.title}{place}", WIDTH)
     if finding.evidence:
         text = "; ".join(finding.evidence)
         yield from textwrap.wrap(

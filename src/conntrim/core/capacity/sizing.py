@@ -16,6 +16,9 @@ HEADROOM = 2.0
 SMALLEST_MAX = 65_536
 """Below it nothing is gained: 25 MB. Also what kernels before 5.15 give a machine of 4 GB and less (K27)."""
 
+LARGEST_MAX = 1 << 30
+"""The largest power of two that the sysctl, a signed 32-bit number, takes."""
+
 HASHSIZE_FACTOR = 8
 """`hashsize=` at module load makes max this many times as large, until a sysctl says otherwise (K27)."""
 
@@ -47,7 +50,7 @@ def next_power(number: int) -> int:
 
 def size_for(entries: int, slab_entry_bytes: int | None = None, headroom: float = HEADROOM) -> Size:
     """The table for that many entries: max a power of two with headroom, as many buckets (K27, K28: 2 tuples each)."""
-    maximum = max(SMALLEST_MAX, next_power(round(entries * headroom)))
+    maximum = min(LARGEST_MAX, max(SMALLEST_MAX, next_power(round(entries * headroom))))
     return Size(entries, maximum, maximum, table_bytes(maximum, maximum, slab_entry_bytes))
 
 

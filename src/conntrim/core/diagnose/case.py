@@ -60,9 +60,23 @@ class Case:
     @property
     def chain(self) -> float | None:
         """Mean number of tuples in a bucket (K28)."""
-        if self.count is None or not self.facts.buckets:
+        if self.hashed is None or not self.facts.buckets:
             return None
-        return mean_chain(self.count, self.facts.buckets)
+        return mean_chain(self.hashed, self.facts.buckets)
+
+    @property
+    def chain_at_max(self) -> float | None:
+        """The same with this table full and the other namespaces' as they are."""
+        facts = self.facts
+        if self.hashed is None or self.count is None or not facts.max or not facts.buckets:
+            return None
+        return mean_chain(self.hashed - self.count + facts.max, facts.buckets)
+
+    @property
+    def hashed(self) -> int | None:
+        """Entries in the hash: all namespaces share the one, though each counts for itself (K25)."""
+        others = sum(use.count for use in self.facts.namespaces if use.inode != self.facts.netns)
+        return None if self.count is None else self.count + others
 
     def counter(self, name: str) -> int | None:
         """A counter since boot; None where this kernel has none of that name."""
@@ -77,7 +91,13 @@ class Case:
         return forecast(self.facts.reading, self.later, self.facts.max) if self.later else None
 
     def overflows(self) -> list[Overflow]:
-        """The log's lines about this table: those that name its namespace or none (K26); all where ours is unknown."""
+        """The log's lines about this table: those that name its namespace or none (K26); all where ours is unknown.
+
+        A namespace that never dropped a packet never was full: the lines are about an earlier one of that number, or
+        another one.
+        """
+        if self.counter("drop") == 0:
+            return []
         ours = self.facts.netns
         return [line for line in self.facts.overflows if ours is None or line.netns in (None, ours)]
 

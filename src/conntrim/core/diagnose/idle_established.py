@@ -1,4 +1,4 @@
-"""Idle connections: entries of established connections that nobody has used for an hour.
+"""Idle connections: established ones that nobody has used for an hour.
 
 What it says:
     Many TCP entries are ESTABLISHED and saw no packet for an hour or longer.
@@ -36,7 +36,7 @@ def _idle(service: ServiceCount) -> int:
 
 PATTERN = Pattern(
     CODE,
-    "established but idle for an hour",
+    "idle connections",
     _idle,
     "idle",
     ("TCP keep-alive in the application", "shorten nf_conntrack_tcp_timeout_established"),

@@ -15,14 +15,15 @@ What to do:
 Caveats:
     Every entry hangs in two chains, one for each direction: two tuples a
     bucket is what a full table has when there are as many buckets as max. The
-    number of entries divided by buckets is half the truth.
+    number of entries divided by buckets is half the truth. The hash is one for
+    the whole kernel: entries of all network namespaces count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conntrim.core.capacity.chains import chain_limits, mean_chain, refused_share
+from conntrim.core.capacity.chains import chain_limits, refused_share
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.wording import number, percent
 from conntrim.core.model.finding import Finding, Severity
@@ -32,18 +33,22 @@ CODE, NAME = "CT005", "long-chains"
 LONG = 4.0
 """Twice what a full table has in the kernel's own proportions since 5.15 (K27: max = buckets, K28)."""
 
+WORTH_TELLING = 1e-4
+"""Refused insertions of all; fewer are no reason to hurry."""
+
 
 def check(case: Case) -> Iterator[Finding]:
     """Compare the mean chain with what the kernel's own proportions give."""
     chain, buckets = case.chain, case.facts.buckets
-    if chain is None or buckets is None or case.count is None or chain <= LONG:
+    if chain is None or buckets is None or case.hashed is None or chain <= LONG:
         return
-    evidence = [f"{chain:.1f} tuples in a bucket: 2 x {number(case.count)} / {number(buckets)}"]
-    if case.facts.max:
-        evidence.append(f"{mean_chain(case.facts.max, buckets):.1f} when the table is full")
-    if limits := chain_limits(case.facts.kernel):
-        share = percent(refused_share(chain, limits), 1)
-        evidence.append(f"limit {limits[0]}..{limits[1]}: {share} of new entries are refused")
+    evidence = [f"{chain:,.1f} tuples in a bucket: 2 x {number(case.hashed)} / {number(buckets)}"]
+    if case.chain_at_max:
+        evidence.append(f"{case.chain_at_max:,.1f} when the table is full")
+    limits = chain_limits(case.facts.kernel)
+    share = refused_share(chain, limits) if limits else 0.0
+    if limits and share >= WORTH_TELLING:
+        evidence.append(f"limit {limits[0]}..{limits[1]}: {percent(share, 1)} of new entries are refused")
     yield Finding(
         CODE, Severity.WARNING, "long hash chains", tuple(evidence), advice=("raise nf_conntrack_buckets to max",)
     )

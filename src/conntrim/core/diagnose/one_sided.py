@@ -38,7 +38,7 @@ def _one_sided(service: ServiceCount) -> int:
 
 PATTERN = Pattern(
     CODE,
-    "one-sided NOTRACK: only one direction is seen",
+    "one-sided NOTRACK",
     _one_sided,
     "with one direction seen",
     ("untrack both directions, in PREROUTING and in OUTPUT", "conntrim plan writes both"),

@@ -2,7 +2,8 @@
 
 What it says:
     A container's or a router's own table is above the warning threshold, or
-    its `drop` counter is above zero, or the kernel log names it.
+    its `drop` counter is above zero, or the kernel log names it. A full one is
+    a warning, unless another namespace was asked for by its name.
 
 Why it matters:
     max is one setting for the whole kernel, but each namespace counts for
@@ -43,12 +44,15 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _of(case: Case, use: NamespaceUse, lines: int) -> Finding | None:
     maximum = case.facts.max
+    if use.drop == 0:
+        lines = 0  # numbers are used again: the log means an earlier namespace
     full = bool(maximum) and 100 * use.count >= case.thresholds.warning * (maximum or 0)
     if not full and not use.drop and not lines:
         return None
     evidence = [f"{number(use.count)} entries" + (f" of {number(maximum)}" if maximum else "")]
     evidence += [f"{number(use.drop)} packets dropped"] if use.drop else []
     evidence += [f"{number(lines)} lines in the log"] if lines else []
-    severity = Severity.WARNING if full else Severity.OK
+    # Who asks for one namespace by name wants that one's verdict.
+    severity = Severity.WARNING if full and not case.facts.namespace else Severity.OK
     what = "is full" if full else "was full"
     return Finding(CODE, severity, f"namespace {use.name or use.inode} {what}", tuple(evidence))

@@ -6,8 +6,8 @@ What it says:
 
 Why it matters:
     Each dropped packet is a connection that waits for a second or three, or
-    fails. The kernel log does not tell how many there were, it is rate-
-    limited; this counter does.
+    fails. The kernel log does not tell how many there were, it is
+    rate-limited; this counter does.
 
 What to do:
     As for a full table (CT001). If no table is full now, look at the log's

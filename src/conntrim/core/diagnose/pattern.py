@@ -13,6 +13,9 @@ from conntrim.core.model.finding import Finding, Severity
 LEAST_SHARE = 0.05
 """A pattern explains something when at least every twentieth entry follows it."""
 
+LEAST_ENTRIES = 10
+"""A pattern of fewer is an anecdote, such as one connection that is older than the rules."""
+
 SHOWN = 3
 """Services named as evidence."""
 
@@ -35,14 +38,14 @@ class Pattern:
         """One finding where enough of the table follows the pattern."""
         hits = self.hits(case)
         found = sum(entries for _, entries in hits)
-        if not hits or found < LEAST_SHARE * case.total:
+        if not enough(found, case):
             return
         evidence = tuple(
             f"{service.service}: {number(entries)} of {number(case.scale(service.entries))} {self.noun}"
             for service, entries in hits[:SHOWN]
         )
         severity = Severity.WARNING if self.always else case.pressing
-        title = f"{self.title}: {percent(found, case.total)} of the entries"
+        title = f"{self.title}, {percent(found, case.total)} of the entries"
         yield Finding(self.code, severity, title, evidence, advice=self.advice)
 
     def hits(self, case: Case) -> list[tuple[ServiceCount, int]]:
@@ -51,11 +54,16 @@ class Pattern:
         return sorted(hits, key=lambda hit: -hit[1])
 
 
+def enough(found: int, case: Case) -> bool:
+    """Whether so many entries explain something."""
+    return found >= max(LEAST_ENTRIES, LEAST_SHARE * case.total)
+
+
 def dominant(case: Case, patterns: tuple[Pattern, ...]) -> str:
     """The code of the pattern that most entries follow, "" where none explains enough."""
     shares = {p.code: sum(entries for _, entries in p.hits(case)) for p in patterns}
     code = max(shares, key=lambda code: shares[code], default="")
-    return code if code and shares[code] >= max(1, LEAST_SHARE * case.total) else ""
+    return code if code and enough(shares[code], case) else ""
 
 
 def in_states(*names: str) -> Callable[[ServiceCount], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conntrim.core.capacity.memory import table_bytes
 from conntrim.core.capacity.sizing import size_for, steady_entries
 from conntrim.core.capacity.timeouts import BY_STATE, Prediction, predictions, sysctl_key
 from conntrim.core.capacity.untrack import entries_without
@@ -34,6 +35,9 @@ WEIGHT = {RemedyKind.UNTRACK: 1.0, RemedyKind.KEEP_ALIVE: 0.9, RemedyKind.TIMEOU
 
 ENLARGED = 0.3
 """What a larger table is worth: it holds until the load has grown again."""
+
+MOST_MEMORY = 0.5
+"""A table that would take more of the machine's memory than this is no remedy."""
 
 ESTABLISHED = "nf_conntrack_tcp_timeout_established"
 
@@ -126,11 +130,14 @@ def _enlarge(case: Case) -> Iterator[Remedy]:
     wanted = size_for(needed, case.facts.slab_entry_bytes)
     if not case.crowded or (case.facts.max or 0) >= wanted.max:
         return
-    title = f"enlarge: max and buckets {number(wanted.max)}, {size(wanted.bytes)} when full"
-    how = enlarging(case.facts.era, wanted.max, wanted.buckets)
+    buckets = max(wanted.buckets, case.facts.buckets or 0)
+    needs = table_bytes(wanted.max, buckets, case.facts.slab_entry_bytes)
+    title = f"enlarge: max {number(wanted.max)}, buckets {number(buckets)}, {size(needs)} when full"
+    how = enlarging(case.facts.era, wanted.max, buckets)
     if case.facts.netns is not None and not case.facts.max_writable:
         how += ("in the initial namespace: one max for all, each may reach it",)  # K25
-    yield Remedy(RemedyKind.ENLARGE, title, needed, ENLARGED, how)
+    fits = not case.facts.memory_total or needs <= case.facts.memory_total * MOST_MEMORY
+    yield Remedy(RemedyKind.ENLARGE, title, needed, ENLARGED, how, fits)
 
 
 def enlarging(era: Era, maximum: int, buckets: int) -> tuple[str, ...]:

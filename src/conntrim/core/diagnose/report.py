@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conntrim.core.capacity.chains import mean_chain
 from conntrim.core.capacity.memory import entry_bytes, table_bytes
-from conntrim.core.diagnose import filling_up, log_overflow, packets_dropped, table_full
+from conntrim.core.diagnose import table_full
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.log_overflow import when
+from conntrim.core.diagnose.pattern import LEAST_ENTRIES
 from conntrim.core.diagnose.registry import findings
 from conntrim.core.diagnose.remedies import remedies
 from conntrim.core.diagnose.wording import number
@@ -17,6 +17,12 @@ from conntrim.core.model.finding import Finding, Remedy, Severity
 
 FILLERS = 5
 """Services named in the report."""
+
+LEAST_DIFFERENCE = 0.05
+"""Count and census are taken at two moments: a smaller difference is no news."""
+
+SUMMARY = 79 - len("CRITICAL - ")
+"""Columns of the first line behind the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,39 +111,42 @@ def diagnose(case: Case) -> Diagnosis:
         findings=found,
         remedies=remedies(case),
         namespaces=case.facts.namespaces,
-        remarks=case.facts.remarks + (census.remarks if census else ()),
+        remarks=case.facts.remarks + (census.remarks if census else ()) + _difference(case),
     )
+
+
+def _difference(case: Case) -> tuple[str, ...]:
+    """Count and census may differ: an entry whose time is up is counted until somebody finds it, but not listed."""
+    missing = (case.facts.count or 0) - case.total if case.census and not case.census.sample else 0
+    if missing < max(LEAST_ENTRIES, LEAST_DIFFERENCE * case.total):
+        return ()
+    return (f"{number(missing)} entries counted but not listed: timed out and not yet removed, or gone meanwhile",)
 
 
 def _verdict(case: Case, found: tuple[Finding, ...]) -> Severity:
     """The worst finding; UNKNOWN where nothing tells whether the table is full."""
     worst = max((finding.severity for finding in found), default=Severity.OK)
-    blind = case.fill is None and case.facts.max != 0 and case.counter("drop") is None and not case.overflows()
-    return Severity.UNKNOWN if blind else worst
+    return Severity.UNKNOWN if _blind(case) else worst
+
+
+def _blind(case: Case) -> bool:
+    return case.fill is None and case.facts.max != 0 and case.counter("drop") is None and not case.overflows()
 
 
 def _summary(case: Case, found: tuple[Finding, ...]) -> str:
-    """The answer in one line: the fill, the drops, and what else is as bad as the verdict."""
+    """The answer in one line: the fill, and the worst of what else there is to say, if that still fits."""
     count = "an unknown number of" if case.count is None else number(case.count)
     limit = " (no limit)" if case.facts.max == 0 else "" if case.facts.max is None else f" of {number(case.facts.max)}"
-    by_code = {finding.code: finding for finding in found}
-    full = by_code.get(table_full.CODE)
-    parts = [f"{full.title}: {count}{limit} entries" if full else f"{count}{limit} entries"]
-    if dropped := by_code.get(packets_dropped.CODE):
-        parts.append(dropped.title)
-    elif log := by_code.get(log_overflow.CODE):
-        parts.append(log.title)
-    elif filling := by_code.get(filling_up.CODE):
-        parts.append(filling.title)
-    elif case.facts.max is None:
-        parts.append("max is not known (--max)")
-    elif case.counter("drop") == 0:
-        parts.append("no packet dropped")
-    told = {table_full.CODE, packets_dropped.CODE, log_overflow.CODE, filling_up.CODE}
-    rest = [finding for finding in found if finding.severity >= Severity.WARNING and finding.code not in told]
-    if (rest and len(parts) == 1) or (rest and not told & by_code.keys()):
-        parts = [parts[0], rest[0].title]
-    return ", ".join(parts)
+    fill = f"{count}{limit} entries"
+    full = next((finding.title for finding in found if finding.code == table_full.CODE), "")
+    first = f"{full}: {fill}" if full else fill
+    second = next((f.title for f in found if f.code != table_full.CODE and f.severity >= Severity.WARNING), "")
+    if _blind(case):
+        second = "max is not known (--max)"
+    elif not second and case.counter("drop") == 0:
+        second = "no packet dropped"
+    both = f"{first}, {second}"
+    return both if second and len(both) <= SUMMARY else first
 
 
 def figures(case: Case) -> Figures:
@@ -158,7 +167,7 @@ def figures(case: Case) -> Figures:
         growth_per_second=seen.per_second if seen else None,
         seconds_to_full=seen.seconds_to_full if seen else None,
         chain=case.chain,
-        chain_at_max=mean_chain(facts.max, facts.buckets) if facts.max and facts.buckets else None,
+        chain_at_max=case.chain_at_max,
         entry_bytes=entry_bytes(facts.slab_entry_bytes),
         bytes_now=_bytes(case, case.count),
         bytes_at_max=_bytes(case, facts.max or None),

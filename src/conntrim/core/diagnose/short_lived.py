@@ -26,7 +26,7 @@ CODE, NAME = "CT010", "short-lived"
 
 PATTERN = Pattern(
     CODE,
-    "short-lived connections in TIME_WAIT",
+    "short-lived connections",
     in_states("tcp time_wait"),
     "in time_wait",
     ("keep connections open", "untrack the service", "shorten nf_conntrack_tcp_timeout_time_wait"),

@@ -33,4 +33,7 @@ def duration(seconds: float) -> str:
 
 def size(bytes_: int) -> str:
     """`20.5 MB` in powers of 1,024, as free(1) counts."""
-    return f"{bytes_ / 2**30:.1f} GB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.1f} MB"
+    for unit, power in (("GB", 30), ("MB", 20)):
+        if bytes_ >= 1 << power:
+            return f"{bytes_ / (1 << power):.1f} {unit}"
+    return f"{bytes_ / 1024:.0f} KB"

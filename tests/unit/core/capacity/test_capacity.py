@@ -97,6 +97,7 @@ def test_size_is_a_power_of_two_with_headroom_and_as_many_buckets() -> None:
     """100,000 entries: twice that, rounded up, in max and buckets."""
     assert Size(100_000, 262_144, 262_144, 262_144 * 328) == size_for(100_000)
     assert size_for(7).max == 65_536
+    assert size_for(10**10).max == 1 << 30
 
 
 def test_factor_eight_trap() -> None:

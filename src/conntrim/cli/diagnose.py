@@ -1,0 +1,101 @@
+"""The verb `diagnose`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from conntrim import wiring
+from conntrim.app.census import take_census
+from conntrim.app.diagnose import Request, diagnose_kernel, diagnose_source
+from conntrim.cli import options
+from conntrim.cli.census import local_ranges
+from conntrim.core.diagnose.case import Thresholds
+from conntrim.core.diagnose.report import Diagnosis
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.facts import Era
+from conntrim.render.diagnose import diagnosis_text
+
+SERVICES = 200
+"""Rows of the census: the patterns see these, the rest counts as others."""
+
+PER_CENT = click.FloatRange(0, 100)
+
+
+@click.command(name="diagnose")
+@click.argument("source", required=False)
+@click.option("--log", metavar="FILE", help="A kernel log file, or - for standard input; else this kernel's own.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0, 3600),
+    default=1.0,
+    metavar="SECONDS",
+    show_default=True,
+    help="Time between the two readings that give rates; 0: one reading, no rates.",
+)
+@click.option("-w", "--warning", type=PER_CENT, default=75.0, show_default=True, help="Warn from this fill on, in %.")
+@click.option("-c", "--critical", type=PER_CENT, default=90.0, show_default=True, help="Critical from this fill on.")
+@click.option("--max", "maximum", type=click.IntRange(1), help="The size of a saved table (it does not tell it).")
+@click.option("--buckets", type=click.IntRange(1), help="The buckets of a saved table.")
+@click.option("--era", type=click.Choice([era.value for era in Era]), help="The names of a saved table's settings.")
+@click.option("--local", metavar="ADDR,...", help="The own addresses of the host of a saved table; else inferred.")
+@options.netns
+@options.as_json
+def command(
+    *,
+    source: str | None,
+    log: str | None,
+    interval: float,
+    warning: float,
+    critical: float,
+    maximum: int | None,
+    buckets: int | None,
+    era: str | None,
+    local: str | None,
+    netns: str | None,
+    as_json: bool,
+) -> int:
+    """Is the table full, who fills it and why, what helps: one screen, and an exit code for Nagios.
+
+    SOURCE: nothing for this kernel, else a saved table as census takes it. Exit code: 0 OK, 1 WARNING,
+    2 CRITICAL, 3 UNKNOWN.
+    """
+    if warning > critical:
+        raise InputError("-w", f"the warning mark {warning:g} is above the critical one, {critical:g}")
+    thresholds = Thresholds(warning, critical)
+    wanted = Era(era) if era else None
+    request = Request(netns, log, interval, thresholds, maximum, buckets, wanted)
+    own = {"--max": maximum, "--buckets": buckets, "--era": era, "--local": local}
+    report = _kernel(request, own) if source is None else _source(request, source, local)
+    if as_json:
+        from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
+
+        click.echo(to_json("diagnosis", report), nl=False)
+    else:
+        click.echo(diagnosis_text(report), nl=False)
+    return int(report.verdict)
+
+
+def _kernel(request: Request, own: Mapping[str, object]) -> Diagnosis:
+    """This kernel; it tells its own sizes."""
+    for option, value in own.items():
+        if value is not None:
+            raise InputError(option, "the kernel tells this itself", advice="it is for a saved table")
+    return diagnose_kernel(
+        request,
+        wiring.facts(),
+        wiring.kernel_log(),
+        lambda viewpoint: take_census(wiring.flows(None, request.netns), viewpoint, SERVICES),
+    )
+
+
+def _source(request: Request, source: str, local: str | None) -> Diagnosis:
+    """A saved table."""
+    if request.netns is not None:
+        raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
+    if source == "-" == request.log:
+        raise InputError("--log", "standard input can be the table or the log, not both")
+    viewpoint = wiring.viewpoint(source, None, local_ranges(local))
+    flows = wiring.flows(source, None)
+    return diagnose_source(request, wiring.kernel_log(), lambda: take_census(flows, viewpoint, SERVICES))

@@ -1,0 +1,88 @@
+"""The verb puts facts, log and census together, and says what it could not get."""
+
+from __future__ import annotations
+
+import pytest
+
+from conntrim.app.diagnose import Request, diagnose_kernel, diagnose_source
+from conntrim.core.model.census import Census, Viewpoint
+from conntrim.core.model.errors import HostError, InputError
+from conntrim.core.model.facts import Era
+from conntrim.core.model.finding import Severity
+from tests.fakes.facts import HEALTHY, FakeFacts
+from tests.fakes.kernel_log import FakeKernelLog
+from tests.unit.core.diagnose.cases import WEB, census, later, service, state
+
+FULL_LINE = "Apr 14 22:31:12 cache kernel: ip_conntrack: table full, dropping packet.\n"
+ONE = census(service(WEB, state("tcp established", 61)))
+
+
+def ours(viewpoint: Viewpoint) -> Census:
+    """The census of the kernel."""
+    return ONE
+
+
+def denied(viewpoint: Viewpoint) -> Census:
+    """A kernel that does not let us dump the table."""
+    raise HostError("netlink, reading the table", "Operation not permitted", advice="this needs root (CAP_NET_ADMIN)")
+
+
+def test_two_readings_an_interval_apart() -> None:
+    """The second reading is asked for the interval after the first one's own clock, and gives the rates."""
+    facts = FakeFacts(readings=[later(HEALTHY, 2.5, drop=5)])
+    report = diagnose_kernel(Request(interval=2.5), facts, FakeKernelLog({"": ""}), ours)
+    assert (facts.asked, report.figures.drop_per_second, report.verdict) == ([1_002.5], 2.0, Severity.CRITICAL)
+
+
+def test_one_reading_gives_no_rates() -> None:
+    """Interval 0: no waiting, and no rate is claimed."""
+    facts = FakeFacts()
+    report = diagnose_kernel(Request(interval=0), facts, FakeKernelLog({"": ""}), ours)
+    assert (facts.asked, report.figures.drop_per_second, report.figures.span) == ([], None, None)
+
+
+def test_what_is_denied_is_a_remark() -> None:
+    """Without permission for the table and the log the numbers still give a verdict."""
+    report = diagnose_kernel(Request(interval=0), FakeFacts(), FakeKernelLog(), denied)
+    assert report.verdict is Severity.OK
+    assert [remark.split(":")[0] for remark in report.remarks] == [
+        "the kernel log could not be read",
+        "who fills the table is not known",
+    ]
+
+
+def test_a_kernel_without_conntrack() -> None:
+    """Nothing can be said: the error goes up."""
+    with pytest.raises(HostError, match="no conntrack"):
+        diagnose_kernel(Request(), FakeFacts(missing=True), FakeKernelLog(), ours)
+
+
+def test_a_log_that_is_not_there_is_the_operators_error() -> None:
+    """A file named with --log has to be there."""
+    with pytest.raises(InputError):
+        diagnose_kernel(Request(log="nope"), FakeFacts(), FakeKernelLog(), ours)
+
+
+@pytest.mark.parametrize(
+    ("source", "log", "era"),
+    [("ip_conntrack", "", Era.IP), ("table.txt", FULL_LINE, Era.IP), ("nf_conntrack", "", Era.NF)],
+)
+def test_the_era_of_a_saved_table(source: str, log: str, era: Era) -> None:
+    """By the file's name or the log's wording."""
+    taken = Census(source, 61, ONE.services, 0, 0, ONE.states, ONE.peers, ONE.zones, (), True)
+    report = diagnose_source(Request(log="log"), FakeKernelLog({"log": log}), lambda: taken)
+    assert report.era is era
+
+
+def test_a_saved_table_with_its_size() -> None:
+    """61 entries of 65 are critical; without --max and log it is not known."""
+    log = FakeKernelLog()
+    known = diagnose_source(Request(max=65, buckets=64), log, lambda: ONE)
+    unknown = diagnose_source(Request(), log, lambda: ONE)
+    assert (known.verdict, unknown.verdict) == (Severity.CRITICAL, Severity.UNKNOWN)
+
+
+def test_a_saved_table_whose_log_tells() -> None:
+    """The log is the best witness there is: critical, with its time."""
+    report = diagnose_source(Request(log="log"), FakeKernelLog({"log": FULL_LINE}), lambda: ONE)
+    assert (report.verdict, report.figures.log_first) == (Severity.CRITICAL, "Apr 14 22:31:12")

@@ -1,0 +1,120 @@
+"""The report on one screen, as whole transcripts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.report import diagnose
+from conntrim.core.model.facts import NamespaceUse, Overflow, Setting
+from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.service import Direction, Service
+from conntrim.render.diagnose import diagnosis_text
+from tests.unit.core.diagnose.cases import FULL, INCIDENT, census, host, later, service, state
+
+DOCUMENT = """\
+CRITICAL - table full: 65,000 of 65,000 entries, 1,093 packets dropped
+Host        this kernel (6.18.0), net:[4026531840]
+Table       65,000 of 65,000 entries (100.0 %), room for 0
+Drops       1,093 packets since boot, 93/s now (two readings, 1.0 s apart)
+Growth      0/s; full now
+Chains      2.0 tuples a bucket, 2.0 when full (2 an entry, 65,536 buckets)
+Memory      20.3 MB now, 20.3 MB when full (320 bytes an entry)
+Log         2 lines "table full", first 15 min ago, last 11 s ago
+Who fills it
+  outbound tcp/11211 to 192.168.0.17         40,211  61.9%  100 % tcp time_wait
+  inbound tcp/80                             24,000  36.9%  83 % tcp time_wait
+  outbound tcp/3306 to 192.168.0.17             789   1.2%  100 % tcp established
+Why, and what else is not right
+!  CT010 short-lived connections, 92.6 % of the entries
+        outbound tcp/11211 to 192.168.0.17: 40,211 of 40,211 in time_wait;
+        inbound tcp/80: 20,000 of 24,000 in time_wait
+!  CT020 nf_conntrack_max is 65,000, not 262,144 (/etc/sysctl.d/90-ct.conf:3)
+        the last file says 262,144; by hand, or the file was applied before the
+        module was loaded
+What helps                                                        entries after
+ 1 untrack these 2 services together                                        789
+ 2 keep-alive: 100 requests a connection                                  5,391
+ 3 untrack outbound tcp/11211 to 192.168.0.17                            24,789
+ 4 tcp_timeout_time_wait 120 -> 30 s                                     24,789
+     sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30
+ 5 untrack inbound tcp/80                                                41,000
+ 6 enlarge: max 262,144, buckets 262,144, 82.0 MB when full              76,160
+     net.netfilter.nf_conntrack_max = 262144
+     net.netfilter.nf_conntrack_buckets = 262144
+What does not
+   tcp_timeout_established 432,000 -> 7,440 s                            65,000
+"""
+
+QUIET = """\
+OK - 61 of 262,144 entries, no packet dropped
+Host        this kernel (6.18.0), namespace web, net:[4026531840]
+Table       61 of 262,144 entries (< 0.1 %), room for 262,083
+Drops       0 packets since boot, 0/s now (two readings, 1.0 s apart)
+Growth      0/s; not filling
+Chains      0.0 tuples a bucket, 2.0 when full (2 an entry, 262,144 buckets)
+Memory      2.0 MB now, 82.0 MB when full (320 bytes an entry)
+Namespaces  web 61; initial 3
+Not known   the kernel log could not be read: /dev/kmsg: Operation not
+            permitted
+"""
+
+
+def test_the_documents_incident() -> None:
+    """The whole report of a full table: verdict, numbers, who, why, what helps and what does not."""
+    text = "nf_conntrack: table full, dropping packet"
+    lines = (Overflow("/dev/kmsg", 1, text, 101.0, None), Overflow("/dev/kmsg", 2, text, 990.0, None))
+    settings = (Setting("net.netfilter.nf_conntrack_max", "262144", "/etc/sysctl.d/90-ct.conf", 3),)
+    case = replace(INCIDENT, facts=replace(FULL, overflows=lines, settings=settings))
+    assert diagnosis_text(diagnose(case)) == DOCUMENT
+
+
+def test_a_quiet_host() -> None:
+    """Nothing wrong: no findings, no remedies; what could not be read is said."""
+    facts = host(
+        namespace="web",
+        namespaces=(NamespaceUse("web", 4_026_531_840, 61, 0), NamespaceUse("initial", 2, 3, 0)),
+        remarks=("the kernel log could not be read: /dev/kmsg: Operation not permitted",),
+    )
+    assert diagnosis_text(diagnose(Case(facts, later(facts)))) == QUIET
+
+
+def test_the_worst_case_stays_on_one_screen() -> None:
+    """Everything wrong at once, long names included: at most 46 lines of 79 columns, and no line is lost silently."""
+    services = [
+        service(
+            Service(Direction.INBOUND, 6, port),
+            state("tcp time_wait", 97), state("tcp close_wait", 61), state("udp unreplied", 41, 7_200),
+            unreplied=41, picked_up=97,
+        )
+        for port in range(10_000, 10_030)
+    ]  # fmt: skip
+    facts = host(
+        count=1_000_000_000, max=1_000_000_000, buckets=65_536, drop=10**9, chaintoolong=10**9, insert_failed=2 * 10**9,
+        early_drop=10**9, remarks=tuple(f"remark {n} " + "x " * 60 for n in range(9)),
+        settings=tuple(Setting("net.ipv4.ip_conntrack_max", str(n), f"/etc/{'long' * 20}{n}", n) for n in range(9)),
+        namespaces=tuple(NamespaceUse(f"namespace-{n}", n, 10**9, 10**9) for n in range(99)),
+    )  # fmt: skip
+    grown = later(facts, drop=10**6, chaintoolong=10**6, insert_failed=10**6)
+    text = diagnosis_text(diagnose(Case(facts, grown, census(*services))))
+    assert max(map(len, text.splitlines())) <= 79
+    assert len(text.splitlines()) <= 46
+    assert "more (--json)" in text
+
+
+def test_unknown_when_nothing_tells() -> None:
+    """No max, no counters, no log: UNKNOWN, and how to make it known."""
+    facts = host(max=None, count=None)
+    blind = replace(facts, counters=type(facts.counters)())
+    report = diagnose(
+        Case(blind, None, census(service(Service(Direction.INBOUND, 6, 80), state("tcp established", 61))))
+    )
+    assert (report.verdict, report.summary) == (Severity.UNKNOWN, "61 entries, max is not known (--max)")
+
+
+def test_the_first_line_fits() -> None:
+    """A second clause that does not fit is left out, not cut."""
+    facts = host(namespaces=(NamespaceUse("n" * 60, 5, 262_144, 0),))
+    report = diagnose(Case(facts))
+    assert isinstance(report.findings[0], Finding)
+    assert (report.verdict, report.summary) == (Severity.WARNING, "61 of 262,144 entries")
