@@ -19,6 +19,8 @@ MAX_NUMBER = 0xFFFF
 """The largest number that fits both families' field; 0 is left out, a raw socket would replace it."""
 
 TTL = 64
+FIRST = 1000
+"""The first sequence number of both ends."""
 WINDOW = 0xFFFF
 V4_HEADER, V6_HEADER = 20, 40
 
@@ -46,8 +48,10 @@ class TcpSides:
         """The packet's seq and ack; SYN and FIN count one each, as RFC 9293 section 3.4 says."""
         near, far = (packet.src, packet.sport), (packet.dst, packet.dport)
         flags = packet.tcp_flags or 0
-        seq = self.next.setdefault(near, 1000)
-        ack = self.next.setdefault(far, 1000)
+        seq = self.next.setdefault(near, FIRST)
+        ack = self.next.setdefault(far, FIRST)
+        if flags & TcpFlag.SYN and seq == FIRST + 1:
+            seq = FIRST  # The same SYN once more.
         self.next[near] = seq + len(payload) + bool(flags & TcpFlag.SYN) + bool(flags & TcpFlag.FIN)
         return seq, ack if flags & TcpFlag.ACK else 0
 

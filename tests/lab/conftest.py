@@ -1,0 +1,25 @@
+"""The court for the tests that state the kernel's facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conntrim.lab.judge import Judge, judging
+from tests.lab.court import Court
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Judge]:
+    """One judge for all tests of a file."""
+    with judging() as judge:
+        yield judge
+
+
+@pytest.fixture
+def court(bench: Judge) -> Iterator[Court]:
+    """A court without rules and entries."""
+    yield Court(bench)
+    bench.unload()
+    bench.forget()

@@ -1,0 +1,221 @@
+"""K1 to K6: what runs when, what sees what, and when conntrack works at all."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.finding import Place
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import (
+    Base,
+    Chain,
+    Dialect,
+    End,
+    Field,
+    In,
+    Rule,
+    Ruleset,
+    SetMark,
+    Statement,
+    Table,
+    TableFamily,
+    Verdict,
+)
+from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.outcome import Fate
+from conntrim.core.netfilter.walk import walk
+from conntrim.core.parse.ruleset import read
+from conntrim.host.netns import entered
+from conntrim.lab.dialogue import parse_packet, shots
+from conntrim.lab.netns import LabHost
+from tests.lab.court import LOCAL, Court
+
+QUERY, ANSWER = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80", ">eth0 udp 192.0.2.1 80 > 192.0.2.9 4000"
+DROP = End(Verdict.DROP)
+
+
+def nft(*chains: Chain) -> Ruleset:
+    """An nft table `inet t`."""
+    return Ruleset((Table(Dialect.NFTABLES, TableFamily.INET, "t", chains),))
+
+
+def rule(*parts: In | Statement) -> Rule:
+    """A rule without text."""
+    matches = tuple(p for p in parts if isinstance(p, In))
+    return Rule(matches, tuple(p for p in parts if not isinstance(p, In)), Place("nft"), "")
+
+
+def invalid() -> In:
+    """`ct state invalid`."""
+    return In(Field.CT_STATE, Intervals.of(0))
+
+
+@pytest.mark.parametrize(
+    ("priority", "heard"),
+    [(-300, ""), (-201, ""), (-199, "prerouting new, input new"), (-150, "prerouting new, input new")],
+)
+def test_k1_conntrack_stands_at_minus_200(court: Court, priority: int, heard: str) -> None:
+    """Before -200 every packet is INVALID to `ct state`, behind it the same packet is NEW."""
+    court.law(
+        f"table inet t {{\nchain c {{ type filter hook prerouting priority {priority}; ct state invalid drop; }}\n}}\n",
+        "nft",
+        nft(Chain("c", (rule(invalid(), DROP),), Base("filter", Hook.PREROUTING, priority))),
+    )
+    assert [heard] == court.hear(QUERY)
+
+
+def test_k1_iptables_tables_in_order(court: Court) -> None:
+    """raw sets a mark, mangle changes it, filter sees the last of them."""
+    court.law("""\
+        *raw
+        -A PREROUTING -j MARK --set-mark 1
+        COMMIT
+        *mangle
+        -A PREROUTING -m mark --mark 1 -j MARK --set-mark 2
+        COMMIT
+        *filter
+        -A INPUT -m mark --mark 2 -j DROP
+        COMMIT
+        """)
+    assert ["prerouting new"] == court.hear(QUERY)
+
+
+def test_k2_equal_priorities_are_order_dependent(court: Court) -> None:
+    """The kernel runs the chain registered last first; no listing says which, so the evaluator does not decide."""
+    base = Base("filter", Hook.INPUT, 0)
+    model = nft(
+        Chain("one", (rule(In(Field.MARK, Intervals.of(1)), DROP),), base), Chain("two", (rule(SetMark(1)),), base)
+    )
+    court.law(
+        """\
+        table inet t {
+          chain one { type filter hook input priority 0; meta mark 1 drop; }
+          chain two { type filter hook input priority 0; meta mark set 1; }
+        }
+        """,
+        "nft",
+        Ruleset(),
+    )
+    outcome = walk(model, parse_packet(QUERY), kernel=Kernel(LOCAL, active=True))
+    assert Fate.NOT_DECIDED is outcome.verdict
+    assert Fate.DROP is walk(model, parse_packet(QUERY), assume={outcome.undecided[0]: True}).verdict
+    traces = [str(s.hook) for s in court.judge.fire(shots([[parse_packet(QUERY)]]))[0]]
+    assert ["prerouting"] == traces
+
+
+def test_k3_accept_ends_one_base_chain(court: Court) -> None:
+    """mangle's accept does not keep filter from dropping; filter's drop is final."""
+    court.law("""\
+        *mangle
+        -A INPUT -j ACCEPT
+        COMMIT
+        *filter
+        -A INPUT -p udp -j DROP
+        COMMIT
+        *security
+        -A INPUT -j ACCEPT
+        COMMIT
+        """)
+    assert ["prerouting new"] == court.hear(QUERY)
+
+
+def test_k4_nat_chains_see_the_first_packet_of_a_tracked_flow(court: Court) -> None:
+    """A nat chain that drops what it sees sees neither UNTRACKED nor INVALID packets."""
+    court.law("""\
+        *raw
+        -A PREROUTING -p udp --sport 4001 -j NOTRACK
+        COMMIT
+        *nat
+        -A PREROUTING -p udp --sport 4003 -j ACCEPT
+        -A PREROUTING -p udp -j DNAT --to-destination 192.0.2.1:81
+        COMMIT
+        *filter
+        -A INPUT -p udp --dport 81 -j DROP
+        COMMIT
+        """)
+    untracked = "prerouting untracked, input untracked"
+    assert ["prerouting new", untracked, "prerouting new, input new"] == court.hear(
+        QUERY, QUERY.replace("4000", "4001"), QUERY.replace("4000", "4003")
+    )
+
+
+FORWARDED = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80"
+
+
+def test_k4_translation_changes_the_way(court: Court) -> None:
+    """DNAT to another host makes an incoming packet a forwarded one, and its answer comes back."""
+    court.law("*nat\n-A PREROUTING -p udp --dport 80 -j DNAT --to-destination 198.51.100.9:53\nCOMMIT\n")
+    assert [
+        "prerouting new, forward new, postrouting new",
+        "prerouting established, forward established, postrouting established",
+    ] == court.hear(FORWARDED, "eth1>eth0 udp 198.51.100.9 53 > 192.0.2.9 4000")
+
+
+USERS: dict[str, bool] = {
+    "-t raw -A PREROUTING -p udp -j CT --notrack": False,
+    "-t raw -A PREROUTING -p tcp -j CT --zone 5": True,
+    "-t raw -A PREROUTING -p tcp -j CT": True,
+    "-t filter -A INPUT -p tcp -j ACCEPT": False,
+    "-t filter -A INPUT -p tcp -m state --state NEW": True,
+    "-t filter -A INPUT -p tcp -m conntrack --ctstate NEW": True,
+    "-t filter -A INPUT -p tcp -m connmark --mark 1": True,
+    "-t filter -A INPUT -p tcp -m connbytes --connbytes 10: --connbytes-dir both --connbytes-mode packets": True,
+    "-t filter -A INPUT -p tcp -m connlimit --connlimit-above 10": True,
+    "-t filter -A INPUT -p tcp -m helper --helper ftp": True,
+    "-t mangle -A INPUT -p tcp -j CONNMARK --set-mark 1": True,
+    "-t nat -A POSTROUTING -p tcp -j MASQUERADE": True,
+    "-t nat -A PREROUTING -p tcp -j REDIRECT --to-ports 81": True,
+    "-t nat -A POSTROUTING -p tcp -j ACCEPT": False,
+    "-t filter -A INPUT -p tcp -m limit --limit 1/s": False,
+    "-t filter -A INPUT -p tcp -m recent --set": False,
+    "-t filter -A INPUT -p tcp -m socket --transparent": False,
+    "-t mangle -A PREROUTING -p tcp -j TPROXY --on-port 81": False,
+    "-t mangle -A PREROUTING -p tcp -j MARK --set-mark 1": False,
+}
+"""One rule, and whether it switches conntrack on."""
+
+
+@pytest.mark.parametrize("line", USERS)
+def test_k5_conntrack_is_on_where_something_uses_it(host: LabHost, line: str) -> None:
+    """A UDP packet round the loopback leaves an entry, or none; the evaluator says the same."""
+    try:
+        host.run("iptables", *line.split())
+    except HostError as error:
+        pytest.skip(f"this kernel does not know that rule: {error}")
+    _send(host, b"x")
+    entries = int(host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+    model = arrange(read(host.run("iptables-save"), "iptables-save"))
+    assert (USERS[line], USERS[line]) == (entries > 0, model.active[Family.IPV4])
+
+
+def _send(host: LabHost, payload: bytes) -> None:
+    """One UDP packet from the host to its own port 5000, where nobody listens."""
+    with entered(host.name), closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as channel:
+        channel.sendto(payload, ("127.0.0.1", 5000))
+
+
+@pytest.mark.parametrize(("active", "fragments", "by_port"), [(False, 3, 1), (True, 1, 1)])
+def test_k6_raw_sees_fragments_only_without_conntrack(
+    host: LabHost, active: bool, fragments: int, by_port: int
+) -> None:
+    """Three fragments, of which only the first has a port; with conntrack active one whole packet."""
+    host.run("ip", "link", "set", "lo", "mtu", "1500")
+    host.run("iptables", "-t", "raw", "-A", "PREROUTING", "-p", "udp")
+    host.run("iptables", "-t", "raw", "-A", "PREROUTING", "-p", "udp", "--dport", "5000")
+    if active:
+        host.run("iptables", "-A", "INPUT", "-m", "state", "--state", "NEW")
+    _send(host, b"x" * 4000)
+    listed = host.run("iptables", "-t", "raw", "-nvxL", "PREROUTING").splitlines()[2:]
+    assert [fragments, by_port] == [int(line.split()[0]) for line in listed]
+    later = replace(parse_packet("eth0> udp 192.0.2.9 4000 > 192.0.2.1 5000"), fragment=True)
+    drops = read("*raw\n-A PREROUTING -p udp --dport 5000 -j DROP\nCOMMIT\n", "rules", TableFamily.IP)
+    fate = walk(drops, later, kernel=Kernel(LOCAL, active=active)).verdict
+    assert (Fate.DROP if active else Fate.ACCEPT) is fate
