@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from conntrim.app.ports.facts import Facts
     from conntrim.app.ports.flows import Flows
     from conntrim.app.ports.kernel_log import KernelLog
+    from conntrim.app.ports.plans import Plans
     from conntrim.app.ports.rulesets import Rulesets
     from conntrim.app.rollout_work import Ports
     from conntrim.core.model.census import Viewpoint
@@ -95,3 +96,10 @@ def kernel_log() -> KernelLog:
     from conntrim.host.kernel_log import HostKernelLog
 
     return HostKernelLog()
+
+
+def plans() -> Plans:
+    """Directories to write plans into."""
+    from conntrim.store.plans import PlanDirectories
+
+    return PlanDirectories()

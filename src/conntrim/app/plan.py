@@ -1,0 +1,112 @@
+"""The verb `plan`: a policy, given or proposed from a census, compiled against a rule set and checked by the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from conntrim.core.emit.policy import emit_policy
+from conntrim.core.model.census import Census
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.facts import Counters, Era, HostFacts
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Batch, FileChange, Obligation, Plan, Standing
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.ruleset import Dialect, Ruleset
+from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.plan.propose import Proposal, propose
+from conntrim.render.json import to_json
+from conntrim.render.plan import plan_report
+
+LOCAL_PORTS = (32_768, 60_999)
+"""net.ipv4.ip_local_port_range as kernels have it since 3.2, where the host cannot be asked."""
+
+Check = Callable[[Batch], str]
+"""Asks the kernel whether it would take a batch; its complaint, "" where it would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what a proposed policy left out. `policy_text` is the file that the operator edits."""
+
+    plan: Plan
+    policy_text: str
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the verb found: `policy` None asks for a proposal, `check` None means that no kernel can be asked."""
+
+    ruleset: Ruleset
+    digest: str
+    facts: HostFacts
+    census: Census | None = None
+    policy: Policy | None = None
+    dialect: Dialect | None = None
+    check: Check | None = None
+
+
+def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
+    """Facts of a host that is known by its files only."""
+    remark = f"made from files: the host's ephemeral ports are taken to be {LOCAL_PORTS[0]}-{LOCAL_PORTS[1]}"
+    return HostFacts(
+        source=source, kernel="", era=era, seconds=0.0, count=None, max=None, buckets=None, max_writable=True,
+        counters=Counters(), timeouts={}, tcp_loose=None, slab_entry_bytes=None, memory_total=None, local=local,
+        local_ports=LOCAL_PORTS, overflows=(), settings=(), remarks=(remark,),
+    )  # fmt: skip
+
+
+def make_plan(inputs: Inputs) -> Planned:
+    """Propose if need be, compile, and let the kernel check the texts. InputError where there is nothing to plan."""
+    proposal = _proposal(inputs)
+    request = Request(proposal.policy, inputs.ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census)
+    plan = _checked(compile_plan(request), inputs.check)
+    remarks = (*inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
+    return Planned(
+        replace(plan, remarks=tuple(dict.fromkeys(remarks))),
+        emit_policy(proposal.policy, proposal.notes, proposal.left_out),
+        proposal.left_out,
+    )
+
+
+def _proposal(inputs: Inputs) -> Proposal:
+    if inputs.policy is not None:
+        return Proposal(inputs.policy, (), ())
+    if inputs.census is None:
+        raise InputError("plan", "neither a policy nor a table to propose one from", advice="give --policy or SOURCE")
+    proposal = propose(inputs.census, inputs.facts)
+    if not proposal.policy.untrack and proposal.policy.max is None:
+        why = "; ".join(proposal.left_out) or "no service holds 5 % of the table or more"
+        raise InputError(inputs.census.source, f"nothing to propose: {why}", advice="write a policy and give --policy")
+    return proposal
+
+
+def _checked(plan: Plan, check: Check | None) -> Plan:
+    """The plan with `loads` decided by the kernel."""
+    if check is None or not plan.trial:
+        return plan
+    complaints = [(batch, words) for batch in plan.trial if (words := check(batch))]
+    if complaints:
+        batch, words = complaints[0]
+        decided = Obligation("loads", Standing.BROKEN, f"{batch.program} refuses a batch", words)
+    else:
+        decided = Obligation("loads", Standing.PROVED, f"this kernel takes all {len(plan.trial)} batches of the trial")
+    return replace(plan, obligations=tuple(decided if o.name == "loads" else o for o in plan.obligations))
+
+
+STEPS = ("trial", "confirm", "rollback_trial", "rollback_confirmed")
+
+
+def files_of(planned: Planned) -> tuple[FileChange, ...]:
+    """The files of a plan's directory."""
+    plan = planned.plan
+    found = [
+        FileChange("policy.toml", planned.policy_text),
+        FileChange("plan.json", to_json("plan", plan)),
+        FileChange("REPORT.md", plan_report(plan, planned.left_out)),
+    ]
+    for step in STEPS:
+        batches: Sequence[Batch] = getattr(plan, step)
+        found += [FileChange(f"{step}/{n}-{b.program}", b.text) for n, b in enumerate(batches, 1)]
+    return (*found, *(FileChange(f"files{f.path}", f.text) for f in plan.files))

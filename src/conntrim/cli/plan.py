@@ -1,0 +1,120 @@
+"""The verb `plan`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from conntrim import wiring
+from conntrim.app.census import take_census
+from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan
+from conntrim.cli import options
+from conntrim.cli.census import local_ranges
+from conntrim.core.model.address import parse_prefix
+from conntrim.core.model.census import Census
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.facts import Era, HostFacts
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Standing
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.ruleset import Dialect
+from conntrim.core.parse.policy import parse_policy
+from conntrim.core.plan.own import fingerprint
+from conntrim.render.json import to_json
+from conntrim.render.plan import plan_text
+
+TOP = 1000
+"""Services of the census that a policy may name."""
+DIALECTS = {"iptables": Dialect.IPTABLES_NFT, "iptables-legacy": Dialect.IPTABLES_LEGACY, "nft": Dialect.NFTABLES}
+ERAS = {"nf_conntrack": Era.NF, "ip_conntrack": Era.IP}
+
+
+def policy_from(path: str) -> Policy:
+    """A policy file, `-` for standard input. InputError where it cannot be read."""
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error)) from error
+    return parse_policy(data, path)
+
+
+def era_of(source: str | None, named: str | None) -> Era:
+    """The era that was named, or that the table's file name tells."""
+    return ERAS[named] if named else Era.IP if source and "ip_conntrack" in source else Era.NF
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What to read, as it stands on the command line."""
+
+    source: str | None
+    policy: Policy | None
+    rulesets: Sequence[str]
+    ours: Sequence[tuple[int, int]]
+    netns: str | None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the files tell everything, and so may be another host's."""
+        return bool(self.rulesets) and (self.source is not None or self.policy is not None)
+
+
+@click.command(name="plan")
+@click.argument("source", required=False)
+@click.option("--policy", metavar="FILE", help="Compile this policy instead of proposing one.")
+@click.option("--ruleset", "rulesets", multiple=True, metavar="FILE", help="Rules to plan for; else the live ones.")
+@click.option("--local", metavar="ADDR,...", help="The host's own addresses or prefixes; else its own, or inferred.")
+@click.option("--dialect", type=click.Choice(list(DIALECTS)), help="Write raw rules so; else as the host has them.")
+@click.option("--era", type=click.Choice(list(ERAS)), help="Names of the kernel's keys, for a host known by files.")
+@click.option("-o", "--output", metavar="DIR", help="Write policy, plan, rules, files and REPORT.md into DIR.")
+@options.netns
+@options.as_json
+def command(
+    *, source: str | None, policy: str | None, rulesets: tuple[str, ...], local: str | None, dialect: str | None,
+    era: str | None, output: str | None, netns: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Which services to leave untracked, the rules for it, and the proof that they break nothing.
+
+    SOURCE: a conntrack table to propose a policy from; nothing for this kernel's, a file, or - for standard input.
+    """
+    if source is not None and netns is not None:
+        raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
+    given = Given(source, policy_from(policy) if policy else None, rulesets, local_ranges(local), netns)
+    planned = make_plan(_inputs(given, era_of(source, era), DIALECTS.get(dialect or "")))
+    if output:
+        wiring.plans().write(output, files_of(planned))
+    if as_json:
+        click.echo(to_json("plan", planned.plan), nl=False)
+    else:
+        click.echo(plan_text(planned.plan, planned.left_out, output or ""), nl=False)
+    raise SystemExit(int(planned.plan.standing() is not Standing.PROVED))
+
+
+def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
+    """Everything read. Files alone speak of another host; whatever is not in a file is this kernel's."""
+    census = None
+    if given.source is not None or not given.foreign:
+        viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
+        census = take_census(wiring.flows(given.source, given.netns), viewpoint, TOP)
+    if given.foreign:
+        facts = elsewhere(given.source or given.rulesets[0], era, _addresses(given.ours, census))
+    else:
+        facts = _live_facts(given.netns, given.ours)
+    ruleset = wiring.rulesets(given.rulesets, given.netns).read()
+    return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
+
+
+def _live_facts(netns: str | None, ours: Sequence[tuple[int, int]]) -> HostFacts:
+    facts = wiring.facts().read(netns)
+    return replace(facts, local=Intervals.union_of(ours)) if ours else facts
+
+
+def _addresses(ours: Sequence[tuple[int, int]], census: Census | None) -> Intervals:
+    """The named addresses, else those that the census took for the host's own."""
+    if ours or census is None:
+        return Intervals.union_of(ours)
+    return Intervals.of(*(parse_prefix(text) for text in census.local if "-" not in text))

@@ -1,0 +1,242 @@
+"""Policy, rule set and host to a plan: legs, the accepts they need, the texts that load and undo them, the proofs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from conntrim.core.emit.plan_rule import nft_rule, xt_rule
+from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.census import Census
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.facts import Era, HostFacts
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import CHAIN_PREFIX, Change, Plan
+from conntrim.core.model.policy import Policy, Untrack, format_ports
+from conntrim.core.model.ruleset import Base, Chain, Dialect, Jump, Notrack, Rule, Ruleset, Table, TableFamily
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.plan.admission import Addition, Admissions, admissions, merged
+from conntrim.core.plan.box import Box
+from conntrim.core.plan.legs import Leg, legs_of
+from conntrim.core.plan.obligations import Compiled, obligations, residual_exposure
+from conntrim.core.plan.own import has_trial, own_comments, without_own
+from conntrim.core.plan.passages import passages
+from conntrim.core.plan.propose import predicted
+from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
+from conntrim.core.plan.spelling import PLACE, spell
+from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Texts, Writer, jump_comment
+
+HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
+RAW_PRIORITY = -300
+
+
+def dialect_of(ruleset: Ruleset) -> Dialect:
+    """The host's own: iptables where one of its tables is in use, by its back end; else nftables."""
+    used = [t.dialect for t in ruleset.tables if any(c.rules for c in t.chains)]
+    order = (Dialect.IPTABLES_NFT, Dialect.IPTABLES_LEGACY, Dialect.NFTABLES)
+    return next((d for d in order if d in used), Dialect.NFTABLES)
+
+
+def refuse_ephemeral(policy: Policy, local_ports: tuple[int, int]) -> None:
+    """InputError for an inbound range among the ports that this host's own clients use: they would be untracked too."""
+    for entry in policy.untrack:
+        if entry.direction is not Direction.INBOUND:
+            continue
+        shared = [r for r in (entry.ports & Intervals.of(local_ports)).ranges if r[0] != r[1]]
+        if shared:
+            raise InputError(
+                entry.place.source,
+                f"ports {format_ports(Intervals(tuple(shared)))} overlap this host's ephemeral ports "
+                f"{local_ports[0]}-{local_ports[1]}",
+                line=entry.place.line,
+                advice="name single ports, or move net.ipv4.ip_local_port_range",
+            )
+
+
+def families_of(entry: Untrack, facts: HostFacts) -> Untrack:
+    """The entry in the families that the host speaks; a host whose addresses are not known speaks both."""
+    spoken = {family_of(low) for low, _ in facts.local.ranges} or set(Family)
+    able = [f for f in entry.families() if f in spoken]
+    return replace(entry, family=able[0]) if len(able) == 1 else entry
+
+
+def raws_of(legs: Sequence[Leg], dialect: Dialect) -> tuple[Raw, ...]:
+    """The untracking rules: for iptables one set a family, for nft one table of family inet."""
+    tables = [TableFamily.INET] if dialect is Dialect.NFTABLES else list(FAMILY_TABLES.values())
+    found = []
+    for family in tables:
+        mine = [leg for leg in legs if family in (TableFamily.INET, FAMILY_TABLES[leg.family])]
+        rules = {
+            hook: tuple(r for leg in mine if leg.hook is hook for r in _untracking(leg, dialect, family))
+            for hook in HOOKS
+        }
+        if mine:
+            found.append(Raw(family, rules))
+    return tuple(found)
+
+
+def _untracking(leg: Leg, dialect: Dialect, family: TableFamily) -> list[Rule]:
+    interfaces = {"out": "lo"} if leg.loopback else {}
+    box = Box(leg.fields, CtState.UNTRACKED, interfaces)
+    return spell(box, Notrack(), leg.label, dialect, family, tracked=False)
+
+
+def applied(
+    ruleset: Ruleset, additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, mark: str
+) -> Ruleset:
+    """The rule set with the plan's unguarded rules in it."""
+    tables = [_with_accepts(t, [a for a in additions if a.table is t]) for t in ruleset.tables]
+    for raw in raws:
+        tables = _with_raw(tables, raw, dialect, mark)
+    return replace(ruleset, tables=tuple(tables))
+
+
+def _with_accepts(table: Table, additions: Sequence[Addition]) -> Table:
+    chains = []
+    for chain in table.chains:
+        rules: list[Rule] = []
+        for index in range(len(chain.rules) + 1):
+            rules += [a.rule for a in additions if (a.chain, a.index) == (chain.name, index)]
+            rules += chain.rules[index : index + 1]
+        chains.append(replace(chain, rules=tuple(rules)))
+    return replace(table, chains=tuple(chains))
+
+
+def _with_raw(tables: list[Table], raw: Raw, dialect: Dialect, mark: str) -> list[Table]:
+    name = "conntrim" if dialect is Dialect.NFTABLES else "raw"
+    same = [t for t in tables if (t.dialect, t.family, t.name) == (dialect, raw.family, name)]
+    table = same[0] if same else Table(dialect, raw.family, name, ())
+    chains = {c.name: c for c in table.chains}
+    for hook, rules in raw.rules.items():
+        base = str(hook) if dialect is Dialect.NFTABLES else hook.upper()
+        own = CHAIN_PREFIX + hook.upper()
+        old = chains.get(base, Chain(base, (), Base("filter", hook, RAW_PRIORITY)))
+        jump = Rule((), (Jump(own),), PLACE, "", jump_comment(mark))
+        chains[base] = replace(old, rules=(jump, *old.rules))
+        chains[own] = Chain(own, rules)
+    return [t for t in tables if t is not table] + [replace(table, chains=tuple(chains.values()))]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a plan is compiled from. `dialect` None: the host's own; `digest` is that of `ruleset` as it is loaded."""
+
+    policy: Policy
+    ruleset: Ruleset
+    facts: HostFacts
+    dialect: Dialect | None = None
+    digest: str = ""
+    census: Census | None = None
+
+
+def compile_plan(request: Request) -> Plan:
+    """The plan, its obligations decided but for `loads`, which the host is asked. InputError for a range too wide."""
+    policy, facts = request.policy, request.facts
+    refuse_ephemeral(policy, facts.local_ports)
+    base = without_own(request.ruleset)
+    dialect = request.dialect or (Dialect.IPTABLES_LEGACY if facts.era is Era.IP else dialect_of(base))
+    legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
+    found = admissions(base, passages(legs))
+    additions, raws = merged(found), raws_of(legs, dialect)
+    old = facts.era is Era.IP
+    changes = _changes(additions, raws, dialect, old)
+    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in changes))
+    writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)
+    texts = writer.texts(additions, raws)
+    after = applied(base, additions, raws, dialect, mark)
+    compiled = Compiled(policy, facts, base, after, tuple(legs), tuple(found.courses), additions, texts)
+    present, wanted = _present(request.ruleset), _present(after)
+    entries = predicted(policy, request.census) if request.census else (None, None)
+    plan = Plan(
+        name="",
+        dialect=dialect,
+        era=facts.era,
+        policy=policy,
+        trial=texts.trial,
+        confirm=texts.confirm,
+        rollback_trial=texts.rollback_trial,
+        rollback_confirmed=texts.rollback_confirmed,
+        files=files_of(policy, facts.era, facts.max),
+        obligations=obligations(compiled),
+        settings=settings_of(policy, facts.era, facts.max),
+        ruleset_digest=request.digest,
+        entries_before=entries[0],
+        entries_after=entries[1],
+        residual=residual_exposure(compiled),
+        remarks=(*_remarks(request, found), *remarks_of(policy, facts)),
+        changes=changes,
+    )
+    if present == wanted and present:
+        plan = _nothing_to_do(plan)
+    return replace(plan, name=_name(plan))
+
+
+def _present(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
+    """Our rules by place and comment; the own chains' names differ between the dialects and say nothing."""
+    return frozenset((family, table, "", comment) for family, table, _, comment in own_comments(ruleset) if comment)
+
+
+def _nothing_to_do(plan: Plan) -> Plan:
+    empty = Texts()
+    return replace(
+        plan,
+        trial=empty.trial,
+        confirm=empty.confirm,
+        rollback_trial=empty.rollback_trial,
+        changes=(),
+        remarks=("the rules of this policy are loaded already: there is nothing to change", *plan.remarks),
+    )
+
+
+def _name(plan: Plan) -> str:
+    """A short name that changes with what the plan does."""
+    text = "".join(b.text for b in (*plan.trial, *plan.confirm)) + plan.ruleset_digest + repr(plan.settings)
+    return f"plan-{_short(text)}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _remarks(request: Request, found: Admissions) -> tuple[str, ...]:
+    remarks = []
+    if has_trial(request.ruleset):
+        remarks.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
+    elif own_comments(request.ruleset) - own_comments(without_own(request.ruleset)):
+        remarks.append("an earlier plan's rules are loaded; this plan was made as if they were not")
+    remarks += [
+        f"{rule.place} untracks packets already; it stays as it is, and so does what it exposes: {rule.text}"
+        for table in without_own(request.ruleset).tables
+        for chain in table.chains
+        for rule in chain.rules
+        if any(isinstance(s, Notrack) for s in rule.statements)
+    ]
+    closed = [c.passage for c in found.courses if c.passage.leg and not c.admitted]
+    for passage in closed:
+        where = f"{passage.label} over {passage.family.name}"
+        remarks.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")
+    return tuple(dict.fromkeys(remarks))
+
+
+def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, old: bool) -> tuple[Change, ...]:
+    def text(rule: Rule, where: Dialect, family: TableFamily) -> str:
+        if where is Dialect.NFTABLES:
+            return nft_rule(rule)
+        return xt_rule(rule, v6=family is TableFamily.IP6, old=old)
+
+    found = []
+    for a in additions:
+        chain = a.table.chain(a.chain)
+        before = chain.rules[a.index].text if chain and a.index < len(chain.rules) else ""
+        where = f"{a.table.family} {a.table.name} {a.chain}"
+        found.append(Change(where, text(a.rule, a.table.dialect, a.table.family), a.why, before))
+    for raw in raws:
+        table = "conntrim" if dialect is Dialect.NFTABLES else "raw"
+        for hook, rules in raw.rules.items():
+            own = f"untrack_{hook}" if dialect is Dialect.NFTABLES else CHAIN_PREFIX + hook.upper()
+            found += [
+                Change(f"{raw.family} {table} {own}", text(r, dialect, raw.family), "untracks this leg") for r in rules
+            ]
+    return tuple(found)

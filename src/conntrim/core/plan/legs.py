@@ -1,0 +1,100 @@
+"""The legs of a policy's services: which packets go untracked, at which hook, and which way they then take.
+
+A service is untracked in full or not at all (K14, K15): its requests at the hook where they enter, its replies at
+the hook where they leave, and, since the mark of OUTPUT survives into PREROUTING on `lo` (K16), both of them in
+OUTPUT for a server and client on this very host. The reply is the mirror image of the request: addresses and ports
+swapped. Replies over TCP are never a bare SYN, so nobody opens a connection *from* a service's port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from conntrim.core.model.address import Family, parse_prefix
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.policy import ADDRESSES, Untrack, format_ports
+from conntrim.core.model.protocol import Protocol, protocol_name
+from conntrim.core.model.ruleset import Field, TcpFlag
+from conntrim.core.model.service import Direction, Hook
+
+SYN_MASK = TcpFlag.FIN | TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
+"""What `--syn` looks at."""
+BARE_SYN = Intervals.of(*(f for f in range(256) if f & SYN_MASK == TcpFlag.SYN))
+NOT_BARE_SYN = BARE_SYN.complement(8)
+LOCAL_TYPE = Intervals.of(2)
+"""RTN_LOCAL: the address is this host's."""
+LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
+
+Fields = Mapping[Field, Intervals]
+
+
+class Way(StrEnum):
+    """Client to server, or back."""
+
+    REQUEST = "request"
+    REPLY = "reply"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One direction of a service in one family: `fields` tell its packets, `hook` is where they are untracked.
+
+    `loopback`: on the interface `lo` only.
+    """
+
+    service: Untrack
+    family: Family
+    way: Way
+    hook: Hook
+    fields: Fields
+    loopback: bool = False
+
+    @property
+    def label(self) -> str:
+        """`inbound tcp/80 request`: what comments say; the same for both families."""
+        name = f"{self.service.direction} {protocol_name(self.service.protocol)}/{format_ports(self.service.ports)}"
+        return f"{name} {self.way}" + (" lo" if self.loopback else "")
+
+    def route(self) -> tuple[Hook, ...]:
+        """The hooks that the leg's packets pass, in order."""
+        if self.loopback:
+            return Hook.OUTPUT, Hook.POSTROUTING, Hook.PREROUTING, Hook.INPUT
+        return (Hook.PREROUTING, Hook.INPUT) if self.hook is Hook.PREROUTING else (Hook.OUTPUT, Hook.POSTROUTING)
+
+
+MIRROR = {Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT}
+
+
+def _mirrored(fields: Fields) -> dict[Field, Intervals]:
+    return {MIRROR[f]: v for f, v in fields.items() if f in MIRROR}
+
+
+def _request(service: Untrack, family: Family, local_ports: tuple[int, int]) -> dict[Field, Intervals]:
+    """The request's addresses and ports. An outbound one leaves from an ephemeral port: its answers come to one."""
+    fields = {Field.DPORT: service.ports}
+    peers = service.peers & ADDRESSES[family]
+    if service.direction is Direction.OUTBOUND:
+        return fields | {Field.DST: peers, Field.SPORT: Intervals.of(local_ports)}
+    return fields | ({Field.SRC: peers} if peers else {})
+
+
+def legs_of(service: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Leg]:
+    """All legs of one service. `local` are this host's addresses: servers among them are reached through `lo`."""
+    outbound = service.direction is Direction.OUTBOUND
+    for family in service.families():
+        common = {Field.FAMILY: Intervals.of(family), Field.PROTOCOL: Intervals.of(service.protocol)}
+        request = _request(service, family, local_ports)
+        reply = common | _mirrored(request)
+        request = common | request
+        if service.protocol == Protocol.TCP:
+            reply[Field.TCP_FLAGS] = NOT_BARE_SYN
+        here, there = (Hook.OUTPUT, Hook.PREROUTING) if outbound else (Hook.PREROUTING, Hook.OUTPUT)
+        to_us = {Field.DST_TYPE: LOCAL_TYPE}
+        yield Leg(service, family, Way.REQUEST, here, request if outbound else request | to_us)
+        yield Leg(service, family, Way.REPLY, there, reply | to_us if outbound else reply)
+        if not outbound:
+            yield Leg(service, family, Way.REQUEST, Hook.OUTPUT, request, loopback=True)
+        elif service.peers & (local | LOOPBACK):
+            yield Leg(service, family, Way.REPLY, Hook.OUTPUT, reply, loopback=True)

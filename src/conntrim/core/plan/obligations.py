@@ -1,0 +1,371 @@
+"""The twelve properties that a plan must have, each decided by an argument about all packets or left undecided.
+
+*Proved* rests on boxes: three-valued walks whose *all* and *none* are exact (box.py), and on what the texts are by
+construction. Where a walk ends in *some*, the answer is *not decided*, with the rule that stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from conntrim.core.model.facts import Era, HostFacts
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import ARMED, DEADLINE, OWN_TABLE, Obligation, Standing
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.ruleset import (
+    Chain,
+    End,
+    Field,
+    Helper,
+    In,
+    InSet,
+    Nat,
+    NoEffect,
+    Opaque,
+    Rule,
+    Ruleset,
+    SetZone,
+    Table,
+    Verdict,
+    XtConntrack,
+)
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.plan.admission import Addition, Course, excused
+from conntrim.core.plan.box import Box, Tri, asks_entry, judge
+from conntrim.core.plan.legs import LOOPBACK, Leg, Way
+from conntrim.core.plan.propose import HELPER_PORTS
+from conntrim.core.plan.reach import reached, within
+from conntrim.core.plan.texts import Texts
+from conntrim.core.plan.walk import hits, later_box
+
+RAW_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules."""
+
+    policy: Policy
+    facts: HostFacts
+    before: Ruleset
+    after: Ruleset
+    legs: tuple[Leg, ...]
+    courses: tuple[Course, ...]
+    additions: tuple[Addition, ...]
+    texts: Texts
+
+
+Judgement = tuple[Standing, str, str]
+PROVED, BROKEN, OPEN = Standing.PROVED, Standing.BROKEN, Standing.NOT_DECIDED
+
+
+def _worst(found: Iterable[Judgement], fine: str) -> Judgement:
+    """The worst of several judgements, with the number of further ones; `fine` where there is none."""
+    bad = sorted((j for j in found if j[0] is not PROVED), key=lambda j: j[0] is not BROKEN)
+    if not bad:
+        return PROVED, fine, ""
+    distinct = list(dict.fromkeys(bad))
+    more = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
+    return distinct[0][0], distinct[0][1] + more, distinct[0][2]
+
+
+def _seen_at(leg: Leg) -> Iterator[tuple[Hook, Box]]:
+    """A leg's packets, the first ones, at every hook they pass; addresses of ours where we know them."""
+    for hook in leg.route():
+        side = "in" if hook in (Hook.PREROUTING, Hook.INPUT) else "out"
+        yield hook, within(leg, {side: "lo" if leg.loopback else "other"})
+
+
+def _rules_on_the_way(c: Compiled, types: frozenset[str]) -> Iterator[tuple[Leg, Table, Rule, Tri]]:
+    """Every rule of chains of these types that a leg's packets may meet."""
+    for leg in c.legs:
+        for hook, box in _seen_at(leg):
+            for table in c.before.tables:
+                for chain in table.chains:
+                    if chain.base and chain.base.hook is hook and chain.base.type in types and not table.dormant:
+                        for rule, matched in reached(table, chain, box):
+                            yield leg, table, rule, matched
+
+
+def _two_sided(c: Compiled) -> Judgement:
+    zones = [
+        (
+            OPEN,
+            f"{rule.place} sets a zone or helper for packets of {leg.label}; NOTRACK may do nothing there",
+            rule.text,
+        )
+        for leg, _, rule, _ in _rules_on_the_way(c, frozenset({"filter"}))
+        if leg.hook in RAW_HOOKS and any(isinstance(s, SetZone | Helper) for s in rule.statements)
+    ]
+    pairs = len(c.legs)
+    fine = f"each of the {pairs} legs has its mirror image; the first rule of raw reaches them, nothing comes before it"
+    return _worst(zones, fine if pairs else "no service goes untracked")
+
+
+def _course(c: Compiled, course: Course) -> Judgement:
+    """Whether every packet that was let through is let through by one base chain."""
+    label = f"{course.passage.label} over {course.passage.family.name} in {course.table.name} {course.base.name}"
+    if course.doubts:
+        doubt = course.doubts[0]
+        return OPEN, f"{label}: {doubt.rule.place} is not copied: {doubt.why}", doubt.rule.text
+    table, chain = _after(c, course)
+    for admission in course.admitted:
+        box = later_box(admission.box, course.passage.later)
+        ends = list(hits(table, chain, box))
+        bad = [e for e in ends if not _passes(e, chain, course)]
+        if bad:
+            rule = bad[0][0] if bad[0] else None
+            place = str(rule.place) if rule else f"the policy of {chain.name}"
+            standing = BROKEN if len(bad) == len(ends) else OPEN
+            return standing, f"{label}: {place} may refuse it as {box.state.name}", rule.text if rule else ""
+    return PROVED, "", ""
+
+
+def _passes(end: tuple[Rule, End] | None, chain: Chain, course: Course) -> bool:
+    """Accepted, or refused where the tracked packets were refused as well."""
+    if end is None:
+        return chain.base is None or chain.base.policy is Verdict.ACCEPT
+    rule, verdict = end
+    twins = {id(t.original) for t in course.twins if t.original is not None}
+    ours = rule.place.source == "conntrim plan"
+    return verdict.verdict is Verdict.ACCEPT or (ours and bool(twins)) or excused(rule, course)
+
+
+def _after(c: Compiled, course: Course) -> tuple[Table, Chain]:
+    key = (course.table.dialect, course.table.family, course.table.name)
+    table = next(t for t in c.after.tables if (t.dialect, t.family, t.name) == key)
+    return table, table.chain(course.base.name) or course.base
+
+
+def _courses(c: Compiled, wanted: Callable[[Course], bool], fine: str) -> Judgement:
+    return _worst((_course(c, course) for course in c.courses if course.admitted and wanted(course)), fine)
+
+
+def _delivered(c: Compiled) -> Judgement:
+    count = sum(1 for course in c.courses if course.passage.leg and course.admitted)
+    fine = f"walked {count} ways of legs through filter chains: whatever was let through still is, with all TCP flags"
+    return _courses(c, lambda course: course.passage.leg is not None, fine)
+
+
+def _errors_return(c: Compiled) -> Judgement:
+    fine = "ICMP errors about untracked flows are let in where those about tracked ones were"
+    return _courses(
+        c, lambda x: x.passage.label.startswith("icmp errors") and not x.passage.label.endswith("out"), fine
+    )
+
+
+def _answers_leave(c: Compiled) -> Judgement:
+    fine = "resets and ICMP errors about untracked packets leave where those about tracked ones did"
+    return _courses(c, lambda x: x.passage.leg is None and x.passage.label != "icmp errors in", fine)
+
+
+def _no_loss(c: Compiled) -> Judgement:
+    inside = [(s, w, x) for s, w, x in (_delivered(c), _errors_return(c), _answers_leave(c)) if s is not PROVED]
+    return _worst(inside, "packets outside the legs meet no new rule that matches them; the legs are delivered")
+
+
+def _no_exposure(c: Compiled) -> Judgement:
+    found: list[Judgement] = []
+    for course in c.courses:
+        table, chain = _after(c, course)
+        for end in hits(table, chain, course.passage.later):
+            if end is None or end[1].verdict is not Verdict.ACCEPT or end[0].place.source == "conntrim plan":
+                continue
+            new = judge(course.passage.before, end[0]) is Tri.NO
+            if new and course.passage.leg is not None and not _open_before(course):
+                why = f"{end[0].place} accepts {course.passage.later.state.name} packets of {course.passage.label}"
+                found.append((BROKEN, f"{why}, of which some were refused before", end[0].text))
+        found += [
+            (OPEN, f"{d.rule.place}: {d.why}", d.rule.text) for d in course.doubts if course.passage.leg is not None
+        ]
+    fine = "every added accept matches a leg, an ICMP error or a reset only, and stands behind what refused it before"
+    return _worst(found, fine)
+
+
+def _open_before(course: Course) -> bool:
+    """Whether every first packet of the passage was accepted before."""
+    policy = course.base.base.policy if course.base.base else Verdict.ACCEPT
+    ends = hits(course.table, course.base, course.passage.before)
+    return all((e[1].verdict if e else policy) is Verdict.ACCEPT for e in ends)
+
+
+def _local(c: Compiled, leg: Leg, box: Box) -> Box:
+    """Our end of the flow, on `lo` both, has one of our addresses, where we know them."""
+    local = c.facts.local
+    if not local.ranges:
+        return box
+    ours = Field.SRC if (leg.service.direction is Direction.OUTBOUND) == (leg.way is Way.REQUEST) else Field.DST
+    ends = (Field.SRC, Field.DST) if leg.loopback else (ours,)
+    narrowed = {f: box.fields[f] & (local | LOOPBACK) if f in box.fields else local | LOOPBACK for f in ends}
+    return Box({**box.fields, **narrowed}, box.state, box.interfaces, box.holds)
+
+
+def _nat_kept(c: Compiled) -> Judgement:
+    found: list[Judgement] = []
+    for leg, _, rule, _ in _rules_on_the_way(c, frozenset({"nat"})):
+        if leg.way is Way.REPLY or not any(isinstance(s, Nat) for s in rule.statements):
+            continue
+        side = next(_seen_at(leg))[1]
+        matched = judge(_local(c, leg, Box(side.fields, side.state, {})), _without_interfaces(rule))
+        if matched is not Tri.NO:
+            vague = any(isinstance(m, Opaque | InSet) for m in rule.matches)
+            found.append((OPEN if vague else BROKEN, f"{rule.place} may translate {leg.label}", rule.text))
+    return _worst(found, "no NAT rule matches a packet of a leg")
+
+
+def _without_interfaces(rule: Rule) -> Rule:
+    return Rule(
+        tuple(m for m in rule.matches if type(m).__name__ != "Interface"), rule.statements, rule.place, rule.text
+    )
+
+
+def _helper_kept(c: Compiled) -> Judgement:
+    found: list[Judgement] = []
+    for leg, _, rule, _ in _rules_on_the_way(c, frozenset({"filter"})):
+        if helper := next((s for s in rule.statements if isinstance(s, Helper)), None):
+            found.append((BROKEN, f"{rule.place} gives {leg.label} the helper {helper.name}", rule.text))
+    for entry in c.policy.untrack:
+        for (protocol, port), helper_name in HELPER_PORTS.items():
+            if protocol == entry.protocol and port in entry.ports:
+                why = f"{protocol_name(protocol)}/{port} is where the {helper_name} helper looks, if it is loaded"
+                found.append((OPEN, f"{entry}: {why}", ""))
+    return _worst(found, "no rule gives a leg a helper, and no leg's port is one of a helper")
+
+
+def _no_ct_dependence(c: Compiled) -> Judgement:
+    found: list[Judgement] = []
+    for leg, _, rule, _ in _rules_on_the_way(c, frozenset({"filter", "route"})):
+        asking = next((m for m in rule.matches if asks_entry(m)), None)
+        doing = next((s for s in rule.statements if isinstance(s, Opaque | NoEffect) and _keeps_marks(s)), None)
+        if asking is not None or doing is not None:
+            what = "asks" if asking is not None else "writes to"
+            found.append(
+                (OPEN, f"{rule.place} {what} the conntrack entry of {leg.label}, which will not exist", rule.text)
+            )
+    return _worst(found, "no rule on the way of a leg asks more of conntrack than the state")
+
+
+def _keeps_marks(statement: Opaque | NoEffect) -> bool:
+    text = f"{statement.kind} {statement.text}".upper()
+    return "CONNMARK" in text or "CONNSECMARK" in text or text.startswith("CT ") or "CT MARK" in text
+
+
+def _fragments(c: Compiled) -> Judgement:
+    """K5, K6: while anything uses conntrack, fragments are reassembled before raw."""
+    missing = []
+    for family in dict.fromkeys(leg.family for leg in c.legs):
+        if not any(_uses_conntrack(t) for t in c.before.tables if t.family in ("inet", {2: "ip", 10: "ip6"}[family])):
+            missing.append(family.name)
+    if missing:
+        why = (
+            f"nothing here uses conntrack for {' and '.join(missing)}: of a fragmented packet only the first has ports"
+        )
+        return OPEN, why, ""
+    return (
+        PROVED,
+        "conntrack stays in use by other rules, so packets are whole before raw (raw_before_defrag is off)",
+        "",
+    )
+
+
+def _uses_conntrack(table: Table) -> bool:
+    rules = [r for c in table.chains for r in c.rules]
+    nat = any(isinstance(s, Nat) for r in rules for s in r.statements)
+    return nat or any(
+        isinstance(m, XtConntrack) or (isinstance(m, In) and m.field is Field.CT_STATE)
+        for r in rules
+        for m in r.matches
+    )
+
+
+def _guard_expired(c: Compiled) -> Judgement:
+    """By the trial's own text: it removes nothing, and what it adds to a chain of others carries the guard."""
+    if c.facts.era is Era.IP and c.texts.trial:
+        return BROKEN, "kernels of the ip_conntrack era have no match on the date: nothing expires by itself", ""
+    lines = [line for b in c.texts.trial for line in b.text.splitlines()]
+    bare = [
+        (BROKEN, "a line of the trial is neither guarded nor in a chain of ours", line)
+        for line in lines
+        if not guarded(line)
+    ]
+    return _worst(bare, f"all {len(lines)} lines of the trial add; each in a chain that is not ours carries the guard")
+
+
+def guarded(line: str) -> bool:
+    """Whether a line of a trial has no effect once the guard has expired."""
+    words = line.split()
+    if not words or words[0] in ("COMMIT",) or line.startswith(("*", ":CONNTRIM-", "-A CONNTRIM-")):
+        return True
+    if words[0] == "-I":
+        return f"--datestop {DEADLINE}" in line
+    if words[:2] in (["add", "set"], ["flush", "set"], ["add", "element"]):
+        return words[4] == ARMED
+    own = words[2:4] == ["inet", OWN_TABLE]
+    if words[:2] in (["add", "table"], ["add", "chain"], ["flush", "chain"]):
+        return own
+    if words[:2] in (["insert", "rule"], ["add", "rule"]):
+        return f"@{ARMED} " in line or (own and words[4].startswith("untrack_"))
+    return False
+
+
+def _loads(c: Compiled) -> Judgement:
+    if not c.texts.trial:
+        return PROVED, "there is nothing to load", ""
+    return OPEN, "no kernel was asked to check the texts", ""
+
+
+TABLE: dict[str, Callable[[Compiled], Judgement]] = {
+    "two-sided": _two_sided,
+    "delivered": _delivered,
+    "no-exposure": _no_exposure,
+    "no-loss": _no_loss,
+    "nat-kept": _nat_kept,
+    "helper-kept": _helper_kept,
+    "errors-return": _errors_return,
+    "answers-leave": _answers_leave,
+    "no-ct-dependence": _no_ct_dependence,
+    "fragments": _fragments,
+    "guard-expired": _guard_expired,
+    "loads": _loads,
+}
+"""Every obligation, in the order of the manual."""
+
+
+def obligations(c: Compiled) -> tuple[Obligation, ...]:
+    """All twelve, decided as far as this can."""
+    return tuple(Obligation(name, *decide(c)) for name, decide in TABLE.items())
+
+
+def residual_exposure(c: Compiled) -> tuple[str, ...]:
+    """What the plan newly admits inside the policy's own legs, in words."""
+    found = []
+    for leg in c.legs:
+        if leg.loopback or leg.hook is Hook.OUTPUT:
+            continue
+        if leg.service.direction is Direction.INBOUND:
+            flags = (
+                "; TCP packets that open no connection (ACK, FIN, RST) reach the socket too"
+                if leg.service.protocol == 6
+                else ""
+            )
+            found.append(f"{leg.service}: whoever the filter lets open it may send any packet to its ports{flags}")
+        else:
+            found.append(
+                f"{leg.service}: these servers may send packets from that port to this host's ports "
+                f"{_ports(leg.fields[Field.DPORT])} unasked"
+                + ("; none that opens a connection" if leg.service.protocol == 6 else "")
+            )
+    if any(
+        a.rule.comment.startswith("conntrim: icmp errors") and a.rule.statements == (End(Verdict.ACCEPT),)
+        for a in c.additions
+    ):
+        found.append(
+            "ICMP errors (unreachable, too big, time exceeded, parameter problem) are let through without a flow"
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _ports(ports: Intervals) -> str:
+    return ", ".join(f"{low}-{high}" if low != high else str(low) for low, high in ports.ranges)

@@ -1,0 +1,75 @@
+"""What in a rule set is ours: told by names and comments, so that a second plan sees the first one's rules."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, TRIAL_SUFFIX
+from conntrim.core.model.ruleset import Chain, Dialect, Jump, Rule, Ruleset, Table, TableFamily, Verdict
+
+
+def is_own_table(table: Table) -> bool:
+    """The nft table of a plan."""
+    return (table.dialect, table.family, table.name) == (Dialect.NFTABLES, TableFamily.INET, OWN_TABLE)
+
+
+def is_own_chain(chain: Chain) -> bool:
+    """An iptables chain of a plan."""
+    return chain.name.startswith(CHAIN_PREFIX)
+
+
+def is_own_rule(rule: Rule) -> bool:
+    """A plan's rule in a chain that is not."""
+    jumps = any(isinstance(s, Jump) and s.chain.startswith(CHAIN_PREFIX) for s in rule.statements)
+    return jumps or rule.comment.startswith(COMMENT_PREFIX)
+
+
+def without_own(ruleset: Ruleset) -> Ruleset:
+    """The rule set as it would be if no plan had ever been applied."""
+    return replace(ruleset, tables=tuple(_stripped(t) for t in ruleset.tables if not is_own_table(t)))
+
+
+def _stripped(table: Table) -> Table:
+    chains = (c for c in table.chains if not is_own_chain(c))
+    return replace(
+        table,
+        chains=tuple(replace(c, rules=tuple(r for r in c.rules if not is_own_rule(r))) for c in chains),
+        sets=tuple(s for s in table.sets if s.name != ARMED),
+    )
+
+
+def own_comments(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
+    """Every rule of ours that is loaded: table family, table, chain, comment."""
+    return frozenset(
+        (table.family.value, table.name, chain.name, rule.comment)
+        for table in ruleset.tables
+        for chain in table.chains
+        for rule in chain.rules
+        if is_own_table(table) or is_own_chain(chain) or is_own_rule(rule)
+    )
+
+
+def has_trial(ruleset: Ruleset) -> bool:
+    """Whether rules of a trial are loaded, armed or expired."""
+    return any(comment.endswith(TRIAL_SUFFIX) for *_, comment in own_comments(ruleset))
+
+
+def fingerprint(ruleset: Ruleset) -> str:
+    """A digest of what the rule set means without us: the same before a plan, under its trial and after `confirm`.
+
+    Places, handles and counters do not count, nor do tables that do nothing.
+    """
+    tables = sorted(_said(t) for t in without_own(ruleset).tables if _does_something(t))
+    return hashlib.sha256("\n".join(tables).encode()).hexdigest()
+
+
+def _does_something(table: Table) -> bool:
+    refusing = any(c.base and c.base.policy is not Verdict.ACCEPT for c in table.chains)
+    return refusing or any(c.rules for c in table.chains)
+
+
+def _said(table: Table) -> str:
+    chains = [(c.name, c.base, [(r.matches, r.statements, r.comment) for r in c.rules]) for c in table.chains]
+    sets = [(s.name, s.kind, () if s.dynamic else s.elements) for s in table.sets]
+    return repr((table.dialect.value, table.family.value, table.name, chains, sets, table.dormant))

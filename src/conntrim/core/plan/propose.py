@@ -1,0 +1,116 @@
+"""A census to a policy: which services are worth leaving untracked, and which must not be, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from conntrim.core.capacity.sizing import size_for
+from conntrim.core.capacity.untrack import entries_total, entries_without, scaled
+from conntrim.core.model.census import Census, ServiceCount
+from conntrim.core.model.facts import HostFacts
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.policy import Policy, Untrack
+from conntrim.core.model.protocol import WITH_PORTS, Protocol, protocol_name
+from conntrim.core.model.service import Direction, Service
+
+LARGE_SHARE = 0.05
+"""A service below 5 % of the table is not worth rules of its own."""
+MOST_SERVICES = 8
+CROWDED = 0.5
+"""Above half of max the table is too small for what stays in it: normal days belong below."""
+
+HELPER_PORTS: dict[tuple[int, int], str] = {
+    (Protocol.TCP, 21): "ftp", (Protocol.UDP, 69): "tftp", (Protocol.TCP, 5060): "sip", (Protocol.UDP, 5060): "sip",
+    (Protocol.TCP, 1720): "h323", (Protocol.TCP, 1723): "pptp", (Protocol.TCP, 6667): "irc",
+    (Protocol.UDP, 161): "snmp",
+    (Protocol.UDP, 137): "netbios-ns", (Protocol.UDP, 10080): "amanda", (Protocol.TCP, 6566): "sane",
+}  # fmt: skip
+"""Ports on which the kernel's helpers look for further connections (nf_conntrack_*.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A policy, a note for each service in it, and what was left out and why."""
+
+    policy: Policy
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def obstacle(count: ServiceCount) -> str:
+    """Why a service cannot go untracked; empty where nothing speaks against it."""
+    service = count.service
+    if service.direction is Direction.FORWARDED:
+        return "forwarded flows belong to other hosts"
+    if service.protocol not in WITH_PORTS:
+        return f"{protocol_name(service.protocol)} has no ports to name it by"
+    if count.translated:
+        return f"{count.translated:,} of its entries are translated (NAT)"
+    if helper := HELPER_PORTS.get((service.protocol, service.port)):
+        return f"the {helper} helper follows its data connections"
+    if service.direction is Direction.OUTBOUND and not service.servers:
+        return f"its {count.addresses:,} servers are too many to name"
+    return ""
+
+
+def untrack_of(service: Service) -> Untrack:
+    """The policy entry of a service; one on `lo` is served by this very host."""
+    outbound = service.direction is Direction.OUTBOUND
+    direction = Direction.OUTBOUND if outbound else Direction.INBOUND
+    return Untrack(
+        direction, service.protocol, Intervals.of(service.port), service.servers if outbound else Intervals()
+    )
+
+
+def covers(entry: Untrack, service: Service) -> bool:
+    """Whether all entries of a service vanish with a policy entry; one pinned to some clients does not say."""
+    if entry.protocol != service.protocol or service.port not in entry.ports:
+        return False
+    if entry.direction is Direction.OUTBOUND:
+        return service.direction is Direction.OUTBOUND and bool(service.servers) and service.servers <= entry.peers
+    return service.direction in (Direction.INBOUND, Direction.LOOPBACK) and not entry.peers
+
+
+def predicted(policy: Policy, census: Census) -> tuple[int, int]:
+    """Entries before and after, as far as the census names the services."""
+    gone = [c.service for c in census.services if any(covers(u, c.service) for u in policy.untrack)]
+    return entries_total(census), entries_without(census, gone)
+
+
+def _merged(entries: Iterable[Untrack]) -> tuple[Untrack, ...]:
+    """Inbound and loopback entries of one port are one."""
+    found: dict[tuple[Direction, int, Intervals], Untrack] = {}
+    for entry in entries:
+        key = (entry.direction, entry.protocol, entry.ports)
+        earlier = found.get(key)
+        peers = earlier.peers | entry.peers if earlier else entry.peers
+        found[key] = Untrack(*key, peers)
+    return tuple(found.values())
+
+
+def propose(census: Census, facts: HostFacts) -> Proposal:
+    """The large services without an obstacle, and a larger table only where what stays would crowd it."""
+    total = max(census.total, 1)
+    large = [c for c in census.services if c.entries / total >= LARGE_SHARE][:MOST_SERVICES]
+    stopped = [(c, why) for c in large if (why := obstacle(c))]
+    chosen = [c for c in large if not obstacle(c)]
+    untrack = _merged(untrack_of(c.service) for c in chosen)
+    after = predicted(Policy(untrack), census)[1]
+    size = size_for(after, facts.slab_entry_bytes)
+    crowded = facts.max is not None and facts.max < size.max and after > facts.max * CROWDED
+    policy = Policy(untrack, size.max if crowded else None, size.buckets if crowded else None)
+    return Proposal(
+        policy,
+        tuple(_note(u, chosen, census) for u in untrack),
+        tuple(f"{c.service}, {_share(c, census)}, stays tracked: {why}" for c, why in stopped),
+    )
+
+
+def _note(entry: Untrack, chosen: Iterable[ServiceCount], census: Census) -> str:
+    counts = [c for c in chosen if covers(entry, c.service)]
+    return "; ".join(f"{c.service}: {_share(c, census)}" for c in counts)
+
+
+def _share(count: ServiceCount, census: Census) -> str:
+    return f"{scaled(census, count.entries):,} entries, {100 * count.entries / max(census.total, 1):.0f} %"

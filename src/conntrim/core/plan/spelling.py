@@ -1,0 +1,124 @@
+"""A box of packets as rules: the matches that say it, split where a dialect cannot say it in one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Place
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import COMMENT_PREFIX
+from conntrim.core.model.ruleset import (
+    Dialect,
+    Field,
+    In,
+    Interface,
+    Match,
+    Rule,
+    Statement,
+    TableFamily,
+    TcpFlag,
+    XtConntrack,
+)
+from conntrim.core.plan.box import Box
+from conntrim.core.plan.legs import NOT_BARE_SYN, SYN_MASK
+
+PLACE = Place("conntrim plan")
+MULTIPORT = 15
+"""Ports that one `-m multiport` takes; a range counts twice."""
+ADDRESS_FIELDS = (Field.SRC, Field.DST)
+PORT_FIELDS = (Field.SPORT, Field.DPORT)
+ICMP_FIELDS = (Field.ICMP, Field.ICMPV6)
+NOT_SYN = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)).complement(8), int(SYN_MASK))
+"""`! --syn`, as the masked match that both dialects write."""
+TABLE_FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
+
+
+def prefixes(addresses: Intervals) -> Iterator[Intervals]:
+    """A set of addresses as the fewest prefixes: iptables takes one a rule."""
+    for first, high in addresses.ranges:
+        low = first
+        while low <= high:
+            size = low & -low or 1 << 128
+            while low + size - 1 > high:
+                size >>= 1
+            yield Intervals.of((low, low + size - 1))
+            low += size
+
+
+def port_groups(ports: Intervals) -> Iterator[Intervals]:
+    """A set of ports as sets that one multiport match can take."""
+    group: list[tuple[int, int]] = []
+    room = MULTIPORT
+    for low, high in ports.ranges:
+        cost = 1 if low == high else 2
+        if cost > room:
+            yield Intervals(tuple(group))
+            group, room = [], MULTIPORT
+        group.append((low, high))
+        room -= cost
+    yield Intervals(tuple(group))
+
+
+def icmp_types(values: Intervals) -> Iterator[Intervals]:
+    """A set of ICMP types with all their codes, one type a rule."""
+    for kind in sorted({value >> 8 for low, high in values.ranges for value in range(low, high + 1, 256)}):
+        yield values & Intervals.of((kind << 8, kind << 8 | 255))
+
+
+def _pieces(field: Field, values: Intervals, dialect: Dialect) -> tuple[Intervals, ...]:
+    if dialect is Dialect.NFTABLES:
+        return (values,)
+    if field in ADDRESS_FIELDS:
+        return tuple(prefixes(values))
+    if field in PORT_FIELDS:
+        return tuple(port_groups(values))
+    return tuple(icmp_types(values)) if field in ICMP_FIELDS else (values,)
+
+
+def state_match(state: CtState, dialect: Dialect) -> Match:
+    """The ct state, in the dialect's own match (K21)."""
+    states = Intervals.of(int(state))
+    return In(Field.CT_STATE, states) if dialect is Dialect.NFTABLES else XtConntrack(states)
+
+
+def _family(box: Box, family: TableFamily) -> list[Match]:
+    """The family, where neither the table nor an address nor ICMP says it."""
+    told = any(f in box.fields for f in (*ADDRESS_FIELDS, *ICMP_FIELDS))
+    if family in TABLE_FAMILIES or told or Field.FAMILY not in box.fields:
+        return []
+    return [In(Field.FAMILY, box.fields[Field.FAMILY])]
+
+
+def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
+    """The matches that are never split: interfaces, flags, address type, what holds, the state."""
+    found: list[Match] = [Interface(way, ("lo",)) for way, name in box.interfaces.items() if name == "lo"]
+    if box.fields.get(Field.TCP_FLAGS) == NOT_BARE_SYN:
+        found.append(NOT_SYN)
+    if state is None and Field.DST_TYPE in box.fields:
+        found.append(In(Field.DST_TYPE, box.fields[Field.DST_TYPE]))
+    found += [m for m in box.holds if m not in found]
+    return found + ([] if state is None else [state_match(state, dialect)])
+
+
+def spell(
+    box: Box, statement: Statement, comment: str, dialect: Dialect, family: TableFamily, *, tracked: bool = True
+) -> list[Rule]:
+    """The rules that do `statement` with the box's packets. `tracked` False: in raw, where no state is known yet."""
+    order = (Field.PROTOCOL, *ADDRESS_FIELDS, *PORT_FIELDS, *ICMP_FIELDS)
+    fields = [f for f in order if f in box.fields]
+    around = _around(box, box.state if tracked else None, dialect)
+    known = _family(box, family)
+    pieces = [_pieces(f, box.fields[f], dialect) for f in fields]
+    return [
+        Rule((*known, *map(In, fields, values), *around), (statement,), PLACE, "", COMMENT_PREFIX + comment)
+        for values in product(*pieces)
+        if _same_family(values, fields)
+    ]
+
+
+def _same_family(values: tuple[Intervals, ...], fields: list[Field]) -> bool:
+    families = {family_of(v.ranges[0][0]) for f, v in zip(fields, values, strict=True) if f in ADDRESS_FIELDS}
+    return len(families) < 2

@@ -1,0 +1,118 @@
+"""A plan for the terminal, and as a Markdown report for the colleague who reviews it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from conntrim.core.model.plan import Change, Obligation, Plan, Standing
+
+WIDTH = 79
+SIGNS = {Standing.PROVED: "ok", Standing.BROKEN: "BROKEN", Standing.NOT_DECIDED: "open"}
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def answer(plan: Plan) -> str:
+    """The plan in one line: how it stands, what it does to the table."""
+    bad = [o for o in plan.obligations if o.standing is not Standing.PROVED]
+    services = len(plan.policy.untrack)
+    what = f"{services} service{'s' * (services != 1)} untracked"
+    if plan.entries_before is not None and plan.entries_after is not None:
+        what += f", entries {plan.entries_before:,} -> {plan.entries_after:,}"
+    if not plan.trial and not plan.settings:
+        return f"nothing to do: the rules of this policy are loaded ({services} services)"
+    if not bad:
+        return f"ready: {what}; all {len(plan.obligations)} obligations proved"
+    return f"not ready: {what}; {_named(bad)}"
+
+
+def _named(bad: Sequence[Obligation]) -> str:
+    broken = [o.name for o in bad if o.standing is Standing.BROKEN]
+    names = broken or [o.name for o in bad]
+    return f"{'broken' if broken else 'not decided'}: {', '.join(names)}"
+
+
+def plan_text(plan: Plan, left_out: Sequence[str] = (), directory: str = "") -> str:
+    """The answer first, then services, changes, obligations and what else must be known."""
+    lines = [*_wrapped(answer(plan), "", "  "), f"{plan.name}, {plan.dialect}, {len(plan.trial)} batches", ""]
+    lines += [line for entry in plan.policy.untrack for line in _wrapped(f"untrack {entry}", "  ", "    ")]
+    lines += [f"  set {key} = {value}" for key, value in plan.settings.items()]
+    lines += [f"  write {file.path}" for file in plan.files]
+    lines += ["", "rules, without the guard that a trial adds:", *_change_lines(plan.changes)] if plan.changes else []
+    lines += ["", "obligations:"]
+    for o in plan.obligations:
+        lines += _wrapped(f"{SIGNS[o.standing]:<7} {o.name}: {o.why}", "  ", " " * 10)
+        lines += _wrapped(o.witness, " " * 10, " " * 12) if o.witness else []
+    for title, found in (("newly admitted", plan.residual), ("stays tracked", left_out), ("note", plan.remarks)):
+        lines += [""] * bool(found)
+        lines += [line for text in found for line in _wrapped(f"{title}: {text}", "", "  ")]
+    lines += ["", *_next(plan, directory)]
+    return "\n".join(lines) + "\n"
+
+
+def _change_lines(changes: Sequence[Change]) -> Iterator[str]:
+    for chain, group in groupby(changes, key=lambda c: c.chain):
+        yield f"  {chain}"
+        for change in group:
+            yield from _wrapped(change.rule, "    ", "      ")
+            if change.before:
+                yield from _wrapped(f"before {change.before}", "      ", "        ")
+
+
+def _next(plan: Plan, directory: str) -> list[str]:
+    if not plan.trial and not plan.settings:
+        return ["next: nothing"]
+    if not directory:
+        return ["next: conntrim plan ... -o DIR writes it down for conntrim apply"]
+    return [f"next: review {directory}/REPORT.md, then conntrim apply {directory}"]
+
+
+def _table(plan: Plan) -> Iterator[str]:
+    yield "| obligation | standing | why |"
+    yield "| --- | --- | --- |"
+    for o in plan.obligations:
+        why = f"{o.why}. Witness: `{o.witness}`" if o.witness else o.why
+        yield f"| {o.name} | **{o.standing}** | {why.replace('|', chr(92) + '|')} |"
+
+
+def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
+    """REPORT.md: what changes, where and why, what was proved, what it exposes, how to undo it."""
+    lines = [f"# {plan.name}: {answer(plan)}", ""]
+    lines += ["## What it is for", "", *(f"- untrack **{u}**" for u in plan.policy.untrack)]
+    lines += [f"- set `{key}` to {value:,}" for key, value in plan.settings.items()]
+    if plan.entries_before is not None and plan.entries_after is not None:
+        lines += ["", f"Entries now {plan.entries_before:,}, afterwards {plan.entries_after:,}, by the census."]
+    lines += ["", "## Obligations", "", *_table(plan), "", "## Rules", ""]
+    lines += _reported(plan.changes) if plan.changes else ["None."]
+    lines += [
+        "",
+        "Each rule of the trial in a chain that is not conntrim's own carries a guard that ends in the kernel.",
+    ]
+    lines += ["", "## Newly admitted", "", *(f"- {text}" for text in plan.residual or ("nothing",))]
+    if left_out or plan.remarks:
+        lines += ["", "## To know", "", *(f"- {text}" for text in (*left_out, *plan.remarks))]
+    for title, step in (("Undo a trial", plan.rollback_trial), ("Undo the confirmed plan", plan.rollback_confirmed)):
+        lines += ["", f"## {title}", ""]
+        for batch in step:
+            lines += [f"`{batch.program}`:", "", "```", batch.text.rstrip(), "```", ""]
+    lines += ["## Files", ""]
+    for file in plan.files:
+        lines += [f"`{file.path}`:", "", "```", file.text.rstrip(), "```", ""]
+    lines += [] if plan.files else ["None."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _reported(changes: Sequence[Change]) -> Iterator[str]:
+    for chain, group in groupby(changes, key=lambda c: c.chain):
+        yield f"`{chain}`:"
+        yield ""
+        for change in group:
+            yield f"- `{change.rule}`"
+            yield f"  {change.why}" + (f"; it stands before `{change.before}`" if change.before else "")
+        yield ""

@@ -1,0 +1,149 @@
+"""Each leg keeps the fate its tracked self had: where accepts go, and what is not copied."""
+
+import pytest
+
+from conntrim.core.model.plan import Standing
+from tests.unit.core.plan.planning import CACHE, INBOUND, OUTBOUND, WEB, accepts, filtered, obligation, plan
+
+ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+NEW80 = "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
+ACCEPT80 = "-p tcp -m tcp --dport 80 -m conntrack --ctstate UNTRACKED -j ACCEPT"
+LO = "-i lo -j ACCEPT"
+
+
+def test_accept_stands_before_the_rule_that_admits() -> None:
+    """The request's accept goes directly before the NEW rule, in that very chain, behind an earlier blacklist."""
+    made = plan(WEB, filtered(LO, ESTABLISHED, "-s 203.0.113.9/32 -j DROP", NEW80))
+    assert [a for a in accepts(made) if "tcp" in a[1]] == [("INPUT", ACCEPT80, f"-A INPUT {NEW80}")]
+    assert Standing.PROVED is obligation(made, "delivered").standing
+
+
+def test_rule_without_a_state_needs_nothing() -> None:
+    """A port that is open whatever the state stays open; nothing is added for the leg."""
+    made = plan(WEB, filtered(LO, ESTABLISHED, "-p tcp -m tcp --dport 80 -j ACCEPT"))
+    assert [a for a in accepts(made) if "tcp" in a[1]] == []
+    assert Standing.PROVED is obligation(made, "delivered").standing
+
+
+def test_source_and_interface_of_the_admitting_rule_stay() -> None:
+    """What the operator asked besides the state is asked of the untracked packets too."""
+    admitting = "-s 10.0.0.0/8 -i eth1 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
+    made = plan(WEB, filtered(LO, ESTABLISHED, admitting))
+    rule = next(a[1] for a in accepts(made) if "--dport 80" in a[1])
+    assert "-s 10.0.0.0/8" in rule
+    assert "-i eth1" in rule
+    assert Standing.PROVED is obligation(made, "delivered").standing
+
+
+def test_two_admitting_rules_get_two_accepts() -> None:
+    """Every rule that admits a part of the leg gets its own accept."""
+    one = "-s 10.0.0.0/8 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
+    two = "-s 192.0.2.0/24 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
+    made = plan(WEB, filtered(LO, ESTABLISHED, one, two))
+    assert [b for _, r, b in accepts(made) if "--dport 80" in r] == [f"-A INPUT {one}", f"-A INPUT {two}"]
+
+
+def test_refusal_by_state_is_copied_too() -> None:
+    """A drop of NEW packets would pass untracked ones by; its twin keeps them out, for opening packets only."""
+    blacklist = "-s 203.0.113.9/32 -m conntrack --ctstate NEW -j DROP"
+    made = plan(WEB, filtered(LO, ESTABLISHED, blacklist, "-p tcp -m tcp --dport 80 -j ACCEPT"))
+    twins = [(r, b) for _, r, b in accepts(made) if "DROP" in r]
+    assert [b for _, b in twins] == [f"-A INPUT {blacklist}"]
+    assert "203.0.113.9" in twins[0][0]
+    assert "UNTRACKED" in twins[0][0]
+
+
+def test_jump_by_state_is_copied() -> None:
+    """A chain that only NEW packets enter is entered by the leg's untracked packets as well."""
+    made = plan(
+        WEB,
+        filtered(LO, ESTABLISHED, "-m conntrack --ctstate NEW -j OPEN", "-A OPEN -p tcp -m tcp --dport 80 -j ACCEPT"),
+    )
+    assert [r for _, r, _ in accepts(made) if "-j OPEN" in r] == [ACCEPT80.replace("ACCEPT", "OPEN")]
+    assert Standing.PROVED is obligation(made, "delivered").standing
+
+
+def test_nothing_is_added_for_a_leg_that_is_refused_today() -> None:
+    """A plan opens no port: the service stays closed, and the plan says so."""
+    made = plan(INBOUND.format("tcp", 3306), filtered(LO, ESTABLISHED, NEW80))
+    assert [a for a in accepts(made) if "3306" in a[1]] == []
+    assert any("tcp/3306 request" in r and "do not let it through" in r for r in made.remarks)
+
+
+def test_reply_is_pinned_and_never_opens() -> None:
+    """The answers of a pinned server: its address, its port, our ephemeral ports, no bare SYN."""
+    made = plan(CACHE, filtered(LO, ESTABLISHED))
+    expected = (
+        "-p tcp -s 192.168.0.17/32 -m tcp --sport 11211 --dport 32768:60999 ! --tcp-flags FIN,SYN,RST,ACK SYN "
+        "-m conntrack --ctstate UNTRACKED -j ACCEPT"
+    )
+    assert [r for _, r, _ in accepts(made) if "11211" in r] == [expected]
+
+
+def test_errors_come_before_the_invalid_drop() -> None:
+    """ICMP errors, RELATED before, are INVALID now: their accepts go in front of what drops INVALID."""
+    drop = "-m conntrack --ctstate INVALID -j DROP"
+    made = plan(WEB, filtered(LO, drop, ESTABLISHED, NEW80))
+    errors = [(r, b) for _, r, b in accepts(made) if "icmp" in r]
+    assert [b for _, b in errors] == [f"-A INPUT {drop}"] * 3
+    assert [f"--icmp-type {t} " in r for (r, _), t in zip(errors, (3, 11, 12), strict=True)] == [True] * 3
+    assert Standing.PROVED is obligation(made, "errors-return").standing
+
+
+def test_answers_leave_through_an_invalid_drop() -> None:
+    """Where OUTPUT drops INVALID, the resets of REJECT and ICMP errors get their accepts (K19)."""
+    made = plan(WEB, filtered(LO, ESTABLISHED, NEW80, output=("-m conntrack --ctstate INVALID -j DROP",)))
+    out = [r for chain, r, _ in accepts(made) if chain == "OUTPUT"]
+    assert "-p tcp -m tcp --sport 80 --tcp-flags RST RST -m conntrack --ctstate INVALID -j ACCEPT" in out
+    assert sum("icmp" in r for r in out) == 3
+    assert Standing.PROVED is obligation(made, "answers-leave").standing
+
+
+def test_hoisted_accept_takes_earlier_refusals_along() -> None:
+    """If an accept must move before a rule, a refusal that stood between them moves with it, in front of it."""
+    odd = "-m conntrack ! --ctstate NEW,RELATED,ESTABLISHED -j DROP"
+    blacklist = "-s 203.0.113.9/32 -j DROP"
+    made = plan(WEB, filtered(LO, odd, blacklist, ESTABLISHED, NEW80))
+    first = [r for _, r, b in accepts(made) if b == f"-A INPUT {odd}" and "--dport 80" in r]
+    assert ["203.0.113.9" in r for r in first] == [True, False]
+    assert ["DROP" in r for r in first] == [True, False]
+
+
+LIMITED = [
+    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m limit --limit 10/sec -j ACCEPT",
+    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m recent --name web --set -j ACCEPT",
+    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW --ctdir ORIGINAL -j ACCEPT",
+    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m connlimit --connlimit-upto 5 -j ACCEPT",
+]
+
+
+@pytest.mark.parametrize("admitting", LIMITED)
+def test_counting_rules_are_not_copied(admitting: str) -> None:
+    """A rule that counts or asks the entry is not copied blindly: the plan is not ready, and names it."""
+    made = plan(WEB, filtered(LO, ESTABLISHED, admitting))
+    assert [a for a in accepts(made) if "--dport 80" in a[1]] == []
+    found = obligation(made, "delivered")
+    assert Standing.PROVED is not found.standing
+    assert admitting in found.witness
+
+
+def test_counting_refusal_in_front_leaves_the_plan_open() -> None:
+    """A stateless rate limit saw one packet a connection and would see all: not decided."""
+    limit = "-p tcp -m tcp --dport 80 -m hashlimit --hashlimit-above 10/sec --hashlimit-name x -j DROP"
+    made = plan(WEB, filtered(LO, ESTABLISHED, limit, NEW80))
+    assert Standing.NOT_DECIDED is obligation(made, "delivered").standing
+
+
+def test_operators_wide_accept_of_untracked_is_an_exposure() -> None:
+    """Where UNTRACKED is accepted from anywhere and the service was only open to some, the plan is broken."""
+    wide = "-m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT"
+    some = "-s 10.0.0.0/8 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
+    made = plan(WEB, filtered(LO, wide, some))
+    assert Standing.BROKEN is obligation(made, "no-exposure").standing
+
+
+def test_both_families_of_ports_and_servers_are_split() -> None:
+    """iptables takes one prefix a rule and fifteen ports a match: a wider service becomes several rules."""
+    ports = ", ".join(str(p) for p in range(1000, 1040, 2))
+    made = plan(OUTBOUND.format("udp", ports, '192.168.0.16", "192.168.0.33'), filtered(LO, ESTABLISHED))
+    assert len([r for _, r, _ in accepts(made) if "-p udp" in r]) == 4

@@ -1,0 +1,111 @@
+"""The obligations: proved where nothing stands in the way, and what breaks each."""
+
+import pytest
+
+from conntrim.core.model.facts import Era
+from conntrim.core.model.plan import Standing
+from conntrim.core.plan.obligations import guarded
+from tests.unit.core.plan.planning import CACHE, INBOUND, WEB, facts, filtered, obligation, plan
+
+PLAIN = filtered(
+    "-i lo -j ACCEPT",
+    "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT",
+)
+NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n{}COMMIT\n"
+RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
+MANGLE = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
+
+BREAKING = {
+    "dnat": (WEB, NAT.format("-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n"), "nat-kept"),
+    "snat": (CACHE, NAT.format("-A POSTROUTING -o eth0 -j MASQUERADE\n"), "nat-kept"),
+    "docker": (
+        WEB,
+        NAT.replace(":OUTPUT", ":DOCKER - [0:0]\n:OUTPUT").format(
+            "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
+            "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.17.0.2:80\n"
+        ),
+        "nat-kept",
+    ),
+    "helper": (WEB, RAW.format("-A PREROUTING -p tcp -m tcp --dport 80 -j CT --helper ftp\n"), "helper-kept"),
+    "helper's port": (INBOUND.format("tcp", 21), "", "helper-kept"),
+    "zone": (WEB, RAW.format("-A PREROUTING -i eth0 -j CT --zone 5\n"), "two-sided"),
+    "connmark": (WEB, MANGLE.format("-A PREROUTING -j CONNMARK --restore-mark\n"), "no-ct-dependence"),
+    "connbytes": (
+        WEB,
+        MANGLE.format("-A INPUT -m connbytes --connbytes 5 --connbytes-mode bytes --connbytes-dir both -j DROP\n"),
+        "no-ct-dependence",
+    ),
+}  # fmt: skip
+
+
+def test_plain_host_is_proved_but_for_loading() -> None:
+    """On the usual stateful filter everything is proved; whether the texts load is the kernel's word."""
+    made = plan(WEB + CACHE, PLAIN)
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    assert 12 == len(made.obligations)
+
+
+@pytest.mark.parametrize("name", BREAKING)
+def test_what_stands_in_the_way_is_named(name: str) -> None:
+    """NAT, helpers, zones and connmarks on a leg's way leave the plan unproved, with the obligation that suffers."""
+    policy, table, expected = BREAKING[name]
+    made = plan(policy, PLAIN + table)
+    assert Standing.PROVED is not obligation(made, expected).standing
+
+
+INNOCENT = {
+    "other port": NAT.format("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80\n"),
+    "containers": NAT.format("-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"),
+    "udp": NAT.format("-A PREROUTING -p udp -j REDIRECT --to-ports 53\n"),
+}
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_nat_of_others_is_no_obstacle(name: str) -> None:
+    """NAT rules for other ports, protocols and sources leave nat-kept proved."""
+    assert Standing.PROVED is obligation(plan(WEB + CACHE, PLAIN + INNOCENT[name]), "nat-kept").standing
+
+
+def test_no_user_of_conntrack_no_reassembly() -> None:
+    """Without a rule that uses conntrack fragments stay fragments (K5, K6): not decided."""
+    stateless = filtered("-p tcp -m tcp --dport 80 -j ACCEPT")
+    assert Standing.NOT_DECIDED is obligation(plan(WEB, stateless), "fragments").standing
+
+
+def test_old_era_has_no_guard() -> None:
+    """2.6 kernels cannot expire a rule: the plan says so, and writes the words they know."""
+    made = plan(WEB, PLAIN, facts("192.168.0.18", era=Era.IP))
+    assert Standing.BROKEN is obligation(made, "guard-expired").standing
+    text = "".join(b.text for b in made.trial)
+    assert "-j NOTRACK" in text
+    assert "-m state --state UNTRACKED" in text
+    assert "datestop" not in text
+    assert {"iptables-restore"} == {b.program for b in made.trial}
+
+
+GUARDED = {
+    "*filter": True,
+    ":CONNTRIM-OUTPUT - [0:0]": True,
+    "-A CONNTRIM-OUTPUT -j CT --notrack": True,
+    "-I INPUT 3 -m time --datestop @DEADLINE@ -j ACCEPT": True,
+    "-I INPUT 3 -j ACCEPT": False,
+    "-A INPUT -j ACCEPT": False,
+    "-D INPUT -j DROP": False,
+    "-F INPUT": False,
+    ":INPUT ACCEPT [0:0]": False,
+    "add set ip filter conntrim_armed { type inet_proto; flags timeout; }": True,
+    "insert rule ip filter input index 3 meta l4proto @conntrim_armed accept": True,
+    "insert rule ip filter input index 3 accept": False,
+    "delete rule ip filter input handle 3": False,
+    "flush chain ip filter input": False,
+    "flush ruleset": False,
+    "add rule inet conntrim untrack_output notrack": True,
+    "add rule inet conntrim output jump untrack_output": False,
+}
+
+
+@pytest.mark.parametrize("line", GUARDED)
+def test_line_of_a_trial(line: str) -> None:
+    """Only lines that add, guarded or within our own chains, may stand in a trial."""
+    assert GUARDED[line] == guarded(line)
