@@ -23,7 +23,7 @@ class FakeFlows:
         """What the table is said to hold."""
         return self._population
 
-    def blocks(self, columns: frozenset[str]) -> Iterator[FlowTable]:
+    def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """The blocks, all their columns filled."""
         for block in self._blocks:
             self.handed_out += 1

@@ -60,7 +60,7 @@ class FileFlows:
         """Only reading the file can tell."""
         return None
 
-    def blocks(self, columns: frozenset[str]) -> Iterator[FlowTable]:
+    def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """Read the file from its beginning to its end."""
         with self._opened() as stream:
             piece = self._read(stream)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 
-from conntrim.core.model.errors import HostError
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.parse.ctnetlink import Decoded, Decoder
-from conntrim.host.netlink import NLM_F_DUMP, READ, Netlink, attributes, netlink_error
+from conntrim.host.dump import Overrun, dump_blocks
+from conntrim.host.netlink import NLM_F_DUMP, Netlink, attributes, netlink_error
 
 CT_GET, CT_GET_STATS = (1 << 8) | 1, (1 << 8) | 5
 """IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_GET_STATS of NFNL_SUBSYS_CTNETLINK."""
@@ -23,8 +22,11 @@ NETLINK_NETFILTER = 12
 NFGENMSG = b"\0\0\0\0"
 """`struct nfgenmsg`: AF_UNSPEC (both families), version 0, no resource."""
 
-BLOCK = 1 << 20
-"""Bytes gathered before they are decoded: enough that NumPy's cost a call vanishes, little enough for the cache."""
+SLOTS = 124
+"""Reads of 32 KiB that are decoded at once, 4 MB: enough that NumPy's cost a call vanishes, and no burden."""
+
+FEW_SLOTS = 16
+"""The same for a reading that may stop early."""
 
 REMARKS = {
     "interrupted": "the table changed in shape while it was read: entries may be missing or counted twice",
@@ -57,43 +59,23 @@ class KernelFlows:
                 return None if count is None else int(struct.unpack(">I", count)[0])
         return None
 
-    def blocks(self, columns: frozenset[str]) -> Iterator[FlowTable]:
+    def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """Dump the table."""
+        overrun = Overrun()
         with Netlink(NETLINK_NETFILTER, "reading the conntrack table", self._netns) as link:
             link.send(CT_GET, NLM_F_DUMP, NFGENMSG)
             decoder = Decoder(columns, link.seq)
-            for block in self._reads(link):
-                decoded = decoder.decode(np.frombuffer(block, np.uint8))
-                self._note(decoded, link.what)
-                yield from decoded.tables
-                if decoded.done:
-                    return
+            with closing(dump_blocks(link, FEW_SLOTS if few else SLOTS, overrun)) as blocks:
+                for block in blocks:
+                    decoded = decoder.decode(np.frombuffer(block, np.uint8))
+                    self._note(decoded, link.what, overrun)
+                    yield from decoded.tables
 
-    def _reads(self, link: Netlink) -> Iterator[memoryview]:
-        """Blocks of whole messages, until the caller stops asking; the buffer is used again for the next."""
-        buffer = memoryview(bytearray(BLOCK + READ))
-        while True:
-            filled = 0
-            while filled < BLOCK:
-                read = self._read(link, buffer[filled : filled + READ])
-                filled += read
-                # A short read is the dump's last, or the kernel had only little room: decode what is there.
-                if read < READ // 4:
-                    break
-            yield buffer[:filled]
-
-    def _read(self, link: Netlink, buffer: memoryview) -> int:
-        while True:
-            try:
-                return link.receive_into(buffer)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise HostError(f"netlink, {link.what}", os.strerror(error.errno or 0)) from error
-                self._seen["overrun"] = None
-
-    def _note(self, decoded: Decoded, what: str) -> None:
+    def _note(self, decoded: Decoded, what: str, overrun: Overrun) -> None:
         if decoded.error:
             raise netlink_error(what, decoded.error)
+        if overrun.times:
+            self._seen["overrun"] = None
         if decoded.interrupted:
             self._seen["interrupted"] = None
         if decoded.malformed:

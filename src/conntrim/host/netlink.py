@@ -24,13 +24,14 @@ SOL_NETLINK, NETLINK_GET_STRICT_CHK = 270, 12
 READ = 1 << 16
 """Bytes offered to one read; the kernel fills at most 32 KiB of a dump at a time (K34)."""
 
-PATIENCE = 10.0
+PATIENCE = 10
 """Seconds that one read may take; the kernel answers a dump within milliseconds."""
 
 ADVICE: dict[int, str] = {
     errno.EPERM: "this needs root (CAP_NET_ADMIN)",
     errno.EPROTONOSUPPORT: "this kernel lacks that netlink family: modprobe nf_conntrack_netlink",
     errno.EINVAL: "this kernel may lack nf_conntrack_netlink: modprobe nf_conntrack_netlink",
+    errno.EAGAIN: f"the kernel gave no answer within {PATIENCE} s",
     errno.EOPNOTSUPP: "this kernel does not offer it",
 }
 
@@ -51,7 +52,8 @@ class Netlink:
             self._socket.bind((0, 0))
         except OSError as error:
             raise netlink_error(what, error.errno or 0) from error
-        self._socket.settimeout(PATIENCE)
+        # SO_RCVTIMEO and not settimeout(), which would make the socket non-blocking for recvmmsg too.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", PATIENCE, 0))
         self.port: int = self._socket.getsockname()[0]
 
     def __enter__(self) -> Netlink:
@@ -59,6 +61,10 @@ class Netlink:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._socket.close()
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
 
     def strict(self) -> None:
         """Let the kernel heed the filters of a dump request (since 4.20; older ones ignore them)."""
@@ -82,8 +88,8 @@ class Netlink:
         """Read once; the number of bytes. OSError as recv(2) has it (ENOBUFS: the socket's buffer ran over)."""
         try:
             read, _, flags, _ = self._socket.recvmsg_into([buffer])
-        except TimeoutError as error:
-            raise HostError(f"netlink, {self.what}", f"no answer within {PATIENCE:g} s") from error
+        except BlockingIOError as error:
+            raise HostError(f"netlink, {self.what}", f"no answer within {PATIENCE} s") from error
         if flags & socket.MSG_TRUNC:
             raise HostError(f"netlink, {self.what}", f"an answer was longer than the {len(buffer)} bytes of its buffer")
         return read

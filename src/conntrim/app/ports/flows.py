@@ -26,5 +26,8 @@ class Flows(Protocol):
     def population(self) -> int | None:
         """How many entries the table holds, None where only reading it to the end can tell."""
 
-    def blocks(self, columns: frozenset[str]) -> Iterator[FlowTable]:
-        """The entries, with at least these columns filled. InputError, HostError where nothing can be read."""
+    def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
+        """The entries, with at least these columns filled. InputError, HostError where nothing can be read.
+
+        `few`: the caller may stop early, so blocks shall be small.
+        """

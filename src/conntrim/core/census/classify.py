@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from conntrim.core.census.membership import Ends, Mask, Membership
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.conntrack import Status, TcpState
-from conntrim.core.model.flows import U32, U64, FlowTable
+from conntrim.core.model.flows import U32, FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Direction, Service
@@ -31,81 +31,61 @@ WELL_KNOWN, UNPRIVILEGED, FTP_DATA = 512, 1024, 20
 """No client is given a port below 512 (rcmd and NFS take 512 to 1023): it is a server's, except ftp-data, which calls
 its client."""
 
-HALF = (1 << 64) - 1
-Mask = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Columns of one block: service codes (`pack_service`), far ends uint64[n, 2], and which were picked up."""
+    """Columns of one block: service codes (`unpack_service`), far ends, and which entries were picked up."""
 
     service: U32
-    far: U64
+    far: Ends
     picked_up: Mask
 
 
 class Classifier:
-    """Classifies blocks from one viewpoint."""
+    """Classifies blocks of one family from one viewpoint."""
 
     def __init__(self, viewpoint: Viewpoint) -> None:
         local = viewpoint.local | LOOPBACK
-        self._origin, self._answerer = _Membership(local), _Membership(local | GROUPS)
+        self._origin, self._answerer = Membership(local), Membership(local | GROUPS)
         self._first_client_port = viewpoint.local_ports[0]
 
-    def __call__(self, block: FlowTable) -> Classified:
-        """Classify one block; it needs the columns of `NEEDS`."""
-        from_here, to_here = self._origin(block.src), self._answerer(block.reply_src)
-        turned = self._picked_up(block)
-        direction = from_here.astype(np.uint32) * 2 + to_here
-        port = np.where(turned, block.sport, block.dport).astype(np.uint32)
+    def __call__(self, block: FlowTable, *, mapped: bool) -> Classified:
+        """Classify a block of entries that all are IPv4 (`mapped`) or all are not; it needs the columns of `NEEDS`."""
+        origin, answerer = Ends.of(block.src, mapped=mapped), Ends.of(block.reply_src, mapped=mapped)
+        from_here, to_here = self._origin(origin), self._answerer(answerer)
+        turned, port = self._picked_up(block), block.dport
         if turned.any():
-            direction = np.where(turned, to_here.astype(np.uint32) * 2 + from_here, direction)
-        icmp = (block.protocol == Protocol.ICMP) | (block.protocol == Protocol.ICMPV6)
+            port = np.where(turned, block.sport, port)
+            from_here, to_here = np.where(turned, to_here, from_here), np.where(turned, from_here, to_here)
+        icmp = ICMP[block.protocol]
         if icmp.any():
-            port = np.where(icmp, port >> np.uint32(8), port)
-        portless = ~PORTS[block.protocol]
-        if portless.any():
-            port[portless] = 0
-        service = direction << np.uint32(24) | block.protocol.astype(np.uint32) << np.uint32(16) | port
+            port = np.where(icmp, port >> np.uint16(8), port)
+        code = (from_here.view(np.uint8) << np.uint8(1) | to_here.view(np.uint8)).astype(np.uint32)
+        code = (code << np.uint32(8) | block.protocol) << np.uint32(16) | port * PORTS[block.protocol]
         # The far end is the origin of what comes in or passes through, and the answerer of what goes out.
-        at_origin = ((direction & 2) == 0) ^ turned
-        far = np.where(at_origin[:, None], block.src, block.reply_src)
-        return Classified(service, far, turned)
+        return Classified(code, answerer.where(from_here ^ turned, origin), turned)
 
     def _picked_up(self, block: FlowTable) -> Mask:
         """TCP past the handshake from a server's port to a client's, and never answered; or from a well-known port."""
-        unanswered = (block.sport < self._first_client_port) & (block.dport >= self._first_client_port)
-        unanswered &= (block.status & np.uint32(Status.SEEN_REPLY)) == 0
-        well_known = (block.sport < WELL_KNOWN) & (block.dport >= UNPRIVILEGED) & (block.sport != FTP_DATA)
-        turned: Mask = (unanswered | well_known) & (block.protocol == Protocol.TCP)
-        turned &= (block.state > TcpState.SYN_RECV) & (block.state < TcpState.SYN_SENT2)
+        from_server = block.sport < self._first_client_port
+        well_known = (block.sport < WELL_KNOWN) & (block.sport != FTP_DATA)
+        candidates = (from_server & (block.dport >= self._first_client_port)) | (
+            well_known & (block.dport >= UNPRIVILEGED)
+        )
+        turned: Mask = candidates & (block.protocol == Protocol.TCP)
+        if turned.any():
+            turned &= well_known | ((block.status & np.uint32(Status.SEEN_REPLY)) == 0)
+            turned &= (block.state > TcpState.SYN_RECV) & (block.state < TcpState.SYN_SENT2)
         return turned
 
 
-NEEDS = frozenset({"protocol", "src", "reply_src", "sport", "dport", "state", "status"})
+NEEDS = frozenset({"family", "protocol", "src", "reply_src", "sport", "dport", "state", "status"})
 
-PORTS = np.zeros(256, np.bool_)
-"""Which protocols' `dport` names a service: a port, or an ICMP type."""
-PORTS[[*WITH_PORTS, Protocol.ICMP, Protocol.ICMPV6]] = True
+ICMP = np.isin(np.arange(256), [Protocol.ICMP, Protocol.ICMPV6])
+"""The protocols whose `dport` holds type and code."""
 
-
-class _Membership:
-    """Which addresses of a column, uint64[n, 2], are in a set."""
-
-    def __init__(self, addresses: Intervals) -> None:
-        self._bounds = [tuple(np.uint64(b >> s & HALF) for b in r for s in (64, 0)) for r in addresses.ranges]
-
-    def __call__(self, column: U64) -> Mask:
-        high, low = column[:, 0], column[:, 1]
-        inside = np.zeros(len(column), np.bool_)
-        for low_high, low_low, high_high, high_low in self._bounds:
-            if low_high == high_high:
-                found = low == low_low if low_low == high_low else (low >= low_low) & (low <= high_low)
-                inside |= found & (high == low_high)
-            else:
-                above = (high > low_high) | ((high == low_high) & (low >= low_low))
-                inside |= above & ((high < high_high) | ((high == high_high) & (low <= high_low)))
-        return inside
+PORTS = np.isin(np.arange(256), [*WITH_PORTS, Protocol.ICMP, Protocol.ICMPV6]).astype(np.uint16)
+"""1 where the protocol's `dport` names a service: a port, or an ICMP type; else 0."""
 
 
 def unpack_service(code: int, servers: Intervals = Intervals()) -> Service:

@@ -6,15 +6,17 @@ and the census says so; services with few far ends keep theirs, for rules may be
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from conntrim.core.census.membership import Ends
 from conntrim.core.census.tally import Counts, Keys, Tally
 from conntrim.core.model.address import MAPPED, format_address
 from conntrim.core.model.census import Breakdown, Row
-from conntrim.core.model.flows import U32, U64
+from conntrim.core.model.flows import U32
 
 MOST_PEERS = 1 << 16
 """How many pairs of service and far end are kept of each family: 1.5 MB, and more than anybody reads."""
@@ -33,16 +35,14 @@ class PeerTally:
         self.low_by = 0
         """By how many entries the count of a peer may be too low, because it was forgotten at times."""
 
-    def add(self, service: U32, far: U64, unreplied: npt.NDArray[np.bool_]) -> None:
-        """Count a block: service codes, far ends uint64[n, 2]."""
+    def add(self, service: U32, far: Ends, unreplied: npt.NDArray[np.bool_]) -> None:
+        """Count entries of one family: their service codes and far ends."""
         self._total += len(service)
         meta = service.astype(np.uint64) << np.uint64(1) | unreplied
-        mapped = (far[:, 0] == 0) & (far[:, 1] >> np.uint64(32) == MAPPED >> 32)
-        if mapped.all():
-            self._v4.add(meta << np.uint64(32) | far[:, 1] & np.uint64(0xFFFFFFFF))
-            return
-        self._v4.add(meta[mapped] << np.uint64(32) | far[mapped, 1] & np.uint64(0xFFFFFFFF))
-        self._v6.add(np.column_stack([meta[~mapped], far[~mapped]]))
+        if far.v4 is not None:
+            self._v4.add(meta << np.uint64(32) | far.v4)
+        elif far.v6 is not None:
+            self._v6.add(np.column_stack([meta, far.v6]))
 
     def _keep(self, services: Keys, counts: Counts) -> npt.NDArray[np.bool_]:
         """Which pairs to keep: all of small services, and the largest."""
@@ -72,34 +72,62 @@ class PeerTally:
 
     def breakdown(self, top: int) -> Breakdown:
         """The largest peers; the rest is what the total leaves."""
-        rows: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-        for _, unreplied, address, count in self._rows():
-            rows[address][0] += count
-            rows[address][1] += count * unreplied
-        largest = sorted(rows, key=lambda a: (-rows[a][0], a))[:top]
-        shown = tuple(Row(format_address(a), *rows[a]) for a in largest)
-        return Breakdown(shown, len(rows) - len(shown), self._total - sum(row.entries for row in shown))
+        rows: list[Row] = []
+        distinct = 0
+        for meta, high, low, counts in self._columns():
+            address = np.column_stack([high, low])
+            order, first = _groups(address)
+            entries = np.add.reduceat(counts[order], first) if len(first) else counts
+            unanswered = counts * (meta & np.uint64(1)).astype(np.int64)
+            unreplied = np.add.reduceat(unanswered[order], first) if len(first) else unanswered
+            # Groups are in the order of their addresses: a stable sort leaves ties so.
+            for i in np.argsort(-entries, kind="stable")[:top].tolist():
+                at = order[first[i]]
+                name = format_address(int(high[at]) << 64 | int(low[at]))
+                rows.append(Row(name, int(entries[i]), int(unreplied[i])))
+            distinct += len(first)
+        shown = tuple(sorted(rows, key=lambda row: -row.entries)[:top])
+        return Breakdown(shown, distinct - len(shown), self._total - sum(row.entries for row in shown))
 
-    def by_service(self, wanted: set[int]) -> dict[int, list[int]]:
-        """The far ends' addresses of each of the wanted services, as far as they were kept."""
-        found: dict[int, dict[int, None]] = {service: {} for service in wanted}
-        for service, _, address, _ in self._rows():
-            if service in found:
-                found[service][address] = None
-        return {service: list(addresses) for service, addresses in found.items()}
+    def by_service(self, wanted: set[int]) -> dict[int, FarEnds]:
+        """How many far ends each of the wanted services has, and which where they are few; as far as they were kept."""
+        found = {service: FarEnds(0, ()) for service in wanted}
+        for meta, high, low, _ in self._columns():
+            service = meta >> np.uint64(1)
+            for code in wanted:
+                chosen = slice(*np.searchsorted(service, np.array([code, code + 1], np.uint64)).tolist())
+                pairs = np.column_stack([high[chosen], low[chosen]])
+                order, first = _groups(pairs)
+                few = pairs[order[first[: FEW + 1]]].tolist()
+                before = found[code]
+                addresses = (*before.few, *(high << 64 | low for high, low in few))
+                found[code] = FarEnds(before.number + len(first), addresses[: FEW + 1])
+        return found
 
     def complete(self, service: int) -> bool:
         """Whether no far end of this service was forgotten."""
         return service not in self._lost
 
-    def _rows(self) -> list[tuple[int, int, int, int]]:
-        """Service, unreplied, address, entries."""
+    def _columns(self) -> Iterator[tuple[Keys, Keys, Keys, Counts]]:
+        """Service << 1 | unreplied in ascending order, high and low half of the address, entries; by family."""
         keys, counts = self._v4.items()
-        rows = [
-            (k >> 33, k >> 32 & 1, MAPPED | k & 0xFFFFFFFF, n)
-            for k, n in zip(keys.tolist(), counts.tolist(), strict=True)
-        ]
+        mapped = np.uint64(MAPPED) | keys & np.uint64(0xFFFFFFFF)
+        yield keys >> np.uint64(32), np.zeros_like(keys), mapped, counts
         keys, counts = self._v6.items()
-        for (meta, high, low), n in zip(keys.tolist(), counts.tolist(), strict=True):
-            rows.append((meta >> 1, meta & 1, high << 64 | low, n))
-        return rows
+        yield keys[:, 0], keys[:, 1], keys[:, 2], counts
+
+
+@dataclass(frozen=True, slots=True)
+class FarEnds:
+    """The distinct far ends of a service: how many, and the addresses of the first (all of them if `FEW` or fewer)."""
+
+    number: int
+    few: tuple[int, ...]
+
+
+def _groups(address: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows of uint64[n, 2] sorted: their order, and where in it each distinct address starts."""
+    order = np.lexsort((address[:, 1], address[:, 0]))
+    address = address[order]
+    differs = (address[1:] != address[:-1]).any(axis=1)
+    return order, np.flatnonzero(np.r_[True, differs]) if len(address) else np.empty(0, np.intp)

@@ -11,10 +11,10 @@ import numpy as np
 
 from conntrim.core.census.classify import DIRECTIONS, Classified, Classifier, unpack_service
 from conntrim.core.census.classify import NEEDS as CLASSIFIER_NEEDS
-from conntrim.core.census.peers import FEW, PeerTally
+from conntrim.core.census.peers import FEW, FarEnds, PeerTally
 from conntrim.core.census.states import UNKNOWN, state_codes, state_name, timeout_table
 from conntrim.core.census.tally import Keys, Tally
-from conntrim.core.model.address import format_range
+from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.census import (
     IDLE_STEPS,
     Breakdown,
@@ -36,6 +36,9 @@ CENSUS_COLUMNS = CLASSIFIER_NEEDS | {"timeout", "zone"}
 NO_CLASS = 31
 """The idle class, in a packed key, of an entry whose time-out is not known."""
 
+LONGEST = IDLE_STEPS[-1]
+"""Idle seconds from here on are all in the last class."""
+
 OFFLOADED = Status.OFFLOAD | Status.HW_OFFLOAD | Status.FIXED_TIMEOUT
 NAT = Status.SRC_NAT | Status.DST_NAT
 
@@ -48,32 +51,44 @@ class CensusTaker:
         self._classify = Classifier(viewpoint)
         self._timeouts = timeout_table(viewpoint.timeouts)
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
+        self._no_zone = [0, 0]
+        self._steps = np.searchsorted(IDLE_STEPS, np.arange(LONGEST + 1), side="right").astype(np.uint8)
         self.total = 0
 
     def add(self, block: FlowTable) -> None:
         """Count one block, which has the columns of `CENSUS_COLUMNS`."""
-        if not len(block):
+        mapped = block.family == Family.IPV4
+        if mapped.all() or not mapped.any():
+            self._add(block, mapped=bool(mapped.any()))
             return
+        self._add(block.rows(mapped), mapped=True)
+        self._add(block.rows(~mapped), mapped=False)
+
+    def _add(self, block: FlowTable, *, mapped: bool) -> None:
+        """Count entries of one family."""
         self.total += len(block)
-        seen = self._classify(block)
-        codes = state_codes(block)
+        seen = self._classify(block, mapped=mapped)
         unreplied = (block.status & np.uint32(Status.SEEN_REPLY)) == 0
         translated = (block.status & np.uint32(NAT)) != 0
-        flags = np.packbits(np.stack([unreplied, translated, seen.picked_up]), axis=0, bitorder="little")[0]
-        self._entries.add(self._packed(block, seen, codes, flags))
-        self._zones.add(block.zone.astype(np.uint64) << np.uint64(1) | unreplied)
+        flags = unreplied.view(np.uint8) | translated.view(np.uint8) << np.uint8(1)
+        flags |= seen.picked_up.view(np.uint8) << np.uint8(2)
+        self._entries.add(self._packed(block, seen, state_codes(block), flags))
         self._peers.add(seen.service, seen.far, unreplied)
+        if block.zone.any():
+            self._zones.add(block.zone.astype(np.uint64) << np.uint64(1) | unreplied)
+        else:
+            unanswered = int(unreplied.sum())
+            self._no_zone[0] += len(block)
+            self._no_zone[1] += unanswered
 
     def _packed(self, block: FlowTable, seen: Classified, codes: U8, flags: U8) -> Keys:
         """service << 16 | state code << 8 | idle class << 3 | flags."""
         limit = self._timeouts[block.protocol, codes]
-        idle = np.searchsorted(IDLE_STEPS, np.maximum(limit - block.timeout.astype(np.int64), 0), side="right")
+        idle = self._steps[np.clip(limit - block.timeout.astype(np.int32), 0, LONGEST)]
         unknown = (limit == UNKNOWN) | ((block.status & np.uint32(OFFLOADED)) != 0)
-        idle = np.where(unknown, NO_CLASS, idle).astype(np.uint64)
-        service = seen.service.astype(np.uint64) << np.uint64(16)
-        packed: Keys = (
-            service | codes.astype(np.uint64) << np.uint64(8) | idle << np.uint64(3) | flags.astype(np.uint64)
-        )
+        idle[unknown] = NO_CLASS
+        low = codes.astype(np.uint32) << np.uint32(8) | (idle << np.uint8(3) | flags)
+        packed: Keys = seen.service.astype(np.uint64) << np.uint64(16) | low
         return packed
 
     def census(
@@ -129,6 +144,8 @@ class CensusTaker:
     def _zone_rows(self) -> Breakdown:
         keys, counts = self._zones.items()
         rows: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        if self._no_zone[0]:
+            rows[0] = list(self._no_zone)
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
             rows[key >> 1][0] += count
             rows[key >> 1][1] += count * (key & 1)
@@ -141,10 +158,10 @@ def breakdown(rows: Iterable[Row], top: int) -> Breakdown:
     return Breakdown(tuple(ordered[:top]), len(ordered[top:]), sum(row.entries for row in ordered[top:]))
 
 
-def _service_count(code: int, parts: dict[int, int], peers: list[int], *, pinnable: bool) -> ServiceCount:
+def _service_count(code: int, parts: dict[int, int], peers: FarEnds, *, pinnable: bool) -> ServiceCount:
     """One service from its packed counts and its far ends' addresses, which are all of them if `pinnable`."""
     outbound = DIRECTIONS[code >> 24] is Direction.OUTBOUND
-    servers = Intervals.of(*peers) if outbound and pinnable and len(peers) <= FEW else Intervals()
+    servers = Intervals.of(*peers.few) if outbound and pinnable and peers.number <= FEW else Intervals()
     return ServiceCount(
         service=unpack_service(code, servers),
         entries=sum(parts.values()),
@@ -152,8 +169,8 @@ def _service_count(code: int, parts: dict[int, int], peers: list[int], *, pinnab
         translated=sum(n for key, n in parts.items() if key & 2),
         picked_up=sum(n for key, n in parts.items() if key & 4),
         states=_state_counts(code >> 16 & 0xFF, parts),
-        addresses=len(peers) if outbound else 0,
-        peers=len(peers),
+        addresses=peers.number if outbound else 0,
+        peers=peers.number,
     )
 
 

@@ -50,6 +50,10 @@ class FlowTable:
     def __len__(self) -> int:
         return len(self.family)
 
+    def rows(self, chosen: npt.NDArray[np.bool_]) -> FlowTable:
+        """The entries that `chosen` says, as a table of their own."""
+        return table_of(int(chosen.sum()), self.columns, {name: getattr(self, name)[chosen] for name in self.columns})
+
 
 SHAPES: dict[str, tuple[str, int]] = {
     "family": ("u1", 1), "protocol": ("u1", 1),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,11 @@ CT_NEW = 1 << 8
 NLMSG_ERROR, NLMSG_DONE, NLM_F_DUMP_INTR = 2, 3, 0x10
 BYTEORDER = "little" if np.little_endian else "big"
 
+ENTRY = np.uint32(CT_NEW | 2 << 16 if BYTEORDER == "little" else CT_NEW << 16 | 2)
+"""The word of `nlmsg_type` and `nlmsg_flags` of an entry as a dump has it: NLM_F_MULTI and nothing else."""
+
 Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint32]
 Places = npt.NDArray[np.intp]
 Column = npt.NDArray[np.generic]
 
@@ -45,33 +48,47 @@ class Decoded:
     malformed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A layout, and its headers as arrays: their places in 32-bit words, and the words there."""
+
+    layout: Layout
+    places: npt.NDArray[np.intp]
+    pattern: Words
+
+    @classmethod
+    def of(cls, layout: Layout) -> _Known:
+        """Prepare a layout for comparing."""
+        places, pattern = zip(*layout.headers, strict=True) if layout.headers else ((), ())
+        return cls(layout, np.array(places, np.intp) // 4, np.array(pattern, np.uint32))
+
+
 class Decoder:
     """Decodes the blocks of one dump; it remembers the layouts it has met. `columns` names those to fill."""
 
     def __init__(self, columns: frozenset[str], seq: int) -> None:
         self._columns, self._seq = columns, np.uint32(seq)
-        self._layouts: dict[int, list[Layout]] = {}
+        self._layouts: dict[int, list[_Known]] = {}
 
     def decode(self, block: Bytes) -> Decoded:
         """Decode whole messages, uint8[n] with n a multiple of 4."""
         words = block.view(np.uint32)
         starts = message_starts(words, self._seq)
-        lengths, kinds, flags = words[starts], words[starts + 1] & 0xFFFF, words[starts + 1] >> 16
-        if BYTEORDER == "big":
-            kinds, flags = flags, kinds
-        entries = kinds == CT_NEW
+        lengths, heads = words[starts], words[starts + 1]
+        odd = np.flatnonzero(heads != ENTRY)
+        if len(odd):
+            kinds, flags = _kinds_and_flags(heads)
+            entries = kinds == CT_NEW
+            said = _Said.of(words, starts[~entries], kinds[~entries], flags)
+            starts, lengths = starts[entries], lengths[entries]
+        else:
+            said = _Said()
         tables: list[FlowTable] = []
         malformed = 0
-        for length in np.unique(lengths[entries]).tolist():
-            chosen = starts[entries & (lengths == length)]
-            malformed += self._one_length(_gather(block, chosen, length), tables)
-        return Decoded(
-            tuple(tables),
-            bool((kinds == NLMSG_DONE).any()),
-            _error_number(words, starts, kinds),
-            bool((flags & NLM_F_DUMP_INTR).any()),
-            malformed,
-        )
+        for length in np.flatnonzero(np.bincount(lengths)).tolist():
+            rows = _gather(block, starts[lengths == length], (length + 3) & ~3)
+            malformed += self._one_length(rows, tables)
+        return Decoded(tuple(tables), said.done, said.error, said.interrupted, malformed)
 
     def _one_length(self, rows: Bytes, tables: list[FlowTable]) -> int:
         """Decode messages of one length, uint8[n, length]; the number of those that could not be read."""
@@ -80,30 +97,55 @@ class Decoder:
         while len(rows):
             if known == len(layouts):
                 try:
-                    layouts.append(layout_of(rows[0].tobytes(), BYTEORDER))
+                    layouts.append(_Known.of(layout_of(rows[0].tobytes(), BYTEORDER)))
                 except ValueError:
                     rows, malformed = rows[1:], malformed + 1
                     continue
             fits = _fits(rows, layouts[known])
             if fits.all():
-                tables.append(_table(rows, layouts[known], self._columns))
+                tables.append(_table(rows, layouts[known].layout, self._columns))
                 break
             if fits.any():
-                tables.append(_table(rows[fits], layouts[known], self._columns))
+                tables.append(_table(rows[fits], layouts[known].layout, self._columns))
                 rows = rows[~fits]
             known += 1
         return malformed
 
 
-def message_starts(words: npt.NDArray[np.uint32], seq: np.uint32) -> Places:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the kernel said beside entries."""
+
+    done: bool = False
+    error: int = 0
+    interrupted: bool = False
+
+    @classmethod
+    def of(cls, words: Words, starts: Places, kinds: Words, flags: Words) -> _Said:
+        """From the messages that are no entries, and the flags of all."""
+        final = starts[(kinds == NLMSG_ERROR) | (kinds == NLMSG_DONE)]
+        return cls(
+            bool((kinds == NLMSG_DONE).any()),
+            next((n for n in (_error_number(words, start) for start in final.tolist()) if n), 0),
+            bool((flags & NLM_F_DUMP_INTR).any()),
+        )
+
+
+def _kinds_and_flags(heads: Words) -> tuple[Words, Words]:
+    """`nlmsg_type` and `nlmsg_flags` from the words that hold both."""
+    halves = heads & np.uint32(0xFFFF), heads >> np.uint32(16)
+    return halves if BYTEORDER == "little" else (halves[1], halves[0])
+
+
+def message_starts(words: Words, seq: np.uint32) -> Places:
     """Where messages start, in 32-bit words; the lengths chain from the first to the end of the block.
 
     The sequence number may occur in a payload too: then, and only then, the chain is walked message by message.
     """
     starts = np.flatnonzero(words[2:] == seq)
     if len(starts):
-        ends = starts + ((words[starts] + np.uint32(3)) >> np.uint32(2))
-        if starts[0] == 0 and ends[-1] == len(words) and bool((ends[:-1] == starts[1:]).all()):
+        sizes = (words[starts] + np.uint32(3)) >> np.uint32(2)
+        if starts[0] == 0 and starts[-1] + sizes[-1] == len(words) and bool((np.diff(starts) == sizes[:-1]).all()):
             return starts
     return np.fromiter(_walk(words), np.intp)
 
@@ -115,19 +157,16 @@ def _walk(words: npt.NDArray[np.uint32]) -> Iterator[int]:
         at += max((int(words[at]) + 3) >> 2, 4)
 
 
-def _error_number(words: npt.NDArray[np.uint32], starts: Places, kinds: npt.NDArray[Any]) -> int:
+def _error_number(words: Words, start: int) -> int:
     """The number in an NLMSG_ERROR, or in the NLMSG_DONE of a dump that failed half-way; 0 where all went well."""
-    for start in starts[(kinds == NLMSG_ERROR) | (kinds == NLMSG_DONE)].tolist():
-        if start + 4 < len(words) and (number := int(words[start + 4].view(np.int32))):
-            return abs(number)
-    return 0
+    return abs(int(words[start + 4].view(np.int32))) if start + 4 < len(words) else 0
 
 
 def _gather(block: Bytes, starts: Places, length: int) -> Bytes:
     """The messages at these starts, all of one length, as uint8[n, length]; a view where they lie side by side."""
     if len(starts) * length == len(block):
         return block.reshape(-1, length)
-    overlapping = np.ndarray((len(block) // 4 - (length + 3) // 4 + 1,), f"V{length}", block, strides=(4,))
+    overlapping = np.ndarray(((len(block) - length) // 4 + 1,), f"V{length}", block, strides=(4,))
     return overlapping[starts].view(np.uint8).reshape(-1, length)
 
 
@@ -136,12 +175,11 @@ def _strided(rows: Bytes, at: int, dtype: str) -> Column:
     return np.ndarray((len(rows),), dtype, rows, at, (rows.shape[1],))
 
 
-def _fits(rows: Bytes, layout: Layout) -> npt.NDArray[np.bool_]:
+def _fits(rows: Bytes, known: _Known) -> npt.NDArray[np.bool_]:
     """Which rows have exactly the attribute headers of the layout."""
-    fits = np.ones(len(rows), np.bool_)
-    for at, word in layout.headers:
-        fits &= _strided(rows, at, "=u4") == np.uint32(word)
-    return fits
+    agree = rows.view(np.uint32)[:, known.places] == known.pattern
+    # Nearly always every message of one length fits, and one answer for all is cheaper than one a row.
+    return np.ones(len(rows), np.bool_) if agree.all() else agree.all(axis=1)
 
 
 def _table(rows: Bytes, layout: Layout, wanted: frozenset[str]) -> FlowTable:

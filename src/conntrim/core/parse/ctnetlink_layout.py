@@ -101,7 +101,7 @@ def layout_of(message: bytes, byteorder: str) -> Layout:
 def _walk(message: bytes, start: int, end: int, path: _Path, little: bool) -> Iterator[tuple[_Path, int, int, int]]:
     """Path, place, header word and payload size of every attribute, depth first."""
     at = start
-    while at < end:
+    while at + 4 <= end:
         word = int.from_bytes(message[at : at + 4], "little" if little else "big")
         length, kind = (word & 0xFFFF, word >> 16) if little else (word >> 16, word & 0xFFFF)
         if length < 4 or at + length > end:
