@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import chain
 
 from conntrim.app.ports.flows import Flows
 from conntrim.core.census.infer import ENOUGH, infer_local
+from conntrim.core.census.sample import bound, looks_ordered, rows_wanted
 from conntrim.core.census.take import CENSUS_COLUMNS, CensusTaker
-from conntrim.core.model.census import Census, Viewpoint
+from conntrim.core.model.census import Census, Sample, Viewpoint
 from conntrim.core.model.flows import FlowTable
 
+ORDERED = "the first entries of the dump differ too much for a random sample: the whole table was read"
+DRIFT = 0.05
+"""Share of the table by which the number read may miss the kernel's own count before the census says so; a busy table
+changes while it is read.
+"""
 
-def take_census(flows: Flows, viewpoint: Viewpoint | None, top: int) -> Census:
-    """Read all entries and count them; without a viewpoint the host's addresses are inferred from its first entries."""
-    blocks = flows.blocks(CENSUS_COLUMNS)
+
+def take_census(flows: Flows, viewpoint: Viewpoint | None, top: int, sample: str | int = "exact") -> Census:
+    """Count the entries: all of them, or with `sample` (`auto`, or a number of rows) the first of a kernel's dump.
+
+    Without a viewpoint the host's addresses are inferred from the first entries.
+    """
+    before = flows.population()
+    wanted = rows_wanted(sample, before)
+    blocks = flows.blocks(CENSUS_COLUMNS, few=wanted is not None)
     if viewpoint is None:
         viewpoint, blocks = _inferred(blocks)
     taker = CensusTaker(viewpoint, top)
-    for block in blocks:
-        taker.add(block)
-    return taker.census(flows.source, bad_lines=flows.bad_lines, remarks=flows.remarks)
+    ordered = False
+    with closing(chain_of(blocks)) as every:
+        for block in every:
+            taker.add(block, compare=wanted is not None)
+            if wanted is not None and taker.total >= wanted:
+                ordered = looks_ordered(taker.compared)
+                if not ordered:
+                    break
+                wanted = None
+    drawn = None if wanted is None or before is None else _sample(taker, before)
+    remarks = [*flows.remarks, *[ORDERED] * ordered]
+    if drawn is None:
+        remarks += _drift(taker.total, before, flows.population())
+    return taker.census(flows.source, bad_lines=flows.bad_lines, sample=drawn, remarks=remarks)
+
+
+def chain_of(blocks: Iterator[FlowTable]) -> Generator[FlowTable, None, None]:
+    """The blocks as a generator, which can be closed: then the reading stops."""
+    yield from blocks
+
+
+def _sample(taker: CensusTaker, population: int) -> Sample | None:
+    """What was drawn, with the bound of the share that is known worst; None if the table turned out to be smaller."""
+    if taker.total >= population:
+        return None
+    half = min(taker.largest(), taker.total // 2)
+    return Sample(taker.total, population, bound(half, taker.total, population))
+
+
+def _drift(read: int, before: int | None, after: int | None) -> list[str]:
+    """A remark where far more or far fewer entries were read than the table held before or after."""
+    if before is None or after is None:
+        return []
+    low, high = min(before, after), max(before, after)
+    slack = DRIFT * high + 100
+    if low - slack <= read <= high + slack:
+        return []
+    return [
+        f"{read:,} entries were read of a table that held {before:,} before and {after:,} after: entries are missing or"
+        " counted twice (its hash was resized, or it changes faster than it can be read)"
+    ]
 
 
 def _inferred(blocks: Iterator[FlowTable]) -> tuple[Viewpoint, Iterator[FlowTable]]:

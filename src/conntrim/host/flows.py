@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 
-from conntrim.core.model.flows import FlowTable
+from conntrim.core.model.flows import FlowTable, joined
 from conntrim.core.parse.ctnetlink import Decoded, Decoder
 from conntrim.host.dump import Overrun, dump_blocks
 from conntrim.host.netlink import NLM_F_DUMP, Netlink, attributes, netlink_error
@@ -69,7 +69,11 @@ class KernelFlows:
                 for block in blocks:
                     decoded = decoder.decode(np.frombuffer(block, np.uint8))
                     self._note(decoded, link.what, overrun)
-                    yield from decoded.tables
+                    if few:
+                        # Together: a small block is compared with its neighbours, as a sample must be.
+                        yield joined(decoded.tables)
+                    else:
+                        yield from decoded.tables
 
     def _note(self, decoded: Decoded, what: str, overrun: Overrun) -> None:
         if decoded.error:

@@ -66,7 +66,7 @@ def busy_site(netns: str, entries: int, seed: int = 1) -> int:
     made += fill_columns(
         netns,
         Entry(6, "192.168.0.18", "192.168.0.17", 1, 11211, TcpState.TIME_WAIT, 86_400),
-        {"sport": 1024 + cache % 64_000, "dst": 0xC0A80011 + (cache // 64_000) % 2,
+        {"sport": 1024 + cache % 64_000, "dst": 0xC0A80010 + (cache // 64_000) % 2,
          "src": ours + ((cache // 128_000) << 8)},
     )  # fmt: skip
     web = every[: entries * 2 // 10]

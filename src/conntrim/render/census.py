@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 
+from conntrim.core.census.estimate import estimated
 from conntrim.core.census.shares import shares
 from conntrim.core.model.address import format_range
 from conntrim.core.model.census import IDLE_STEPS, Breakdown, Census, ServiceCount
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import protocol_name
 
 WIDTH = 79
+NONE = Intervals()
 
 
 class By(StrEnum):
@@ -26,6 +29,7 @@ class By(StrEnum):
 
 def census_text(census: Census, by: By) -> str:
     """The answer on the first line, then one breakdown, then the doubts."""
+    census = estimated(census)
     lines = [_answer(census), *_seen_from(census), ""]
     lines += _service_lines(census) if by is By.SERVICE else _breakdown_lines(_chosen(census, by), by, census.total)
     lines += [""] * bool(_notes(census))
@@ -44,11 +48,12 @@ def _answer(census: Census) -> str:
         return "no entries"
     first, total = census.services[0], census.total
     share = f"{100 * first.entries / total:.1f} %"
-    if census.sample is None:
-        how_many = f"{total:,} {'entry' if total == 1 else 'entries'}"
-    else:
-        how_many = f"{census.sample.population:,} entries (sampled)"
-    return _shortened(f"{how_many}; {share} are {first.service}")
+    how_many = f"{total:,} {'entry' if total == 1 else 'entries'}"
+    if census.sample is not None:
+        how_many, share = f"{how_many} (sampled)", f"{share} (+- {census.sample.bound:.1f})"
+    line = f"{how_many}; {share} are {first.service}"
+    # The servers' addresses are in the table below.
+    return line if len(line) <= WIDTH else _shortened(f"{how_many}; {share} are {replace(first.service, servers=NONE)}")
 
 
 def _seen_from(census: Census) -> Iterator[str]:
@@ -57,7 +62,7 @@ def _seen_from(census: Census) -> Iterator[str]:
     yield _shortened(f"{census.source}, seen from {local}{guessed}" if len(census.local) < 5 else census.source)
     if census.sample is not None:
         sample = census.sample
-        yield f"{sample.rows:,} of them read; shares are within {sample.bound:.2f} points (95 %)"
+        yield f"{sample.rows:,} of them read, as good as at random: shares are within {sample.bound:.2f} points (95 %)"
 
 
 def _service_lines(census: Census) -> Iterator[str]:
@@ -66,12 +71,19 @@ def _service_lines(census: Census) -> Iterator[str]:
     yield f"{'entries':>12} {'share':>7} {'peers':>9}  service"
     for row, share in zip(census.services, percent, strict=False):
         yield from textwrap.wrap(
-            f"{row.entries:>12,} {share:>6.1f}% {row.peers:>9,}  {row.service}", WIDTH, subsequent_indent=" " * 34
+            f"{row.entries:>12,} {share:>6.1f}% {_peers(row, census):>9}  {row.service}",
+            WIDTH,
+            subsequent_indent=" " * 34,
         )
         yield from textwrap.wrap(_states(row), WIDTH, initial_indent=" " * 34, subsequent_indent=" " * 34)
     if census.other_services:
         yield f"{census.other_entries:>12,} {percent[-1]:>6.1f}% {'':>9}  {census.other_services:,} other services"
     yield f"{census.total:>12,} {100 if census.total else 0:>6.1f}% {'':>9}  total"
+
+
+def _peers(row: ServiceCount, census: Census) -> str:
+    """The number of far ends; of a sample only how many were seen is known."""
+    return f"{row.peers:,}" if census.sample is None else f">={row.peers:,}"
 
 
 def _states(row: ServiceCount) -> str:
@@ -104,6 +116,7 @@ def _shortened(line: str) -> str:
 
 def census_fields(census: Census) -> dict[str, object]:
     """The census as JSON fields: addresses spelt out, shares that add up to 100.0."""
+    census = estimated(census)
     fields = asdict(census)
     percent = shares([row.entries for row in census.services] + [census.other_entries])
     rows = zip(census.services, percent, strict=False)

@@ -29,5 +29,5 @@ class Flows(Protocol):
     def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """The entries, with at least these columns filled. InputError, HostError where nothing can be read.
 
-        `few`: the caller may stop early, so blocks shall be small.
+        `few`: the caller may stop early, so blocks shall be small, and each a stretch of the table in its own order.
         """

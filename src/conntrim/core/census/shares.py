@@ -1,8 +1,23 @@
-"""Shares that add up: percentages with one decimal that are 100.0 together, by the largest remainder."""
+"""Shares that add up: whole numbers and percentages that are exactly the whole together, by the largest remainder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def apportioned(counts: Sequence[int], whole: int) -> tuple[int, ...]:
+    """`whole` divided in proportion to the counts, by the largest remainder; all zero where there is nothing to share.
+
+    Who lost most by rounding down gets the next one; the earlier row where two lost the same.
+    """
+    total = sum(counts)
+    if total == 0:
+        return (0,) * len(counts)
+    parts = [count * whole // total for count in counts]
+    order = sorted(range(len(counts)), key=lambda i: (-(counts[i] * whole % total), i))
+    for i in order[: whole - sum(parts)]:
+        parts[i] += 1
+    return tuple(parts)
 
 
 def shares(counts: Sequence[int]) -> tuple[float, ...]:
@@ -10,13 +25,4 @@ def shares(counts: Sequence[int]) -> tuple[float, ...]:
 
     All zero where there is nothing to share.
     """
-    total = sum(counts)
-    if total == 0:
-        return (0.0,) * len(counts)
-    tenths = [count * 1000 // total for count in counts]
-    left = 1000 - sum(tenths)
-    # Who lost most by rounding down gets the next tenth; the earlier row where two lost the same.
-    order = sorted(range(len(counts)), key=lambda i: (-(counts[i] * 1000 % total), i))
-    for i in order[:left]:
-        tenths[i] += 1
-    return tuple(tenth / 10 for tenth in tenths)
+    return tuple(tenth / 10 for tenth in apportioned(counts, 1000))

@@ -13,7 +13,7 @@ from conntrim.core.census.classify import DIRECTIONS, Classified, Classifier, un
 from conntrim.core.census.classify import NEEDS as CLASSIFIER_NEEDS
 from conntrim.core.census.peers import FEW, FarEnds, PeerTally
 from conntrim.core.census.states import UNKNOWN, state_codes, state_name, timeout_table
-from conntrim.core.census.tally import Keys, Tally
+from conntrim.core.census.tally import Counts, Keys, Tally, sum_by
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.census import (
     IDLE_STEPS,
@@ -36,6 +36,9 @@ CENSUS_COLUMNS = CLASSIFIER_NEEDS | {"timeout", "zone"}
 NO_CLASS = 31
 """The idle class, in a packed key, of an entry whose time-out is not known."""
 
+COMPARED_ROWS = 1024
+"""Rows whose counts are kept apart, to compare the parts of a sample with each other."""
+
 LONGEST = IDLE_STEPS[-1]
 """Idle seconds from here on are all in the last class."""
 
@@ -53,16 +56,32 @@ class CensusTaker:
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
         self._no_zone = [0, 0]
         self._steps = np.searchsorted(IDLE_STEPS, np.arange(LONGEST + 1), side="right").astype(np.uint8)
+        self.compared: list[Counts] = []
         self.total = 0
 
-    def add(self, block: FlowTable) -> None:
-        """Count one block, which has the columns of `CENSUS_COLUMNS`."""
+    def add(self, block: FlowTable, *, compare: bool = False) -> None:
+        """Count one block, which has the columns of `CENSUS_COLUMNS`; `compare`: keep its own counts in `compared`."""
+        if compare:
+            kinds = block.protocol.astype(np.intp) << 4 | block.state & np.uint8(0xF)
+            self._compare(np.bincount(kinds, minlength=1 << 12), len(block))
         mapped = block.family == Family.IPV4
         if mapped.all() or not mapped.any():
             self._add(block, mapped=bool(mapped.any()))
             return
         self._add(block.rows(mapped), mapped=True)
         self._add(block.rows(~mapped), mapped=False)
+
+    def _compare(self, kinds: Counts, rows: int) -> None:
+        """Put a block's counts of protocol and state to those of its neighbours, until there are enough to compare."""
+        if self.compared and self.compared[-1].sum() + rows <= COMPARED_ROWS:
+            self.compared[-1] = self.compared[-1] + kinds
+        else:
+            self.compared.append(kinds)
+
+    def largest(self) -> int:
+        """The entries of the largest service."""
+        keys, counts = self._entries.items()
+        return int(sum_by(keys >> np.uint64(16), counts)[1].max(initial=0))
 
     def _add(self, block: FlowTable, *, mapped: bool) -> None:
         """Count entries of one family."""

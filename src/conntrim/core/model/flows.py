@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,3 +78,12 @@ def table_of(rows: int, columns: frozenset[str], filled: Mapping[str, npt.NDArra
     """A table from the columns that there are; `columns` were asked for, those without values are zero."""
     every: dict[str, Any] = {name: filled[name] if name in filled else zeros(rows, name) for name in SHAPES}
     return FlowTable(columns=columns, **every)
+
+
+def joined(tables: Sequence[FlowTable]) -> FlowTable:
+    """Tables with the same columns, one after the other, as one."""
+    if len(tables) == 1:
+        return tables[0]
+    columns = tables[0].columns if tables else ALL_COLUMNS
+    filled = {name: np.concatenate([getattr(table, name) for table in tables]) for name in columns} if tables else {}
+    return table_of(sum(map(len, tables)), columns, filled)
