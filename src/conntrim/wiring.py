@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from conntrim.app.ports.facts import Facts
     from conntrim.app.ports.flows import Flows
     from conntrim.app.ports.kernel_log import KernelLog
+    from conntrim.app.ports.listing import RulesetListing
     from conntrim.app.ports.plans import Plans
     from conntrim.app.ports.rulesets import Rulesets
     from conntrim.app.rollout_work import Ports
     from conntrim.core.model.census import Viewpoint
-    from conntrim.core.model.plan import Plan
+    from conntrim.core.model.plan import Batch, Plan
     from conntrim.core.netfilter.kernel import Kernel
 
 
@@ -96,6 +97,32 @@ def kernel_log() -> KernelLog:
     from conntrim.host.kernel_log import HostKernelLog
 
     return HostKernelLog()
+
+
+def listing() -> RulesetListing:
+    """This kernel's rule sets, of both iptables and of nft."""
+    from conntrim.host.listing import KernelListing
+
+    return KernelListing()
+
+
+def batch_check(netns: str | None) -> Callable[[Batch], str]:
+    """Asks this kernel whether it would take a batch of a trial: its complaint, "" where it would."""
+    from conntrim.core.model.errors import HostError
+    from conntrim.core.rollout.record import Guard
+    from conntrim.host.clock import HostClock
+    from conntrim.host.loader import HostLoader
+
+    loader, guard = HostLoader(netns), Guard.starting(HostClock().now(), 600)
+
+    def complaint(batch: Batch) -> str:
+        try:
+            loader.check(batch, guard)
+        except HostError as error:
+            return str(error)
+        return ""
+
+    return complaint
 
 
 def plans() -> Plans:

@@ -104,8 +104,12 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
         facts = elsewhere(given.source or given.rulesets[0], era, _addresses(given.ours, census))
     else:
         facts = _live_facts(given.netns, given.ours)
-    ruleset = wiring.rulesets(given.rulesets, given.netns).read()
-    return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
+    if given.rulesets:
+        ruleset = wiring.rulesets(given.rulesets, given.netns).read()
+        return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
+    ruleset = wiring.listing().read(given.netns).ruleset
+    check = wiring.batch_check(given.netns)
+    return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect, check)
 
 
 def _live_facts(netns: str | None, ours: Sequence[tuple[int, int]]) -> HostFacts:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from conntrim.core.model.plan import Plan
+from conntrim.core.plan.own import fingerprint
+from conntrim.host.listing import KernelListing
 
 
 class HostFreshness:
@@ -12,5 +14,8 @@ class HostFreshness:
         self.netns = netns
 
     def difference(self, plan: Plan) -> str:
-        """What differs, in words; "" where nothing does."""
-        return ""
+        """What differs, in words; "" where nothing does. Our own rules do not count: a trial may be loaded."""
+        if not plan.ruleset_digest:
+            return ""
+        live = fingerprint(KernelListing().read(self.netns).ruleset)
+        return "" if live == plan.ruleset_digest else "the rules have changed since the plan was made"

@@ -13,7 +13,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import CHAIN_PREFIX, Change, Plan
+from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Jump, Notrack, Rule, Ruleset, Table, TableFamily
 from conntrim.core.model.service import Direction, Hook
@@ -26,7 +26,7 @@ from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
 from conntrim.core.plan.spelling import PLACE, spell
-from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Texts, Writer, jump_comment
+from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Writer, jump_comment
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 RAW_PRIORITY = -300
@@ -168,8 +168,10 @@ def compile_plan(request: Request) -> Plan:
         remarks=(*_remarks(request, found), *remarks_of(policy, facts)),
         changes=changes,
     )
-    if present == wanted and present:
+    if present and present == wanted:
         plan = _nothing_to_do(plan)
+    elif present:
+        plan = _in_the_way(plan)
     return replace(plan, name=_name(plan))
 
 
@@ -179,15 +181,25 @@ def _present(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
 
 
 def _nothing_to_do(plan: Plan) -> Plan:
-    empty = Texts()
     return replace(
         plan,
-        trial=empty.trial,
-        confirm=empty.confirm,
-        rollback_trial=empty.rollback_trial,
+        trial=(),
+        confirm=(),
+        rollback_trial=(),
         changes=(),
+        obligations=_decided(plan, Obligation("loads", Standing.PROVED, "the rules are loaded already")),
         remarks=("the rules of this policy are loaded already: there is nothing to change", *plan.remarks),
     )
+
+
+def _in_the_way(plan: Plan) -> Plan:
+    """A trial of this plan would rebuild the earlier one's chains: it would not be additive."""
+    why = "another plan's rules are loaded, and a trial of this one would change them: conntrim rollback first"
+    return replace(plan, obligations=_decided(plan, Obligation("guard-expired", Standing.BROKEN, why)))
+
+
+def _decided(plan: Plan, decided: Obligation) -> tuple[Obligation, ...]:
+    return tuple(decided if o.name == decided.name else o for o in plan.obligations)
 
 
 def _name(plan: Plan) -> str:
@@ -204,8 +216,6 @@ def _remarks(request: Request, found: Admissions) -> tuple[str, ...]:
     remarks = []
     if has_trial(request.ruleset):
         remarks.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
-    elif own_comments(request.ruleset) - own_comments(without_own(request.ruleset)):
-        remarks.append("an earlier plan's rules are loaded; this plan was made as if they were not")
     remarks += [
         f"{rule.place} untracks packets already; it stays as it is, and so does what it exposes: {rule.text}"
         for table in without_own(request.ruleset).tables
