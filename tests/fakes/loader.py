@@ -51,11 +51,16 @@ class FakeLoader:
 
     faults: Faults = field(default_factory=Faults)
     rules: dict[str, Guard | None] = field(default_factory=dict)
+    armed: bool = False
+    lacks_recent: bool = False
+    """The kernel takes no batch whose guard has a second part."""
     refuses: str = ""
     """The kernel does not take a batch with this text in it."""
 
     def _after(self, batch: Batch, guard: Guard) -> dict[str, Guard | None]:
         rules = dict(self.rules)
+        if guard.recent and self.lacks_recent:
+            raise HostError(batch.program, "missing kernel module?")
         if self.refuses and self.refuses in batch.text:
             raise HostError(batch.program, f"refused: {self.refuses}")
         for line in batch.text.split("\n"):
@@ -79,6 +84,16 @@ class FakeLoader:
         self.rules = self._after(batch, guard)
         self.faults.after()
 
+    def offers_recent(self) -> bool:
+        """This kernel has it; `refuses` may say otherwise."""
+        return True
+
+    def arm(self, guard: Guard) -> None:
+        """Starts the second guard."""
+        self.faults.before("arm")
+        self.armed = True
+        self.faults.after()
+
     def own(self, programs: Sequence[str]) -> tuple[str, ...]:
         """All rules of this kernel are ours."""
         return tuple(self.rules)
@@ -89,6 +104,7 @@ class FakeLoader:
 
     def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
         """Everything goes, one rule at a time."""
+        self.armed = False
         for rule in sorted(self.rules, reverse=True):
             self.faults.before("sweep")
             del self.rules[rule]

@@ -11,7 +11,7 @@ from conntrim.app.rollout_work import Ports
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange, Plan
 from conntrim.core.model.policy import Untrack
-from conntrim.core.rollout.record import Journal, Moment, SavedFile
+from conntrim.core.rollout.record import Guard, Journal, Moment, SavedFile
 from tests.fakes.loader import FakeLoader, Faults
 
 
@@ -167,11 +167,16 @@ class FakeHost:
 
     def acting(self) -> frozenset[str]:
         """The rules that act on packets now: unguarded, or their guard has not expired."""
-        now = self.clock.now()
-        return frozenset(rule for rule, g in self.loader.rules.items() if g is None or g.wall > now.wall)
+        now, armed = self.clock.now(), self.loader.armed
+
+        def acts(guard: Guard | None) -> bool:
+            return guard is None or (guard.wall > now.wall and (armed or not guard.recent))
+
+        return frozenset(rule for rule, guard in self.loader.rules.items() if acts(guard))
 
     def restart(self) -> None:
         """A reboot: the rules are gone, the files and the journal are not."""
         self.loader.rules.clear()
+        self.loader.armed = False
         self.clock.boot += "'"
         self.clock.since_boot = 10.0

@@ -132,7 +132,7 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     journal, now = work.journal, work.ports.clock.now()
     own = _own(work)
     kept = rollout.state in SETTLING | {State.CONFIRMED, State.DRIFTED}
-    seen = drift(journal, own) if kept or rollout.state in (State.TRIAL, State.LOST) else Drift()
+    seen = drift(journal, own) if journal.state in _LISTED else Drift()
     changed = _changed(work) if kept else ()
     plan = journal.plan or work.subject
     guard = journal.guard
@@ -155,6 +155,8 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     )
 
 
+_LISTED = SETTLING | {State.TRIAL, State.CONFIRMED}
+"""Recorded states in which the journal holds our rules as they were listed."""
 _GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
 
 

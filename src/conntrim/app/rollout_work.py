@@ -70,6 +70,7 @@ class Work:
         self.ports, self.journal, self.request = ports, journal, request
         self.remarks: list[str] = []
         self.subject = journal.plan
+        self._recent = False
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
             Do.LOAD_TRIAL: self._load_trial,
@@ -96,9 +97,12 @@ class Work:
             case State.CHECKING if self.request:
                 journal = Journal(plan=self.request.plan, accepted=self.request.accepted)
             case State.LOADING if self.request:
-                journal = replace(self.journal, guard=Guard.starting(self.ports.clock.now(), self.request.seconds))
+                journal = replace(self.journal, guard=self._starting(self.request.seconds))
             case State.SWAPPING if self.journal.swap is None:
                 journal = replace(self.journal, swap=Swap(0, self.own()))
+            case State.PURGING if self.journal.state is State.SWAPPING:
+                own = self.own()
+                journal = replace(self.journal, own=own, swap=Swap(len(self.plan.confirm), own))
             case _:
                 journal = self.journal
         self._keep(replace(journal, state=state, history=history))
@@ -117,8 +121,10 @@ class Work:
     @property
     def guard(self) -> Guard:
         """The guard of the trial, or of one that would start now."""
-        seconds = self.request.seconds if self.request else 1.0
-        return self.journal.guard or Guard.starting(self.ports.clock.now(), seconds)
+        return self.journal.guard or self._starting(self.request.seconds if self.request else 1.0)
+
+    def _starting(self, seconds: float) -> Guard:
+        return Guard.starting(self.ports.clock.now(), seconds, self._recent)
 
     def programs(self) -> tuple[str, ...]:
         """The programs whose listings the rollout looks at: the plan's, or all where there is no plan."""
@@ -134,9 +140,23 @@ class Work:
             raise RefusedError("the plan changes no rule: there is nothing to try")
         if difference := self.ports.freshness.difference(self.plan):
             raise RefusedError(f"the plan is stale: {difference}; make it again with conntrim plan")
+        self._check_batches()
+        self.journal = replace(self.journal, tables=self.ports.loader.tables(self.programs()))
+
+    def _check_batches(self) -> None:
+        """With the second guard where the host takes it, else without: some kernels lack xt_recent."""
+        self._recent = self.ports.loader.offers_recent()
+        try:
+            self._check_each()
+        except HostError:
+            if not self._recent:
+                raise
+            self._recent = False
+            self._check_each()
+
+    def _check_each(self) -> None:
         for batch in self.plan.trial:
             self.ports.loader.check(batch, self.guard)
-        self.journal = replace(self.journal, tables=self.ports.loader.tables(self.programs()))
 
     def _check_obligations(self) -> None:
         open_ones = [o for o in self.plan.obligations if o.standing is not Standing.PROVED]
@@ -147,6 +167,8 @@ class Work:
     def _load_trial(self) -> None:
         for at, batch in enumerate(self.plan.trial):
             self.ports.loader.load(batch, self.guard.staggered(at))
+        if self.guard.recent and set(self.programs()) - {"nft"}:
+            self.ports.loader.arm(self.guard)
         self.journal = replace(self.journal, own=self.own())
 
     def _check_confirm(self) -> None:
@@ -159,7 +181,6 @@ class Work:
             self._keep(replace(self.journal, swap=Swap(at, own)))
             self.ports.loader.load(self.plan.confirm[at], self.guard)
             own = self.own()
-        self.journal = replace(self.journal, own=own, swap=Swap(len(self.plan.confirm), own))
 
     def _purge(self) -> None:
         purged = self.ports.purge.purge(self.plan.policy.untrack)

@@ -13,6 +13,7 @@ from conntrim.core.rollout.ours import own_nft, own_xt, sweep_nft, sweep_xt, xt_
 from conntrim.core.rollout.record import Guard
 from conntrim.host import programs
 from conntrim.host.clock import HostClock
+from conntrim.host.netns import entered
 
 TIMEOUT = 60.0
 """Seconds until a program counts as hung: 10,000 rules load in under one."""
@@ -22,6 +23,9 @@ RESTORE = (
     "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore",
 )  # fmt: skip
 """Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
+RECENT = "conntrim"
+ARMING = f"/proc/thread-self/net/xt_recent/{RECENT}"
+"""The kernel's list of addresses and when they were seen, of both families and both back ends."""
 _HANDLE = re.compile(HANDLE + r' (\S+) (\S+) (\S+) "([^"]*)"@')
 
 
@@ -40,7 +44,7 @@ class HostLoader:
         self._feed(batch, guard, testing=False)
 
     def _feed(self, batch: Batch, guard: Guard, testing: bool) -> None:
-        text = self._resolved(batch.text, guard)
+        text = self._resolved(batch.text, batch.program, guard)
         if batch.program == "nft":
             argv = ["nft", *(["-c"] if testing else []), "-f", "-"]
         else:
@@ -50,12 +54,30 @@ class HostLoader:
     def _run(self, argv: Sequence[str], text: str | None = None) -> str:
         return programs.run(argv, text=text, netns=self.netns, timeout=TIMEOUT)
 
-    def _resolved(self, text: str, guard: Guard) -> str:
+    def _resolved(self, text: str, program: str, guard: Guard) -> str:
         """A batch's text with the guard's times and the rules' handles in it."""
-        text = text.replace(DEADLINE, guard.datestop())
+        text = text.replace(f"--datestop {DEADLINE}", f"--datestop {guard.datestop()}{_recent(program, guard)}")
         if SECONDS in text:
             text = text.replace(SECONDS, guard.timeout(HostClock().now()))
         return _HANDLE.sub(lambda found: self._handle(*found.groups()), text)
+
+    def offers_recent(self) -> bool:
+        """Only to the machine's own root does /proc give the list to write to."""
+        try:
+            with open("/proc/self/uid_map", encoding="ascii") as file:
+                return file.read().split()[:3] == ["0", "0", "4294967295"]
+        except OSError:
+            return False
+
+    def arm(self, guard: Guard) -> None:
+        """Start the second guard: the masked address of every packet has been seen now."""
+        try:
+            with entered(self.netns):
+                for everyone in ("+0.0.0.0", "+::"):
+                    with open(ARMING, "w", encoding="ascii") as file:
+                        file.write(f"{everyone}\n")
+        except OSError as error:
+            raise HostError(f"writing {ARMING}", error.strerror or str(error)) from error
 
     def _handle(self, family: str, table: str, chain: str, comment: str) -> str:
         """The handle of the rule with that comment. HostError where no rule, or more than one, has it."""
@@ -118,6 +140,14 @@ class HostLoader:
     def installed(self) -> tuple[str, ...]:
         """The programs that this host has."""
         return tuple(program for program in (*RESTORE, "nft") if not programs_missing(program))
+
+
+def _recent(program: str, guard: Guard) -> str:
+    """The second guard as a match: every address is one behind the empty mask, so one entry arms all rules."""
+    if not guard.recent:
+        return ""
+    mask = "::" if program.startswith("ip6") else "0.0.0.0"  # noqa: S104  # a mask, nothing is bound to it
+    return f" -m recent --name {RECENT} --rcheck --seconds {guard.recent} --mask {mask} --rsource"
 
 
 def programs_missing(name: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
 from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State
 from tests.fakes.loader import KilledError
 from tests.fakes.plans import fake_plan
@@ -223,20 +224,29 @@ def test_a_failure_while_applying_leaves_nothing(call: int) -> None:
     """Whichever change fails, no rule of ours is left and the exit code is 1."""
     host = FakeHost()
     host.faults.fail_at = call
-    assert (apply(host.ports(), PLAN, 60).exit_code, host.loader.rules if call < 5 else {}) == (1, {})
+    assert (apply(host.ports(), PLAN, 60).exit_code, host.loader.rules) == (1, {})
+
+
+def test_a_kernel_without_the_second_guard_goes_without() -> None:
+    """Where the rules load only without it, the trial has the first guard alone."""
+    host = FakeHost()
+    host.loader.lacks_recent = True
+    assert apply(host.ports(), PLAN, 60).answer == "armed"
+    assert (host.journal.journal.guard or Guard(0, 0, "", 9)).recent == 0
+    assert len(host.acting()) == 2
 
 
 def test_an_unwritten_journal_after_loading_is_told() -> None:
     """The guarded rules are in but the journal could not say so: exit code 1, the guard does the rest."""
     host = FakeHost()
-    host.faults.fail_at = 5
+    host.faults.fail_at = 6
     report = apply(host.ports(), PLAN, 60)
     assert (report.answer, report.exit_code) == ("done, but the journal could not be written", 1)
     host.clock.sleep(60)
     assert host.acting() == frozenset()
 
 
-@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("call", range(1, 6))
 def test_a_hangup_while_applying_leaves_nothing(call: int) -> None:
     """SIGHUP, SIGINT or SIGTERM during apply: what was loaded goes out again."""
     host = FakeHost()

@@ -18,6 +18,12 @@ class Loader(Protocol):
     def load(self, batch: Batch, guard: Guard) -> None:
         """Load a batch, in one transaction: all of it or, with HostError, nothing."""
 
+    def offers_recent(self) -> bool:
+        """May this host's iptables rules carry the second guard, `Guard.recent`?"""
+
+    def arm(self, guard: Guard) -> None:
+        """Start the second guard: until then rules that carry it are inert."""
+
     def own(self, programs: Sequence[str]) -> tuple[str, ...]:
         """Our rules as these programs list them now, one text each, without counters, handles and times."""
 

@@ -13,6 +13,9 @@ from conntrim.core.rollout.states import State
 STAGGER = 0.5
 """Seconds between the ends of two batches on the boot clock: more than loading one batch takes."""
 
+SPARE = 1
+"""Whole seconds that the second guard outlives the first: it must not end a trial whose wall clock was left alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -28,17 +31,20 @@ class Guard:
     """When a trial's rules become inert: the first second (UTC) in which they are, and the same on the boot clock.
 
     iptables compares the wall clock in whole seconds, and the second of `--datestop` itself still matches (K39);
-    an nft set counts time as it passes.
+    an nft set counts time as it passes. `recent`, where the host offers it, is a second guard of iptables' rules, in
+    seconds from arming on and by the kernel's own clock: it ends them where the wall clock was set back.
     """
 
     wall: int
     since_boot: float
     boot: str
+    recent: int = 0
 
     @classmethod
-    def starting(cls, now: Moment, seconds: float) -> Guard:
+    def starting(cls, now: Moment, seconds: float, recent: bool = False) -> Guard:
         """The guard of a trial that starts now."""
-        return cls(math.ceil(now.wall + seconds), now.since_boot + seconds, now.boot)
+        spare = math.ceil(seconds) + SPARE if recent else 0
+        return cls(math.ceil(now.wall + seconds), now.since_boot + seconds, now.boot, spare)
 
     def staggered(self, batch: int) -> Guard:
         """The guard of a trial's n-th batch: on the boot clock later batches expire first.
@@ -52,6 +58,7 @@ class Guard:
         """Seconds until rules that these programs loaded are inert; zero or less: they are."""
         clocks = [self.since_boot - now.since_boot] if "nft" in programs else []
         clocks += [self.wall - now.wall] if set(programs) - {"nft"} else []
+        clocks += [self.since_boot + 2 * SPARE - now.since_boot] if set(programs) - {"nft"} and self.recent else []
         return min(clocks, default=0.0) if now.boot == self.boot else 0.0
 
     def datestop(self) -> str:

@@ -73,9 +73,9 @@ def _trial(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
 
 
 def _swapping(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
-    """A confirm that died amid the swap may go on while the trial is armed, or where all of it is in."""
+    """A confirm that died amid the swap may go on while the trial is armed; with all of it in, the rules are kept."""
     if journal.plan is not None and swapped(journal, own) >= len(journal.plan.confirm):
-        return Rollout(State.SWAPPING)
+        return Rollout(State.PURGING)
     if seconds_left(journal, now) <= MARGIN:
         return Rollout(State.EXPIRED, "a confirm died amid the swap and the deadline has passed since")
     return Rollout(State.SWAPPING)

@@ -33,6 +33,13 @@ def test_the_clock_is_that_of_the_program(programs: set[str], left: float) -> No
     assert Guard.starting(NOW, 10).left(programs, NOW) == left
 
 
+def test_a_clock_set_back_does_not_prolong_a_trial() -> None:
+    """An hour back on the wall clock: the second guard, by the time since boot, ends the trial two seconds late."""
+    stepped = replace(NOW, wall=NOW.wall - 3600)
+    assert Guard.starting(NOW, 10).left({"iptables-nft-restore"}, stepped) == 3610.75
+    assert Guard.starting(NOW, 10, recent=True).left({"iptables-nft-restore"}, stepped) == 12.0
+
+
 def test_another_boot_leaves_nothing() -> None:
     """After a restart no guarded rule is loaded, whatever the clocks say."""
     assert Guard.starting(NOW, 10).left({"nft"}, replace(NOW, boot="next")) == 0.0
