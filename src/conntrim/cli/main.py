@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -55,3 +56,8 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our pipe left (`| head`): not an error, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("conntrim: standard output: no space left on device", err=True)
+        return failed

@@ -10,7 +10,7 @@ from conntrim.core.model.facts import NamespaceUse, Overflow, Setting
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.service import Direction, Service
 from conntrim.render.diagnose import diagnosis_text
-from tests.unit.core.diagnose.cases import FULL, INCIDENT, census, host, later, service, state
+from tests.unit.core.diagnose.cases import FULL, INCIDENT, WEB, census, host, later, service, state
 
 DOCUMENT = """\
 CRITICAL - table full: 65,000 of 65,000 entries, 1,093 packets dropped
@@ -100,6 +100,9 @@ def test_the_worst_case_stays_on_one_screen() -> None:
     assert max(map(len, text.splitlines())) <= 79
     assert len(text.splitlines()) <= 46
     assert "more (--json)" in text
+    assert text.count("CT009") == 2
+    _, _, why = text.partition("Why, and what else is not right\n")
+    assert why.startswith("!  CT014 one-sided NOTRACK")
 
 
 def test_unknown_when_nothing_tells() -> None:
@@ -118,3 +121,11 @@ def test_the_first_line_fits() -> None:
     report = diagnose(Case(facts))
     assert isinstance(report.findings[0], Finding)
     assert (report.verdict, report.summary) == (Severity.WARNING, "61 of 262,144 entries")
+
+
+def test_entries_counted_but_not_listed() -> None:
+    """The kernel counts entries whose time is up: a difference that is more than chance is told."""
+    taken = census(service(WEB, state("tcp established", 100)))
+    counted = [diagnose(Case(host(count=count), None, taken)).remarks for count in (109, 110)]
+    told = "10 entries counted but not listed: timed out and not yet removed, or gone meanwhile"
+    assert counted == [(), (told,)]

@@ -129,6 +129,11 @@ def test_a_timeout_inside_a_class_has_bounds() -> None:
     assert gone(state, 25) == (599, 700)
 
 
+def test_entries_in_no_class_may_go_or_stay() -> None:
+    """Nine of sixteen entries whose idle time is not known: at least none of them goes, at most all."""
+    assert gone(StateCount("sctp established", 16, idle(to_60=7)), 30) == (7, 16)
+
+
 def test_the_document_found_that_established_does_not_matter() -> None:
     """tcp_timeout_established at 1,000 s takes 3 of 1,000 entries: what its author measured, said beforehand."""
     assert predict(DOCUMENT, "nf_conntrack_tcp_timeout_established", 1_000, {}).entries_after == 997

@@ -9,7 +9,7 @@ from conntrim.core.diagnose.registry import CHECKS, findings, manual
 from conntrim.core.model.census import Census
 from conntrim.core.model.facts import Counters, NamespaceUse, Overflow, Setting
 from conntrim.core.model.finding import Finding, Severity
-from tests.unit.core.diagnose.cases import CACHE, DNS, INCIDENT, WEB, census, host, later, service, state
+from tests.unit.core.diagnose.cases import CACHE, DNS, INCIDENT, WEB, census, host, later, service, spread, state
 
 OK, WARNING, CRITICAL = Severity.OK, Severity.WARNING, Severity.CRITICAL
 
@@ -151,7 +151,7 @@ def test_a_namespace_asked_for_by_name_has_its_own_verdict() -> None:
 
 PATTERNS: dict[str, Census] = {
     "CT010": census(service(WEB, state("tcp time_wait", 97), state("tcp established", 3))),
-    "CT011": census(service(WEB, state("tcp established", 61, 7_200), state("tcp established", 39, 600))),
+    "CT011": census(service(WEB, spread("tcp established", {3_600: 61, 1_800: 39}))),
     "CT012": census(service(DNS, state("udp unreplied", 97), state("udp stream", 3), unreplied=97)),
     "CT013": census(service(WEB, state("tcp syn_recv", 97), state("tcp established", 3))),
     "CT014": census(service(WEB, state("tcp established", 97), state("tcp established", 3), picked_up=97)),
@@ -174,8 +174,14 @@ def test_patterns_are_warnings_where_the_table_is_full(code: str) -> None:
     assert (shown[code].severity, shown["CT001"].caused_by) == (WARNING, code)
 
 
+def test_a_table_just_at_its_threshold_is_crowded() -> None:
+    """At exactly 75 % the causes are warnings, as the fill is."""
+    shown = severities(Case(host(count=300, max=400), None, PATTERNS["CT010"]))
+    assert shown == {"CT001": WARNING, "CT010": WARNING}
+
+
 def test_idle_for_less_than_an_hour_is_not_idle() -> None:
-    """Only the 61 entries idle for two hours count, not the 39 of ten minutes."""
+    """Only the 61 entries idle for an hour count, not the 39 of half an hour."""
     evidence = found(Case(host(count=100), None, PATTERNS["CT011"]))["CT011"].evidence
     assert evidence == ("inbound tcp/80: 61 of 100 idle",)
 
