@@ -129,3 +129,10 @@ def test_entries_counted_but_not_listed() -> None:
     counted = [diagnose(Case(host(count=count), None, taken)).remarks for count in (109, 110)]
     told = "10 entries counted but not listed: timed out and not yet removed, or gone meanwhile"
     assert counted == [(), (told,)]
+
+
+def test_no_code_crowds_out_the_others() -> None:
+    """Seven full namespaces: two of them are shown beside the long chains they make."""
+    uses = tuple(NamespaceUse(f"n{n}", n, 262_144, 0) for n in range(7))
+    text = diagnosis_text(diagnose(Case(host(namespaces=uses))))
+    assert (text.count("CT009"), "   and 5 more (--json)" in text) == (2, True)
