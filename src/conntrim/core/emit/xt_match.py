@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import NoReturn
 
 from conntrim.core.model.address import V4_ALL
 from conntrim.core.model.conntrack import CtState
@@ -87,9 +89,9 @@ def _prefix(values: Intervals, v6: bool) -> str | None:
     return f"{_spelt(low, v6)}/{(128 if v6 else 32) - (size.bit_length() - 1)}"
 
 
-def _address(match: In, v6: bool) -> str:
-    """-s or -d, or iprange where it is no prefix."""
-    option, name = ("-s", "--src-range") if match.field is Field.SRC else ("-d", "--dst-range")
+def _address(match: In, v6: bool) -> str | None:
+    """-s or -d, None where it is no prefix."""
+    option = "-s" if match.field is Field.SRC else "-d"
     domain = V6 if v6 else V4
     if not match.values:
         return f"! {option} {_spelt(0, v6)}/0"
@@ -97,11 +99,25 @@ def _address(match: In, v6: bool) -> str:
         text = _either(match, domain, lambda values: _holes(values, match.mask or 0, v6), option)
     else:
         text = _either(match, domain, lambda values: _prefix(values, v6), option)
-    if text is None:
-        text = f"-m iprange {_either(match, domain, lambda values: _dashed(values, v6), name)}"
-    if text.endswith("None"):
-        raise NotExpressible(f"no iptables match says {match}")
-    return text
+    return _refused(match) if text is None and match.mask is not None else text
+
+
+def _refused(match: Match) -> NoReturn:
+    raise NotExpressible(f"no iptables match says {match}")
+
+
+def _iprange(match: In, v6: bool) -> str:
+    """An address behind the base options, or one that is no prefix."""
+    name = "--src-range" if match.field is Field.SRC else "--dst-range"
+    text = None
+    if match.mask is None:
+        text = _either(match, V6 if v6 else V4, lambda values: _dashed(values, v6), name)
+    return _refused(match) if text is None else text
+
+
+def _multiport(match: In) -> str:
+    text = _either(match, Intervals.full(16), _port_list, f"--{match.field}s") if match.mask is None else None
+    return _refused(match) if text is None else text
 
 
 def _dashed(values: Intervals, v6: bool) -> str | None:
@@ -116,16 +132,16 @@ def _holes(values: Intervals, mask: int, v6: bool) -> str | None:
 
 
 def _port(values: Intervals) -> str | None:
-    """One port or range; a range that runs backwards is the empty set."""
-    found = _range(values) if values else (1, 0)
+    """One port or range."""
+    found = _range(values)
     return None if found is None else f"{found[0]}:{found[1]}" if found[0] != found[1] else str(found[0])
 
 
 def _port_list(values: Intervals) -> str | None:
     """multiport's list: fifteen places, a range takes two."""
-    if sum(1 + (low != high) for low, high in values.ranges) > 15:
+    if not values or sum(1 + (low != high) for low, high in values.ranges) > 15:
         return None
-    return ",".join(f"{a}:{b}" if a != b else str(a) for a, b in values.ranges) or "1:0"
+    return ",".join(f"{a}:{b}" if a != b else str(a) for a, b in values.ranges)
 
 
 def _flags(match: In) -> str | None:
@@ -149,7 +165,7 @@ def _header(match: In, protocol: int | None) -> tuple[str, str] | None:
     if match.field is Field.TCP_FLAGS:
         text = _flags(match)
     else:
-        text = _either(match, Intervals.full(16), _port, f"--{match.field}")
+        text = _either(match, Intervals.full(16), _port, f"--{match.field}") if match.values else None
     return None if text is None else (module, text)
 
 
@@ -245,9 +261,8 @@ def _fits(match: In, protocol: int | None, v6: bool) -> tuple[str, str]:
     found: tuple[str, str] | None = None
     if match.field in HEADER_ORDER:
         found = _header(match, protocol)
-        ports = _either(match, Intervals.full(16), _port_list, f"--{match.field}s")
-        if found is None and match.field is not Field.TCP_FLAGS and ports is not None:
-            found = "multiport", ports
+        if found is None and match.field is not Field.TCP_FLAGS:
+            found = "multiport", _multiport(match)
     elif match.field is Field.TTL:
         module = "hl" if v6 else "ttl"
         text = _hops(module)(match)
@@ -256,9 +271,7 @@ def _fits(match: In, protocol: int | None, v6: bool) -> tuple[str, str]:
         module, say = MODULES[match.field]
         text = say(match)
         found = None if text is None else (module, text)
-    if found is None:
-        raise NotExpressible(f"no iptables match says {match}")
-    return found
+    return _refused(match) if found is None else found
 
 
 def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
@@ -277,52 +290,79 @@ def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
                 return "multiport", f"--ports {text}"
         case Opaque(kind, text):
             return kind, text
-    raise NotExpressible(f"no iptables match says {match}")
+    _refused(match)
 
 
-def _base(match: Match, seen: set[str], v6: bool) -> str | None:
-    """The match as a base option, None where it has to be an extension or the option is taken."""
-    text = None
+BASE_RANKS = {"-s": 1, "-d": 2, "-i": 3, "-o": 4, "-p": 5, "-f": 6}
+"""The base options in the order in which they parse; past an extension there is none."""
+
+
+def _base(match: Match, v6: bool) -> str | None:
+    """The match as a base option (or iprange), None where it has to be an extension."""
     match match:
         case In(Field.SRC | Field.DST):
-            text = _address(match, v6)
+            return _address(match, v6)
         case In(Field.PROTOCOL):
-            text = _either(
-                match, Intervals.full(8),
-                lambda v: None if not (n := _one(v)) else PROTOCOL_NAMES.get(Protocol(n), str(n))
-                if n in list(Protocol) else str(n), "-p",
-            )  # fmt: skip
+            return _either(match, Intervals.full(8), _protocol, "-p")
         case In(Field.FRAGMENT):
-            text = "-f" if match.values == Intervals.of(1) else "! -f"
+            return "-f" if match.values == Intervals.of(1) else "! -f"
         case Interface(way, (name,), negated):
-            text = f"{'! ' if negated else ''}-{way[0]} {name[:-1] + '+' if name.endswith('*') else name}"
-    if text is None or text.startswith("-m"):
-        return text
-    option = text.removeprefix("! ")[:2]
-    if option in seen:
+            return f"{'! ' if negated else ''}-{way[0]} {name[:-1] + '+' if name.endswith('*') else name}"
+    return None
+
+
+def _protocol(values: Intervals) -> str | None:
+    number = _one(values)
+    if not number:
         return None
-    seen.add(option)
-    return text
+    return PROTOCOL_NAMES.get(Protocol(number), str(number)) if number in list(Protocol) else str(number)
+
+
+def _rank_of(text: str) -> int:
+    return BASE_RANKS.get(text.removeprefix("! ")[:2], 0)
+
+
+@dataclass(slots=True)
+class Writer:
+    """Matches being written from left to right."""
+
+    v6: bool
+    protocol: int | None
+    base: int = 0
+    module: str = ""
+    rank: int = 0
+
+    def words(self, match: Match) -> str:
+        """One match; ports and flags of one protocol share one `-m`."""
+        text = _base(match, self.v6)
+        if text is not None and _rank_of(text) > self.base:
+            self.base = _rank_of(text)
+            return text
+        self.base = len(BASE_RANKS)
+        if isinstance(match, In) and match.field in (Field.SRC, Field.DST):
+            module, options = "iprange", _iprange(match, self.v6)
+        else:
+            module, options = _said(match, self.protocol, self.v6)
+        rank = _rank(match)
+        if module == self.module and module not in ALONE and rank > self.rank:
+            self.rank = rank
+            return options
+        if module == self.module and rank and module in PORT_MODULES.values() and isinstance(match, In):
+            # Back in order: the nft back end would merge two -m of one protocol and change the order.
+            module, options = "multiport", _multiport(match)
+        self.module, self.rank = module, rank
+        return f"-m {module} {options}".strip()
+
+
+ALONE = frozenset({"multiport", "iprange"})
 
 
 def match_words(matches: tuple[Match, ...], v6: bool) -> Iterator[str]:
-    """The matches, piece by piece; ports and flags of one protocol share one `-m`."""
-    seen: set[str] = set()
+    """The matches, piece by piece; NotExpressible for one that iptables cannot say."""
     protocol = next((_one(m.values) for m in matches if isinstance(m, In) and m.field is Field.PROTOCOL), None)
-    last: tuple[str, int] = ("", 0)
+    writer = Writer(v6, protocol)
     for match in matches:
-        text = _base(match, seen, v6)
-        if text is not None:
-            yield text
-            last = ("", 0)
-            continue
-        module, options = _said(match, protocol, v6)
-        rank = _rank(match)
-        if module == last[0] and rank > last[1]:
-            yield options
-        else:
-            yield f"-m {module} {options}".strip()
-        last = module, rank if module not in ("multiport",) else 9
+        yield writer.words(match)
 
 
 def _rank(match: Match) -> int:

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import CT_STATES, AnyOf, Field, In, InSet, Match, Opaque, TcpFlag, XtConntrack
 from conntrim.core.parse.xt import words as names
-from conntrim.core.parse.xt.canonical import canonical
+from conntrim.core.parse.xt.canonical import Given, Option, written
 from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, span
+from conntrim.core.parse.xt.numbers import protocol as protocol_number
 from conntrim.core.parse.xt.options import MATCHES
 
-
-class Option(NamedTuple):
-    """One option as written: negated or not, its name without dashes, its values."""
-
-    negated: bool
-    name: str
-    values: tuple[str, ...]
-
-
-Given = tuple[Option, ...]
 Meaning = Callable[[Option, bool], Match | None]
 """One option of the family (v6 or not) to its match; None where it matches whatever the module matches."""
 
 
-def _ports(field: Field) -> Meaning:
+def _ports(field: Field, backwards: bool = True) -> Meaning:
     def meaning(option: Option, v6: bool) -> Match | None:
         text = option.values[0]
         if "," in text:
             raise ValueError(f"{text!r} is a list; only multiport takes lists")
         values = ports(text)
+        if not values and not backwards:
+            raise ValueError(f"port range {text!r} runs backwards")
         return None if values == Intervals.full(16) and not option.negated else matched(field, values, option.negated)
 
     return meaning
@@ -110,10 +102,16 @@ _PORT_OPTIONS: dict[str, Meaning] = {
     "sport": _ports(Field.SPORT), "source-port": _ports(Field.SPORT),
     "dport": _ports(Field.DPORT), "destination-port": _ports(Field.DPORT),
 }  # fmt: skip
+_TCP_PORTS: dict[str, Meaning] = {
+    "sport": _ports(Field.SPORT, backwards=False), "source-port": _ports(Field.SPORT, backwards=False),
+    "dport": _ports(Field.DPORT, backwards=False), "destination-port": _ports(Field.DPORT, backwards=False),
+}  # fmt: skip
+"""libxt_tcp checks that a range runs forwards, libxt_udp does not."""
+
 _V6_ICMP: dict[str, Meaning] = {"icmpv6-type": _icmp(Field.ICMPV6, names.ICMPV6_TYPES)}
 
 INDEPENDENT: dict[str, dict[str, Meaning]] = {
-    "tcp": {**_PORT_OPTIONS, "tcp-flags": _tcp_flags, "syn": _syn},
+    "tcp": {**_TCP_PORTS, "tcp-flags": _tcp_flags, "syn": _syn},
     "udp": _PORT_OPTIONS,
     "udplite": _PORT_OPTIONS,
     "sctp": _PORT_OPTIONS,
@@ -133,11 +131,18 @@ INDEPENDENT: dict[str, dict[str, Meaning]] = {
 """Matches whose options each stand for themselves; an option that is not here stays opaque by itself."""
 
 
+def _protocol_number(option: Option) -> Option:
+    """`--ctproto tcp` is listed as `--ctproto 6`."""
+    if option.name != "ctproto":
+        return option
+    return Option(option.negated, option.name, (str(protocol_number(option.values[0])),))
+
+
 def _conntrack(given: Given, v6: bool) -> tuple[Match, ...]:
     order = list(MATCHES["conntrack"])
     chosen = [o for o in given if o.name in ("ctstate", "state")]
     others = sorted((o for o in given if o not in chosen), key=lambda o: order.index(o.name))
-    text = written(tuple(others))
+    text = written("conntrack", [_protocol_number(o) for o in others], v6)
     if not chosen:
         return (XtConntrack(None, others=text),) if others else ()
     listed = set(chosen[-1].values[0].upper().split(","))
@@ -162,6 +167,8 @@ def _multiport(given: Given, v6: bool) -> tuple[Match, ...]:
         raise ValueError("multiport takes exactly one list of ports")
     negated, name, (text,) = given[0]
     values = ports(text)
+    if any(not ports(part) for part in text.split(",")):
+        raise ValueError(f"a port range of {text!r} runs backwards")
     both = tuple(matched(field, values, negated) for field in (Field.SPORT, Field.DPORT))
     if name == "ports":
         return both if negated else (AnyOf(both),)
@@ -170,7 +177,7 @@ def _multiport(given: Given, v6: bool) -> tuple[Match, ...]:
 
 def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
     if any(o.name.startswith("limit-iface") for o in given):
-        return (Opaque("addrtype", written(given)),)
+        return (Opaque("addrtype", written("addrtype", given, v6)),)
     fields = {"src-type": Field.SRC_TYPE, "dst-type": Field.DST_TYPE}
     found = []
     for negated, name, (text,) in sorted(given, key=lambda o: o.name, reverse=True):
@@ -185,7 +192,7 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
 def _set(given: Given, v6: bool) -> tuple[Match, ...]:
     first = given[0]
     if len(given) != 1 or first.name not in ("match-set", "set"):
-        return (Opaque("set", written(given)),)
+        return (Opaque("set", written("set", given, v6)),)
     name, ways = first.values
     fields = tuple(ways.split(","))
     if not set(fields) <= {"src", "dst"}:
@@ -215,11 +222,6 @@ NEEDS_PROTOCOL: dict[str, frozenset[int]] = {
 """What `-p` must say, not negated, before the kernel takes such a match."""
 
 
-def written(given: Given) -> str:
-    """The options as text, in the order in which they were given, negation in front."""
-    return " ".join(canonical(*option) for option in given)
-
-
 @lru_cache(maxsize=65536)
 def meaning(module: str, given: Given, protocol: int | None, v6: bool) -> tuple[Match, ...]:
     """One module with its options as matches; ValueError for a value that makes no sense."""
@@ -229,12 +231,14 @@ def meaning(module: str, given: Given, protocol: int | None, v6: bool) -> tuple[
     if module in WHOLE and given:
         return WHOLE[module](given, v6)
     if module not in INDEPENDENT:
-        return (Opaque(module, written(given)),)
+        return (Opaque(module, written(module, given, v6)),)
     table = INDEPENDENT[module]
     order = [*table, *MATCHES.get(module, ())]
     found: list[Match] = []
     for option in sorted(given, key=lambda o: order.index(o.name)):
-        match = table[option.name](option, v6) if option.name in table else Opaque(module, written((option,)))
+        match = (
+            table[option.name](option, v6) if option.name in table else Opaque(module, written(module, (option,), v6))
+        )
         if match is not None:
             found.append(match)
     return tuple(found)

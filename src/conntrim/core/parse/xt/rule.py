@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Statement
-from conntrim.core.parse.xt.matches import Given, Option, meaning
+from conntrim.core.parse.xt.canonical import Given, Option
+from conntrim.core.parse.xt.matches import meaning
 from conntrim.core.parse.xt.numbers import matched, prefix, protocol
 from conntrim.core.parse.xt.options import FOREIGN_TARGETS, MANY, MATCHES, TARGETS, Options
 from conntrim.core.parse.xt.targets import VERDICTS, effect
@@ -22,7 +23,7 @@ BASE: dict[str, str] = {
 
 IMPLIED: dict[int, str] = {
     1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 50: "esp", 51: "ah", 58: "icmp6", 108: "ipcomp", 132: "sctp",
-    135: "mh", 136: "udplite",
+    135: "mh",
 }  # fmt: skip
 """The match that `-p` loads by itself when one of its options comes."""
 

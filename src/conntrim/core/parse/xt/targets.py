@@ -18,7 +18,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     Verdict,
 )  # fmt: skip
-from conntrim.core.parse.xt.matches import Given, written
+from conntrim.core.parse.xt.canonical import Given, written
 from conntrim.core.parse.xt.numbers import masked, number
 
 VERDICTS: dict[str, Statement] = {
@@ -90,7 +90,7 @@ def _ct(given: Given, v6: bool) -> tuple[Statement, ...]:
     done += [Helper(o.values[0]) for o in given if o.name == "helper"]
     rest = tuple(o for o in given if o.name in ("timeout", "ctevents", "expevents"))
     # A bare CT still attaches a template, and that is what a later NOTRACK runs into (K10).
-    return tuple(done) + ((Opaque("CT", written(rest)),) if rest or not done else ())
+    return tuple(done) + ((Opaque("CT", written("CT", rest, v6)),) if rest or not done else ())
 
 
 MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
@@ -98,7 +98,7 @@ MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
     "CT": _ct,
     "MARK": _mark,
     "REJECT": _reject,
-    "NFQUEUE": lambda given, v6: (End(Verdict.QUEUE, written(given)),),
+    "NFQUEUE": lambda given, v6: (End(Verdict.QUEUE, written("NFQUEUE", given, v6)),),
 }
 
 
@@ -108,5 +108,9 @@ def effect(target: str, given: Given, v6: bool) -> tuple[Statement, ...]:
     if target in MEANINGS:
         return MEANINGS[target](given, v6)
     if target in NATS:
-        return (Nat(NATS[target], written(given)),)
-    return (NoEffect(target, written(given)),) if target in HARMLESS else (Opaque(target, written(given)),)
+        return (Nat(NATS[target], written(target, given, v6)),)
+    return (
+        (NoEffect(target, written(target, given, v6)),)
+        if target in HARMLESS
+        else (Opaque(target, written(target, given, v6)),)
+    )
