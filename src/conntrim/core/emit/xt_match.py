@@ -324,21 +324,15 @@ def _rank_of(text: str) -> int:
 
 @dataclass(slots=True)
 class Writer:
-    """Matches being written from left to right."""
+    """Extensions being written from left to right."""
 
     v6: bool
     protocol: int | None
-    base: int = 0
     module: str = ""
     rank: int = 0
 
     def words(self, match: Match) -> str:
         """One match; ports and flags of one protocol share one `-m`."""
-        text = _base(match, self.v6)
-        if text is not None and _rank_of(text) > self.base:
-            self.base = _rank_of(text)
-            return text
-        self.base = len(BASE_RANKS)
         if isinstance(match, In) and match.field in (Field.SRC, Field.DST):
             module, options = "iprange", _iprange(match, self.v6)
         else:
@@ -358,11 +352,19 @@ ALONE = frozenset({"multiport", "iprange"})
 
 
 def match_words(matches: tuple[Match, ...], v6: bool) -> Iterator[str]:
-    """The matches, piece by piece; NotExpressible for one that iptables cannot say."""
+    """The matches, piece by piece, base options first; NotExpressible for one that iptables cannot say."""
     protocol = next((_one(m.values) for m in matches if isinstance(m, In) and m.field is Field.PROTOCOL), None)
-    writer = Writer(v6, protocol)
+    base: dict[int, str] = {}
+    rest = []
     for match in matches:
-        yield writer.words(match)
+        text = _base(match, v6)
+        if text is not None and _rank_of(text) not in base:
+            base[_rank_of(text)] = text
+        else:
+            rest.append(match)
+    yield from (text for _, text in sorted(base.items()))
+    writer = Writer(v6, protocol)
+    yield from map(writer.words, rest)
 
 
 def _rank(match: Match) -> int:

@@ -142,3 +142,15 @@ def address_range(field: Field, text: str, negated: bool, v6: bool) -> In:
     if low > high:
         raise ValueError(f"{text!r} is no range")
     return In(field, _limited(Intervals(((low, high),)), negated, v6))
+
+
+def prefix_shaped(match: In, v6: bool) -> bool:
+    """Whether the addresses, or the others of the family, are one prefix."""
+    every = V6 if v6 else V4
+    for values in (match.values, every - match.values):
+        if len(values.ranges) == 1:
+            low, high = values.ranges[0]
+            size = high - low + 1
+            if not size & (size - 1) and low % size == 0:
+                return True
+    return False

@@ -9,7 +9,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Statement
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.matches import meaning
-from conntrim.core.parse.xt.numbers import matched, prefix, protocol
+from conntrim.core.parse.xt.numbers import matched, prefix, prefix_shaped, protocol
 from conntrim.core.parse.xt.options import FOREIGN_TARGETS, MANY, MATCHES, TARGETS, Options
 from conntrim.core.parse.xt.targets import VERDICTS, effect
 
@@ -228,8 +228,25 @@ def body(words: list[str], v6: bool, chains: Collection[str]) -> Body:
             comment = group.options[-1].values[0] if group.options else ""
         else:
             extended += meaning(group.name, tuple(group.options), wanted, v6)
+    rows = _addresses(reader)
+    ranges = _lifted(reader, extended)
     tail = (*_others(reader), *extended)
-    return Body([(*row, *tail) for row in _addresses(reader)], _statements(reader), comment)
+    return Body([(*sorted((*row, *ranges), key=_source_first), *tail) for row in rows], _statements(reader), comment)
+
+
+def _lifted(reader: Reader, extended: list[Match]) -> list[In]:
+    """Ranges of iprange that -s or -d could say as well: taken out, to stand where those stand."""
+    found = []
+    for option, where in (("s", Field.SRC), ("d", Field.DST)):
+        ranges = [m for m in extended if isinstance(m, In) and m.field is where and prefix_shaped(m, reader.v6)]
+        if ranges and option not in reader.base:
+            extended.remove(ranges[0])
+            found.append(ranges[0])
+    return found
+
+
+def _source_first(match: Match) -> bool:
+    return isinstance(match, In) and match.field is Field.DST
 
 
 def _statements(reader: Reader) -> tuple[Statement, ...]:
