@@ -74,7 +74,7 @@ def test_reply_is_pinned_and_never_opens() -> None:
     """The answers of a pinned server: its address, its port, our ephemeral ports, no bare SYN."""
     made = plan(CACHE, filtered(LO, ESTABLISHED))
     expected = (
-        "-p tcp -s 192.168.0.17/32 -m tcp --sport 11211 --dport 32768:60999 ! --tcp-flags FIN,SYN,RST,ACK SYN "
+        "-s 192.168.0.17/32 -p tcp -m tcp --sport 11211 --dport 32768:60999 ! --tcp-flags FIN,SYN,RST,ACK SYN "
         "-m conntrack --ctstate UNTRACKED -j ACCEPT"
     )
     assert [r for _, r, _ in accepts(made) if "11211" in r] == [expected]
