@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "confirm": "keep what is on trial",
     "rollback": "undo the trial or the confirmed plan",
     "status": "where the rollout stands, and what has changed since",
+    "compare": "what one rule set newly admits and drops, against another",
     "lab": "the incident, and the model against the kernel, in namespaces",
 }
 """Verb to its one line of help; each lives in `conntrim.cli.VERB` as `command`."""

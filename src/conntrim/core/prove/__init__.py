@@ -1,1 +1,1 @@
-"""The same meaning for all packets at once, as decision diagrams; the only door to oxidd."""
+"""The meaning of rule sets for all packets at once, as decision diagrams; obligations and witnesses."""

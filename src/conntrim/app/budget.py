@@ -1,0 +1,22 @@
+"""How long a proof may take before the answer is *not decided*."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from conntrim.core.prove.diagram import NotDecided
+
+SECONDS = 60.0
+"""What a person waits for an answer; the largest corpus host takes a tenth of it."""
+
+
+def ticking(seconds: float = SECONDS, now: Callable[[], float] = time.monotonic) -> Callable[[], None]:
+    """What a proof calls now and then: raises `NotDecided` once the time is up."""
+    end = now() + seconds
+
+    def tick() -> None:
+        if now() > end:
+            raise NotDecided(f"more than {seconds:.0f} s of work")
+
+    return tick

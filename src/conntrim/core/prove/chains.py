@@ -1,0 +1,229 @@
+"""One base chain walked by all packets at once: which are dropped, and what the rest carries with it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    End,
+    Helper,
+    Jump,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    Rule,
+    SetMark,
+    SetZone,
+    Statement,
+    Table,
+    Verdict,
+)  # fmt: skip
+from conntrim.core.netfilter.passage import HARMLESS
+from conntrim.core.netfilter.words import question
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.view import View
+
+EFFECTS = (Notrack, SetMark, SetZone, Helper, Nat)
+"""Statements that change what later rules see, or that the question is about."""
+
+DROPPED, LEFT, ACCEPTED = "dropped", "left", "accepted"
+KINDS: dict[Verdict, str] = {Verdict.ACCEPT: ACCEPTED, Verdict.DROP: DROPPED, Verdict.REJECT: DROPPED}
+MOST_JUMPS = 64
+"""Nested jumps: the kernel allows 16 levels (nftables) or as many as there are chains (iptables)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where the packets that entered a chain end: dropped, accepted, or `left` it at its end or by a return."""
+
+    dropped: Set
+    accepted: Set
+    left: Set
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Packets that a statement of this rule took effect on."""
+
+    rule: Rule
+    statement: Statement
+    packets: Set
+
+
+@dataclass(slots=True)
+class Walk:
+    """One table's chains as seen at one hook.
+
+    `early`: before conntrack, where zones and helpers are templates (K10). `scope` are the packets that the question
+    is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened.
+    """
+
+    view: View
+    table: Table
+    early: bool
+    scope: Set
+    hits: list[Hit] = field(default_factory=list)
+    _ends: dict[tuple[str, int], Ends] = field(default_factory=dict)
+    _impure: dict[str, bool] = field(default_factory=dict)
+
+    def base(self, chain: Chain, incoming: Set) -> Set:
+        """The packets that a base chain lets go on."""
+        ends = self._rules(chain, incoming, 0)
+        policy = chain.base.policy if chain.base else Verdict.ACCEPT
+        return incoming & ~(ends.dropped if policy is Verdict.ACCEPT else ends.dropped | ends.left)
+
+    def _chain(self, name: str, incoming: Set, depth: int) -> Ends:
+        """A user's chain: walked once for all packets where it has no effects, else for each way in."""
+        chain = self.table.chain(name)
+        if chain is None or depth > MOST_JUMPS:
+            return Ends(self.view.space.nothing, self.view.space.nothing, incoming)
+        if self.impure(chain):
+            return self._rules(chain, incoming, depth)
+        key = name, self.view.version
+        if key not in self._ends:
+            self._ends[key] = self._rules(chain, self.scope, depth)
+        ends = self._ends[key]
+        return Ends(incoming & ends.dropped, incoming & ends.accepted, incoming & ends.left)
+
+    def impure(self, chain: Chain, depth: int = 0) -> bool:
+        """Whether packets may come out of the chain other than they went in."""
+        if chain.name not in self._impure:
+            self._impure[chain.name] = False  # a loop adds nothing new
+            self._impure[chain.name] = any(self._has_effect(s) for r in chain.rules for s in r.statements)
+        return self._impure[chain.name]
+
+    def _has_effect(self, statement: Statement) -> bool:
+        if isinstance(statement, Jump):
+            target = self.table.chain(statement.chain)
+            return target is not None and self.impure(target)
+        return isinstance(statement, EFFECTS)
+
+    def _rules(self, chain: Chain, incoming: Set, depth: int) -> Ends:
+        """The rules in order. A run of rules with one verdict takes one union: what was alive before it and is not
+        any more."""
+        nothing, tick = self.view.space.nothing, self.view.space.sets.tick
+        ends: dict[str, list[Set]] = {DROPPED: [], LEFT: [], ACCEPTED: []}
+        live = start = incoming
+        run: str | None = None
+        for rule in chain.rules:
+            if live == nothing:
+                break
+            tick()
+            kind = plain_end(rule)
+            if kind != run:
+                if run:
+                    ends[run].append(start & ~live)
+                run, start = kind, live
+            if kind:
+                live = live & ~self.view.rule(rule, self.table)
+            elif not all(isinstance(s, NoEffect) for s in rule.statements):
+                live = self._statements(rule, live, ends, depth)
+        if run:
+            ends[run].append(start & ~live)
+        ends[LEFT].append(live)
+        either = self.view.space.sets.either
+        return Ends(either(ends[DROPPED]), either(ends[ACCEPTED]), either(ends[LEFT]))
+
+    def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
+        """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
+        hit = live & self.view.rule(rule, self.table)
+        on = hit
+        for statement in rule.statements:
+            if on == self.view.space.nothing:
+                break
+            on = self._statement(rule, statement, on, ends, depth)
+        return (live & ~hit) | on
+
+    def _statement(self, rule: Rule, statement: Statement, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
+        nothing = self.view.space.nothing
+        match statement:
+            case NoEffect():
+                return on
+            case End(verdict=Verdict.QUEUE):
+                accepts = self.view.space.unknown(f"queue {statement.text}".strip())
+                ends[ACCEPTED].append(on & accepts)
+                ends[DROPPED].append(on & ~accepts)
+            case End():
+                ends[KINDS[statement.verdict]].append(on)
+            case Return():
+                ends[LEFT].append(on)
+            case Jump():
+                inner = self._chain(statement.chain, on, depth + 1)
+                ends[DROPPED].append(inner.dropped)
+                ends[ACCEPTED].append(inner.accepted)
+                if not statement.goto:
+                    return inner.left
+                ends[LEFT].append(inner.left)
+            case Nat():
+                self.hits.append(Hit(rule, statement, on))
+                ends[ACCEPTED].append(on)
+            case Opaque():
+                return self._unknown(statement, on, ends)
+            case _:
+                self.hits.append(Hit(rule, statement, on))
+                self._effect(statement, on)
+                return on
+        return nothing
+
+    def _unknown(self, statement: Opaque, on: Set, ends: dict[str, list[Set]]) -> Set:
+        """A target that nobody here knows may end a packet's way or not, and either way."""
+        if statement.kind in HARMLESS:
+            return on
+        text = question(statement)
+        stops, accepts = self.view.space.unknown(text), self.view.space.unknown(f"{text} accepts")
+        ends[ACCEPTED].append(on & stops & accepts)
+        ends[DROPPED].append(on & stops & ~accepts)
+        return on & ~stops
+
+    def _effect(self, statement: Statement, on: Set) -> None:
+        match statement:
+            case Notrack():
+                self._move(CtState.INVALID, CtState.UNTRACKED, on)  # K9, K10, K11: only where nothing is attached
+            case SetZone() | Helper() if self.early:
+                self._move(CtState.INVALID, CtState.NEW, on)
+                if isinstance(statement, SetZone) and self.table.dialect is Dialect.NFTABLES:
+                    self._move(CtState.UNTRACKED, CtState.NEW, on)  # K10
+            case SetMark():
+                self._mark(statement, on)
+
+    def _move(self, source: CtState, target: CtState, on: Set) -> None:
+        states = self.view.states
+        moved = states[source] & on
+        if moved != self.view.space.nothing:
+            states[source] = states[source] & ~moved
+            states[target] = states[target] | moved
+            self.view.changed()
+
+    def _mark(self, statement: SetMark, on: Set) -> None:
+        bits = self.view.bits_of_mark()
+        everything, nothing = self.view.space.everything, self.view.space.nothing
+        for at, bit in enumerate(bits):
+            here = 31 - at
+            kept = nothing if statement.mask >> here & 1 else bit
+            flipped = kept ^ (everything if statement.value >> here & 1 else nothing)
+            bits[at] = on.ite(flipped, bit)
+        self.view.changed()
+
+
+def plain_end(rule: Rule) -> str | None:
+    """Where a rule that does nothing but end (and count) sends its packets; None for every other rule."""
+    deciding = [s for s in rule.statements if not isinstance(s, NoEffect)]
+    if len(deciding) != 1:
+        return None
+    match deciding[0]:
+        case End(verdict=verdict):
+            return KINDS.get(verdict)
+        case Return():
+            return LEFT
+    return None
+
+
+def base_chains(tables: tuple[Table, ...]) -> Iterator[tuple[Table, Chain]]:
+    """All base chains of tables that are not dormant."""
+    return ((t, c) for t in tables if not t.dormant for c in t.chains if c.base is not None)

@@ -1,0 +1,192 @@
+"""What a second rule set newly admits and newly drops: for strangers, for connections, for errors about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
+from conntrim.core.prove.boxes import Box, boxes
+from conntrim.core.prove.diagram import NotDecided, Set, deciding
+from conntrim.core.prove.journey import Reach, packets_of, reach
+from conntrim.core.prove.names import Names
+from conntrim.core.prove.region import region
+from conntrim.core.prove.space import Space
+from conntrim.core.prove.states import known, settled, strangers
+from conntrim.core.prove.view import View
+from conntrim.core.prove.words import describe
+
+MOST_REGIONS = 8
+"""Boxes shown of one difference."""
+
+
+class Population(StrEnum):
+    """Whose packets."""
+
+    STRANGERS = "strangers"
+    """Packets that belong to no connection that conntrack knows."""
+    CONNECTIONS = "connections"
+    """Packets of established connections: ESTABLISHED, or UNTRACKED where raw rules say so."""
+    ERRORS = "errors"
+    """ICMP errors about established connections: RELATED, or UNTRACKED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of packets in words, the part of all packets that it is, one of its packets, and what must hold beside.
+
+    `conditions` are questions about matches that nobody here understands, and the answer under which it holds.
+    """
+
+    words: str
+    share: float
+    witness: Packet
+    conditions: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Packets of one family, direction and population that fare differently.
+
+    `admitted`: AFTER newly admits them; else it newly drops them. `share` is the exact part of all such packets,
+    `whole` whether `regions` cover all of it.
+    """
+
+    family: Family
+    direction: Direction
+    population: Population
+    admitted: bool
+    share: float
+    regions: tuple[Region, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All differences, the largest first of each direction; `undecided` says what could not be compared, and why."""
+
+    differences: tuple[Difference, ...]
+    undecided: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether the two rule sets are known to treat every packet alike."""
+        return not self.differences and not self.undecided
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rule sets, and both in the order of their hooks."""
+
+    before: Ruleset
+    after: Ruleset
+    arranged: tuple[Arranged, Arranged]
+
+
+DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
+
+
+def compare(
+    before: Ruleset,
+    after: Ruleset,
+    local: Intervals | None = None,
+    loose: bool = True,
+    tick: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """Compare two rule sets for all packets. `local` are the host's addresses where they are known.
+
+    `tick` is called now and then and may raise `NotDecided`; what was found until then is kept.
+    """
+    found: list[Difference] = []
+    undecided: list[str] = []
+    remarks = dict.fromkeys(before.remarks + after.remarks)
+    names = Names.of((before, after))
+    pair = Pair(before, after, (arrange(before), arrange(after)))
+    for family in _families(before, after):
+        try:
+            with deciding():
+                space = Space(family, names, tick)
+                for direction in DIRECTIONS:
+                    question = _Question(space, direction, pair, local, loose)
+                    found += question.differences()
+                    remarks |= dict.fromkeys(question.doubts)
+                    undecided += question.undecided
+        except NotDecided as why:
+            undecided.append(f"{_FAMILY[family]}: {why}")
+    return Comparison(tuple(found), tuple(dict.fromkeys(undecided)), tuple(remarks))
+
+
+_FAMILY = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
+
+
+def _families(before: Ruleset, after: Ruleset) -> tuple[Family, ...]:
+    """The families that any table is about."""
+    seen = {f for r in (before, after) for t in r.tables for f in FAMILIES.get(t.family, ())}
+    return tuple(f for f in Family if f in seen)
+
+
+class _Question:
+    """Both rule sets for one family and direction."""
+
+    def __init__(self, space: Space, direction: Direction, pair: Pair, local: Intervals | None, loose: bool) -> None:
+        self.space, self.loose, self.direction = space, loose, direction
+        self.all = packets_of(space, direction, local)
+        scope = self.all & region(space, direction, pair.before, pair.after, local)
+        self.view = View(space, {})
+        self.before, self.after = (reach(space, a, direction, scope, local=local) for a in pair.arranged)
+        self.doubts = self.before.doubts + self.after.doubts
+        self.undecided: list[str] = []
+
+    def differences(self) -> Iterator[Difference]:
+        """What differs, population by population."""
+        if self.before.arrived == self.after.arrived and self.before.untracked == self.after.untracked:
+            return
+        for population in Population:
+            universe = self._universe(population)
+            old, new = (self.admitted(r, population) & universe for r in (self.before, self.after))
+            for admitted, part in ((True, new & ~old), (False, old & ~new)):
+                if part != self.space.nothing:
+                    yield self._difference(population, admitted, part, universe)
+
+    def admitted(self, way: Reach, population: Population) -> Set:
+        """The packets of a population that a rule set lets through."""
+        match population:
+            case Population.STRANGERS:
+                states = strangers(self.view, way.untracked, self.loose)
+            case Population.CONNECTIONS:
+                states = known(self.view, way.untracked, CtState.ESTABLISHED)
+            case Population.ERRORS:
+                states = known(self.view, way.untracked, CtState.RELATED)
+        return settled(self.space, way.arrived, states)
+
+    def _universe(self, population: Population) -> Set:
+        stateless = self.all.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
+        if population is Population.STRANGERS:
+            return stateless
+        space = self.space
+        if population is Population.ERRORS:
+            types = ((3, 5), (11, 12)) if space.icmp is Field.ICMP else ((1, 4),)
+            return stateless & space.field(space.icmp, Intervals.of(*((a << 8, b << 8 | 0xFF) for a, b in types)))
+        tcp = space.protocol(Protocol.TCP)
+        carried = Intervals.of(*(f for f in range(256) if f & (TcpFlag.ACK | TcpFlag.RST)))
+        with_ports = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
+        return stateless & with_ports & (~tcp | space.field(Field.TCP_FLAGS, carried))
+
+    def _difference(self, population: Population, admitted: bool, part: Set, universe: Set) -> Difference:
+        found, whole = boxes(self.space, part, universe, MOST_REGIONS)
+        count = self.space.sets.variables
+        share = part.sat_count(count) / universe.sat_count(count)
+        regions = tuple(self._region(box) for box in found)
+        return Difference(self.space.family, self.direction, population, admitted, share, regions, whole)
+
+    def _region(self, box: Box) -> Region:
+        return Region(describe(self.space, box), box.share, box.witness, box.conditions)

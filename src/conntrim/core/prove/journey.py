@@ -1,0 +1,191 @@
+"""All packets of one direction on their way through the hooks: which arrive, and which conntrack never saw.
+
+Behind conntrack the ct state is a variable, not an assumption: one walk answers for strangers, for packets of
+connections and for errors about them; `states.py` says afterwards which packet is in which state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conntrim.core.model.address import parse_prefix
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.policy import ADDRESSES
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Chain, Field, Nat, Table
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, Arranged, Kind, Station
+from conntrim.core.prove.chains import Hit, Walk
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.names import LOOPBACK as LO
+from conntrim.core.prove.space import IIF, OIF, STATES, Space
+from conntrim.core.prove.view import BROADCAST, LOOPBACK, MULTICAST, View
+
+SEES: dict[Hook, tuple[bool, bool]] = {
+    Hook.PREROUTING: (True, False), Hook.INPUT: (True, False), Hook.FORWARD: (True, True),
+    Hook.OUTPUT: (False, True), Hook.POSTROUTING: (True, True),
+}  # fmt: skip
+"""Whether a hook knows the incoming and the outgoing interface; a packet of our own has no incoming one anyway."""
+
+THIS_HOST = Intervals.of(parse_prefix("0.0.0.0/8"), parse_prefix("::/128"))
+"""Addresses that no packet comes from, but for DHCP and neighbour discovery."""
+
+COMES, GOES = (Direction.INBOUND, Direction.FORWARDED), (Direction.OUTBOUND, Direction.FORWARDED)
+NEVER_FROM = LOOPBACK | MULTICAST | BROADCAST
+"""Source addresses that the kernel drops as martians before any hook but PREROUTING."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one rule set does with the packets of one direction.
+
+    `arrived` are the packets that pass all hooks, in terms of packet and ct state; `untracked` those that raw rules
+    keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
+    `translated` the packets whose destination a rule changes: nobody here follows them further. `doubts` say where
+    the order of chains is not known.
+    """
+
+    arrived: Set
+    untracked: Set
+    templated: Set
+    translated: Set
+    hits: tuple[tuple[Hook, Hit], ...]
+    doubts: tuple[str, ...] = ()
+
+
+def packets_of(space: Space, direction: Direction, local: Intervals | None = None, mirrored: bool = False) -> Set:
+    """All packets of one direction that may exist. `mirrored`: told by the packet that they answer."""
+    view = View(space, {}, mirrored)
+    other_icmp = Protocol.ICMPV6 if space.icmp is Field.ICMP else Protocol.ICMP
+    found = ~space.protocol(other_icmp) & view.field(Field.SRC, ADDRESSES[space.family])
+    found = found & view.field(Field.DST, ADDRESSES[space.family])
+    found = found & space.values(view.key(IIF), _codes(space, direction, direction in COMES))
+    found = found & space.values(view.key(OIF), _codes(space, direction, direction in GOES))
+    found = found & space.values(Field.CT_STATE, Intervals.of((0, len(STATES) - 1)))
+    if direction is Direction.LOOPBACK:
+        return found
+    found = found & ~view.field(Field.SRC, NEVER_FROM) & ~view.field(Field.DST, LOOPBACK)
+    if local and direction is Direction.INBOUND:
+        return found & view.field(Field.DST, local | MULTICAST | BROADCAST)
+    return found
+
+
+def _codes(space: Space, direction: Direction, has: bool) -> Intervals:
+    if direction is Direction.LOOPBACK:
+        return space.names.codes((LO,))
+    return space.names.codes(("", LO), negated=True) if has else Intervals.of(0)
+
+
+@dataclass(slots=True)
+class _Way:
+    """One walk along one direction; thrown away at its end."""
+
+    space: Space
+    arranged: Arranged
+    direction: Direction
+    scope: Set
+    mirrored: bool
+    local: Intervals | None
+    view: View = field(init=False)
+    alive: Set = field(init=False)
+    untracked: Set = field(init=False)
+    templated: Set = field(init=False)
+    translated: Set = field(init=False)
+    tracked: bool = False
+    hits: list[tuple[Hook, Hit]] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def run(self) -> Reach:
+        """Walk all hooks."""
+        nothing = self.space.nothing
+        self.alive, self.untracked, self.templated, self.translated = self.scope, nothing, nothing, nothing
+        states = dict.fromkeys(CtState, nothing) | {CtState.INVALID: self.space.everything}
+        self.view = View(self.space, states, self.mirrored, local=self.local)
+        if self.direction in COMES:
+            self.view.mark = [nothing] * 32  # what comes from the wire carries no mark
+        for hook in JOURNEYS[self.direction]:
+            self._enter(hook)
+            for group in self.arranged.groups[self.space.family, hook]:
+                self._order(group, hook)
+                for station in group:
+                    self._station(station, hook)
+        return Reach(
+            self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts)
+        )  # fmt: skip
+
+    def _enter(self, hook: Hook) -> None:
+        """What is attached to the packets stays from hook to hook; which interfaces are known changes."""
+        has_in, has_out = SEES[hook]
+        came = self.direction in COMES or (
+            self.direction is Direction.LOOPBACK and hook in (Hook.PREROUTING, Hook.INPUT)
+        )
+        self.view = View(
+            self.space, self.view.states, self.mirrored, has_in and came, has_out, self.local,
+            from_host=self.direction not in COMES, to_host=self.direction not in GOES, mark=self.view.mark,
+        )  # fmt: skip
+
+    def _order(self, group: tuple[Station, ...], hook: Hook) -> None:
+        """K2: where the order of what shares a priority matters and no listing tells it, say so."""
+        if len(group) < 2:
+            return
+        telling = any(s.kind is not Kind.CHAIN for s in group) or any(
+            Walk(self.view, t, True, self.scope).impure(c) for s in group for t, c in s.chains
+        )
+        if telling:
+            names = ", ".join(s.name for s in group)
+            self.doubts.append(f"{hook} at priority {group[0].priority}: the order of {names} is not known")
+
+    def _station(self, station: Station, hook: Hook) -> None:
+        match station.kind:
+            case Kind.CHAIN:
+                for table, chain in station.chains:
+                    self.alive = self._walk(table, chain, hook, station.priority)
+            case Kind.NAT:
+                self._nat(station, hook)
+            case Kind.CONNTRACK if not self.tracked:
+                self._track()
+
+    def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
+        early = not self.tracked and priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT)
+        walk = Walk(self.view, table, early, self.scope)
+        passed = walk.base(chain, self.alive)
+        self.hits += [(hook, hit) for hit in walk.hits]
+        return passed
+
+    def _nat(self, station: Station, hook: Hook) -> None:
+        """K4: nat chains see the first packets of tracked flows; a translation ends the way through them."""
+        first = self.view.states[CtState.NEW] | self.view.states[CtState.RELATED]
+        for table, chain in station.chains:
+            walk = Walk(self.view, table, False, self.scope)
+            incoming = self.alive & first
+            passed = walk.base(chain, incoming)
+            self.alive = (self.alive & ~incoming) | passed
+            for hit in walk.hits:
+                self.hits.append((hook, hit))
+                if isinstance(hit.statement, Nat):
+                    first = first & ~hit.packets
+                    if hook in (Hook.PREROUTING, Hook.OUTPUT):
+                        self.translated = self.translated | hit.packets
+
+    def _track(self) -> None:
+        """From here on the state is a variable; what stays untracked is remembered beside it."""
+        self.tracked = True
+        variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
+        self.untracked = (self.view.states[CtState.UNTRACKED] & self.alive).exists(variables)
+        self.templated = (self.view.states[CtState.NEW] & self.alive).exists(variables)
+        self.view.states = {state: self.space.state(state) for state in CtState}
+        self.view.changed()
+
+
+def reach(
+    space: Space,
+    arranged: Arranged,
+    direction: Direction,
+    scope: Set,
+    *,
+    mirrored: bool = False,
+    local: Intervals | None = None,
+) -> Reach:
+    """Walk all packets of `scope` (a part of `packets_of`) along one direction."""
+    return _Way(space, arranged, direction, scope, mirrored, local).run()

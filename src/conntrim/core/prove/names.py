@@ -1,0 +1,76 @@
+"""Interface names as numbers: one code for each name in the rules, and one for each way of being another name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import Interface, Match, Ruleset
+
+LOOPBACK = "lo"
+OTHERS = ("eth0", "eth1", "eth9", *(f"{letter}other0" for letter in "abcdefghijklmnopqrstuvwxyz_0123456789"))
+"""Names for "any other interface" in witnesses: the first that no rule means."""
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether an interface of that name is meant by `eth0` or `eth*`."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`known[code]` is the interface that stands for all that no rule tells apart; code 0 is "no interface"."""
+
+    known: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rulesets: Iterable[Ruleset]) -> Names:
+        """All names and patterns that these rule sets tell apart."""
+        patterns = {p for ruleset in rulesets for p in _patterns(ruleset)} - {""}
+        exact = {p for p in patterns if not p.endswith("*")} | {LOOPBACK}
+        found, kinds = ["", *sorted(exact)], {frozenset[str]()}
+        for stem in sorted((p[:-1] for p in patterns if p.endswith("*") and p != "*"), key=len):
+            name = _fresh(stem or "if", exact)
+            kind = frozenset(p for p in patterns if p.endswith("*") and p != "*" and matches(name, p))
+            if kind not in kinds:
+                kinds.add(kind)
+                found.append(name)
+        return cls((*found, _fresh_outside(exact, patterns)))
+
+    @property
+    def bits(self) -> int:
+        """How many bits a code has."""
+        return max((len(self.known) - 1).bit_length(), 1)
+
+    def codes(self, patterns: Iterable[str], negated: bool = False) -> Intervals:
+        """The codes of the interfaces meant by any of the patterns, or by none of them."""
+        wanted = tuple(patterns)
+        hits = (any(matches(name, p) for p in wanted) is not negated for name in self.known)
+        return Intervals.of(*(code for code, hit in enumerate(hits) if hit))
+
+
+def _fresh(stem: str, taken: set[str]) -> str:
+    return next(name for n in range(len(taken) + 1) if (name := f"{stem}{n}") not in taken)
+
+
+def _fresh_outside(exact: set[str], patterns: set[str]) -> str:
+    starts = tuple(p[:-1] for p in patterns if p.endswith("*") and p != "*")
+    return next((c for c in OTHERS if c not in exact and not c.startswith(starts)), "?")
+
+
+def _patterns(ruleset: Ruleset) -> Iterator[str]:
+    for table in ruleset.tables:
+        for chain in table.chains:
+            for rule in chain.rules:
+                for match in rule.matches:
+                    yield from _named(match)
+        for named in table.sets:
+            for element in named.elements:
+                for key in element:
+                    if isinstance(key, tuple):
+                        yield from key
+
+
+def _named(match: Match) -> tuple[str, ...]:
+    return match.names if isinstance(match, Interface) else ()

@@ -1,0 +1,175 @@
+"""Which packets can meet a difference between two rule sets: nothing else need be looked at.
+
+A packet that matches no rule that only one of the two has meets the same rules in the same order in both. So the
+union of those rules' packets, taken generously, is all that a comparison has to walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import (
+    Chain,
+    Field,
+    In,
+    InSet,
+    Interface,
+    Jump,
+    Match,
+    NoEffect,
+    Notrack,
+    Rule,
+    Ruleset,
+    Statement,
+    Table,
+)  # fmt: skip
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import CONNTRACK
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.space import IIF, OIF, Space
+from conntrim.core.prove.view import View, changes
+
+MOST_PAIRS = 4_000_000
+"""Pairs of rules that may be aligned in one chain; beyond, everything between the common ends counts as changed."""
+
+Meaning = tuple[tuple[Match, ...], tuple[Statement, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A rule that only one side has; `own` are the chains of its table that only that side has."""
+
+    rule: Rule
+    table: Table
+    early: bool
+    own: frozenset[str]
+
+
+def _meaning(rule: Rule) -> Meaning:
+    return rule.matches, tuple(s for s in rule.statements if not isinstance(s, NoEffect))
+
+
+def changed_rules(before: Ruleset, after: Ruleset) -> list[Changed] | None:
+    """The rules that only one side has; None where more than rules differ (a table, a base chain, a set)."""
+    old, new = _keyed(before), _keyed(after)
+    found: list[Changed] = []
+    for key in old.keys() | new.keys():
+        one, other = old.get(key), new.get(key)
+        if one is None or other is None:
+            lonely = one or other
+            if lonely is None or any(c.base for c in lonely.chains):
+                return None
+            continue
+        pair = _in_table(one, other)
+        if pair is None:
+            return None
+        found += pair
+    return found
+
+
+def _keyed(ruleset: Ruleset) -> dict[tuple[str, str, str], Table]:
+    kept = (t for t in ruleset.tables if not t.dormant)
+    return {(t.dialect, t.family, t.name): t for t in kept}
+
+
+def _in_table(one: Table, other: Table) -> list[Changed] | None:
+    old, new = {c.name: c for c in one.chains}, {c.name: c for c in other.chains}
+    if {n: c.base for n, c in old.items() if c.base} != {n: c.base for n, c in new.items() if c.base}:
+        return None
+    if _sets(one) != _sets(other):
+        return None
+    early = _early(one)
+    found = []
+    for name in old.keys() & new.keys():
+        gone, come = _apart(old[name], new[name])
+        found += [Changed(r, one, early, frozenset(old.keys() - new.keys())) for r in gone]
+        found += [Changed(r, other, early, frozenset(new.keys() - old.keys())) for r in come]
+    return found
+
+
+def _sets(table: Table) -> dict[str, object]:
+    asked = {m.set_name for c in table.chains for r in c.rules for m in r.matches if isinstance(m, InSet)}
+    return {s.name: (s.elements, s.known, s.dynamic) for s in table.sets if s.name in asked}
+
+
+def _early(table: Table) -> bool:
+    """Whether a chain of the table runs before conntrack, or changes states behind it."""
+    return any(c.base is not None and c.base.priority <= CONNTRACK for c in table.chains) or any(
+        isinstance(s, Notrack) for c in table.chains for r in c.rules for s in r.statements
+    )
+
+
+def _apart(old: Chain, new: Chain) -> tuple[list[Rule], list[Rule]]:
+    """The rules that only the one and only the other chain has, aligned in order."""
+    a, b = [_meaning(r) for r in old.rules], [_meaning(r) for r in new.rules]
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    old_rules, new_rules = old.rules[start : len(a) - end], new.rules[start : len(b) - end]
+    if not old_rules or not new_rules or len(old_rules) * len(new_rules) > MOST_PAIRS:
+        return list(old_rules), list(new_rules)
+    numbers: dict[Meaning, int] = {}
+    x, y = ([numbers.setdefault(_meaning(r), len(numbers)) for r in rules] for rules in (old_rules, new_rules))
+    gone: list[Rule] = []
+    come: list[Rule] = []
+    for kind, i, j, k, m in SequenceMatcher(None, x, y, autojunk=False).get_opcodes():
+        if kind != "equal":
+            gone += old_rules[i:j]
+            come += new_rules[k:m]
+    return gone, come
+
+
+def region(space: Space, direction: Direction, before: Ruleset, after: Ruleset, local: Intervals | None = None) -> Set:
+    """All packets (in any ct state) that may fare differently."""
+    changed = changed_rules(before, after)
+    if changed is None:
+        return space.everything
+    states = {s: space.state(s) for s in CtState}
+    ours, to_us = direction is Direction.OUTBOUND, direction is Direction.INBOUND
+    view = View(space, states, has_out=True, local=local, from_host=ours, to_host=to_us)
+    loops = direction is Direction.LOOPBACK
+    return space.sets.either([part for c in changed for part in _packets(view, c, c.rule, loops, 0)])
+
+
+def _packets(view: View, changed: Changed, rule: Rule, loops: bool, depth: int) -> Iterator[Set]:
+    """The rule's packets; those of a jump into a new chain are the packets of that chain's rules."""
+    here = view.space.everything
+    for match in rule.matches:
+        here = here & _wide(view, match, changed, loops)
+    if here == view.space.nothing:
+        return
+    jumps = [s for s in rule.statements if isinstance(s, Jump)]
+    plain = all(isinstance(s, NoEffect | Jump) for s in rule.statements)
+    if plain and len(jumps) == 1 and not jumps[0].goto and jumps[0].chain in changed.own and depth < 16:
+        target = changed.table.chain(jumps[0].chain)
+        for inner in target.rules if target else ():
+            yield from (here & part for part in _packets(view, changed, inner, loops, depth + 1))
+    else:
+        yield here
+
+
+def _wide(view: View, match: Match, changed: Changed, loops: bool) -> Set:
+    """At least the packets of a match, whatever the hook, the mark and (before conntrack) the state.
+
+    `loops`: on the loopback both halves of the way pass, and an address is of another type in each.
+    """
+    match match:
+        case Interface(way=way, names=names, negated=negated):
+            codes = view.space.names.codes(names, negated)
+            return view.space.everything if 0 in codes else view.space.values(IIF if way == "in" else OIF, codes)
+        case In(field=Field.MARK):
+            return view.space.everything
+        case In(field=Field.SRC_TYPE | Field.DST_TYPE | Field.PACKET_TYPE) if loops:
+            return view.space.everything
+        case InSet(fields=fields) if {IIF, OIF, Field.MARK} & set(fields):
+            return view.space.everything
+    if changed.early and changes(match):
+        return view.space.everything
+    return view.match(match, changed.table)

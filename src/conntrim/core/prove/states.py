@@ -1,0 +1,62 @@
+"""Which packet is in which ct state: the readable evaluator's own table, read for all packets at once."""
+
+from __future__ import annotations
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ruleset import Field
+from conntrim.core.netfilter.states import FRESH, Need
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.space import STATES, Space
+from conntrim.core.prove.view import View
+
+ByState = dict[CtState, Set]
+
+
+def strangers(view: View, untracked: Set, loose: bool = True) -> ByState:
+    """The state of packets that belong to no connection; `untracked` are those that raw rules marked."""
+    space = view.space
+    found = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: untracked}
+    rest = ~untracked
+    for row in FRESH:
+        here = rest
+        for match in row.when:
+            here = here & view.field(match.field, match.values, match.mask)
+        rest = rest & ~here
+        state = row.state
+        if row.need is Need.INNER or (row.need is Need.LOOSE and not loose):
+            state = CtState.INVALID
+        if row.need is Need.CHUNK:
+            opens = space.unknown(row.fact)
+            found[CtState.INVALID] = found[CtState.INVALID] | (here & ~opens)
+            here = here & opens
+        found[state] = found[state] | here
+    return found
+
+
+def known(view: View, untracked: Set, state: CtState) -> ByState:
+    """The state of packets of a known connection, or of errors about one: `state`, unless untracked."""
+    by_kernel = _kernel_untracked(view)
+    free = untracked | by_kernel
+    return dict.fromkeys(CtState, view.space.nothing) | {state: ~free, CtState.UNTRACKED: free}
+
+
+def _kernel_untracked(view: View) -> Set:
+    found = view.space.nothing
+    for row in FRESH:
+        if row.state is CtState.UNTRACKED:
+            here = view.space.everything
+            for match in row.when:
+                here = here & view.field(match.field, match.values, match.mask)
+            found = found | here
+    return found
+
+
+def settled(space: Space, arrived: Set, states: ByState) -> Set:
+    """The packets that arrive when each is in the state given: the state is no variable any more."""
+    variables = space.sets.literals(*space.variables(Field.CT_STATE))
+    parts = []
+    for state in STATES:
+        if states[state] != space.nothing:
+            here = (arrived & space.state(state)).exists(variables)
+            parts.append(here & states[state])
+    return space.sets.either(parts)

@@ -1,0 +1,261 @@
+"""A rule's matches as packet sets: what is attached to the packets at this point of their way decides with them.
+
+Conntrack state and mark are not simply variables: rules change them on the way. So a view holds, for each state and
+each bit of the mark, the set of packets that have it *now*, in terms of the packets as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from conntrim.core.model.address import parse_address, parse_prefix
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import (
+    AnyOf,
+    Field,
+    In,
+    InSet,
+    Interface,
+    Match,
+    NamedSet,
+    Opaque,
+    Rule,
+    Table,
+    XtConntrack,
+)  # fmt: skip
+from conntrim.core.netfilter.words import question
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.space import IIF, OIF, Key, Space
+
+LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
+MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
+BROADCAST = Intervals.of(parse_address("255.255.255.255"), parse_address("0.0.0.0"))  # noqa: S104 - no socket
+RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST = 1, 2, 3, 5
+PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST = 0, 1, 2
+
+MIRROR: dict[Key, Key] = {
+    Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT,
+    IIF: OIF, OIF: IIF,
+}  # fmt: skip
+"""Which property of a request is which of its answer."""
+
+STATELESS = (CtState.INVALID, CtState.UNTRACKED)
+"""The states of packets that have no entry (K21)."""
+
+WITHOUT_ENTRY: dict[str, bool] = {
+    "ct": False, "connmark": False, "connbytes": False, "cluster": False, "helper": True, "connlabel": True,
+}  # fmt: skip
+"""What matches on the entry say of a packet without one (K21, K23); True: yes where written negated."""
+
+
+@dataclass(slots=True)
+class View:
+    """What rules see of the packets at one hook.
+
+    `mirrored`: the variables describe a request, and the packets here are its answer. `has_in`, `has_out`: which
+    interfaces this hook knows. `local` are the host's addresses, None where nobody told; `from_host`, `to_host` say
+    then that the source, the destination, is the host's. `version` counts changes of states and mark.
+    """
+
+    space: Space
+    states: dict[CtState, Set]
+    mirrored: bool = False
+    has_in: bool = True
+    has_out: bool = False
+    local: Intervals | None = None
+    from_host: bool = False
+    to_host: bool = False
+    mark: list[Set] | None = None
+    version: int = 0
+    _made: dict[object, Set] = field(default_factory=dict)
+    _made_now: dict[object, Set] = field(default_factory=dict)
+
+    def changed(self) -> None:
+        """States or mark are no longer what they were: forget what depends on them."""
+        self.version += 1
+        self._made_now.clear()
+
+    def key(self, key: Key) -> Key:
+        """The variables that a property of the packets here stands in."""
+        return MIRROR.get(key, key) if self.mirrored else key
+
+    def bits_of_mark(self) -> list[Set]:
+        """The mark's bits, highest first."""
+        if self.mark is None:
+            self.mark = [self.space.sets.var(n) for n in self.space.variables(Field.MARK)]
+        return self.mark
+
+    def rule(self, rule: Rule, table: Table) -> Set:
+        """The packets that all matches of the rule hold for."""
+        found = self.space.everything
+        for match in rule.matches:
+            found = found & self.match(match, table)
+        return found
+
+    def match(self, match: Match, table: Table) -> Set:
+        """The packets that a match holds for."""
+        key: object = (match, id(table)) if isinstance(match, InSet) else match
+        made = self._made.get(key) or self._made_now.get(key)
+        if made is None:
+            made = self._match(match, table)
+            (self._made_now if changes(match) else self._made)[key] = made
+        return made
+
+    def _match(self, match: Match, table: Table) -> Set:
+        match match:
+            case In():
+                return self.field(match.field, match.values, match.mask)
+            case Interface():
+                return self._interface(match.way, match.names, match.negated)
+            case XtConntrack():
+                return self._xt_conntrack(match)
+            case InSet():
+                return self._in_set(match, table)
+            case AnyOf():
+                return self.space.sets.either([self.match(m, table) for m in match.alternatives])
+            case Opaque():
+                return self._opaque(match)
+
+    def field(self, name: Field, values: Intervals, mask: int | None = None) -> Set:
+        """The packets whose field `& mask` is one of `values`."""
+        if special := SPECIAL.get(name):
+            return special(self, name, values, mask)
+        key = self.key(name)
+        return self.space.field(key if isinstance(key, Field) else name, values, mask)
+
+    def family(self, name: Field, values: Intervals, mask: int | None) -> Set:
+        """A space has packets of one family only."""
+        return self._always(self.space.family in values)
+
+    def fragment(self, name: Field, values: Intervals, mask: int | None) -> Set:
+        """K6: where conntrack is active the hooks see whole packets."""
+        return self._always(0 in values)
+
+    def state(self, name: Field, values: Intervals, mask: int | None) -> Set:
+        """The states as they are now."""
+        return self.space.sets.either([self.states[s] for s in CtState if s in values])
+
+    def marked(self, name: Field, values: Intervals, mask: int | None) -> Set:
+        """The mark as it is now."""
+        bits = self.bits_of_mark()
+        kept = [b if mask is None or mask >> (31 - i) & 1 else None for i, b in enumerate(bits)]
+        return self.space.sets.among(kept, values)
+
+    def _always(self, answer: bool) -> Set:
+        return self.space.everything if answer else self.space.nothing
+
+    def _interface(self, way: str, names: Iterable[str], negated: bool = False) -> Set:
+        known = self.has_in if way == "in" else self.has_out
+        key = self.key(IIF if way == "in" else OIF)
+        codes = self.space.names.codes(names, negated)
+        return self.space.values(key, codes) if known else self._always(0 in codes)
+
+    def _addresses(self, name: Field, values: Intervals) -> Set:
+        return self.space.values(self.key(name), values)
+
+    def address_type(self, name: Field, wanted: Intervals, mask: int | None) -> Set:
+        """`addrtype` and `fib`: by address, and by where the packet comes from or goes."""
+        of = Field.SRC if name is Field.SRC_TYPE else Field.DST
+        ours = self.from_host if of is Field.SRC else self.to_host
+        many, all_ = self._addresses(of, MULTICAST), self._addresses(of, BROADCAST)
+        local = self._always(ours) if self.local is None else self._addresses(of, self.local)
+        local = local | self._addresses(of, LOOPBACK)
+        one = ~many & ~all_
+        kinds = {RTN_MULTICAST: many, RTN_BROADCAST: all_ & ~many, RTN_LOCAL: one & local, RTN_UNICAST: one & ~local}
+        return self.space.sets.either([found for kind, found in kinds.items() if kind in wanted])
+
+    def packet_type(self, name: Field, wanted: Intervals, mask: int | None) -> Set:
+        """By destination; what the host itself sends is never broadcast to it."""
+        many, all_ = self._addresses(Field.DST, MULTICAST), self._addresses(Field.DST, BROADCAST)
+        if self.from_host:
+            many = all_ = self.space.nothing
+        kinds = {PACKET_MULTICAST: many, PACKET_BROADCAST: all_ & ~many, PACKET_HOST: ~many & ~all_}
+        return self.space.sets.either([found for kind, found in kinds.items() if kind in wanted])
+
+    def stateless(self) -> Set:
+        """The packets that have no entry."""
+        return self.states[CtState.INVALID] | self.states[CtState.UNTRACKED]
+
+    def _xt_conntrack(self, match: XtConntrack) -> Set:
+        without = self.stateless()
+        others = self.space.unknown(question(match)) if match.others else self.space.everything
+        if match.states is None:
+            return ~without & others
+        found = self.field(Field.CT_STATE, match.states)
+        for name, asked in (("SNAT", match.snat), ("DNAT", match.dnat)):
+            if asked:
+                translated = ~without & self.space.unknown(f"--ctstate {name}")
+                found = found & ~translated if match.negated else found | translated
+        return found & (without | others)
+
+    def _opaque(self, match: Opaque) -> Set:
+        answer = self.space.unknown(question(match))
+        kind = match.kind.split()[0] if match.kind else ""
+        if kind not in WITHOUT_ENTRY:
+            return answer
+        without = self.stateless()
+        yes = WITHOUT_ENTRY[kind] and "!" in match.text.split()
+        return without | answer if yes else ~without & answer
+
+    def _in_set(self, match: InSet, table: Table) -> Set:
+        named = table.set(match.set_name)
+        if named is None or not named.known or named.dynamic or not all(map(_readable, match.fields)):
+            fields = " ".join(str(f) for f in match.fields)
+            found = self.space.unknown(f"{fields} is in the set {match.set_name}")
+        else:
+            found = self._elements(named, match.fields)
+        present = self._present(match.fields)
+        return present & (~found if match.negated else found)
+
+    def _elements(self, named: NamedSet, fields: tuple[Field | str, ...]) -> Set:
+        if len(fields) == 1 and isinstance(fields[0], Field):
+            spans = [r for (key, *_) in named.elements if isinstance(key, Intervals) for r in key.ranges]
+            return self.field(fields[0], Intervals.union_of(spans))
+        found: list[Set] = []
+        for element in named.elements:
+            here = self.space.everything
+            for key, name in zip(element, fields, strict=False):
+                here = here & self._part(name, key)
+            found.append(here)
+        return self.space.sets.either(found)
+
+    def _part(self, name: Field | str, key: Intervals | tuple[str, ...]) -> Set:
+        if isinstance(key, Intervals):
+            return self.field(Field(name), key)
+        return self._interface("in" if name == IIF else "out", key)
+
+    def _present(self, fields: tuple[Field | str, ...]) -> Set:
+        """The packets that have all of the fields: without one of them not even the negation matches."""
+        found = self.space.everything
+        for name in fields:
+            if isinstance(name, Field):
+                found = found & self.field(name, Intervals.full(128))
+        return found
+
+
+SPECIAL: dict[Field, Callable[[View, Field, Intervals, int | None], Set]] = {
+    Field.FAMILY: View.family, Field.FRAGMENT: View.fragment, Field.CT_STATE: View.state, Field.MARK: View.marked,
+    Field.SRC_TYPE: View.address_type, Field.DST_TYPE: View.address_type, Field.PACKET_TYPE: View.packet_type,
+}  # fmt: skip
+"""Fields that are no variables of their own."""
+
+
+def _readable(name: Field | str) -> bool:
+    return isinstance(name, Field) or name in (IIF, OIF)
+
+
+def changes(match: Match) -> bool:
+    """Whether what the match says may change on a packet's way: it asks for the conntrack state, entry or mark."""
+    match match:
+        case In():
+            return match.field in (Field.CT_STATE, Field.MARK)
+        case AnyOf():
+            return any(map(changes, match.alternatives))
+        case InSet():
+            return Field.MARK in match.fields
+        case Opaque():
+            return bool(match.kind) and match.kind.split()[0] in WITHOUT_ENTRY
+        case _:
+            return isinstance(match, XtConntrack)

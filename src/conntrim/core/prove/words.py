@@ -1,0 +1,98 @@
+"""Boxes and packets in words, for a reader who knows iptables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conntrim.core.model.address import format_range
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.ruleset import Field, TcpFlag
+from conntrim.core.netfilter.story import describe as address_line
+from conntrim.core.netfilter.story import name_of
+from conntrim.core.prove.boxes import Box
+from conntrim.core.prove.space import IIF, OIF, Key, Space
+
+MOST = 5
+"""Ranges named of one property before the rest is only counted."""
+
+Wording = Callable[[Space, Intervals], list[str]]
+
+
+def _ranges(space: Space, values: Intervals) -> list[str]:
+    return [str(low) if low == high else f"{low}-{high}" for low, high in values.ranges]
+
+
+def _addresses(space: Space, values: Intervals) -> list[str]:
+    return [format_range(*r) for r in values.ranges]
+
+
+def _protocols(space: Space, values: Intervals) -> list[str]:
+    return [protocol_name(n) for n in values]
+
+
+def _names(space: Space, values: Intervals) -> list[str]:
+    return [space.names.known[code] for code in values if 0 < code < len(space.names.known)]
+
+
+def _types(space: Space, values: Intervals) -> list[str]:
+    """Types where all codes are meant, else `type/code`."""
+    found = []
+    for low, high in values.ranges:
+        if low & 0xFF == 0 and high & 0xFF == 0xFF:
+            found += _ranges(space, Intervals.of((low >> 8, high >> 8)))
+        else:
+            found.append(f"{low >> 8}/{low & 0xFF}" + (f"-{high >> 8}/{high & 0xFF}" if high > low else ""))
+    return found
+
+
+def _flags(space: Space, values: Intervals) -> list[str]:
+    """Combinations of the flags that matter: those whose change may lead out of the set."""
+    held = set(values)
+    matter = [f for f in TcpFlag if any((v ^ f) not in held for v in held)]
+    mask = sum(matter)
+    return ["+".join(f.name for f in matter if v & f) or "none" for v in sorted({v & mask for v in held})]
+
+
+PHRASES: tuple[tuple[Key, str, Wording], ...] = (
+    (IIF, "in by", _names), (OIF, "out by", _names), (Field.SRC, "from", _addresses), (Field.DST, "to", _addresses),
+    (Field.SPORT, "source port", _ranges), (Field.DPORT, "destination port", _ranges), (Field.ICMP, "type", _types),
+    (Field.ICMPV6, "type", _types), (Field.TCP_FLAGS, "flags", _flags), (Field.MARK, "mark", _ranges),
+    (Field.LENGTH, "length", _ranges), (Field.TTL, "ttl", _ranges), (Field.DSCP, "dscp", _ranges),
+)  # fmt: skip
+"""Each property, the word before its values, and how they are told; in the order of the sentence."""
+
+
+def _few(parts: list[str]) -> str:
+    more = len(parts) - MOST
+    return ", ".join(parts[:MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shorter(space: Space, box: Box, key: Key, wording: Wording) -> str:
+    """`80, 443`, or `any but 22, 80` where that is shorter."""
+    some, without = wording(space, box.values[key]), wording(space, box.without[key])
+    inverse = len(without) < len(some) or (len(box.without[key]) == 1 and len(box.values[key]) > 1 and not _one(some))
+    return f"any but {_few(without)}" if inverse and without else _few(some)
+
+
+def _one(parts: list[str]) -> bool:
+    return len(parts) == 1
+
+
+def describe(space: Space, box: Box) -> str:
+    """`tcp, source port 11211, destination port any but 22, 80; where ... matches`."""
+    protocols = box.values.get(Field.PROTOCOL)
+    parts = ["any protocol" if protocols is None else _shorter(space, box, Field.PROTOCOL, _protocols)]
+    for key, phrase, wording in PHRASES:
+        if key in box.values:
+            parts.append(f"{phrase} {_shorter(space, box, key, wording)}")
+    conditions = [f"`{q}` {'matches' if yes else 'does not match'}" for q, yes in box.conditions.items()]
+    return ", ".join(parts) + (f"; where {' and '.join(conditions)}" if conditions else "")
+
+
+def describe_packet(packet: Packet) -> str:
+    """`tcp SYN 198.51.100.7:40000 > 192.0.2.1:3306, in eth0`."""
+    protocol, name = protocol_name(packet.protocol), name_of(packet)
+    full = name if name.lower().startswith(protocol) else f"{protocol} {name}"
+    return f"{full} {address_line(packet)}"

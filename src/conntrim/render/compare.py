@@ -1,0 +1,123 @@
+"""A comparison as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from textwrap import wrap
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.service import Direction
+from conntrim.core.prove.compare import Comparison, Difference, Population
+from conntrim.core.prove.words import describe_packet
+from conntrim.render.json import to_json
+
+WIDTH = 79
+
+FAMILIES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
+WHOSE: dict[Population, str] = {
+    Population.STRANGERS: "strangers' packets",
+    Population.CONNECTIONS: "packets of connections",
+    Population.ERRORS: "ICMP errors about connections",
+}
+WAYS: dict[Direction, str] = {
+    Direction.INBOUND: "coming in", Direction.FORWARDED: "forwarded", Direction.OUTBOUND: "going out",
+    Direction.LOOPBACK: "round lo",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    packets: str
+    share: float
+    witness: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    change: str
+    family: str
+    direction: str
+    population: str
+    share: float
+    regions: list[_Region]
+    all_regions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    same: bool
+    differences: list[_Difference]
+    undecided: list[str]
+    remarks: list[str]
+
+
+def compare_json(found: Comparison) -> str:
+    """One JSON object, kind `comparison`."""
+    told = [
+        _Difference(
+            "admitted" if d.admitted else "dropped", FAMILIES[d.family], d.direction, d.population, d.share,
+            [_Region(r.words, r.share, describe_packet(r.witness)) for r in d.regions], d.whole,
+        )
+        for d in found.differences
+    ]  # fmt: skip
+    return to_json("comparison", _Comparison(found.same, told, list(found.undecided), list(found.remarks)))
+
+
+def compare_text(found: Comparison) -> str:
+    """The answer on the first line, then each difference with its largest parts and a packet of each."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Comparison) -> Iterator[str]:
+    yield from wrap(_answer(found), WIDTH)
+    for difference in found.differences:
+        yield ""
+        yield from _difference(difference)
+    for reason in found.undecided:
+        yield ""
+        yield from _filled(f"not decided: {reason}", "")
+    for remark in found.remarks:
+        yield ""
+        yield from _filled(f"note: {remark}", "")
+
+
+def _answer(found: Comparison) -> str:
+    if found.same:
+        return "the same: both rule sets treat every packet alike"
+    if not found.differences:
+        return "not decided"
+    admits = {d.direction for d in found.differences if d.admitted}
+    drops = {d.direction for d in found.differences if not d.admitted}
+    parts = [
+        f"{word} packets {_listed([WAYS[d] for d in WAYS if d in ways])}"
+        for word, ways in (("admits", admits), ("drops", drops))
+        if ways
+    ]
+    return f"AFTER newly {' and newly '.join(parts)}"
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _difference(difference: Difference) -> Iterator[str]:
+    change = "newly admitted" if difference.admitted else "newly dropped"
+    whose = f"{FAMILIES[difference.family]} {WHOSE[difference.population]} {WAYS[difference.direction]}"
+    yield from _filled(f"{change}: {share(difference.share)} of {whose}", "")
+    for region in difference.regions:
+        yield from _filled(f"- {region.words}", "  ")
+        yield from _filled(f"such as {describe_packet(region.witness)}", "      ")
+    if not difference.whole:
+        yield "  - and more"
+
+
+def share(part: float) -> str:
+    """`12 %`, `0.003 %`, or as one in how many where that says more."""
+    if part >= 1e-4:
+        return f"{part:.2%}".replace("%", " %")
+    return f"1 in {1 / part:,.0f}" if part >= 1e-12 else "less than 1 in 1,000,000,000,000"
+
+
+def _filled(text: str, indent: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
