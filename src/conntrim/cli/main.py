@@ -16,6 +16,7 @@ from conntrim.core.model.errors import ConntrimError
 VERBS: dict[str, str] = {
     "census": "who fills the table",
     "diagnose": "the doctor's report: is it full, why, what to do",
+    "rule": "the manual page of a finding",
     "plan": "which services to leave untracked, the rules for it, and the proof",
     "explain": "what the rules do with one packet or connection, and why",
     "apply": "load a plan on trial: it expires in the kernel by itself",

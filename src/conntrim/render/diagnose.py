@@ -148,9 +148,14 @@ def _namespaces(uses: tuple[NamespaceUse, ...]) -> str:
     """The fullest, where there is more than one; max counts for each of them (K25)."""
     if len(uses) < 2:
         return ""
-    shown = [f"{use.name or use.inode} {number(use.count)}" for use in uses[:MOST_NAMESPACES]]
+    shown = [_namespace(use) for use in uses[:MOST_NAMESPACES]]
     more = [f"{len(uses) - MOST_NAMESPACES} more"] if len(uses) > MOST_NAMESPACES else []
     return "; ".join(shown + more)
+
+
+def _namespace(use: NamespaceUse) -> str:
+    dropped = f" ({number(use.drop)} dropped)" if use.drop else ""
+    return f"{use.name or use.inode} {number(use.count)}{dropped}"
 
 
 def _fillers(report: Diagnosis) -> Iterator[str]:

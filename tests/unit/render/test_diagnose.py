@@ -54,7 +54,10 @@ Drops       0 packets since boot, 0/s now (two readings, 1.0 s apart)
 Growth      0/s; not filling
 Chains      0.0 tuples a bucket, 2.0 when full (2 an entry, 262,144 buckets)
 Memory      2.0 MB now, 82.0 MB when full (320 bytes an entry)
-Namespaces  web 61; initial 3
+Namespaces  web 61; initial 3 (7 dropped)
+Why, and what else is not right
+   CT009 namespace initial was full
+        3 entries of 262,144; 7 packets dropped
 Not known   the kernel log could not be read: /dev/kmsg: Operation not
             permitted
 """
@@ -70,10 +73,10 @@ def test_the_documents_incident() -> None:
 
 
 def test_a_quiet_host() -> None:
-    """Nothing wrong: no findings, no remedies; what could not be read is said."""
+    """Nothing wrong here, a neighbour that lost packets is told; no remedies; what could not be read is said."""
     facts = host(
         namespace="web",
-        namespaces=(NamespaceUse("web", 4_026_531_840, 61, 0), NamespaceUse("initial", 2, 3, 0)),
+        namespaces=(NamespaceUse("web", 4_026_531_840, 61, 0), NamespaceUse("initial", 2, 3, 7)),
         remarks=("the kernel log could not be read: /dev/kmsg: Operation not permitted",),
     )
     assert diagnosis_text(diagnose(Case(facts, later(facts)))) == QUIET

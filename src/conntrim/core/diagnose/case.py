@@ -12,6 +12,12 @@ from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts, Overflow, Reading
 from conntrim.core.model.finding import Severity
 
+RING = "/dev/kmsg"
+"""The running kernel's own log: its clock is that of the readings, so "how long ago" can be told."""
+
+THIS_BOOT = frozenset({RING, "journalctl -k"})
+"""Logs that hold nothing of an earlier boot; files may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -93,13 +99,15 @@ class Case:
     def overflows(self) -> list[Overflow]:
         """The log's lines about this table: those that name its namespace or none (K26); all where ours is unknown.
 
-        A namespace that never dropped a packet never was full: the lines are about an earlier one of that number, or
-        another one.
+        A namespace that dropped no packet since boot was not full since then: such lines of this boot are about an
+        earlier namespace of the same number, or another one.
         """
-        if self.counter("drop") == 0:
-            return []
-        ours = self.facts.netns
-        return [line for line in self.facts.overflows if ours is None or line.netns in (None, ours)]
+        ours, spotless = self.facts.netns, self.counter("drop") == 0
+        return [
+            line
+            for line in self.facts.overflows
+            if (ours is None or line.netns in (None, ours)) and not (spotless and line.source in THIS_BOOT)
+        ]
 
     def services(self) -> Iterator[tuple[ServiceCount, int]]:
         """The census's services and their entries, a sample's scaled to the whole table."""

@@ -22,16 +22,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose import table_full
-from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.case import RING, Case
 from conntrim.core.diagnose.wording import duration, number
 from conntrim.core.model.facts import Overflow
 from conntrim.core.model.finding import Finding, Place, Severity
 
 CODE, NAME = "CT003", "log-overflow"
-
-
-RING = "/dev/kmsg"
-"""The running kernel's own log: its clock is that of the readings, so "how long ago" can be told."""
 
 
 def when(case: Case, line: Overflow) -> str:
@@ -48,13 +44,20 @@ def check(case: Case) -> Iterator[Finding]:
     lines = case.overflows()
     if not lines:
         return
+    before = case.counter("drop") == 0
+    severity = Severity.CRITICAL if case.facts.max is None else Severity.OK if before else Severity.WARNING
     crowded = case.fill is not None and case.fill >= case.thresholds.warning
     first, last = lines[0], lines[-1]
     yield Finding(
         CODE,
-        Severity.CRITICAL if case.facts.max is None else Severity.WARNING,
+        severity,
         f"the kernel log tells of a full table, {number(len(lines))} line{'s' if len(lines) > 1 else ''}",
-        (f"first {when(case, first)}", f"last {when(case, last)}", last.text),
+        (
+            f"first {when(case, first)}",
+            f"last {when(case, last)}",
+            last.text,
+            *(["before this boot"] if before else []),
+        ),
         Place(last.source, last.line),
         caused_by=table_full.CODE if crowded else "",
     )

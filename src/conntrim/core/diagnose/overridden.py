@@ -27,7 +27,7 @@ from conntrim.core.diagnose.wording import number
 from conntrim.core.model.facts import HostFacts, Setting
 from conntrim.core.model.finding import Finding, Place, Severity
 
-CODE, NAME = "CT020", "overridden-setting"
+CODE, NAME = "CT020", "overridden"
 
 PREFIXES = ("net.netfilter.", "net.")
 """`net.nf_conntrack_max` is another name of `net.netfilter.nf_conntrack_max`."""

@@ -70,9 +70,9 @@ PATTERNS = tuple(
 """What may cause a full table; of two that explain as much the first is the deeper reason."""
 
 
-def manual(code: str) -> str | None:
-    """The manual page of a finding, by its code or its name; None where there is none."""
-    return next((check.manual for check in CHECKS if code.upper() == check.code or code == check.name), None)
+def check_of(code: str) -> Check | None:
+    """The check behind a finding, by its code or its name; None where there is none."""
+    return next((check for check in CHECKS if code.upper() == check.code or code.lower() == check.name), None)
 
 
 def findings(case: Case) -> tuple[Finding, ...]:

@@ -1,0 +1,25 @@
+"""The verb `rule`."""
+
+from __future__ import annotations
+
+import click
+
+from conntrim.core.diagnose.registry import CHECKS, check_of
+from conntrim.core.model.errors import InputError
+from conntrim.render.manual import findings_list, manual_text
+
+
+@click.command(name="rule")
+@click.argument("code", required=False)
+def command(*, code: str | None) -> None:
+    """The manual page of a finding: what it says, why it matters, what to do, caveats.
+
+    CODE: as a report shows it (CT010), or its name (short-lived); without it all findings are listed.
+    """
+    if code is None:
+        click.echo(findings_list(CHECKS), nl=False)
+        return
+    check = check_of(code)
+    if check is None:
+        raise InputError("CODE", f"there is no finding {code}", advice="conntrim rule lists them")
+    click.echo(manual_text(check), nl=False)
