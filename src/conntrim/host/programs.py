@@ -18,7 +18,9 @@ PACKAGES = {"nft": "nftables", "iptables-save": "iptables", "ip": "iproute2", "a
 
 
 def find(name: str) -> str | None:
-    """The absolute path of a program, None where it is not installed."""
+    """The absolute path of a program, None where it is not installed; a path stays what it is."""
+    if name.startswith("/"):
+        return name
     return next((p for d in PATH if os.access(p := f"{d}/{name}", os.X_OK)), None)
 
 

@@ -6,18 +6,21 @@ held, what was dropped and what failed. The story says what should be seen; the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 from conntrim.core.model.facts import Reading
 from conntrim.core.model.incident import Stage
 from conntrim.host.facts import KernelFacts
 from conntrim.lab import document
 from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
+from conntrim.lab.cure import Answer, cure
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost, sweep
 from conntrim.lab.signals import orderly_end
-from conntrim.lab.site import Site, site
+from conntrim.lab.site import CACHE, Site, site
 
 REQUESTS = 1_500
 LIMIT = 1_000
@@ -39,6 +42,57 @@ def tell(limited: bool) -> Iterator[Stage]:
             for tried in ATTEMPTS:
                 yield attempt(made, tried)
             yield knocked("stranger", made, HOLE)
+            dress(made.web, document.raw() + document.firewall(document.WEB_PORTS))
+            yield from cured(made, made.web, WEB_ROLE)
+            yield knocked("same stranger", made, replace(HOLE, opens=False))
+            dress(made.cache, document.firewall(document.CACHE_PORTS))
+            yield from cured(made, made.cache, CACHE_ROLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one host's cure is told with: the stages' prefix, and the services that the plan must name."""
+
+    prefix: str
+    services: frozenset[str]
+
+
+WEB_ROLE = Role("", frozenset({"inbound tcp/80", f"outbound tcp/11211 to {CACHE}"}))
+CACHE_ROLE = Role("cache: ", frozenset({"inbound tcp/11211"}))
+
+
+def cured(made: Site, host: LabHost, role: Role) -> Iterator[Stage]:
+    """One host from a tracked load to a quiet table, by conntrim's own commands."""
+    with cure(host) as conntrim:
+        seen = under_load(made, host)
+        verdict = conntrim.diagnose()
+        yield stage(f"{role.prefix}diagnose", seen, verdict.said["summary"], seen.entries >= REQUESTS or seen.full)
+        plan = conntrim.plan()
+        yield planned(plan, role)
+        conntrim.apply([o["name"] for o in plan.said["obligations"] if o["standing"] == "not decided"])
+        yield quiet_under_load(
+            f"{role.prefix}trial", made, host, "guarded rules: they expire in the kernel by themselves"
+        )
+        kept = conntrim.confirm()
+        purged = f"kept; {kept.said['purged']} stale entries deleted"
+        yield quiet_under_load(f"{role.prefix}confirm", made, host, purged)
+
+
+def planned(plan: Answer, role: Role) -> Stage:
+    """The stage in which the plan is made: what it leaves untracked, and how its obligations stand."""
+    services = plan.said["services"]
+    standings = Counter(obligation["standing"] for obligation in plan.said["obligations"])
+    lesson = f"leaves {', '.join(services)} untracked; obligations: " + ", ".join(
+        f"{count} {standing}" for standing, count in standings.most_common()
+    )
+    as_told = role.services == set(services) and not standings["broken"]
+    return Stage(f"{role.prefix}plan", None, None, None, None, lesson, as_told)
+
+
+def quiet_under_load(name: str, made: Site, host: LabHost, lesson: str) -> Stage:
+    """A stage in which the site must serve everything and the host track nothing."""
+    seen = under_load(made, host)
+    return stage(name, seen, lesson, seen.quiet)
 
 
 def attempt(made: Site, tried: Attempt) -> Stage:
