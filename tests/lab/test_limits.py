@@ -16,7 +16,7 @@ SCRIPT = """
 import time
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import lab_host
-from conntrim.lab.signals import orderly_end
+from conntrim.host.signals import orderly_end
 with orderly_end(), {contexts}:
     {body}
     print('ready', flush=True)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from conntrim.core.model.facts import Reading
 from conntrim.core.model.incident import Stage
 from conntrim.host.facts import KernelFacts
+from conntrim.host.signals import orderly_end
 from conntrim.lab import document
 from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
 from conntrim.lab.cure import Answer, cure
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost, sweep
-from conntrim.lab.signals import orderly_end
 from conntrim.lab.site import CACHE, Site, site
 
 REQUESTS = 1_500

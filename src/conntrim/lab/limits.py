@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from conntrim.lab.signals import uninterrupted
+from conntrim.host.signals import uninterrupted
 
 SYSCTL = "/proc/sys/net/netfilter/"
 LOCK = "/run/lock/conntrim-lab"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from conntrim.core.model.errors import HostError
 from conntrim.host import programs
 from conntrim.host.netns import entered
-from conntrim.lab.signals import uninterrupted
+from conntrim.host.signals import uninterrupted
 
 PREFIX = "conntrim-"
 """Every namespace of the lab has a name that starts so."""

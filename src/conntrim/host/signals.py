@@ -1,4 +1,4 @@
-"""Signals in the lab: all of them end it like Ctrl-C, and none breaks off the cleaning up."""
+"""Signals: all of them end a verb in order, as Ctrl-C does, and none breaks off its cleaning up."""
 
 from __future__ import annotations
 
