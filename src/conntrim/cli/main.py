@@ -58,8 +58,17 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our pipe left (`| head`): not an error, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
+    except Exception as error:
+        return unforeseen(error, failed)
+
+
+def unforeseen(error: Exception, failed: int) -> int:
+    """Say that the disk is full, or that we have a bug; with CONNTRIM_DEBUG set, where it happened."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         click.echo("conntrim: standard output: no space left on device", err=True)
         return failed
+    if "CONNTRIM_DEBUG" in os.environ:
+        raise error
+    said = f"{type(error).__name__}: {error}"
+    click.echo(f"conntrim: a bug of ours, please report it: {said} (CONNTRIM_DEBUG=1 shows where)", err=True)
+    return failed

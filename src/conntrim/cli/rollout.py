@@ -10,7 +10,7 @@ import click
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout_work import Ports
 from conntrim.core.rollout.report import Report
-from conntrim.lab.signals import orderly_end
+from conntrim.host.signals import orderly_end
 from conntrim.render import rollout as text
 from conntrim.render.json import to_json
 

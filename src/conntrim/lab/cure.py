@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import Plan
 from conntrim.host import programs
 from conntrim.lab.netns import LabHost
+from conntrim.store.plan_directory import read_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,16 @@ class Cure:
         """The doctor's report on the table as it stands."""
         return self._ask("diagnose")
 
-    def plan(self) -> Answer:
+    def plan(self) -> Plan:
         """A plan for the services that the table shows.
 
         HostError where it wants more than rules: sizes and files belong to the machine that the lab runs on.
         """
-        answer = self._ask("plan", "--output", f"{self.place}/plan")
-        if answer.said["settings"] or answer.said["files"]:
+        self._ask("plan", "-o", f"{self.place}/plan")
+        plan = read_plan(f"{self.place}/plan")
+        if plan.settings or plan.files:
             raise HostError("conntrim plan", "proposes sizes or files: the lab would change this machine's own")
-        return answer
+        return plan
 
     def apply(self, accepted: list[str]) -> Answer:
         """The plan on trial; obligations that are not decided have to be accepted by name."""

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 from conntrim.core.model.facts import Reading
 from conntrim.core.model.incident import Stage
+from conntrim.core.model.plan import Plan, Standing
 from conntrim.host.facts import KernelFacts
 from conntrim.host.signals import orderly_end
 from conntrim.lab import document
 from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
-from conntrim.lab.cure import Answer, cure
+from conntrim.lab.cure import cure
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost, sweep
 from conntrim.lab.site import CACHE, Site, site
@@ -69,30 +70,25 @@ def cured(made: Site, host: LabHost, role: Role) -> Iterator[Stage]:
         yield stage(f"{role.prefix}diagnose", seen, verdict.said["summary"], seen.entries >= REQUESTS or seen.full)
         plan = conntrim.plan()
         yield planned(plan, role)
-        conntrim.apply([o["name"] for o in plan.said["obligations"] if o["standing"] == "not decided"])
-        yield quiet_under_load(
-            f"{role.prefix}trial", made, host, "guarded rules: they expire in the kernel by themselves"
-        )
-        kept = conntrim.confirm()
-        purged = f"kept; {kept.said['purged']} stale entries deleted"
-        yield quiet_under_load(f"{role.prefix}confirm", made, host, purged)
+        conntrim.apply([o.name for o in plan.obligations if o.standing is Standing.NOT_DECIDED])
+        on_trial = loaded(made, host)
+        lesson = "guarded rules: served past the full table; the old entries stay until confirm"
+        yield stage(f"{role.prefix}trial", on_trial, lesson, on_trial.served and on_trial.entries <= seen.entries)
+        purged = conntrim.confirm().said["purged"]
+        kept = loaded(made, host)
+        lesson = f"kept, {purged:,} stale entries deleted: nothing of these services is tracked"
+        yield stage(f"{role.prefix}confirm", kept, lesson, kept.quiet)
 
 
-def planned(plan: Answer, role: Role) -> Stage:
+def planned(plan: Plan, role: Role) -> Stage:
     """The stage in which the plan is made: what it leaves untracked, and how its obligations stand."""
-    services = plan.said["services"]
-    standings = Counter(obligation["standing"] for obligation in plan.said["obligations"])
-    lesson = f"leaves {', '.join(services)} untracked; obligations: " + ", ".join(
+    services = [str(service) for service in plan.policy.untrack]
+    standings = Counter(obligation.standing for obligation in plan.obligations)
+    lesson = f"leaves {' and '.join(services)} untracked; obligations: " + ", ".join(
         f"{count} {standing}" for standing, count in standings.most_common()
     )
-    as_told = role.services == set(services) and not standings["broken"]
+    as_told = role.services == set(services) and plan.standing() is not Standing.BROKEN
     return Stage(f"{role.prefix}plan", None, None, None, None, lesson, as_told)
-
-
-def quiet_under_load(name: str, made: Site, host: LabHost, lesson: str) -> Stage:
-    """A stage in which the site must serve everything and the host track nothing."""
-    seen = under_load(made, host)
-    return stage(name, seen, lesson, seen.quiet)
 
 
 def attempt(made: Site, tried: Attempt) -> Stage:
@@ -111,6 +107,11 @@ def dress(host: LabHost, rules: str) -> None:
 def under_load(made: Site, host: LabHost) -> Seen:
     """Empty the host's table, put load on the site, and look at that host."""
     host.run("conntrack", "--flush")
+    return loaded(made, host)
+
+
+def loaded(made: Site, host: LabHost) -> Seen:
+    """Put load on the site, and look at that host."""
     before = look(host)
     load = made.load(REQUESTS)
     after = look(host)
