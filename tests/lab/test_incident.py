@@ -58,6 +58,20 @@ def test_the_table_was_full(story: dict[str, Any]) -> None:
     assert story["limit"] == full["entries"]
 
 
+@pytest.mark.parametrize("role", ["", "cache: "])
+def test_the_plan_quiets_the_table(story: dict[str, Any], role: str) -> None:
+    """On the same small table the trial serves everything, and once confirmed nothing is tracked any more."""
+    trial, confirm = stage(story, f"{role}trial"), stage(story, f"{role}confirm")
+    assert (0, 0) == (trial["drops"], trial["failed"])
+    assert (0, 0, 0) == (confirm["entries"], confirm["drops"], confirm["failed"])
+
+
+def test_the_stranger_gets_in_on_the_documents_rules_and_not_on_ours(story: dict[str, Any]) -> None:
+    """K20: source port 11211 reaches the closed port 3306 on the final rules, and is refused on the plan's."""
+    assert stage(story, "stranger")["verdict"].endswith("gets in")
+    assert stage(story, "same stranger")["verdict"].endswith("is refused")
+
+
 def test_nothing_is_left_behind(story: dict[str, Any]) -> None:
     """No namespace of the site is left."""
     sites = ("conntrim-client-", "conntrim-web-", "conntrim-cache-")

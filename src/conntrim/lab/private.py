@@ -38,7 +38,7 @@ def become_private() -> None:
         # `ip netns` keeps its names below /run, which belongs to root outside: an empty one of our own here.
         programs.run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
     elif not privileged():
-        unshare = ["unshare", "--user", "--map-current-user", "--keep-caps", "--net", "--mount"]
+        unshare = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
         ended = programs.attempt([*unshare, "true"])
         if ended.code:
             raise HostError("unshare", ended.errors.strip(), advice="run the lab as root, or allow user namespaces")
