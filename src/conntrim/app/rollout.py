@@ -32,7 +32,7 @@ def apply(ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = 
     """Load a plan on trial for so many seconds."""
     with ports.journal.lock("apply"):
         journal = ports.journal.read()
-        known = journal.plan is None or same_change(journal.plan, plan)
+        known = journal.plan is None or same_change(journal.plan, plan) or not changes_anything(plan)
         return _drive(Work(ports, journal, Request(plan, seconds, accepted)), Apply() if known else ApplyAnother())
 
 
@@ -68,6 +68,11 @@ def status(ports: Ports) -> Report:
     work = Work(ports, ports.journal.read())
     rollout = standing(work.journal, ports.clock.now(), work.own())
     return _report(work, rollout, Tell(Answer.STANDS))
+
+
+def changes_anything(plan: Plan) -> bool:
+    """A plan made where all of it is in force already loads, sets and writes nothing that is new."""
+    return bool(plan.trial) or not plan.rollback_confirmed
 
 
 def same_change(one: Plan, other: Plan) -> bool:

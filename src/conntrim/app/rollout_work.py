@@ -136,8 +136,8 @@ class Work:
 
     def _check_trial(self) -> None:
         self._check_obligations()
-        if not self.plan.trial:
-            raise RefusedError("the plan changes no rule: there is nothing to try")
+        if not (self.plan.trial or self.plan.settings or self.plan.files):
+            raise RefusedError("the plan changes nothing: there is nothing to try")
         if difference := self.ports.freshness.difference(self.plan):
             raise RefusedError(f"the plan is stale: {difference}; make it again with conntrim plan")
         self._check_batches()
@@ -159,7 +159,9 @@ class Work:
             self.ports.loader.check(batch, self.guard)
 
     def _check_obligations(self) -> None:
-        open_ones = [o for o in self.plan.obligations if o.standing is not Standing.PROVED]
+        undecided = [o for o in self.plan.obligations if o.standing is not Standing.PROVED]
+        # Whether the kernel takes the batches is asked right after this, of the kernel itself.
+        open_ones = [o for o in undecided if not (o.name == "loads" and o.standing is Standing.NOT_DECIDED)]
         refused = [f"{o.name} is {o.standing} ({o.why})" for o in open_ones if o.name not in self.journal.accepted]
         if refused:
             raise RefusedError("; ".join(refused))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conntrim.core.model.plan import Plan
-from conntrim.core.plan.own import fingerprint
+from conntrim.core.plan.freshness import difference
 from conntrim.host.listing import KernelListing
 
 
@@ -14,8 +14,5 @@ class HostFreshness:
         self.netns = netns
 
     def difference(self, plan: Plan) -> str:
-        """What differs, in words; "" where nothing does. Our own rules do not count: a trial may be loaded."""
-        if not plan.ruleset_digest:
-            return ""
-        live = fingerprint(KernelListing().read(self.netns).ruleset)
-        return "" if live == plan.ruleset_digest else "the rules have changed since the plan was made"
+        """What differs, in words; "" where nothing does."""
+        return difference(plan, KernelListing().read(self.netns).ruleset) if plan.ruleset_digest else ""

@@ -267,3 +267,28 @@ def test_a_confirm_killed_anywhere_can_be_finished(call: int, when: str) -> None
     assert host.loader.rules == {"web accept": None, "web raw": None}
     assert host.sysctls.values == {"a": 10, "b": 20}
     assert host.files.texts["/etc/more"] == "more"
+
+
+def test_a_plan_of_sizes_alone_is_tried_and_kept() -> None:
+    """Without rules there is nothing to guard: confirm sets the sysctls, rollback puts them back."""
+    host = FakeHost()
+    plan = replace(PLAN, trial=(), confirm=(), rollback_trial=(), rollback_confirmed=())
+    assert apply(host.ports(), plan, 60).answer == "armed"
+    assert confirm(host.ports()).answer == "confirmed"
+    assert host.sysctls.values == {"a": 10, "b": 20}
+    assert rollback(host.ports()).answer == "rolled back"
+    assert host.sysctls.values == {"a": 1, "b": 2}
+
+
+def test_a_plan_made_under_the_confirmed_one_changes_nothing() -> None:
+    """The same policy planned again has no trial: applying it says that it is confirmed already."""
+    host = on_trial()
+    confirm(host.ports())
+    assert apply(host.ports(), replace(PLAN, trial=(), confirm=(), rollback_trial=()), 60).answer == "already confirmed"
+
+
+def test_whether_it_loads_is_asked_here() -> None:
+    """A plan made elsewhere leaves `loads` open: apply asks the kernel, nobody has to accept it."""
+    host = FakeHost()
+    plan = fake_plan(obligations=(Obligation("loads", Standing.NOT_DECIDED, "not asked"),))
+    assert apply(host.ports(), plan, 60).answer == "armed"

@@ -81,7 +81,8 @@ class Plan:
     `trial` are the guarded additions, `confirm` swaps them for unguarded rules, `rollback_trial` and
     `rollback_confirmed` take them out again; each is a sequence of batches, to be loaded in order. Texts hold the
     placeholders above; `confirm` and `rollback_trial` hold the trial's own deadline. All four empty: the rule set
-    needs no change. `ruleset_digest` is that of the rule set that the plan was made for. `settings` are sysctl keys
+    needs no change. `ruleset_digest` is that of the rule set that the plan was made for, `ruleset_parts`
+    those of its chains and sets by their names. `settings` are sysctl keys
     (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists.
     """
 
@@ -102,6 +103,7 @@ class Plan:
     residual: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    ruleset_parts: dict[str, str] = field(default_factory=dict)
 
     def standing(self) -> Standing:
         """The plan's own standing: its worst obligation's."""

@@ -21,7 +21,7 @@ from conntrim.core.plan.admission import Addition, Admissions, admissions, merge
 from conntrim.core.plan.box import Box
 from conntrim.core.plan.legs import Leg, legs_of
 from conntrim.core.plan.obligations import Compiled, obligations, residual_exposure
-from conntrim.core.plan.own import has_trial, own_comments, without_own
+from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
@@ -162,6 +162,7 @@ def compile_plan(request: Request) -> Plan:
         obligations=obligations(compiled),
         settings=settings_of(policy, facts.era, facts.max),
         ruleset_digest=request.digest,
+        ruleset_parts=parts(request.ruleset),
         entries_before=entries[0],
         entries_after=entries[1],
         residual=residual_exposure(compiled),

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, TRIAL_SUFFIX
-from conntrim.core.model.ruleset import Chain, Dialect, Jump, Rule, Ruleset, Table, TableFamily, Verdict
+from conntrim.core.model.ruleset import Chain, Dialect, Jump, NamedSet, Rule, Ruleset, Table, TableFamily, Verdict
 
 
 def is_own_table(table: Table) -> bool:
@@ -64,12 +64,38 @@ def fingerprint(ruleset: Ruleset) -> str:
     return hashlib.sha256("\n".join(tables).encode()).hexdigest()
 
 
+def parts(ruleset: Ruleset) -> dict[str, str]:
+    """A short digest of each chain and set that is not ours: tells where two rule sets differ."""
+    found: dict[str, str] = {}
+    for table in without_own(ruleset).tables:
+        if not _does_something(table):
+            continue
+        where = f"{table.dialect.value} {table.family.value} {table.name}"
+        for chain in table.chains:
+            found[f"chain {chain.name} of {where}"] = _short(_chain_said(chain))
+        for each in table.sets:
+            found[f"set {each.name} of {where}"] = _short(_set_said(each))
+    return found
+
+
+def _short(said: object) -> str:
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
+
+
+def _chain_said(chain: Chain) -> object:
+    return chain.name, chain.base, [(r.matches, r.statements, r.comment) for r in chain.rules]
+
+
+def _set_said(named: NamedSet) -> object:
+    return named.name, named.kind, () if named.dynamic else named.elements
+
+
 def _does_something(table: Table) -> bool:
     refusing = any(c.base and c.base.policy is not Verdict.ACCEPT for c in table.chains)
     return refusing or any(c.rules for c in table.chains)
 
 
 def _said(table: Table) -> str:
-    chains = [(c.name, c.base, [(r.matches, r.statements, r.comment) for r in c.rules]) for c in table.chains]
-    sets = [(s.name, s.kind, () if s.dynamic else s.elements) for s in table.sets]
+    chains = [_chain_said(chain) for chain in table.chains]
+    sets = [_set_said(each) for each in table.sets]
     return repr((table.dialect.value, table.family.value, table.name, chains, sets, table.dormant))

@@ -59,7 +59,7 @@ class Guard:
         clocks = [self.since_boot - now.since_boot] if "nft" in programs else []
         clocks += [self.wall - now.wall] if set(programs) - {"nft"} else []
         clocks += [self.since_boot + 2 * SPARE - now.since_boot] if set(programs) - {"nft"} and self.recent else []
-        return min(clocks, default=0.0) if now.boot == self.boot else 0.0
+        return min(clocks, default=self.since_boot - now.since_boot) if now.boot == self.boot else 0.0
 
     def datestop(self) -> str:
         """The last second in which the rules match, as `-m time --datestop` wants it."""

@@ -36,7 +36,8 @@ def seconds_left(journal: Journal, now: Moment) -> float:
     if journal.plan is None or journal.guard is None:
         return 0.0
     batches = journal.plan.trial
-    return max(0.0, journal.guard.staggered(len(batches) - 1).left({batch.program for batch in batches}, now))
+    last = max(0, len(batches) - 1)
+    return max(0.0, journal.guard.staggered(last).left({batch.program for batch in batches}, now))
 
 
 def swapped(journal: Journal, own: tuple[str, ...]) -> int:
