@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from conntrim.core.model.errors import HostError
 from conntrim.host.netns import entered
 
 PATH = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 """Where programs are looked for; the caller's $PATH is not asked, conntrim often runs as root."""
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
+_libc = ctypes.CDLL(None)
 
 PACKAGES = {"nft": "nftables", "iptables-save": "iptables", "ip": "iproute2", "ab": "apache2-utils"}
 """Program to Debian package, where the names differ."""
@@ -44,12 +52,25 @@ def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None =
         raise HostError(argv[0], "this program is not installed", advice=f"Debian's package {package} has it")
     try:
         with entered(netns):
-            done = subprocess.run(
-                [program, *argv[1:]], input=text, capture_output=True, text=True, timeout=timeout, check=False
+            done = subprocess.run(  # one system call, and conntrim has no threads here
+                [program, *argv[1:]],
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                preexec_fn=partial(_die_with, os.getpid()),
             )
     except subprocess.TimeoutExpired as error:
         raise HostError(" ".join(argv), f"did not end within {timeout:g} s") from error
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def _die_with(parent: int) -> None:
+    """In the child: be killed when conntrim is, so that no rule is loaded after a later run has looked."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def run(argv: Sequence[str], *, text: str | None = None, netns: str | None = None, timeout: float = 60) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from conntrim.core.rollout.record import Journal
 
 STATE = "/var/lib/conntrim"
 """Where journals are kept unless `--state` or $CONNTRIM_STATE says otherwise."""
+PATIENCE = 5.0
+"""Seconds to wait for the lock of a run that was killed."""
 SCHEMA = 1
 """Counts up when an older conntrim could misread the journal."""
 
@@ -99,11 +102,12 @@ class JournalFile:
             os.close(descriptor)
 
     def _hold(self, descriptor: int, verb: str) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        end = time.monotonic() + PATIENCE
+        while not _taken(descriptor):
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another conntrim"
-            raise HeldError(f"{holder} is at work on this journal; try again when it has ended") from error
+            if _alive(holder) or time.monotonic() > end:
+                raise HeldError(f"{holder} is at work on this journal; try again when it has ended")
+            time.sleep(0.01)
         os.ftruncate(descriptor, 0)
         now = datetime.now(UTC).strftime("%H:%M:%S UTC")
         os.pwrite(descriptor, f"conntrim {verb} (process {os.getpid()}, since {now})".encode(), 0)
@@ -118,6 +122,20 @@ class JournalFile:
         except OSError as error:
             raise HostError(f"renaming {self.path}", error.strerror or str(error)) from error
         return aside
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _alive(holder: str) -> bool:
+    """Does the process that a lock names run? One that was killed holds it until its last child is on its way."""
+    named = re.search(r"process (\d+)", holder)
+    return named is None or os.path.exists(f"/proc/{named[1]}")
 
 
 def _replace(path: str, data: bytes) -> None:

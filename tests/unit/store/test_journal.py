@@ -69,3 +69,20 @@ def test_a_write_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"writing .*host\.json"):
         store.write(Journal(State.CONFIRMED))
     assert store.read().state is State.TRIAL
+
+
+def test_the_lock_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
+    """A run that was killed may hold the lock for a moment through a child: the next one waits and gets it."""
+    store = JournalFile(str(tmp_path), None)
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with store.lock("apply"):
+            if os.fork() == 0:  # the grandchild holds the lock on until the pipe says that the child is reaped
+                os.read(ready, 1)
+                os._exit(0)
+            os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    os.write(told, b"x")
+    with JournalFile(str(tmp_path), None).lock("rollback"):
+        pass
