@@ -15,9 +15,10 @@ from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing
 from conntrim.core.model.policy import Policy, Untrack, format_ports
-from conntrim.core.model.ruleset import Base, Chain, Dialect, Jump, Notrack, Rule, Ruleset, Table, TableFamily
+from conntrim.core.model.ruleset import Dialect, Notrack, Rule, Ruleset, TableFamily
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.plan.admission import Addition, Admissions, admissions, merged
+from conntrim.core.plan.admission import Addition, Course, admissions, merged
+from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box
 from conntrim.core.plan.legs import Leg, legs_of
 from conntrim.core.plan.obligations import Compiled, obligations, residual_exposure
@@ -25,11 +26,10 @@ from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
-from conntrim.core.plan.spelling import PLACE, spell
-from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Writer, jump_comment
+from conntrim.core.plan.spelling import spell
+from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Writer
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
-RAW_PRIORITY = -300
 
 
 def dialect_of(ruleset: Ruleset) -> Dialect:
@@ -83,42 +83,6 @@ def _untracking(leg: Leg, dialect: Dialect, family: TableFamily) -> list[Rule]:
     return spell(box, Notrack(), leg.label, dialect, family, tracked=False)
 
 
-def applied(
-    ruleset: Ruleset, additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, mark: str
-) -> Ruleset:
-    """The rule set with the plan's unguarded rules in it."""
-    tables = [_with_accepts(t, [a for a in additions if a.table is t]) for t in ruleset.tables]
-    for raw in raws:
-        tables = _with_raw(tables, raw, dialect, mark)
-    return replace(ruleset, tables=tuple(tables))
-
-
-def _with_accepts(table: Table, additions: Sequence[Addition]) -> Table:
-    chains = []
-    for chain in table.chains:
-        rules: list[Rule] = []
-        for index in range(len(chain.rules) + 1):
-            rules += [a.rule for a in additions if (a.chain, a.index) == (chain.name, index)]
-            rules += chain.rules[index : index + 1]
-        chains.append(replace(chain, rules=tuple(rules)))
-    return replace(table, chains=tuple(chains))
-
-
-def _with_raw(tables: list[Table], raw: Raw, dialect: Dialect, mark: str) -> list[Table]:
-    name = "conntrim" if dialect is Dialect.NFTABLES else "raw"
-    same = [t for t in tables if (t.dialect, t.family, t.name) == (dialect, raw.family, name)]
-    table = same[0] if same else Table(dialect, raw.family, name, ())
-    chains = {c.name: c for c in table.chains}
-    for hook, rules in raw.rules.items():
-        base = str(hook) if dialect is Dialect.NFTABLES else hook.upper()
-        own = CHAIN_PREFIX + hook.upper()
-        old = chains.get(base, Chain(base, (), Base("filter", hook, RAW_PRIORITY)))
-        jump = Rule((), (Jump(own),), PLACE, "", jump_comment(mark))
-        chains[base] = replace(old, rules=(jump, *old.rules))
-        chains[own] = Chain(own, rules)
-    return [t for t in tables if t is not table] + [replace(table, chains=tuple(chains.values()))]
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a plan is compiled from. `dialect` None: the host's own; `digest` is that of `ruleset` as it is loaded."""
@@ -133,47 +97,60 @@ class Request:
 
 def compile_plan(request: Request) -> Plan:
     """The plan, its obligations decided but for `loads`, which the host is asked. InputError for a range too wide."""
-    policy, facts = request.policy, request.facts
-    refuse_ephemeral(policy, facts.local_ports)
-    base = without_own(request.ruleset)
-    dialect = request.dialect or (Dialect.IPTABLES_LEGACY if facts.era is Era.IP else dialect_of(base))
-    legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
-    found = admissions(base, passages(legs))
-    additions, raws = merged(found), raws_of(legs, dialect)
-    old = facts.era is Era.IP
-    changes = _changes(additions, raws, dialect, old)
-    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in changes))
-    writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)
-    texts = writer.texts(additions, raws)
-    after = applied(base, additions, raws, dialect, mark)
-    compiled = Compiled(policy, facts, base, after, tuple(legs), tuple(found.courses), additions, texts)
-    present, wanted = _present(request.ruleset), _present(after)
+    policy, facts, done = request.policy, request.facts, compiled(request)
     entries = predicted(policy, request.census) if request.census else (None, None)
     plan = Plan(
         name="",
-        dialect=dialect,
+        dialect=done.dialect,
         era=facts.era,
         policy=policy,
-        trial=texts.trial,
-        confirm=texts.confirm,
-        rollback_trial=texts.rollback_trial,
-        rollback_confirmed=texts.rollback_confirmed,
+        trial=done.texts.trial,
+        confirm=done.texts.confirm,
+        rollback_trial=done.texts.rollback_trial,
+        rollback_confirmed=done.texts.rollback_confirmed,
         files=files_of(policy, facts.era, facts.max),
-        obligations=obligations(compiled),
+        obligations=obligations(done),
         settings=settings_of(policy, facts.era, facts.max),
         ruleset_digest=request.digest,
         ruleset_parts=parts(request.ruleset),
         entries_before=entries[0],
         entries_after=entries[1],
-        residual=residual_exposure(compiled),
-        remarks=(*_remarks(request, found), *remarks_of(policy, facts)),
-        changes=changes,
+        residual=residual_exposure(done),
+        remarks=(*_remarks(request, done.courses), *remarks_of(policy, facts)),
+        changes=done.changes,
     )
+    present, wanted = _present(request.ruleset), _present(done.after)
     if present and present == wanted:
         plan = _nothing_to_do(plan)
     elif present:
         plan = _in_the_way(plan)
     return replace(plan, name=_name(plan))
+
+
+def compiled(request: Request) -> Compiled:
+    """Everything that a plan and its proofs are made of. InputError for a range too wide."""
+    policy, facts = request.policy, request.facts
+    refuse_ephemeral(policy, facts.local_ports)
+    base, old = without_own(request.ruleset), facts.era is Era.IP
+    dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
+    legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
+    found = admissions(base, passages(legs))
+    additions, raws = merged(found), raws_of(legs, dialect)
+    changes = _changes(additions, raws, dialect, old)
+    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in changes))
+    writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)
+    return Compiled(
+        policy=policy,
+        facts=facts,
+        dialect=dialect,
+        before=base,
+        after=applied(base, additions, raws, dialect, mark),
+        legs=tuple(legs),
+        courses=tuple(found.courses),
+        additions=additions,
+        texts=writer.texts(additions, raws),
+        changes=changes,
+    )
 
 
 def _present(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
@@ -213,7 +190,7 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _remarks(request: Request, found: Admissions) -> tuple[str, ...]:
+def _remarks(request: Request, courses: Sequence[Course]) -> tuple[str, ...]:
     remarks = []
     if has_trial(request.ruleset):
         remarks.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
@@ -224,7 +201,7 @@ def _remarks(request: Request, found: Admissions) -> tuple[str, ...]:
         for rule in chain.rules
         if any(isinstance(s, Notrack) for s in rule.statements)
     ]
-    closed = [c.passage for c in found.courses if c.passage.leg and not c.admitted]
+    closed = [c.passage for c in courses if c.passage.leg and not c.admitted]
     for passage in closed:
         where = f"{passage.label} over {passage.family.name}"
         remarks.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import ARMED, DEADLINE, OWN_TABLE, Obligation, Standing
+from conntrim.core.model.plan import ARMED, DEADLINE, OWN_TABLE, Change, Obligation, Standing
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.ruleset import (
     Chain,
+    Dialect,
     End,
     Field,
     Helper,
@@ -49,12 +50,14 @@ class Compiled:
 
     policy: Policy
     facts: HostFacts
+    dialect: Dialect
     before: Ruleset
     after: Ruleset
     legs: tuple[Leg, ...]
     courses: tuple[Course, ...]
     additions: tuple[Addition, ...]
     texts: Texts
+    changes: tuple[Change, ...]
 
 
 Judgement = tuple[Standing, str, str]

@@ -25,6 +25,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
+    Opaque,
     Return,
     Rule,
     SetMark,
@@ -135,8 +136,14 @@ class Walk:
         if isinstance(statement, End):
             if statement.verdict is not Verdict.ACCEPT and self.hoist is None:
                 self.hoist = here
-        else:
-            self.doubts.append(Doubt(rule, "untracked packets enter a chain that tracked ones do not"))
+        elif isinstance(statement, Jump) and self._refusing(statement, narrow(self._later(box), rule.matches)):
+            self.hoist = self.hoist or here
+
+    def _refusing(self, jump: Jump, inside: Box) -> bool:
+        """Whether a chain that tracked packets do not enter may refuse untracked ones."""
+        target = self.table.chain(jump.chain)
+        ends = hits(self.table, target, inside) if target else ()
+        return any(end is not None and end[1].verdict is not Verdict.ACCEPT for end in ends)
 
     def _copy(self, rule: Rule, statement: Statement, inside: Box, here: Spot) -> None:
         """Note the rule's twin, where it needs one."""
@@ -203,10 +210,22 @@ def later_box(box: Box, wide: Box) -> Box:
 def decisive(rule: Rule) -> Statement | None:
     """What ends or redirects a packet's way in a rule; None if it only counts, logs or marks."""
     for statement in rule.statements:
-        if not isinstance(statement, PASSING):
+        if not isinstance(statement, PASSING) and not _keeps_going(statement):
             return statement
     return None
 
+
+def _keeps_going(statement: Statement) -> bool:
+    """Whether a statement that the model does not know is at least known to let the packet go on."""
+    return isinstance(statement, Opaque) and statement.kind in CHANGING
+
+
+CHANGING = frozenset({
+    "CONNMARK", "CONNSECMARK", "SECMARK", "DSCP", "TOS", "ECN", "TTL", "HL", "CLASSIFY", "CHECKSUM", "TCPOPTSTRIP",
+    "TEE", "SET", "IDLETIMER", "RATEEST", "LED", "AUDIT", "TCPMSS", "ip dscp", "ip6 dscp", "ip ecn", "ip6 ecn", "ip ttl",
+    "ip6 hoplimit", "tcp option", "meta priority", "meta secmark", "ct mark", "ct label", "ct secmark",
+})  # fmt: skip
+"""Targets and statements that change or note something and go on with the next rule."""
 
 PASSING = (NoEffect, Notrack, SetZone, SetMark, Helper, Nat)
 """Statements that do not end a packet's way in the chains that are walked (type filter)."""
