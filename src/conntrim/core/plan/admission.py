@@ -110,12 +110,21 @@ def walked_chains(ruleset: Ruleset, passage: Passage) -> Iterator[tuple[Table, C
 
 
 def _settled(table: Table, base: Chain, walk: Walk, passage: Passage) -> bool:
-    """Whether every later packet is accepted as it is, so that twins would say nothing new."""
-    if any(not isinstance(t.statement, Jump) and t.statement != End(Verdict.ACCEPT) for t in walk.twins):
+    """Whether every later packet fares as it did without twins: all accepted, or all refused as before."""
+    verdicts = _verdicts(table, base, passage)
+    if not walk.admitted:
+        return Verdict.ACCEPT not in verdicts
+    if walk.refusing or any(
+        not isinstance(t.statement, Jump) and t.statement != End(Verdict.ACCEPT) for t in walk.twins
+    ):
         return False
-    ends = list(hits(table, base, passage.later))
+    return verdicts == {Verdict.ACCEPT}
+
+
+def _verdicts(table: Table, base: Chain, passage: Passage) -> set[Verdict]:
+    """Everything that may become of the later packets in a base chain as it is."""
     policy = base.base.policy if base.base else Verdict.ACCEPT
-    return all((end[1].verdict if end else policy) is Verdict.ACCEPT for end in ends)
+    return {end[1].verdict if end else policy for end in hits(table, base, passage.later)}
 
 
 def admissions(ruleset: Ruleset, wanted: Iterable[Passage]) -> Admissions:
@@ -125,9 +134,8 @@ def admissions(ruleset: Ruleset, wanted: Iterable[Passage]) -> Admissions:
         for table, base in walked_chains(ruleset, passage):
             walk = Walk(table, base, passage.later).run(passage.before)
             settled = _settled(table, base, walk, passage)
-            refused = not walk.admitted
-            twins = () if settled or refused else tuple(walk.twins)
-            doubts = [] if settled or refused else walk.doubts
+            twins = () if settled else tuple(walk.twins)
+            doubts = [] if settled else walk.doubts
             if unwritable := [t for t in twins if t.original and not _writable(t, table, passage)]:
                 doubts += [
                     Doubt(t.original, "its further conditions cannot be copied") for t in unwritable if t.original

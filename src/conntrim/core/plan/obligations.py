@@ -38,6 +38,7 @@ from conntrim.core.plan.box import Box, Tri, asks_entry, judge
 from conntrim.core.plan.legs import LOOPBACK, Leg, Way
 from conntrim.core.plan.propose import HELPER_PORTS
 from conntrim.core.plan.reach import reached, within
+from conntrim.core.plan.spelling import PLACE
 from conntrim.core.plan.texts import Texts
 from conntrim.core.plan.walk import hits, later_box
 
@@ -132,7 +133,7 @@ def _passes(end: tuple[Rule, End] | None, chain: Chain, course: Course) -> bool:
         return chain.base is None or chain.base.policy is Verdict.ACCEPT
     rule, verdict = end
     twins = {id(t.original) for t in course.twins if t.original is not None}
-    ours = rule.place.source == "conntrim plan"
+    ours = rule.place.source == PLACE.source
     return verdict.verdict is Verdict.ACCEPT or (ours and bool(twins)) or excused(rule, course)
 
 
@@ -172,19 +173,26 @@ def _no_loss(c: Compiled) -> Judgement:
 def _no_exposure(c: Compiled) -> Judgement:
     found: list[Judgement] = []
     for course in c.courses:
-        table, chain = _after(c, course)
-        for end in hits(table, chain, course.passage.later):
-            if end is None or end[1].verdict is not Verdict.ACCEPT or end[0].place.source == "conntrim plan":
-                continue
-            new = judge(course.passage.before, end[0]) is Tri.NO
-            if new and course.passage.leg is not None and not _open_before(course):
-                why = f"{end[0].place} accepts {course.passage.later.state.name} packets of {course.passage.label}"
-                found.append((BROKEN, f"{why}, of which some were refused before", end[0].text))
-        found += [
-            (OPEN, f"{d.rule.place}: {d.why}", d.rule.text) for d in course.doubts if course.passage.leg is not None
-        ]
+        if course.passage.leg is None or _open_before(course):
+            continue
+        found += [(OPEN, f"{d.rule.place}: {d.why}", d.rule.text) for d in course.doubts]
+        found += _newly_accepting(c, course)
     fine = "every added accept matches a leg, an ICMP error or a reset only, and stands behind what refused it before"
     return _worst(found, fine)
+
+
+def _newly_accepting(c: Compiled, course: Course) -> Iterator[Judgement]:
+    """Rules and policies of the operator's that accept packets of a leg which they did not meet before."""
+    table, chain = _after(c, course)
+    met = {id(end[0]) if end else 0 for end in hits(course.table, course.base, course.passage.before)}
+    policy = chain.base.policy if chain.base else Verdict.ACCEPT
+    for end in hits(table, chain, course.passage.later):
+        if (end[1].verdict if end else policy) is not Verdict.ACCEPT or (end and end[0].place.source == PLACE.source):
+            continue
+        if (id(end[0]) if end else 0) not in met:
+            place, text = (str(end[0].place), end[0].text) if end else (f"the policy of {chain.name}", "")
+            why = f"{place} accepts {course.passage.later.state.name} packets of {course.passage.label}"
+            yield BROKEN, f"{why}, of which some were refused before", text
 
 
 def _open_before(course: Course) -> bool:

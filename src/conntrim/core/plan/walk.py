@@ -222,8 +222,8 @@ def _keeps_going(statement: Statement) -> bool:
 
 CHANGING = frozenset({
     "CONNMARK", "CONNSECMARK", "SECMARK", "DSCP", "TOS", "ECN", "TTL", "HL", "CLASSIFY", "CHECKSUM", "TCPOPTSTRIP",
-    "TEE", "SET", "IDLETIMER", "RATEEST", "LED", "AUDIT", "TCPMSS", "ip dscp", "ip6 dscp", "ip ecn", "ip6 ecn", "ip ttl",
-    "ip6 hoplimit", "tcp option", "meta priority", "meta secmark", "ct mark", "ct label", "ct secmark",
+    "TEE", "SET", "IDLETIMER", "RATEEST", "LED", "AUDIT", "TCPMSS", "ip dscp", "ip6 dscp", "ip ecn", "ip6 ecn",
+    "ip ttl", "ip6 hoplimit", "tcp option", "meta priority", "meta secmark", "ct mark", "ct label", "ct secmark",
 })  # fmt: skip
 """Targets and statements that change or note something and go on with the next rule."""
 

@@ -109,6 +109,19 @@ def test_hoisted_accept_takes_earlier_refusals_along() -> None:
     assert ["DROP" in r for r in first] == [True, False]
 
 
+def test_refusals_behind_a_jump_by_state_still_refuse() -> None:
+    """A chain for NEW packets that refuses some is entered by untracked ones too, though the policy would accept."""
+    rules = ["-m conntrack --ctstate NEW -j USER", "-A USER -s 203.0.113.9/32 -j DROP"]
+    made = plan(WEB, filtered(*rules, policy="ACCEPT"))
+    assert any("UNTRACKED" in r and r.endswith("-j USER") for _, r, _ in accepts(made))
+
+
+def test_closed_by_state_stays_closed() -> None:
+    """Where every NEW packet is dropped and the policy accepts, the leg's untracked packets are dropped too."""
+    made = plan(WEB, filtered("-m conntrack --ctstate NEW -j DROP", policy="ACCEPT"))
+    assert any("--dport 80" in r and "UNTRACKED" in r and r.endswith("-j DROP") for _, r, _ in accepts(made))
+
+
 LIMITED = [
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m limit --limit 10/sec -j ACCEPT",
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m recent --name web --set -j ACCEPT",
