@@ -11,7 +11,9 @@ import pytest
 from conntrim.app.census import take_census
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.census import IDLE_STEPS, Census, Viewpoint
+from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
+from conntrim.host import flow_files
 from conntrim.host.flow_files import FileFlows
 
 TABLES = Path(__file__).parent / "tables"
@@ -93,3 +95,30 @@ def test_compressed_tables_read_the_same(tmp_path: Path) -> None:
     packed = tmp_path / "table"
     packed.write_bytes(gzip.compress((TABLES / "nf_conntrack.txt").read_bytes()))
     assert take_census(FileFlows(str(packed)), LOCAL, 100).services == census_of("nf_conntrack.txt").services
+
+
+def test_a_compressed_table_that_was_cut_off_is_used_and_said_so(tmp_path: Path) -> None:
+    """Half of a .gz: its lines count, the last and broken one does not, and the census says that there was more."""
+    packed = tmp_path / "table"
+    whole = gzip.compress((TABLES / "nf_conntrack.txt").read_bytes() * 200, mtime=0)
+    packed.write_bytes(whole[: len(whole) // 2])
+    census = take_census(FileFlows(str(packed)), LOCAL, 100)
+    assert 0 < census.total < 3_600
+    assert "cut off" in census.remarks[0]
+
+
+def test_zstd_is_read_or_asked_for(tmp_path: Path) -> None:
+    """A .zst reads as the table itself where Python can unpack it; else the error names the package."""
+    packed = tmp_path / "table"
+    if flow_files.zstd is None:
+        packed.write_bytes(flow_files.ZSTD + b"anything")
+        with pytest.raises(InputError, match=r"conntrim\[zstd\]"):
+            take_census(FileFlows(str(packed)), LOCAL, 100)
+        return
+    packed.write_bytes(flow_files.zstd.compress((TABLES / "nf_conntrack.txt").read_bytes()))
+    assert take_census(FileFlows(str(packed)), LOCAL, 100).services == census_of("nf_conntrack.txt").services
+    line = (
+        "udp 17 9 src=192.0.2.1 dst=192.0.2.2 sport={0} dport=53 src=192.0.2.2 dst=192.0.2.1 sport=53 dport={0} use=1\n"
+    )
+    packed.write_bytes(flow_files.zstd.compress("".join(map(line.format, range(1, 9_999))).encode())[:-20])
+    assert "cut off" in take_census(FileFlows(str(packed)), LOCAL, 100).remarks[0]

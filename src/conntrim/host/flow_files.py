@@ -31,7 +31,7 @@ def _zstd() -> ModuleType | None:
 zstd = _zstd()
 DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, *((zstd.ZstdError,) if zstd else ()))
 
-PIECE = 1 << 20
+PIECE = 2 << 20
 """Bytes a read."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -68,6 +68,8 @@ class FileFlows:
                 following = self._read(stream)
                 yield self._text.feed(piece, last=not following)
                 piece = following
+            if self._cut and not self._text.entries:
+                raise InputError(self.source, self._cut.removeprefix(f"{self.source}: "), advice="nothing came before")
             if not self._text.entries:
                 yield self._text.feed(b"", last=True)
 

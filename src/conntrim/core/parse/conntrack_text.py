@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.flows import SHAPES, FlowTable, table_of
+from conntrim.core.model.flows import ALL_COLUMNS, SHAPES, FlowTable, joined, table_of
+from conntrim.core.parse.conntrack_columns import BEFORE, Mask, Piece
 from conntrim.core.parse.conntrack_line import HEAD, BadEntryError, parse_entry
 
 CONTINUATION = re.compile(rb"\s*(?:[a-z][a-z-]*=|\[[A-Z_]+\]|[A-Z][A-Z_0-9]+\s|\d+\s)")
@@ -70,11 +71,11 @@ class TextTable:
         # Whether an entry goes on after its line feed shows only when the next one starts.
         end = len(data) if last else _last_head(data)
         self._left = data[end:]
-        rows = list(self._entries(data[:end]))
-        self.entries += len(rows)
+        tables = list(self._tables(data[:end]))
+        self.entries += sum(map(len, tables))
         if not self.entries and (last or self._line >= LOOKED_AT):
             raise self._refusal(data)
-        return _table(rows)
+        return joined(tables)
 
     def _first(self, piece: bytes) -> bytes:
         """Check and strip what only the beginning of a file can have."""
@@ -85,18 +86,49 @@ class TextTable:
             raise InputError(self.source, "this is a binary file, no conntrack table", advice=ADVICE)
         return piece.removeprefix(b"\xef\xbb\xbf")
 
-    def _entries(self, data: bytes) -> Iterator[dict[str, int]]:
-        """The entries of whole logical lines; bad ones are noted."""
-        logical, start = b"", self._line + 1
-        for line in data.splitlines():
-            self._line += 1
+    def _tables(self, data: bytes) -> Iterator[FlowTable]:
+        """The entries of whole logical lines: the usual lines at once, the others one by one."""
+        if not data:
+            return
+        end = b"" if data.endswith(b"\n") else b"\n"
+        piece = Piece(np.frombuffer(b"".join((bytes(BEFORE), data, end)), np.uint8))
+        groups = list(piece.usual())
+        usual = np.zeros(len(piece.ends), np.bool_)
+        for lines, _ in groups:
+            usual[lines] = True
+        rows = list(self._entries(self._unusual(piece, usual)))
+        for lines, columns in groups:
+            kept = usual[lines]
+            yield table_of(int(kept.sum()), ALL_COLUMNS, {name: column[kept] for name, column in columns.items()})
+        yield _table(rows)
+        self._line += len(piece.ends)
+
+    def _unusual(self, piece: Piece, usual: Mask) -> list[tuple[int, bytes]]:
+        """Number and text of the lines that are not usual, nor any that one of them goes on from: those are taken out
+        of `usual`.
+        """
+        found: list[tuple[int, bytes]] = []
+        for i in np.flatnonzero(~usual).tolist():
+            line = piece.line(i)
+            if i and usual[i - 1] and not HEAD.match(line) and CONTINUATION.match(line + b" "):
+                usual[i - 1] = False
+                found.append((i - 1, piece.line(i - 1)))
+            found.append((i, line))
+        return found
+
+    def _entries(self, lines: list[tuple[int, bytes]]) -> Iterator[dict[str, int]]:
+        """The entries of lines, which may go on in the following line; bad ones are noted."""
+        logical, start, previous = b"", 0, -1
+        for i, line in lines:
+            number = self._line + i + 1
             if HEAD.match(line):
                 yield from self._entry(logical, start)
-                logical, start = line, self._line
-            elif logical and CONTINUATION.match(line + b" "):
+                logical, start = line, number
+            elif logical and i == previous + 1 and CONTINUATION.match(line + b" "):
                 logical += b" " + line
             elif line.strip() and not TRAILER.match(line):
-                self._bad(self._line, "no conntrack entry")
+                self._bad(number, "no conntrack entry")
+            previous = i
         yield from self._entry(logical, start)
 
     def _entry(self, logical: bytes, line: int) -> Iterator[dict[str, int]]:
