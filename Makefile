@@ -19,6 +19,10 @@ lab: setup
 
 test: check lab
 
+# Needs root; BENCH='--growth 10000 3000000' measures further sizes.
+bench: setup
+	$(PY) -m bench $(BENCH)
+
 golden: setup
 	GOLDEN=accept $(PY) -m pytest tests/golden
 

@@ -19,15 +19,21 @@ ports, octets = st.integers(0, 65_535), st.integers(0, 255)
 addresses = st.builds("{}.{}.{}.{}".format, octets, octets, octets, octets)
 
 
+halves = st.lists(st.sampled_from(["0000", "2001", "0db8", "ffff", "00a1"]), min_size=8, max_size=8)
+full_v6 = st.builds(":".join, halves)
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> str:
     """A line as any of the listings writes it, now and then with NAT."""
     tcp, counted = draw(st.booleans()), draw(st.booleans())
-    src, dst, sport, dport = draw(addresses), draw(addresses), draw(ports), draw(ports)
-    back = draw(addresses) if draw(st.integers(0, 4)) == 0 else dst
+    v6 = draw(st.integers(0, 3)) == 0
+    ends = full_v6 if v6 else addresses
+    src, dst, sport, dport = draw(ends), draw(ends), draw(ports), draw(ports)
+    back = draw(ends) if draw(st.integers(0, 4)) == 0 else dst
     counters = st.builds("packets={} bytes={} ".format, st.integers(0, 10**9), st.integers(0, 10**14))
     return (
-        draw(st.sampled_from(["", "ipv4     2 "]))
+        ("ipv6     10 " if v6 else draw(st.sampled_from(["", "ipv4     2 "])))
         + ("tcp      6 " if tcp else "udp      17 ")
         + f"{draw(st.integers(0, 432_000))} {draw(st.sampled_from(STATES)) if tcp else ''}"
         + f"src={src} dst={dst} sport={sport} dport={dport} {draw(counters) if counted else ''}"
@@ -94,5 +100,8 @@ def test_nearly_all_lines_of_a_usual_table_are_usual() -> None:
     """The fast way is taken: otherwise the tests above would prove nothing."""
     line = "tcp      6 431999 ESTABLISHED src=192.0.2.1 dst=192.0.2.2 sport=4000 dport=80 src=192.0.2.2 dst=192.0.2.1 "
     lines = [f"ipv4     2 {line}sport=80 dport=4000 [ASSURED] mark=0 zone=0 use=2", f"{line}sport=80 dport=4000 use=1"]
+    lines.append(
+        lines[0].replace("192.0.2.", "2001:0db8:0000:0000:0000:0000:0000:000").replace("ipv4     2", "ipv6     10")
+    )
     text = bytes(BEFORE) + "".join(f"{line}\n" for line in lines).encode()
-    assert sum(len(numbers) for numbers, _ in Piece(np.frombuffer(text, np.uint8)).usual()) == 2
+    assert sum(len(numbers) for numbers, _ in Piece(np.frombuffer(text, np.uint8)).usual()) == 3

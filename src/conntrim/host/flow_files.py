@@ -7,7 +7,9 @@ import importlib
 import os
 import sys
 import zlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BufferedReader
 from types import ModuleType
@@ -15,7 +17,7 @@ from typing import BinaryIO
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import FlowTable
-from conntrim.core.parse.conntrack_text import TextTable
+from conntrim.core.parse.conntrack_text import Prepared, TextTable, prepare
 
 
 def _zstd() -> ModuleType | None:
@@ -33,6 +35,9 @@ DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, 
 
 PIECE = 2 << 20
 """Bytes a read."""
+
+THREADS = 2
+"""NumPy lets go of the interpreter while it works: two threads use two cores."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
@@ -63,15 +68,26 @@ class FileFlows:
     def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """Read the file from its beginning to its end."""
         with self._opened() as stream:
-            piece = self._read(stream)
-            while piece:
-                following = self._read(stream)
-                yield self._text.feed(piece, last=not following)
-                piece = following
+            with ThreadPoolExecutor(THREADS) as threads:
+                waiting: deque[Future[Prepared]] = deque()
+                for part in self._parts(stream):
+                    waiting.append(threads.submit(prepare, part))
+                    if len(waiting) > THREADS:
+                        yield self._text.take(waiting.popleft().result(), last=False)
+                while waiting:
+                    yield self._text.take(waiting.popleft().result(), last=not waiting)
             if self._cut and not self._text.entries:
                 raise InputError(self.source, self._cut.removeprefix(f"{self.source}: "), advice="nothing came before")
             if not self._text.entries:
                 yield self._text.feed(b"", last=True)
+
+    def _parts(self, stream: BinaryIO) -> Iterator[bytes]:
+        """The file in parts that end with an entry."""
+        piece = self._read(stream)
+        while piece:
+            following = self._read(stream)
+            yield self._text.cut(piece, last=not following)
+            piece = following
 
     def _read(self, stream: BinaryIO) -> bytes:
         """The next piece; a compressed file that was cut off ends there, with a remark."""

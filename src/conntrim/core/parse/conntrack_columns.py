@@ -1,8 +1,9 @@
 """The fast way through a saved table: the usual lines, all of one piece at once.
 
-A usual line is a TCP or UDP entry over IPv4 on one line. Its fields are found from the places of its `=`, `.` and
-line feeds alone, and its numbers are read eight digits at a time. Every byte between the fields is checked; a line
-that differs in anything from what is expected is left to `conntrack_line.py`, which says the same of the usual ones.
+A usual line is a TCP or UDP entry on one line, over IPv4 or, in the kernel's own listing, IPv6. Its fields are found
+from the places of its `=`, `.` and line feeds alone, and its numbers are read eight digits at a time. Every byte
+between the fields is checked; a line that differs in anything from what is expected is left to `conntrack_line.py`,
+which says the same of the usual ones.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
+Group = tuple[Places, dict[str, npt.NDArray[Any]]]
+"""Numbers of lines, and their columns."""
 
 BEFORE = 8
 """Bytes that must stand before a piece, so that eight bytes before any place can be read."""
 
 PREFIXES: tuple[tuple[bytes, int], ...] = (
     (b"ipv4     2 tcp      6 ", Protocol.TCP), (b"ipv4     2 udp      17 ", Protocol.UDP),
+    (b"ipv6     10 tcp      6 ", Protocol.TCP), (b"ipv6     10 udp      17 ", Protocol.UDP),
     (b"tcp      6 ", Protocol.TCP), (b"udp      17 ", Protocol.UDP),
 )  # fmt: skip
 """How usual lines start, up to the time-out."""
@@ -39,6 +43,15 @@ TAIL = frozenset({b" mark", b" use", b" zone", b" secctx", b" delta-time"})
 
 DOTS = 12
 """Of four IPv4 addresses."""
+
+V6 = 64
+FULL_V6 = 39
+"""Characters of an IPv6 address as the kernel prints it, without abbreviation."""
+
+HEX = np.full(256, 16, np.uint64)
+"""The value of a hexadecimal digit, 16 for every other character."""
+HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+SHIFTS, NIBBLES = np.array([0, 8, 16, 24], np.uint64), np.array([12, 8, 4, 0], np.uint64)
 
 
 def _word(text: bytes) -> tuple[np.uint64, np.uint64]:
@@ -129,25 +142,37 @@ class Piece:
         found: Mask = np.searchsorted(blanks, starts) == np.searchsorted(blanks, ends)
         return found
 
-    def usual(self) -> Iterator[tuple[Places, dict[str, npt.NDArray[Any]]]]:
+    def usual(self) -> Iterator[Group]:
         """The usual lines, group by group: their numbers from 0, and their columns."""
         equals, dots = (np.flatnonzero(self.data == ord(sign)) for sign in "=.")
         first_equal, first_dot = np.searchsorted(equals, self.starts), np.searchsorted(dots, self.starts)
         counts = np.diff(np.append(first_equal, len(equals)))
-        counts[np.diff(np.append(first_dot, len(dots))) != DOTS] = 0
+        dotted = np.diff(np.append(first_dot, len(dots)))
+        v6 = (dotted == 0) & self._starts_with_v6()
+        counts[(dotted != DOTS) & ~v6] = 0
+        # The two families are apart: 64 keys more than any line has.
+        counts[v6 & (counts > 0)] += V6
         for count in np.flatnonzero(np.bincount(counts)[LEAST_KEYS:]).tolist():
-            left = np.flatnonzero(counts == count + LEAST_KEYS)
+            count += LEAST_KEYS  # noqa: PLW2901  # the count was shifted for bincount
+            left, mapped = np.flatnonzero(counts == count), count < V6
+            count -= 0 if mapped else V6  # noqa: PLW2901
             for _ in range(MOST_SHAPES):
                 if not len(left):
                     break
-                places = equals[first_equal[left] + np.arange(count + LEAST_KEYS)[:, None]]
+                places = equals[first_equal[left] + np.arange(count)[:, None]]
                 keys = self._keys(self.starts[left[0]], places[:, 0].tolist())
                 same = self._have_keys(places, keys)
                 chosen = left[same]
                 if len(chosen) and (columns := _layout(keys)) is not None:
-                    group = _Group(self, chosen, places[:, same], dots[first_dot[chosen] + np.arange(DOTS)[:, None]])
+                    between = dots[first_dot[chosen] + np.arange(DOTS)[:, None]] if mapped else None
+                    group = _Group(self, chosen, places[:, same], between)
                     yield group.read(columns, keys)
                 left = left[~same]
+
+    def _starts_with_v6(self) -> Mask:
+        """Which lines say at their start that they are IPv6, as the kernel's listings do."""
+        found: Mask = (self.before(np.minimum(self.starts + 8, self.ends))) == _word(b"ipv6    ")[0]
+        return found
 
     def _keys(self, start: int, places: list[int]) -> list[bytes]:
         """The keys of one line, each with the blank before it; a flag before a key is no part of it."""
@@ -182,23 +207,24 @@ def _layout(keys: list[bytes]) -> dict[str, int] | None:
 
 
 class _Group:
-    """Lines with the same keys: their numbers, the places of each `=` (int64[keys, lines]) and of each dot."""
+    """Lines with the same keys: their numbers, the places of each `=` (int64[keys, lines]) and, for IPv4, each dot."""
 
-    def __init__(self, piece: Piece, lines: Places, equals: Places, dots: Places) -> None:
+    def __init__(self, piece: Piece, lines: Places, equals: Places, dots: Places | None) -> None:
         self._piece, self._lines, self._equals, self._dots = piece, lines, equals, dots
         self._good = np.ones(len(lines), np.bool_)
         self._status = np.full(len(lines), Status.CONFIRMED | Status.SEEN_REPLY, np.uint32)
         self._values: dict[str, npt.NDArray[Any]] = {}
 
-    def read(self, columns: dict[str, int], keys: list[bytes]) -> tuple[Places, dict[str, npt.NDArray[Any]]]:
+    def read(self, columns: dict[str, int], keys: list[bytes]) -> Group:
         """The numbers of the good lines, and their columns."""
         value_ends = self._value_ends(columns, keys)
         self._head(self._equals[0] - len(keys[0]))
-        for i, name in enumerate(("src", "dst", "reply_src", "reply_dst")):
-            index = columns[name]
-            self._values[name] = self._address(
-                self._dots[3 * i : 3 * i + 3], self._equals[index] + 1, value_ends[index]
-            )
+        for i, name in enumerate(ADDRESSES):
+            start, end = self._equals[columns[name]] + 1, value_ends[columns[name]]
+            if self._dots is None:
+                self._values[name] = self._full_v6(start, end)
+            else:
+                self._values[name] = self._address(self._dots[3 * i : 3 * i + 3], start, end)
         for name, index in columns.items():
             start, end = self._equals[index] + 1, value_ends[index]
             if name in LARGEST:
@@ -209,7 +235,8 @@ class _Group:
             elif name not in ADDRESSES:
                 self._good &= self._piece.blankless(start, end)
         self._nat()
-        values = self._values | {"status": self._status, "family": np.full(len(self._lines), Family.IPV4, np.uint8)}
+        family = Family.IPV6 if self._dots is None else Family.IPV4
+        values = self._values | {"status": self._status, "family": np.full(len(self._lines), family, np.uint8)}
         return self._lines[self._good], {name: column[self._good] for name, column in values.items()}
 
     def _value_ends(self, columns: dict[str, int], keys: list[bytes]) -> list[Places]:
@@ -252,6 +279,23 @@ class _Group:
             address = address << np.uint64(8) | octet
         return np.column_stack([np.zeros_like(address), address | np.uint64(MAPPED)])
 
+    def _full_v6(self, start: Places, end: Places) -> Words:
+        """An IPv6 address in the kernel's own spelling, eight groups of four digits, as uint64[n, 2]."""
+        self._good &= end - start == FULL_V6
+        halves = []
+        for half in (0, 4):
+            value = np.zeros(len(start), np.uint64)
+            for group in range(half, half + 4):
+                at = np.minimum(start + 5 * group + 4, end)
+                word = self._piece.before(at) >> np.uint64(32)
+                digits = HEX[(word[:, None] >> SHIFTS & np.uint64(0xFF)).astype(np.intp)]
+                self._good &= (digits <= 15).all(axis=1)
+                if group:
+                    self._good &= self._piece.ends_with(at - 4, b":")
+                value = value << np.uint64(16) | (digits << NIBBLES).sum(axis=1)
+            halves.append(value)
+        return np.column_stack(halves)
+
     def _nat(self) -> None:
         """The listing says nothing of NAT: it shows where the two tuples are not each other's mirror."""
         values = self._values
@@ -259,5 +303,5 @@ class _Group:
             (Status.DST_NAT, ("reply_src", "reply_sport"), ("dst", "dport")),
             (Status.SRC_NAT, ("reply_dst", "reply_dport"), ("src", "sport")),
         ):
-            address = values[one[0]][:, 1] != values[other[0]][:, 1]
+            address = (values[one[0]] != values[other[0]]).any(axis=1)
             self._status[address | (values[one[1]] != values[other[1]])] |= np.uint32(flag)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import ALL_COLUMNS, SHAPES, FlowTable, joined, table_of
-from conntrim.core.parse.conntrack_columns import BEFORE, Mask, Piece
+from conntrim.core.parse.conntrack_columns import BEFORE, Group, Mask, Piece
 from conntrim.core.parse.conntrack_line import HEAD, BadEntryError, parse_entry
 
 CONTINUATION = re.compile(rb"\s*(?:[a-z][a-z-]*=|\[[A-Z_]+\]|[A-Z][A-Z_0-9]+\s|\d+\s)")
@@ -31,6 +31,12 @@ MOST_PLACES = 10
 
 LOOKED_AT = 1000
 """A file whose first so many lines hold no entry is no conntrack table."""
+
+LOOKED_INTO = 4096
+"""Bytes in which the signs of other formats are looked for."""
+
+MOST_LEFT = 1 << 18
+"""Bytes of one entry; a file of other things might have no end of a line at all."""
 
 ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 ADVICE = "wanted: /proc/net/nf_conntrack, /proc/net/ip_conntrack or the output of conntrack -L"
@@ -55,26 +61,52 @@ class BadLine:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Whole logical lines, and the usual ones among them; `piece` is None where there is nothing."""
+
+    data: bytes
+    piece: Piece | None
+    groups: tuple[Group, ...]
+
+
+def prepare(data: bytes) -> Prepared:
+    """The part of the work that needs nothing but the text: most of it, and threads may share it."""
+    if not data:
+        return Prepared(data, None, ())
+    end = b"" if data.endswith(b"\n") else b"\n"
+    piece = Piece(np.frombuffer(b"".join((bytes(BEFORE), data, end)), np.uint8))
+    return Prepared(data[:LOOKED_INTO], piece, tuple(piece.usual()))
+
+
 class TextTable:
     """Reads one saved table; `source` is its name in errors."""
 
     def __init__(self, source: str) -> None:
         self.source, self.entries, self.bad_lines = source, 0, 0
         self.bad: list[BadLine] = []
-        self._line, self._left = 0, b""
+        self._line, self._left, self._begun = 0, b"", False
 
-    def feed(self, piece: bytes, *, last: bool = False) -> FlowTable:
-        """Read the next piece; the entries that are complete by now. InputError where this is no conntrack table."""
-        if not self._line and not self._left:
-            piece = self._first(piece)
-        data = self._left + piece
+    def feed(self, text: bytes, *, last: bool = False) -> FlowTable:
+        """Read the next part; the entries that are complete by now. InputError where this is no conntrack table."""
+        return self.take(prepare(self.cut(text, last=last)), last=last)
+
+    def cut(self, text: bytes, *, last: bool) -> bytes:
+        """The next part, cut where an entry ends; what is left of it comes with the next one."""
+        if not self._begun:
+            text, self._begun = self._first(text), True
+        data = self._left + text
         # Whether an entry goes on after its line feed shows only when the next one starts.
         end = len(data) if last else _last_head(data)
         self._left = data[end:]
-        tables = list(self._tables(data[:end]))
+        return data[:end]
+
+    def take(self, prepared: Prepared, *, last: bool) -> FlowTable:
+        """The entries of a part that was cut and prepared, in the order of the file."""
+        tables = list(self._tables(prepared))
         self.entries += sum(map(len, tables))
         if not self.entries and (last or self._line >= LOOKED_AT):
-            raise self._refusal(data)
+            raise self._refusal(prepared.data)
         return joined(tables)
 
     def _first(self, piece: bytes) -> bytes:
@@ -86,13 +118,11 @@ class TextTable:
             raise InputError(self.source, "this is a binary file, no conntrack table", advice=ADVICE)
         return piece.removeprefix(b"\xef\xbb\xbf")
 
-    def _tables(self, data: bytes) -> Iterator[FlowTable]:
-        """The entries of whole logical lines: the usual lines at once, the others one by one."""
-        if not data:
+    def _tables(self, prepared: Prepared) -> Iterator[FlowTable]:
+        """The usual lines at once, the others one by one."""
+        piece, groups = prepared.piece, prepared.groups
+        if piece is None:
             return
-        end = b"" if data.endswith(b"\n") else b"\n"
-        piece = Piece(np.frombuffer(b"".join((bytes(BEFORE), data, end)), np.uint8))
-        groups = list(piece.usual())
         usual = np.zeros(len(piece.ends), np.bool_)
         for lines, _ in groups:
             usual[lines] = True
@@ -147,7 +177,7 @@ class TextTable:
     def _refusal(self, data: bytes) -> InputError:
         if not self._line:
             return InputError(self.source, "the file is empty: no entries to count", advice=ADVICE)
-        why = next((say for pattern, say in LOOKS_LIKE if pattern.search(data[:4096])), "")
+        why = next((say for pattern, say in LOOKS_LIKE if pattern.search(data)), "")
         place = self.bad[0] if self.bad else BadLine(1, "no conntrack entry")
         return InputError(self.source, f"not a conntrack table: {why or place.why}", line=place.line, advice=ADVICE)
 
@@ -162,11 +192,11 @@ class TextTable:
 def _last_head(data: bytes) -> int:
     """Where the last entry starts: what stands before it is complete."""
     end = len(data)
-    while (newline := data.rfind(b"\n", 0, end)) >= 0:
+    while (newline := data.rfind(b"\n", 0, end)) >= 0 and newline > len(data) - MOST_LEFT:
         if HEAD.match(data, newline + 1):
             return newline + 1
         end = newline
-    return 0
+    return len(data) if len(data) > MOST_LEFT else 0
 
 
 def _table(rows: list[dict[str, int]]) -> FlowTable:
