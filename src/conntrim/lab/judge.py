@@ -9,6 +9,7 @@ last step, so no program and no stack answers: every packet of a dialogue is the
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -82,7 +83,7 @@ route add ::/0 dev eth0
 """
 """The judge's host: eth0 faces the world, eth1 a network behind it; addresses of RFC 5737 and RFC 3849."""
 
-SYSCTLS: tuple[tuple[str, int], ...] = (
+SYSCTLS: tuple[tuple[str, int | str], ...] = (
     ("net.ipv4.ip_forward", 1),
     ("net.ipv6.conf.all.forwarding", 1),
     ("net.ipv4.conf.all.rp_filter", 0),
@@ -92,9 +93,11 @@ SYSCTLS: tuple[tuple[str, int], ...] = (
     ("net.ipv6.conf.default.hop_limit", OWN_TTL),
     ("net.ipv6.conf.lo.hop_limit", OWN_TTL),
     ("net.ipv6.conf.default.router_solicitations", 0),
+    # The model knows no sequence numbers: they decide nothing here.
+    ("net.netfilter.nf_conntrack_tcp_be_liberal", 1),
     # A REJECT's answer must not fall victim to a rate limit.
-    ("net.ipv4.icmp_ratelimit", 0),
-    ("net.ipv6.icmp.ratelimit", 0),
+    ("net.ipv4.icmp_ratemask", 0),
+    ("net.ipv6.icmp.ratemask", "\n"),
 )
 
 
@@ -169,6 +172,12 @@ class Judge:
         """Load rule texts, each by its own program; HostError where one is refused."""
         for batch in batches:
             self.host.run(batch.program, *(["-f", "-"] if batch.program == "nft" else []), text=batch.text)
+
+    def listing(self) -> str:
+        """The kernel's own listing of the judged nft tables, an object a line."""
+        objects = json.loads(self.host.run("nft", "-j", "list", "ruleset"))["nftables"]
+        ours = [o for o in objects if TABLE not in (next(iter(o.values())).get(key) for key in ("table", "name"))]
+        return '{"nftables": [\n' + ",\n".join(map(json.dumps, ours)) + "\n]}\n"
 
     def unload(self) -> None:
         """Delete every table but the observer's."""

@@ -43,16 +43,19 @@ class TcpSides:
     """The sequence numbers of both ends of one connection, told by source address and port."""
 
     next: dict[tuple[int, int | None], int] = field(default_factory=dict)
+    closed: dict[tuple[int, int | None], int] = field(default_factory=dict)
 
-    def take(self, packet: Packet, payload: bytes = b"") -> tuple[int, int]:
-        """The packet's seq and ack; SYN and FIN count one each, as RFC 9293 section 3.4 says."""
+    def take(self, packet: Packet) -> tuple[int, int]:
+        """The packet's seq and ack; a side's SYN and FIN count one each (RFC 9293 section 3.4), repeated or not."""
         near, far = (packet.src, packet.sport), (packet.dst, packet.dport)
         flags = packet.tcp_flags or 0
         seq = self.next.setdefault(near, FIRST)
         ack = self.next.setdefault(far, FIRST)
-        if flags & TcpFlag.SYN and seq == FIRST + 1:
-            seq = FIRST  # The same SYN once more.
-        self.next[near] = seq + len(payload) + bool(flags & TcpFlag.SYN) + bool(flags & TcpFlag.FIN)
+        if flags & TcpFlag.SYN:
+            seq, self.next[near] = FIRST, max(seq, FIRST + 1)
+        elif flags & TcpFlag.FIN:
+            seq = self.closed.setdefault(near, seq)
+            self.next[near] = seq + 1
         return seq, ack if flags & TcpFlag.ACK else 0
 
 
@@ -106,12 +109,6 @@ def _udp(packet: Packet, numbers: Numbers) -> bytes:
     return _summed(packet, head + numbers.payload, 6)
 
 
-def _udplite(packet: Packet, numbers: Numbers) -> bytes:
-    # Checksum coverage 0 is the whole datagram (RFC 3828 section 3.1).
-    head = struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, 0, 0)
-    return _summed(packet, head + numbers.payload, 6)
-
-
 def _icmp(packet: Packet, numbers: Numbers) -> bytes:
     kind, code = divmod(packet.icmp or 0, 256)
     rest = struct.pack(">HH", packet.icmp_id, 1) if (packet.protocol, kind) in ECHO else b"\0\0\0\0"
@@ -149,13 +146,14 @@ def _sctp(packet: Packet, numbers: Numbers) -> bytes:
 
 
 def _other(packet: Packet, numbers: Numbers) -> bytes:
-    return b"\0" * 8 + numbers.payload
+    # REJECT answers an unknown protocol only if its payload sums up right, in IPv6 with the pseudo header
+    # (nf_reject_verify_csum in net/netfilter/nf_reject.h).
+    return _summed(packet, b"\0" * 8, 0) if packet.family is Family.IPV6 else b"\xff\xff" + b"\0" * 6
 
 
 _BODIES: dict[int, Callable[[Packet, Numbers], bytes]] = {
     Protocol.TCP: _tcp,
     Protocol.UDP: _udp,
-    Protocol.UDPLITE: _udplite,
     Protocol.ICMP: _icmp,
     Protocol.ICMPV6: _icmp,
     Protocol.SCTP: _sctp,

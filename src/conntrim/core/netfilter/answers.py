@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from conntrim.core.model.address import Family
+from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import TcpFlag
-from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
-from conntrim.core.netfilter.skb import Attached, Orphan, Tracked
+from conntrim.core.netfilter.matches import BROADCAST, LOOPBACK, MULTICAST
+from conntrim.core.netfilter.skb import Attached, Orphan, Template, Tracked
 from conntrim.core.netfilter.states import ICMP_ANSWERS
 
 UNREACHABLE: dict[Family, tuple[int, int, dict[str, int]]] = {
@@ -29,7 +30,13 @@ UNREACHABLE: dict[Family, tuple[int, int, dict[str, int]]] = {
 PORT_UNREACHABLE: dict[Family, int] = {Family.IPV4: 3, Family.IPV6: 4}
 """REJECT's default."""
 
-ERRORS: dict[int, tuple[int, ...]] = {Protocol.ICMP: (3, 4, 5, 11, 12), Protocol.ICMPV6: tuple(range(128))}
+_ANSWERED = (0, 8, *range(13, 19))
+"""icmp_send() takes every other type for an error, the unknown ones too (`icmp_pointers` in net/ipv4/icmp.c)."""
+
+ERRORS: dict[int, tuple[int, ...]] = {
+    Protocol.ICMP: tuple(t for t in range(256) if t not in _ANSWERED),
+    Protocol.ICMPV6: tuple(range(128)),
+}
 """ICMP types that are errors: never answered by another one (RFC 1122 section 3.2.2, RFC 4443 section 2.4)."""
 
 
@@ -46,13 +53,13 @@ def reply_to(packet: Packet) -> Packet:
     return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
 
 
-def answer_to(packet: Packet, how: str) -> Packet | None:
-    """The packet that REJECT sends because of this one; None where it sends none."""
+def answer_to(packet: Packet, how: str, local: Intervals) -> Packet | None:
+    """The packet that REJECT sends because of this one; None where it sends none. `local`: the host's addresses."""
     silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST
     if silent:
         return None
     reset = "reset" in how or how == "tcp-rst"
-    return _reset(packet) if reset else _error(packet, how)
+    return _reset(packet) if reset else _error(packet, how, local)
 
 
 def _back(packet: Packet) -> tuple[str, str]:
@@ -71,20 +78,32 @@ def _reset(packet: Packet) -> Packet | None:
     )
 
 
-def _error(packet: Packet, how: str) -> Packet | None:
+def _error(packet: Packet, how: str, local: Intervals) -> Packet | None:
     if packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ()):
         return None
     protocol, kind, codes = UNREACHABLE[packet.family]
     words = how.replace("icmpx", "icmp").replace("icmp6-", "").replace("icmp-", "").replace(" type ", " ").split()
     code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
     iif, oif = _back(packet)
-    return Packet(
-        packet.family, protocol, packet.dst, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet
-    )
+    src = _speaker(packet, local)
+    return Packet(packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet)
+
+
+def _speaker(packet: Packet, local: Intervals) -> int:
+    """Who sends an ICMP error: the host in its own name, from the address that was asked or one near the receiver.
+
+    The kernel asks its routes for the latter; without them the longest common prefix is the best guess.
+    """
+    own = [low for low, _ in local.ranges if family_of(low) is packet.family]
+    if packet.dst in local or packet.dst in LOOPBACK or not own:
+        return packet.dst
+    return min(own, key=lambda address: (address ^ packet.src).bit_length())
 
 
 def tied(attached: Attached) -> Attached:
     """What the kernel attaches to the answer of a packet with this attached."""
     if isinstance(attached, Tracked):
         return Tracked(attached.entry, CtState.RELATED, not attached.reply, confirmed=True)
+    if isinstance(attached, Template):
+        return attached  # a zone goes along with the answer
     return None if attached is None else Orphan()

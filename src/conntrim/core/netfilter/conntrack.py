@@ -12,8 +12,8 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.netfilter.matches import holds
 from conntrim.core.netfilter.memory import Entry, Memory, Tuple, Zone, replied, tuple_of
-from conntrim.core.netfilter.skb import Attached, Skb, Template, Tracked, Untracked
-from conntrim.core.netfilter.states import CHECKED, FRESH, SANE, TRANSITIONS, Class, Move, Need, Row, class_of
+from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.states import CHECKED, SANE, TRANSITIONS, Class, Move, Need, Row, class_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,14 @@ def track(skb: Skb, memory: Memory) -> Seen:
         return Seen(skb.attached, memory, "conntrack passes it by")
     if isinstance(skb.attached, Tracked):
         return Seen(skb.attached, memory, "already tracked")  # K16: the mark of OUTPUT survives the loopback
+    seen = _looked_up(skb, memory)
+    # K19: an ICMP error keeps REJECT's mark where nothing is found, so NOTRACK passes it by on the loopback as well; a
+    # RST loses it (nf_conntrack_in() clears it with the entry that it tried to make).
+    kept = isinstance(skb.attached, Orphan) and seen.attached is None and not _is_tcp(skb.packet)
+    return replace(seen, attached=skb.attached) if kept else seen
+
+
+def _looked_up(skb: Skb, memory: Memory) -> Seen:
     template = skb.attached if isinstance(skb.attached, Template) else Template()
     found = memory.find(tuple_of(skb.packet), template.zone)
     if found is None:
@@ -104,8 +112,8 @@ def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Ent
 
 
 def row_of(skb: Skb) -> Row:
-    """The row of `FRESH` that this packet falls under."""
-    return next(row for row in FRESH if all(holds(match, skb, None) for match in row.when))
+    """The row of the kernel's table that this packet falls under."""
+    return next(row for row in skb.kernel.fresh if all(holds(match, skb, None) for match in row.when))
 
 
 def _fresh(skb: Skb, template: Template, memory: Memory) -> Seen:

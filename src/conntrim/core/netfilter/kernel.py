@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.netfilter.states import FRESH, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Kernel:
     tcp_loose: bool = True
     full: bool = False
     active: bool | None = None
+    fresh: tuple[Row, ...] = FRESH
+    """The table of states; another one only where somebody wants to see it fail."""
 
 
 DEFAULTS = Kernel()

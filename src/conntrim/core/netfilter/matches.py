@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conntrim.core.model.address import parse_address, parse_prefix
+from conntrim.core.model.address import V4_ALL, Family, parse_address, parse_prefix
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Key, Match, Opaque, Table, XtConntrack
-from conntrim.core.netfilter.skb import Skb, Tracked
+from conntrim.core.netfilter.memory import Entry, Tuple
+from conntrim.core.netfilter.skb import Skb, Template, Tracked
 
 UNKNOWN = -1
 """The packet has the field, but nobody said what is in it."""
@@ -111,9 +113,17 @@ def _xt_conntrack(match: XtConntrack, skb: Skb) -> bool | None:
         hit = skb.state in match.states
         if not (hit and not translated if match.negated else hit or translated):
             return False
+    if isinstance(skb.attached, Template):
+        return _options(match.others.split(), _blank(skb.packet)) if match.others else True
     if not isinstance(skb.attached, Tracked):
         return match.states is not None  # K21: every other option is ignored, and without states there is no match
     return _options(match.others.split(), skb.attached) if match.others else True
+
+
+def _blank(packet: Packet) -> Tracked:
+    """A template (K10) as the options see it: an entry of the original direction with nothing but zeros in it."""
+    nobody = V4_ALL[0] if packet.family is Family.IPV4 else 0
+    return Tracked(Entry(Tuple(0, nobody, nobody), Tuple(0, nobody, nobody)), CtState.NEW, False, False)
 
 
 def _span(text: str) -> Intervals:

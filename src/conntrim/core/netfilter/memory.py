@@ -90,11 +90,24 @@ class Memory:
     index: Mapping[Key, Entry] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
 
     def find(self, tuple_: Tuple, zone: Zone = NO_ZONE) -> tuple[Entry, bool] | None:
-        """The entry that a packet with this tuple belongs to, and whether it goes in the reply direction."""
-        for way in ("original", "reply"):
+        """The entry that a packet with this tuple belongs to, and whether it goes in the reply direction.
+
+        Where one end talks to itself both tuples are the same, and the kernel has put the reply tuple in front of
+        their hash chain. With a zone for one direction only they are in two chains: the original's is searched first.
+        """
+        for way in ("original", "reply") if zone.way else ("reply", "original"):
             if (entry := self.index.get((tuple_, way, zone.of(way)))) is not None:
                 return entry, way == "reply"
         return None
+
+    def clashes(self, entry: Entry) -> bool:
+        """Whether a tuple of this new entry is taken already: possible where a zone counts for one direction only."""
+        original, reply = entry.zone.of("original"), entry.zone.of("reply")
+        return any(
+            (tuple_, way, zone) in self.index
+            for tuple_, zone in ((entry.original, original), (entry.reply, reply))
+            for way in ("original", "reply")
+        )
 
     def without(self, entry: Entry) -> Memory:
         """The table after that entry was deleted."""

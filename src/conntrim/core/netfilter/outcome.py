@@ -55,9 +55,10 @@ class Outcome:
 
     `packet` as it came and `left` as it was when it ended (translated, marked). `state` is what the last hook's rules
     saw, None where conntrack is not active (K5). `made` is the entry that this packet left behind, `hit` the one it
-    belongs to. `undecided` are the questions on which `verdict`, state or entries hang. `answer` is what became of
-    the packet that a REJECT sent back. `memory` is the table afterwards. `passed` are the hooks that the packet left
-    alive, with its state behind each.
+    belongs to. `undecided` are the questions on which `verdict`, state or entries hang, `asked` all that came up: where
+    they do not matter in the end, `path` is still only one of the possible ones. `answer` is what became of the packet
+    that a REJECT sent back. `memory` is the table afterwards. `passed` are the hooks that the packet left alive, with
+    its state behind each.
     """
 
     packet: Packet
@@ -69,6 +70,7 @@ class Outcome:
     made: Entry | None = None
     hit: Entry | None = None
     undecided: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     answer: Outcome | None = None
     passed: tuple[tuple[Hook, CtState | None], ...] = ()
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.conntrack import CtState, TcpState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
@@ -35,7 +36,7 @@ from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, d
 from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
 from conntrim.core.netfilter.memory import Entry, Memory, Zone
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
-from conntrim.core.netfilter.skb import Attached, Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
 from conntrim.core.netfilter.words import question
 
 
@@ -47,6 +48,9 @@ class _Chain(Enum):
 
 Ending = Fate | _Chain | None
 """How a rule or chain ends; None: the next rule."""
+
+RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
+"""Protocols whose clashing entries live beside each other (`allow_clash` in net/netfilter/nf_conntrack_proto_*.c)."""
 
 VERDICTS: dict[Verdict, Fate] = {
     Verdict.ACCEPT: Fate.ACCEPT,
@@ -105,8 +109,8 @@ class Passage:
             for station in self._stations():
                 if (fate := self._station(station)) is not None:
                     return fate
-            if self.hook in CONFIRMING:
-                self._confirm()
+            if self.hook in CONFIRMING and (fate := self._confirm()) is not None:
+                return fate
             self.passed.append((hook, self._state()))
         return Fate.ACCEPT
 
@@ -198,11 +202,15 @@ class Passage:
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
         return None
 
-    def _confirm(self) -> None:
+    def _confirm(self) -> Fate | None:
         attached = self.skb.attached
         if isinstance(attached, Tracked) and not attached.confirmed:
+            if attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry):
+                self._step(StepKind.CONNTRACK, "another entry has a tuple of this one's: dropped (insert_failed)")
+                return Fate.DROP
             self.memory, self.made = self.memory.having(attached.entry), attached.entry
             self.skb.attached = replace(attached, confirmed=True)
+        return None
 
     # --- chains -------------------------------------------------------------------------------------------------
 
@@ -276,11 +284,24 @@ class Passage:
         return VERDICTS[statement.verdict]
 
     def _reject(self, how: str) -> Outcome | None:
-        packet = answer_to(self.skb.packet, how)
+        packet = answer_to(self.skb.packet, how, self.skb.kernel.local)
         if packet is None:
             return None
+        if packet.protocol == Protocol.TCP:
+            self._set_closing()
         skb = Skb(packet, self.skb.kernel, self.skb.answers, tied(self.skb.attached))
-        return Passage(self.arranged, self.memory, packet, skb).outcome()
+        outcome = Passage(self.arranged, self.memory, packet, skb).outcome()
+        self.memory = outcome.memory  # the answer may end the connection: a RST in the entry's own direction does
+        return outcome
+
+    def _set_closing(self) -> None:
+        """REJECT's RST takes the connection's entry to CLOSE at once (nf_ct_set_closing())."""
+        attached = self.skb.attached
+        if isinstance(attached, Tracked):
+            closed = replace(attached.entry, tcp=TcpState.CLOSE)
+            if attached.confirmed:
+                self.memory = self.memory.having(closed, attached.entry)
+            self.skb.attached = replace(attached, entry=closed)
 
     def _jump(self, statement: Jump, table: Table, rule: Rule) -> Ending:
         target, before = table.chain(statement.chain), len(self.path)
@@ -304,9 +325,9 @@ class Passage:
             self._remark("does nothing: something is attached already (K9)")
 
     def _attach(self, table: Table, template: Template) -> None:
-        """K10: nft's zone overrides the untracked mark, iptables' does not; a second template does nothing."""
+        """K10: nft's zone overrides a mark without an entry, iptables' does not; a second template does nothing."""
         nft = table.dialect is Dialect.NFTABLES
-        if self.skb.attached is None or (nft and isinstance(self.skb.attached, Untracked)):
+        if self.skb.attached is None or (nft and isinstance(self.skb.attached, Untracked | Orphan)):
             self.skb.attached = template
             self._remark("template")
         else:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.netfilter.hooks import Arranged, arrange
 from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
-from conntrim.core.netfilter.memory import EMPTY, Entry, Memory
+from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.netfilter.passage import Passage
 from conntrim.core.netfilter.skb import Answers, Skb
@@ -48,19 +47,24 @@ def _merged(ways: list[tuple[dict[str, bool], Outcome]], given: Mapping[str, boo
     questions = dict.fromkeys(text for asked, _ in ways for text in asked if text not in given)
     mattered = tuple(text for text in questions if _matters(text, ways))
     if not mattered and exhausted:
-        return ways[0][1]
+        return replace(ways[0][1], asked=tuple(questions))
     fates = {outcome.verdict for _, outcome in ways}
     verdict = fates.pop() if len(fates) == 1 and exhausted else Fate.NOT_DECIDED
-    return replace(ways[0][1], verdict=verdict, undecided=mattered or tuple(questions))
+    return replace(ways[0][1], verdict=verdict, undecided=mattered or tuple(questions), asked=tuple(questions))
 
 
 def _matters(text: str, ways: list[tuple[dict[str, bool], Outcome]]) -> bool:
-    ends: dict[bool, list[tuple[Fate, CtState | None, tuple[Entry, ...]]]] = {True: [], False: []}
+    ends: dict[bool, list[tuple[object, ...]]] = {True: [], False: []}
     for asked, outcome in ways:
         if text in asked:
-            end = outcome.verdict, outcome.state, outcome.memory.entries
+            end = _end(outcome)
             ends[asked[text]] += [] if end in ends[asked[text]] else [end]
     return any(end not in ends[False] for end in ends[True]) or any(end not in ends[True] for end in ends[False])
+
+
+def _end(outcome: Outcome) -> tuple[object, ...]:
+    """All that counts of an outcome: how the packet ended, the table, and how REJECT's answer to it ended."""
+    return outcome.verdict, outcome.state, outcome.memory.entries, outcome.answer and _end(outcome.answer)
 
 
 def _once(

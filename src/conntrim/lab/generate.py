@@ -1,0 +1,170 @@
+"""Made-up rule sets in both dialects: every kind of match and statement that has a meaning, in every odd order.
+
+The same seed makes the same rule set. Addresses and ports are those of `talk.py`, so that rules and packets meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from conntrim.lab.script import Block, Line, Script, Sheet
+from conntrim.lab.words import NFT_MATCHES, XT_MATCHES, Words
+
+XT_HOOKS: dict[str, tuple[str, ...]] = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
+}
+"""iptables' tables and their chains."""
+
+NFT_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
+
+PRIORITIES = (-400, -310, -300, -300, -300, -290, -201, -190, -150, -100, 0, 0, 0, 10, 50, 100, 300)
+"""Where nft's chains hang: often raw and filter, so that ties occur (K2). Not at -200 and -199, where conntrack and the
+observer are."""
+
+XT_EFFECTS: dict[str, tuple[str, ...]] = {
+    "raw": ("-j CT --notrack", "-j CT --notrack", "-j CT --notrack", "-j NOTRACK", "-j CT --zone 5",
+            "-j CT --zone-orig 6", "-j ACCEPT", "-j DROP", "-j RETURN", ""),
+    "mangle": ("-j MARK --set-mark 1", "-j MARK --set-xmark 0x2/0x3", "-j MARK --or-mark 4", "-j ACCEPT", "-j DROP",
+               "-j RETURN", ""),
+    "filter": ("-j ACCEPT", "-j ACCEPT", "-j DROP", "-j REJECT", "-j RETURN", ""),
+    "security": ("-j ACCEPT", "-j DROP", "-j RETURN"),
+}  # fmt: skip
+"""What rules do, by table; a table's odds are its repetitions."""
+
+NFT_EFFECTS = (
+    "accept", "accept", "accept", "drop", "drop", "return", "reject", "counter", "counter accept", "log group 99",
+    "meta mark set 1", "meta mark set meta mark | 4", "meta mark set 2 accept",
+    "notrack", "ct zone set 5", "ct original zone set 6",
+    "tcp dport vmap { 22 : drop, 80 : accept, 443-1000 : continue }", "ct state vmap { invalid : drop, new : accept }",
+)  # fmt: skip
+RAW_EFFECTS = ("notrack", "notrack", "notrack", "ct zone set 5", "ct original zone set 6", "accept", "drop", "return")
+
+REJECTS: dict[str, tuple[str, ...]] = {
+    "ip": ("", "--reject-with icmp-host-prohibited", "--reject-with icmp-admin-prohibited"),
+    "ip6": ("", "--reject-with icmp6-adm-prohibited", "--reject-with icmp6-addr-unreachable"),
+}
+NFT_REJECTS = ("reject", "reject with icmpx admin-prohibited", "reject with icmpx port-unreachable")
+
+
+def ruleset(random: Random) -> Script:
+    """One rule set."""
+    return random.choice((xt, nft))(random)
+
+
+# --- iptables -------------------------------------------------------------------------------------------------------
+
+
+def xt(random: Random) -> Script:
+    """Tables for iptables-restore, for one or both families."""
+    families = random.choice((("ip",), ("ip6",), ("ip", "ip6")))
+    return Script("iptables-restore", tuple(sheet for family in families for sheet in _xt_sheets(random, family)))
+
+
+def _xt_sheets(random: Random, family: str) -> list[Sheet]:
+    names = [name for name, odds in (("raw", 0.9), ("mangle", 0.3), ("filter", 0.9), ("security", 0.1))
+             if random.random() < odds]  # fmt: skip
+    return [_xt_sheet(random, family, name) for name in names or ["filter"]]
+
+
+def _xt_sheet(random: Random, family: str, name: str) -> Sheet:
+    users = [f"USER{i}" for i in range(random.choice((0, 0, 1, 2)))]
+    hooks = [h for h in XT_HOOKS[name] if random.random() < 0.8] or [XT_HOOKS[name][0]]
+    blocks = [
+        Block(
+            hook, "DROP" if random.random() < 0.15 else "ACCEPT", _lines(random, 7, _xt_line(family, name, hook, users))
+        )
+        for hook in hooks
+    ]
+    # A user's chain may be called from every hook: no interface that one of them does not have, no late jump back.
+    later = [
+        Block(user, "-", _lines(random, 4, _xt_line(family, name, "", users[i + 1 :]))) for i, user in enumerate(users)
+    ]
+    return Sheet(family, name, (*blocks, *later))
+
+
+def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callable[[Random], Line]:
+    def make(random: Random) -> Line:
+        words = Words(random, family, hook.lower())
+        effect = random.choice(XT_EFFECTS[table])
+        if users and random.random() < 0.25:
+            effect = f"{random.choice(('-j', '-j', '-g'))} {random.choice(users)}"
+        matches = words.some(XT_MATCHES)
+        if effect == "-j REJECT":
+            reset = any(m.startswith("-p tcp") for m in matches) and random.random() < 0.5
+            effect = f"{effect} {'--reject-with tcp-reset' if reset else random.choice(REJECTS[family])}".strip()
+        return Line(matches, effect)
+
+    return make
+
+
+# --- nft ------------------------------------------------------------------------------------------------------------
+
+
+def nft(random: Random) -> Script:
+    """One or two nft tables."""
+    count = random.choice((1, 1, 2))
+    return Script("nft", tuple(_nft_sheet(random, f"t{i}") for i in range(count)))
+
+
+def _nft_sheet(random: Random, name: str) -> Sheet:
+    family = random.choice(("inet", "inet", "ip", "ip6"))
+    users = [f"user{i}" for i in range(random.choice((0, 0, 1, 2)))]
+    later = [
+        Block(user, "", _lines(random, 4, _nft_line(family, "", 0, users[i + 1 :]))) for i, user in enumerate(users)
+    ]
+    bases = [_nft_base(random, family, f"base{i}", users) for i in range(random.randint(2, 5))]
+    sets = ("set ports { type inet_service; flags interval; elements = { 80, 443, 4000-5000 }\n }",)
+    return Sheet(family, name, (*reversed(later), *bases), sets)
+
+
+def _nft_base(random: Random, family: str, name: str, users: Sequence[str]) -> Block:
+    hook, priority = random.choice(NFT_HOOKS), random.choice(PRIORITIES)
+    if priority < -200:
+        hook = random.choice(("prerouting", "output"))
+    policy = "drop" if random.random() < 0.1 else "accept"
+    kind = "filter"
+    if hook != "forward" and priority in (-100, 100) and random.random() < 0.7:
+        kind, priority, policy = "nat", {"prerouting": -100, "output": -100}.get(hook, 100), "accept"
+    head = f"type {kind} hook {hook} priority {priority}; policy {policy};"
+    return Block(name, head, _lines(random, 6, _nft_line(family, hook, priority, users, nat=kind == "nat")))
+
+
+def _nft_line(
+    family: str, hook: str, priority: int, users: Sequence[str], nat: bool = False
+) -> Callable[[Random], Line]:
+    def make(random: Random) -> Line:
+        words = Words(random, family, hook)
+        effect = random.choice(RAW_EFFECTS if priority < -200 and random.random() < 0.8 else NFT_EFFECTS)
+        if users and random.random() < 0.2:
+            effect = f"{random.choice(('jump', 'jump', 'goto'))} {random.choice(users)}"
+        if nat and effect not in ("accept", "drop", "return"):
+            effect = random.choice(("accept", "drop"))
+        if effect == "reject" and family == "inet":
+            effect = random.choice(NFT_REJECTS)
+        if hook in ("postrouting", "") and effect.startswith("reject"):
+            effect = "drop"  # postrouting knows no reject, and a user's chain may be called from there
+        # Zones are set where conntrack has not looked yet; elsewhere the kernel refuses them.
+        if " zone set" in effect and not (hook in ("prerouting", "output") and priority < -200):
+            effect = "accept"
+        matches = _peaceful(words.some(NFT_MATCHES))
+        if effect.startswith("tcp dport") and matches and not matches[0].startswith(("tcp", "ct", "meta mark")):
+            effect = "drop"  # nft refuses a port of TCP beside a match of another protocol
+        return Line(matches, effect)
+
+    return make
+
+
+def _peaceful(matches: tuple[str, ...]) -> tuple[str, ...]:
+    """Without what nft refuses beside the first match: addresses of the other family."""
+    alien = (
+        {"icmp": "ip6 ", "ip": "ip6 ", "icmpv6": "ip ", "ip6": "ip "}.get(matches[0].split()[0]) if matches else None
+    )
+    return tuple(m for m in matches if alien is None or not m.startswith(alien))
+
+
+def _lines(random: Random, most: int, make: Callable[[Random], Line]) -> tuple[Line, ...]:
+    return tuple(make(random) for _ in range(random.randint(1, most)))

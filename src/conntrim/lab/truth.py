@@ -1,0 +1,236 @@
+"""The model against the kernel: made-up rule sets and dialogues, injected, read back, compared packet by packet."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
+from random import Random
+
+from conntrim.core.model.errors import ConntrimError, HostError
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.truth import Truth
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.lab.case import Case, format_case
+from conntrim.lab.dialogue import shots
+from conntrim.lab.expect import KERNEL, expected, observed, ruleset_of
+from conntrim.lab.generate import ruleset
+from conntrim.lab.judge import Judge, Trace, judging, story
+from conntrim.lab.limits import global_limits
+from conntrim.lab.private import limits_writable
+from conntrim.lab.script import Script
+from conntrim.lab.shrink import shrink
+from conntrim.lab.signals import orderly_end
+from conntrim.lab.talk import Key, dialogues
+from conntrim.lab.wire import MAX_NUMBER
+
+GROUP = 20
+"""So many rule sets share one table of flows; then it is emptied, which takes a walk over all hash buckets."""
+
+SIZES = {"nf_conntrack_max": 262_144, "nf_conntrack_buckets": 262_144}
+"""Held for the run, so that no other lab fills the table or makes its chains long: both look like a disagreement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to run: packets in all, rule sets, where chance begins.
+
+    Each worker makes so many of its disagreements small that it has that many `cases`: more mostly say the same.
+    """
+
+    packets: int
+    rulesets: int
+    seed: int
+    cases: int = 3
+
+    def share(self, index: int) -> int:
+        """The packets of one rule set."""
+        return self.packets // self.rulesets + (index < self.packets % self.rulesets)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one worker, or all of them, found."""
+
+    packets: int = 0
+    rulesets: int = 0
+    undecided: int = 0
+    disagreements: int = 0
+    first_at: int | None = None
+    cases: list[str] = field(default_factory=list)
+
+    def count(self, packets: Sequence[Packet], said: list[Trace], believed: list[Trace], before: int) -> None:
+        """Take in one dialogue; `before` packets came before it."""
+        self.packets += len(packets)
+        self.undecided += len(packets) - len(believed)
+        if believed != said[: len(believed)]:
+            self.disagreements += 1
+            self.first_at = before if self.first_at is None else min(before, self.first_at)
+
+    def add(self, other: Tally) -> None:
+        """Take in another tally."""
+        firsts = [at for at in (self.first_at, other.first_at) if at is not None]
+        self.packets += other.packets
+        self.rulesets += other.rulesets
+        self.undecided += other.undecided
+        self.disagreements += other.disagreements
+        self.first_at = min(firsts, default=None)
+        self.cases += other.cases
+
+
+def run(wanted: Wanted, workers: int | None = None, kernel: Kernel = KERNEL) -> Truth:
+    """Run it all. The same `wanted` gives the same rule sets and packets, whatever the number of workers."""
+    if not limits_writable():
+        raise HostError("lab truth", "it makes TUN devices and holds the table's size", advice="run it as root")
+    groups = -(-wanted.rulesets // GROUP)
+    count = max(1, min(workers or os.cpu_count() or 1, groups))
+    tally = Tally()
+    with global_limits(**SIZES):
+        started = time.monotonic()  # waiting for another lab run is not ours
+        for part in _parallel(wanted, kernel, count, groups):
+            tally.add(part)
+        seconds = round(time.monotonic() - started, 1)
+    return Truth(
+        tally.packets, tally.rulesets, wanted.seed, count, tally.disagreements, tally.undecided, tally.first_at,
+        seconds, tuple(tally.cases),
+    )  # fmt: skip
+
+
+# --- workers --------------------------------------------------------------------------------------------------------
+
+
+def _parallel(wanted: Wanted, kernel: Kernel, count: int, groups: int) -> Iterator[Tally]:
+    """One process a worker, each with a namespace of its own; they end with this one, whatever ends it."""
+    context = multiprocessing.get_context("fork")
+    running: list[tuple[ForkProcess, Connection]] = []
+    try:
+        for number in range(count):
+            near, far = context.Pipe(duplex=False)
+            process = context.Process(target=_worker, args=(far, wanted, range(number, groups, count), kernel))
+            process.start()
+            far.close()
+            running.append((process, near))
+        for _, near in running:
+            yield _received(near)
+    finally:
+        for process, near in running:
+            near.close()
+            process.terminate()  # SIGTERM ends it in order; one that is done already does not mind
+            process.join()
+
+
+def _received(near: Connection) -> Tally:
+    try:
+        answer = near.recv()
+    except EOFError as error:
+        raise HostError("lab truth", "a worker ended without a word") from error
+    if isinstance(answer, str):
+        raise HostError("lab truth", answer)
+    assert isinstance(answer, Tally), "a worker sends a tally or a message"
+    return answer
+
+
+def _worker(far: Connection, wanted: Wanted, groups: Sequence[int], kernel: Kernel) -> None:
+    try:
+        with orderly_end(), judging("truth") as judge:
+            far.send(Bench(judge, wanted, kernel).work(groups))
+    except ConntrimError as error:
+        far.send(str(error))
+    except KeyboardInterrupt:
+        pass  # the parent ends us, or was ended together with us, and says so
+
+
+# --- one rule set ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Bench:
+    """One worker's judge and what it found so far."""
+
+    judge: Judge
+    wanted: Wanted
+    kernel: Kernel
+    tally: Tally = field(default_factory=Tally)
+
+    def work(self, groups: Sequence[int]) -> Tally:
+        """Judge some groups of rule sets, one after the other."""
+        for group in groups:
+            taken: set[Key] = set()
+            for index in range(group * GROUP, min((group + 1) * GROUP, self.wanted.rulesets)):
+                self._ruleset(index, taken)
+            self.judge.forget()
+        return self.tally
+
+    def _ruleset(self, index: int, taken: set[Key]) -> None:
+        random = Random(f"{self.wanted.seed}:{index}")  # noqa: S311 - made-up packets, no secrets
+        script = ruleset(random)
+        talks = dialogues(random, self.wanted.share(index), taken)
+        found = judged(self.judge, script, talks)
+        model = observed(ruleset_of(script.batches(), found.listing))
+        before = sum(self.wanted.share(i) for i in range(index))
+        self.tally.rulesets += 1
+        for packets, said in zip(talks, found.traces, strict=True):
+            believed, _ = expected(model, packets, self.kernel)
+            self.tally.count(packets, said, believed, before)
+            if believed != said[: len(believed)] and len(self.tally.cases) < self.wanted.cases:
+                self.tally.cases.append(minimal(self.judge, script, packets, self.kernel))
+            before += len(packets)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the kernel said to some dialogues under one rule set, and how it lists that rule set."""
+
+    traces: list[list[Trace]]
+    listing: str
+
+
+def judged(judge: Judge, script: Script, talks: Sequence[tuple[Packet, ...]]) -> Judged:
+    """Load, fire, unload."""
+    judge.load(script.batches())
+    listing = judge.listing() if script.program == "nft" else ""
+    traces: list[list[Trace]] = []
+    for batch in _batches(talks):
+        fired = iter(judge.fire(shots(batch)))
+        traces += [[next(fired) for _ in packets] for packets in batch]
+    judge.unload()
+    return Judged(traces, listing)
+
+
+def _batches(talks: Sequence[tuple[Packet, ...]]) -> Iterator[list[tuple[Packet, ...]]]:
+    """As many dialogues at once as there are numbers for packets."""
+    batch: list[tuple[Packet, ...]] = []
+    size = 0
+    for packets in talks:
+        if size + len(packets) >= MAX_NUMBER:
+            yield batch
+            batch, size = [], 0
+        batch.append(packets)
+        size += len(packets)
+    yield batch
+
+
+def minimal(judge: Judge, script: Script, packets: tuple[Packet, ...], kernel: Kernel) -> str:
+    """The smallest rule set and dialogue that still disagree, as a case file with the kernel's answer."""
+
+    def differs(less: Script, fewer: tuple[Packet, ...]) -> bool:
+        judge.forget()
+        try:
+            found = judged(judge, less, [fewer])
+            believed, _ = expected(observed(ruleset_of(less.batches(), found.listing)), fewer, kernel)
+        except ConntrimError:  # it does not load any more: that is another story
+            judge.unload()
+            return False
+        return believed != found.traces[0][: len(believed)]
+
+    script, packets = shrink(script, packets, differs)
+    judge.forget()
+    found = judged(judge, script, [packets])
+    believed, _ = expected(observed(ruleset_of(script.batches(), found.listing)), packets, kernel)
+    why = "\n".join(["the model said:", *(f"  {story(trace) or 'nothing'}" for trace in believed)])
+    stories = tuple(story(trace) for trace in found.traces[0])
+    return format_case(Case(why, script.batches(), found.listing, packets, stories))

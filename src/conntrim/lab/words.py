@@ -1,0 +1,240 @@
+"""The matches of made-up rules, in the words of both dialects, as tables: one function makes one match's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+PORTS = (22, 53, 80, 443, 3306, 11211)
+"""Servers' ports, as in the dialogues."""
+
+PREFIXES: dict[str, tuple[str, ...]] = {
+    "ip": (
+        "192.0.2.0/24",
+        "192.0.2.8/29",
+        "192.0.2.9",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "127.0.0.0/8",
+        "192.0.2.1",
+    ),
+    "ip6": (
+        "2001:db8::/64",
+        "2001:db8::8/125",
+        "2001:db8::9",
+        "2001:db8:1::/64",
+        "2001:db8:2::/64",
+        "::1",
+        "2001:db8::1",
+    ),
+}
+"""Networks and addresses that the dialogues use."""
+
+XT_STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
+NFT_STATES = ("new", "established", "related", "invalid", "untracked")
+FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
+DEVICES = ("eth0", "eth1", "lo", "eth+", "e+")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a match's text may depend on: chance, the table's family, the hook (empty in a user's chain)."""
+
+    random: Random
+    family: str
+    hook: str
+
+    def some(self, kinds: Sequence[Sequence[Callable[[Words], str]]]) -> tuple[str, ...]:
+        """The matches of one rule: at most one of each group of kinds, mostly few of them."""
+        count = self.random.choice((0, 1, 1, 1, 2, 2, 3))
+        groups = self.random.sample(range(len(kinds)), min(count, len(kinds)))
+        # The protocol must stand before what hangs on it.
+        texts = (self.random.choice(kinds[group])(self) for group in sorted(groups))
+        return tuple(text for text in texts if text)
+
+    def maybe_not(self) -> str:
+        """iptables' negation, now and then."""
+        return "! " if self.random.random() < 0.25 else ""
+
+    def unequal(self) -> str:
+        """nft's negation, now and then."""
+        return "!= " if self.random.random() < 0.25 else ""
+
+    def port(self) -> int:
+        """One port."""
+        return self.random.choice(PORTS)
+
+    def span(self) -> tuple[int, int]:
+        """A range of ports, from a server's port or in the ephemeral range."""
+        return self.random.choice(((20, 79), (80, 500), (1024, 11211), (11211, 65535), (32768, 60999)))
+
+    def prefix(self) -> str:
+        """An address or network of the table's family (of either in inet)."""
+        return self.random.choice(PREFIXES[self.ip()])
+
+    def ip(self) -> str:
+        """`ip` or `ip6`."""
+        return self.random.choice(("ip", "ip6")) if self.family == "inet" else self.family
+
+    def states(self, names: Sequence[str]) -> str:
+        """One to three states."""
+        return ",".join(self.random.sample(names, self.random.randint(1, 3)))
+
+    def flags(self) -> list[str]:
+        """One to three TCP flags."""
+        return self.random.sample(FLAGS, self.random.randint(1, 3))
+
+
+# --- iptables -------------------------------------------------------------------------------------------------------
+
+
+def _xt_port(w: Words) -> str:
+    low, high = w.span()
+    number = str(w.port()) if w.random.random() < 0.7 else f"{low}:{high}"
+    return f"-p {w.random.choice(('tcp', 'udp'))} {w.maybe_not()}--{w.random.choice('sd')}port {number}"
+
+
+def _xt_both_ports(w: Words) -> str:
+    return f"-p {w.random.choice(('tcp', 'udp'))} --sport {w.port()} --dport 1024:65535"
+
+
+def _xt_multiport(w: Words) -> str:
+    low, high = w.span()
+    option = w.random.choice(("--sports", "--dports", "--ports"))
+    return f"-p {w.random.choice(('tcp', 'udp'))} -m multiport {w.maybe_not()}{option} {w.port()},{low}:{high}"
+
+
+def _xt_flags(w: Words) -> str:
+    mask = w.flags()
+    return f"-p tcp {w.maybe_not()}--tcp-flags {','.join(mask)} {','.join(mask[: w.random.randint(1, 3)])}"
+
+
+XT_ICMP = ("echo-request", "echo-reply", "3", "3/3", "8/0")
+XT_ICMPV6 = ("echo-request", "echo-reply", "1", "1/4", "135")
+
+
+def _xt_icmp(w: Words) -> str:
+    if w.family == "ip":
+        return f"-p icmp {w.maybe_not()}--icmp-type {w.random.choice(XT_ICMP)}"
+    return f"-p ipv6-icmp {w.maybe_not()}--icmpv6-type {w.random.choice(XT_ICMPV6)}"
+
+
+def _xt_device(w: Words) -> str:
+    ways = {"prerouting": "i", "input": "i", "output": "o", "postrouting": "o", "forward": "io"}.get(w.hook, "")
+    return f"{w.maybe_not()}-{w.random.choice(ways)} {w.random.choice(DEVICES)}" if ways else ""
+
+
+def _xt_range(w: Words) -> str:
+    low, high = ("192.0.2.5", "192.0.2.14") if w.family == "ip" else ("2001:db8::5", "2001:db8::e")
+    return f"-m iprange {w.maybe_not()}--{w.random.choice(('src', 'dst'))}-range {low}-{high}"
+
+
+XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
+    (
+        lambda w: f"{w.maybe_not()}-p {w.random.choice(('tcp', 'udp'))}",
+        _xt_port,
+        _xt_port,
+        _xt_port,
+        _xt_both_ports,
+        _xt_multiport,
+        lambda w: f"-p tcp {w.maybe_not()}--syn",
+        _xt_flags,
+        _xt_icmp,
+    ),
+    (
+        lambda w: f"{w.maybe_not()}-s {w.prefix()}",
+        lambda w: f"{w.maybe_not()}-d {w.prefix()}",
+        _xt_range,
+    ),
+    (_xt_device,),
+    (
+        lambda w: f"-m conntrack {w.maybe_not()}--ctstate {w.states(XT_STATES)}",
+        lambda w: f"-m state {w.maybe_not()}--state {w.states(XT_STATES)}",
+        lambda w: f"-m conntrack --ctstate {w.states(XT_STATES)} --ctorigdst {w.prefix()}",
+        lambda w: f"-m conntrack --ctproto {w.random.choice((6, 17))}",
+        lambda w: f"-m conntrack --ctdir {w.random.choice(('ORIGINAL', 'REPLY'))}",
+        lambda w: f"-m conntrack --ctstate {w.random.choice(('SNAT', 'DNAT', 'NEW,DNAT'))}",
+    ),
+    (
+        lambda w: f"-m mark {w.maybe_not()}--mark {w.random.choice(('1', '0x1/0x3', '0', '4/4'))}",
+        lambda w: "-m connmark ! --mark 5" if w.random.random() < 0.1 else "",
+        lambda w: "-m comment --comment made-up",
+    ),
+)
+"""Groups of kinds of iptables matches; a rule has at most one of each group."""
+
+
+# --- nft ------------------------------------------------------------------------------------------------------------
+
+
+def _nft_port(w: Words) -> str:
+    low, high = w.span()
+    number = w.random.choice((str(w.port()), f"{low}-{high}", f"{{ {w.port()}, {low}-{high} }}", "@ports"))
+    header = w.random.choice(("tcp", "tcp", "udp", "udp", "meta l4proto { tcp, udp } th"))
+    return f"{header} {w.random.choice('sd')}port {w.unequal()}{number}"
+
+
+def _nft_flags(w: Words) -> str:
+    mask = [flag.lower() for flag in w.random.sample(FLAGS, w.random.randint(2, 3))]
+    value = mask[: w.random.randint(1, 3)]
+    return w.random.choice((
+        f"tcp flags & ({' | '.join(mask)}) == {' | '.join(value)}",
+        f"tcp flags {','.join(value)} / {','.join(mask)}",
+        f"tcp flags {mask[0]}",
+        f"tcp flags & ({' | '.join(mask)}) != 0",
+    ))  # fmt: skip
+
+
+def _nft_icmp(w: Words) -> str:
+    if w.ip() == "ip":
+        return f"icmp type {w.unequal()}{w.random.choice(('echo-request', 'echo-reply', '{ 3, 8 }', '3'))}"
+    return f"icmpv6 type {w.unequal()}{w.random.choice(('echo-request', 'echo-reply', '{ 1, 128 }', '135'))}"
+
+
+def _nft_address(w: Words) -> str:
+    ip = w.ip()
+    low, high = ("192.0.2.5", "192.0.2.14") if ip == "ip" else ("2001:db8::5", "2001:db8::e")
+    one, other = w.random.sample([p for p in PREFIXES[ip] if "/24" in p or "/64" in p], 2)
+    number = w.random.choice((w.random.choice(PREFIXES[ip]), f"{low}-{high}", f"{{ {one}, {other} }}"))
+    return f"{ip} {w.random.choice('sd')}addr {w.unequal()}{number}"
+
+
+def _nft_pair(w: Words) -> str:
+    ip = w.ip()
+    pairs = ", ".join(f"{p} . {w.port()}" for p in w.random.sample(PREFIXES[ip][2:5], 2))  # none inside another
+    return f"{ip} {w.random.choice('sd')}addr . {w.random.choice(('tcp', 'udp'))} dport {{ {pairs} }}"
+
+
+def _nft_device(w: Words) -> str:
+    name = w.random.choice(DEVICES).replace("+", "*")
+    return f'{w.random.choice("io")}ifname {w.unequal()}"{name}"'
+
+
+NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
+    (
+        lambda w: f"meta l4proto {w.unequal()}{w.random.choice(('tcp', 'udp', '{ tcp, udp }', 'icmp'))}",
+        _nft_port,
+        _nft_port,
+        _nft_port,
+        _nft_flags,
+        _nft_icmp,
+        _nft_pair,
+    ),
+    (
+        _nft_address,
+        _nft_address,
+        lambda w: f"meta nfproto {w.random.choice(('ipv4', 'ipv6'))}" if w.family == "inet" else "",
+    ),
+    (_nft_device,),
+    (
+        lambda w: f"ct state {w.states(NFT_STATES)}",
+        lambda w: f"ct state {w.states(NFT_STATES)}",
+        lambda w: f"ct state {w.unequal()}{w.random.choice(NFT_STATES)}",
+        lambda w: f"ct state {{ {w.states(NFT_STATES).replace(',', ', ')} }}",
+        lambda w: "ct mark != 5",
+        lambda w: f"ct direction {w.random.choice(('original', 'reply'))}" if w.random.random() < 0.1 else "",
+    ),
+    (lambda w: f"meta mark {w.unequal()}{w.random.choice(('1', '0', '{ 1, 4 }'))}", lambda w: "meta mark & 0x3 == 0x1"),
+)
+"""Groups of kinds of nft matches; a rule has at most one of each group."""
