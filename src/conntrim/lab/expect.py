@@ -14,6 +14,7 @@ from conntrim.core.model.plan import Batch
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, SetMark, Table, TableFamily
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, arrange
 from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.core.netfilter.memory import Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.walk import walk
@@ -75,9 +76,20 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
         outcome = walk(arranged, packet, memory, kernel)
         if outcome.asked:
             return traces, "; ".join(outcome.asked)
+        if _lost(outcome):
+            return traces, "the way of an answer's answer to a stranger"
         traces.append((*_sightings(outcome, answer=False),))
         memory = outcome.memory
     return traces, ""
+
+
+def _lost(outcome: Outcome) -> bool:
+    """An answer that is itself rejected, and not from the host's own address: only the routes know where that goes."""
+    answer = outcome.answer
+    if answer is None:
+        return False
+    stranger = answer.packet.src not in LOCAL and answer.packet.src not in LOOPBACK
+    return (answer.answer is not None and stranger) or _lost(answer)
 
 
 def _sightings(outcome: Outcome, answer: bool) -> list[Sighting]:
