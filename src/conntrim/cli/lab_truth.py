@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from conntrim.cli.options import as_json
-from conntrim.lab.signals import orderly_end
+from conntrim.host.signals import orderly_end
 from conntrim.lab.truth import Wanted, run
 from conntrim.render.json import to_json
 from conntrim.render.truth import truth_text

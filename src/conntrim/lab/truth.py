@@ -15,6 +15,7 @@ from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.truth import Truth
 from conntrim.core.netfilter.kernel import Kernel
+from conntrim.host.signals import orderly_end
 from conntrim.lab.case import Case, format_case
 from conntrim.lab.dialogue import shots
 from conntrim.lab.expect import KERNEL, expected, observed, ruleset_of
@@ -24,7 +25,6 @@ from conntrim.lab.limits import global_limits
 from conntrim.lab.private import limits_writable
 from conntrim.lab.script import Script
 from conntrim.lab.shrink import shrink
-from conntrim.lab.signals import orderly_end
 from conntrim.lab.talk import Key, dialogues
 from conntrim.lab.wire import MAX_NUMBER
 
