@@ -51,7 +51,8 @@ class Court:
 
 def seen(outcome: Outcome) -> str:
     """What the judge's observer would see of a packet: its state right behind conntrack, and where it leaves."""
-    tracked = {s.hook: s.state for s in outcome.path if s.kind is StepKind.CONNTRACK}
+    steps = outcome.path[:-1] if outcome.by and outcome.by.kind is StepKind.CONNTRACK else outcome.path
+    tracked = {s.hook: s.state for s in steps if s.kind is StepKind.CONNTRACK}
     left: dict[Hook, CtState | None] = {
         hook: state for hook, state in outcome.passed if hook not in (Hook.PREROUTING, Hook.OUTPUT)
     }

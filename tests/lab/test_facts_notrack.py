@@ -1,0 +1,324 @@
+"""K8 to K20: what NOTRACK does and does not do, and a full table."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing, suppress
+from dataclasses import replace
+
+import pytest
+
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.finding import Place
+from conntrim.core.model.ruleset import (
+    Base,
+    Chain,
+    Dialect,
+    Notrack,
+    Rule,
+    Ruleset,
+    SetZone,
+    Statement,
+    Table,
+    TableFamily,
+)
+from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.dialogue import run
+from conntrim.core.parse.ruleset import read
+from conntrim.host.netns import entered
+from conntrim.lab.dialogue import parse_packets, shots
+from conntrim.lab.judge import story
+from conntrim.lab.limits import global_limits
+from conntrim.lab.netns import LabHost
+from tests.lab.court import Court, seen
+
+IN, OUT = "eth0> {} 192.0.2.9 4000 > 192.0.2.1 80{}", ">eth0 {} 192.0.2.1 80 > 192.0.2.9 4000{}"
+SYN, ACK, RST = (IN.format("tcp", f" {flags}") for flags in ("S", "A", "R"))
+SYN_ACK, DATA_BACK = OUT.format("tcp", " SA"), OUT.format("tcp", " PA")
+QUERY, ANSWER = IN.format("udp", ""), OUT.format("udp", "")
+BOTH = "*raw\n-A PREROUTING -p {0} --dport 80 -j CT --notrack\n-A OUTPUT -p {0} --sport 80 -j NOTRACK\nCOMMIT\n"
+FILTER = """\
+*filter
+-A INPUT -m state --state ESTABLISHED,RELATED,UNTRACKED -j ACCEPT
+-A INPUT -p udp --dport 53 -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp-host-prohibited
+COMMIT
+"""
+UNTRACKED_IN = "prerouting untracked, input untracked"
+UNTRACKED_OUT = "output untracked, postrouting untracked"
+
+
+def nft(hook: Hook, priority: int, *statements: Statement) -> tuple[str, str, Ruleset]:
+    """An nft chain with one statement a rule: text, program, model."""
+    words = {Notrack: "notrack", SetZone: "ct zone set 5"}
+    body = "\n".join(words[type(s)] for s in statements)
+    text = f"table inet t {{\nchain c {{ type filter hook {hook} priority {priority};\n{body}\n}}\n}}\n"
+    rules = tuple(Rule((), (s,), Place("nft"), words[type(s)]) for s in statements)
+    chain = Chain("c", rules, Base("filter", hook, priority))
+    return text, "nft", Ruleset((Table(Dialect.NFTABLES, TableFamily.INET, "t", (chain,)),))
+
+
+HANDSHAKES = [
+    f"eth0> tcp 192.0.2.9 {port} > 192.0.2.1 80 S\n>eth0 tcp 192.0.2.1 80 > 192.0.2.9 {port} SA\n"
+    f"eth0> tcp 192.0.2.9 {port} > 192.0.2.1 80 A"
+    for port in range(5000, 5011)
+]
+FULL: dict[str, str] = {
+    "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 S": "",
+    "eth0> udp 192.0.2.9 4000 > 192.0.2.1 53": "",
+    "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 SA": "",
+    "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 R": "",
+    "eth0> icmp 192.0.2.9 > 192.0.2.1 0/0 id 9": "",
+    "eth0> icmp 192.0.2.9 > 192.0.2.1 42/0": "prerouting invalid, input invalid",
+    "eth0> icmp 192.0.2.9 > 192.0.2.1 3/3 (> udp 192.0.2.1 53 > 192.0.2.9 4999)": "prerouting invalid, input invalid",
+    "eth0> tcp 192.0.2.9 5000 > 192.0.2.1 80 PA": "prerouting established, input established",
+    "eth0> udp 192.0.2.9 4000 > 192.0.2.1 443": UNTRACKED_IN,
+}
+"""With a full table: packet to what is seen of it. Whatever needs an entry is dropped, INVALID or not."""
+
+
+def test_k8_a_full_table_drops_whatever_would_need_an_entry(court: Court) -> None:
+    """The drop comes at -200, before mangle and filter; known flows and untracked packets are unaffected."""
+    court.law("*raw\n-A PREROUTING -p udp --dport 443 -j NOTRACK\nCOMMIT\n")
+    known = parse_packets("\n".join(HANDSHAKES))
+    packets = parse_packets("\n".join(FULL))
+    court.judge.forget()
+    court.judge.fire(shots([known]))
+    with global_limits(nf_conntrack_max=len(HANDSHAKES)):
+        measured = [story(trace) for trace in court.judge.fire(shots([packets]))]
+    memory = run(court.ruleset, known, kernel=court.kernel)[-1].memory
+    full = replace(court.kernel, full=True)
+    thought = [seen(outcome) for outcome in run(court.ruleset, packets, memory, full)]
+    assert list(FULL.values()) == measured
+    assert list(FULL.values()) == thought
+
+
+def test_k9_accept_before_notrack_prevents_it(court: Court) -> None:
+    """A raw ACCEPT in front; NOTRACK itself ends nothing: a later raw rule still drops."""
+    court.law("""\
+        *raw
+        -A PREROUTING -p udp --dport 80 -j ACCEPT
+        -A PREROUTING -p udp -j CT --notrack
+        -A PREROUTING -p udp --dport 81 -j DROP
+        COMMIT
+        """)
+    assert ["prerouting new, input new", UNTRACKED_IN, ""] == court.hear(
+        QUERY, QUERY.replace(" 80", " 82"), QUERY.replace(" 80", " 81")
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "state"),
+    [
+        ("--zone 5", "--notrack", "new"), ("--notrack", "--zone 5", "untracked"), ("", "--notrack", "new"),
+        ("--zone-orig 5", "--notrack", "new"), ("--ctevents new", "--notrack", "new"),
+    ],
+)  # fmt: skip
+def test_k10_a_template_first_makes_notrack_void(court: Court, first: str, second: str, state: str) -> None:
+    """iptables: what is attached first stays, whatever kind of template it is."""
+    court.law(f"*raw\n-A PREROUTING -j CT {first}\n-A PREROUTING -j CT {second}\nCOMMIT\n")
+    assert [f"prerouting {state}, input {state}"] == court.hear(QUERY)
+
+
+@pytest.mark.parametrize("statements", [(SetZone(5), Notrack()), (Notrack(), SetZone(5))], ids=["zone", "notrack"])
+def test_k10_in_nft_the_zone_wins_in_either_order(court: Court, statements: tuple[Statement, ...]) -> None:
+    """nft: a zone set after notrack tracks the packet again."""
+    court.law(*nft(Hook.PREROUTING, -300, *statements))
+    assert ["prerouting new, input new"] == court.hear(QUERY)
+
+
+def test_k10_zones_are_tables_of_their_own(court: Court) -> None:
+    """The query is tracked in zone 5, the answer looked up outside of it: it is a flow of its own."""
+    court.law("*raw\n-A PREROUTING -j CT --zone 5\nCOMMIT\n")
+    assert [
+        "prerouting new, input new", "output new, postrouting new", "prerouting new, input new",
+    ] == court.hear(QUERY, ANSWER, QUERY)  # fmt: skip
+
+
+def test_k10_a_zone_for_the_original_direction_only(court: Court) -> None:
+    """With --zone-orig the answer is found in the default zone."""
+    court.law("*raw\n-A PREROUTING -j CT --zone-orig 5\nCOMMIT\n")
+    assert [
+        "prerouting new, input new", "output established, postrouting established",
+        "prerouting established, input established",
+    ] == court.hear(QUERY, ANSWER, QUERY)  # fmt: skip
+
+
+@pytest.mark.parametrize("hook", [Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING])
+@pytest.mark.parametrize("priority", [-300, -150, 0])
+def test_k11_notrack_works_before_conntrack_only(court: Court, hook: Hook, priority: int) -> None:
+    """nft loads it anywhere; late it leaves NEW alone and only turns INVALID into UNTRACKED."""
+    court.law(*nft(hook, priority, Notrack()))
+    ends = ("4000 > 198.51.100.9 80 S", "4001 > 198.51.100.9 80 R")
+    forwarded, reset = (f"eth0>eth1 tcp 192.0.2.9 {end}" for end in ends)
+    heard = court.hear(QUERY, RST, DATA_BACK.replace("4000", "4009"), forwarded, reset)
+    early = priority == -300 and hook in (Hook.PREROUTING, Hook.OUTPUT)
+    assert early is any(part.startswith(("prerouting untracked", "output untracked")) for part in heard)
+
+
+def test_k12_an_entry_does_not_protect_its_flow(court: Court) -> None:
+    """NOTRACK loaded over a live connection: its next packet is UNTRACKED, the entry waits for its time-out."""
+    court.hear(SYN, SYN_ACK, ACK)
+    court.law(BOTH.format("tcp"))
+    measured = [story(trace) for trace in court.judge.fire(shots([parse_packets(ACK)]))]
+    assert [UNTRACKED_IN] == measured
+    (entry,) = court.judge.host.run("conntrack", "-L").splitlines()
+    assert "ESTABLISHED" in entry
+    assert int(entry.split()[2]) > 400_000
+
+
+@pytest.mark.parametrize(
+    ("loose", "heard"),
+    [
+        (1, ["output new, postrouting new", "prerouting established, input established"]),
+        (0, ["output invalid, postrouting invalid", "prerouting invalid, input invalid"]),
+    ],
+)
+def test_k13_notrack_taken_away(court: Court, loose: int, heard: list[str]) -> None:
+    """Live flows are picked up in the direction that speaks first, or refused with nf_conntrack_tcp_loose=0."""
+    court.judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", loose)
+    court.kernel = replace(court.kernel, tcp_loose=bool(loose))
+    try:
+        assert heard == court.hear(DATA_BACK, ACK)
+    finally:
+        court.judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
+
+
+@pytest.mark.parametrize(("protocol", "packets"), [("tcp", (SYN, SYN_ACK, ACK)), ("udp", (QUERY, ANSWER, QUERY))])
+def test_k14_both_sides_leave_no_entry(court: Court, protocol: str, packets: tuple[str, ...]) -> None:
+    """NOTRACK on both hooks: every packet is UNTRACKED, the table stays empty."""
+    court.law(BOTH.format(protocol))
+    assert [UNTRACKED_IN, UNTRACKED_OUT, UNTRACKED_IN] == court.hear(*packets)
+    assert [] == court.judge.host.run("conntrack", "-L").splitlines()
+
+
+ONE_SIDED: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "PREROUTING, TCP": ("PREROUTING -p tcp --dport 80", (SYN, SYN_ACK, ACK, DATA_BACK, DATA_BACK), "uiunn"),
+    "OUTPUT, TCP": ("OUTPUT -p tcp --sport 80", (SYN, SYN_ACK, ACK, DATA_BACK), "nuiu"),
+    "PREROUTING, UDP": ("PREROUTING -p udp --dport 80", (QUERY, ANSWER, QUERY, ANSWER), "unun"),
+    "OUTPUT, UDP": ("OUTPUT -p udp --sport 80", (QUERY, ANSWER, QUERY, ANSWER), "nunu"),
+}
+"""The rule, a dialogue, and the first letters of the states."""
+
+
+@pytest.mark.parametrize("name", ONE_SIDED)
+def test_k14_one_sided_notrack_spares_nothing(court: Court, name: str) -> None:
+    """The other direction is picked up as a flow of its own: there is an entry all the same."""
+    rule, packets, letters = ONE_SIDED[name]
+    court.law(f"*raw\n-A {rule} -j CT --notrack\nCOMMIT\n")
+    heard = court.hear(*packets)
+    assert letters == "".join(part.split()[1][0] for part in heard)
+    assert 1 == len(court.judge.host.run("conntrack", "-L").splitlines())
+
+
+def test_k15_the_answer_to_an_untracked_syn_is_refused(court: Court) -> None:
+    """The SYN leaves untracked, its SYN/ACK is INVALID and the filter rejects it; the twin rule mends it."""
+    asks = ">eth0 tcp 192.0.2.1 4000 > 192.0.2.9 11211 S"
+    answers = "eth0> tcp 192.0.2.9 11211 > 192.0.2.1 4000 SA"
+    one, two = "-A OUTPUT -p tcp --dport 11211 -j NOTRACK\n", "-A PREROUTING -p tcp --sport 11211 -j NOTRACK\n"
+    court.law(f"*raw\n{one}COMMIT\n{FILTER}")
+    assert [UNTRACKED_OUT, "prerouting invalid, ^output invalid, ^postrouting invalid"] == court.hear(asks, answers)
+    court.repeal()
+    court.law(f"*raw\n{one}{two}COMMIT\n{FILTER}")
+    assert [UNTRACKED_OUT, UNTRACKED_IN] == court.hear(asks, answers)
+
+
+LOOP, LOOP_BACK = ">lo udp 127.0.0.1 4000 > 127.0.0.1 80", ">lo udp 127.0.0.1 80 > 127.0.0.1 4000"
+LOOPED = "output {0}, postrouting {0}, prerouting {0}, input {0}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "states"),
+    [
+        (["PREROUTING -p udp"], ["new", "established"]),
+        (["OUTPUT -p udp --dport 80"], ["untracked", "new"]),
+        (["OUTPUT -p udp --dport 80", "OUTPUT -p udp --sport 80"], ["untracked", "untracked"]),
+    ],
+)
+def test_k16_loopback_keeps_the_mark_of_output(court: Court, rules: list[str], states: list[str]) -> None:
+    """PREROUTING rules do nothing on lo; OUTPUT needs both port directions."""
+    court.law("*raw\n" + "".join(f"-A {rule} -j NOTRACK\n" for rule in rules) + "COMMIT\n")
+    assert [LOOPED.format(state) for state in states] == court.hear(LOOP, LOOP_BACK)
+
+
+@pytest.mark.parametrize("kind", ["nft", "legacy"])
+def test_k17_notrack_has_two_spellings_and_one_table(host: LabHost, kind: str) -> None:
+    """Both load, are listed as they were given and mean the same; the filter table refuses them."""
+    text = "*raw\n-A PREROUTING -j NOTRACK\n-A PREROUTING -j CT --notrack\nCOMMIT\n"
+    try:
+        host.run(f"iptables-{kind}-restore", text=text)
+    except HostError as error:
+        pytest.skip(f"no iptables-{kind} here: {error}")
+    saved = host.run(f"iptables-{kind}-save", "-t", "raw")
+    assert text.splitlines()[1:3] == [line for line in saved.splitlines() if line.startswith("-A")]
+    prerouting = read(saved, "saved").tables[0].chain("PREROUTING")
+    assert prerouting is not None
+    assert [(Notrack(),), (Notrack(),)] == [rule.statements for rule in prerouting.rules]
+    with pytest.raises(HostError):
+        host.run(f"iptables-{kind}", "-A", "INPUT", "-j", "NOTRACK")
+
+
+@pytest.mark.parametrize("statement", ["notrack", "accept"])
+def test_k18_nft_wants_every_rule_to_be_ended(host: LabHost, statement: str) -> None:
+    """A brace right behind a rule is refused by nft 1.0.6, whatever the statement; a semicolon or line end is not."""
+    chain = "table inet t {{\nchain c {{ type filter hook prerouting priority -300; udp dport 53 {}{} }}\n}}\n"
+    host.run("nft", "-c", "-f", "-", text=chain.format(statement, ";"))
+    host.run("nft", "-c", "-f", "-", text=chain.format(statement, "\n"))
+    if "v1.0.6" in host.run("nft", "--version"):
+        with pytest.raises(HostError, match="syntax error"):
+            host.run("nft", "-c", "-f", "-", text=chain.format(statement, ""))
+
+
+REFUSING = """\
+*filter
+-A INPUT -p tcp -j REJECT --reject-with tcp-reset
+-A INPUT -p udp -j REJECT --reject-with icmp-port-unreachable
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(("packet", "protocol"), [(SYN, "tcp"), (QUERY, "udp")])
+def test_k19_rejects_answer_to_a_tracked_packet_is_related(court: Court, packet: str, protocol: str) -> None:
+    """RST or ICMP error: it belongs to the entry of what it answers."""
+    court.law(REFUSING)
+    assert ["prerouting new, ^output related, ^postrouting related"] == court.hear(packet)
+
+
+@pytest.mark.parametrize("packet", [SYN, QUERY])
+def test_k19_rejects_answer_to_an_untracked_packet_is_invalid(court: Court, packet: str) -> None:
+    """raw OUTPUT's NOTRACK does not help, and an INVALID drop in OUTPUT turns REJECT into silence."""
+    raw = "*raw\n-A PREROUTING -j CT --notrack\n-A OUTPUT -j CT --notrack\nCOMMIT\n"
+    court.law(raw + REFUSING)
+    assert ["prerouting untracked, ^output invalid, ^postrouting invalid"] == court.hear(packet)
+    court.repeal()
+    silent = "-A OUTPUT -m conntrack --ctstate INVALID -j DROP\n"
+    court.law(raw + REFUSING.replace("COMMIT", f"{silent}COMMIT"))
+    assert ["prerouting untracked, ^output invalid"] == court.hear(packet)
+
+
+def test_k19_nft_notrack_does_reach_rejects_answer(court: Court) -> None:
+    """nft looks for an entry and finds none where iptables sees REJECT's mark: its notrack works."""
+    court.law("*raw\n-A PREROUTING -j CT --notrack\nCOMMIT\n" + REFUSING)
+    court.law(*nft(Hook.OUTPUT, -300, Notrack()))
+    assert ["prerouting untracked, ^output untracked, ^postrouting untracked"] == court.hear(SYN)
+
+
+@pytest.mark.parametrize(("untracked", "counted"), [(False, 1), (True, 0)])
+def test_k19_the_kernels_own_reset_is_invalid_unless_untracked(host: LabHost, untracked: bool, counted: int) -> None:
+    """A connection to a closed port, its SYN untracked: the RST is INVALID in OUTPUT, unless raw OUTPUT untracks it."""
+    both = "-A OUTPUT -p tcp --sport 81 -j NOTRACK\n" if untracked else ""
+    host.run("iptables-restore", text=f"*raw\n-A OUTPUT -p tcp --dport 81 -j NOTRACK\n{both}COMMIT\n")
+    host.run("iptables", "-A", "OUTPUT", "-p", "tcp", "--sport", "81", "-m", "conntrack", "--ctstate", "INVALID")
+    with entered(host.name), closing(socket.socket()) as channel, suppress(ConnectionRefusedError):
+        channel.connect(("127.0.0.1", 81))
+    listed = host.run("iptables", "-nvxL", "OUTPUT").splitlines()[2]
+    assert counted == int(listed.split()[0])
+
+
+def test_k20_the_hole(court: Court) -> None:
+    """A stranger from source port 11211 reaches port 3306, one from any other port does not."""
+    court.law(f"*raw\n-A PREROUTING -p tcp --sport 11211 -j NOTRACK\nCOMMIT\n{FILTER}")
+    knock = "eth0> tcp 192.0.2.9 {} > 192.0.2.1 3306 S"
+    assert [UNTRACKED_IN, "prerouting new, ^output related, ^postrouting related"] == court.hear(
+        knock.format(11211), knock.format(11212)
+    )
