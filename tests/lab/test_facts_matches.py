@@ -67,7 +67,7 @@ NFT: dict[str, tuple[bool, bool, bool]] = {
     "ct direction original": (True, False, False),
     "ct direction != reply": (True, False, False),
     "ct status snat": (False, False, False),
-    "ct original proto-dst 81": (True, False, False),
+    "meta l4proto udp ct original proto-dst 81": (True, False, False),
     "ct zone 0": (True, False, False),
     "ct protocol 17": (True, False, False),
 }
