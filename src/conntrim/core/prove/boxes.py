@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
 from conntrim.core.model.intervals import Intervals
@@ -208,10 +209,14 @@ def _only_with_field(space: Space, parts: dict[Key, Set]) -> None:
             parts[Field.PROTOCOL] = parts[Field.PROTOCOL] & needs
 
 
+PIECES = 4096
+"""A set in more pieces (a mask that leaves high bits free has 2^31 of them) is told by its first ones."""
+
+
 def intervals_of(space: Space, key: Key, values: Set) -> Intervals:
     """A set over one property's variables as numbers, addresses as 128-bit ones."""
     variables = space.bits[key]
-    spans = _spans(space, values, variables, 0)
+    spans = islice(_spans(space, values, variables, 0), PIECES)
     return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
 
 
