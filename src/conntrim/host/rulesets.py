@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conntrim.core.model.errors import HostError, InputError
-from conntrim.core.model.ruleset import Ruleset, TableFamily
-from conntrim.core.parse.ruleset import read
+from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
+from conntrim.core.parse.kernel import Save, read_kernel
+from conntrim.core.parse.ruleset import read_all
 from conntrim.host import programs
 
-SAVES: tuple[tuple[str, TableFamily], ...] = (
-    ("iptables-nft-save", TableFamily.IP),
-    ("ip6tables-nft-save", TableFamily.IP6),
-    ("iptables-legacy-save", TableFamily.IP),
-    ("ip6tables-legacy-save", TableFamily.IP6),
+SAVES: tuple[tuple[str, TableFamily, Dialect], ...] = (
+    ("iptables-nft-save", TableFamily.IP, Dialect.IPTABLES_NFT),
+    ("ip6tables-nft-save", TableFamily.IP6, Dialect.IPTABLES_NFT),
+    ("iptables-legacy-save", TableFamily.IP, Dialect.IPTABLES_LEGACY),
+    ("ip6tables-legacy-save", TableFamily.IP6, Dialect.IPTABLES_LEGACY),
 )
 """Both back ends list only their own tables (K37)."""
+
+NFT, IPSET = ("nft", "-j", "list", "ruleset"), ("ipset", "save")
 
 LARGEST = 64 << 20
 """Bytes of a rule-set file; the largest of real ones have some hundred thousand rules in a tenth of it."""
@@ -31,10 +34,7 @@ class FileRulesets:
 
     def read(self) -> Ruleset:
         """All files' tables together."""
-        total = Ruleset()
-        for path in self.paths:
-            total += read(_bytes(path), "standard input" if path == "-" else path)
-        return total
+        return read_all(("standard input" if path == "-" else path, _bytes(path)) for path in self.paths)
 
 
 def _bytes(path: str) -> bytes:
@@ -57,15 +57,14 @@ class KernelRulesets:
     netns: str | None = None
 
     def read(self) -> Ruleset:
-        """The tables of every kind of iptables that is installed, and nft's own."""
-        total, asked = Ruleset(), 0
-        for program, family in SAVES:
-            if programs.find(program) is None:
-                continue
-            asked += 1
-            text = programs.run([program], netns=self.netns)
-            if any(line.startswith("*") for line in text.splitlines()):
-                total += read(text, program, family)
-        if not asked:
-            raise HostError("iptables-nft-save", "this program is not installed", advice="give the rules as files")
-        return total
+        """The tables of every kind of iptables that is installed, nft's own, and the content of ipsets."""
+        listed = ((program, family, dialect, self._listing(program)) for program, family, dialect in SAVES)
+        saves = [Save(program, family, dialect, text) for program, family, dialect, text in listed if text is not None]
+        nft = self._listing(*NFT)
+        if not saves and nft is None:
+            raise HostError("nft", "neither nft nor iptables is installed", advice="give the rules as files")
+        return read_kernel(saves, nft, self._listing(*IPSET))
+
+    def _listing(self, *argv: str) -> str | None:
+        """A program's output; None where it is not installed."""
+        return None if programs.find(argv[0]) is None else programs.run(argv, netns=self.netns)
