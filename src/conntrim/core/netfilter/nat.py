@@ -18,10 +18,14 @@ DST_HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 
 LOOPBACK: dict[Family, int] = {Family.IPV4: parse_address("127.0.0.1"), Family.IPV6: parse_address("::1")}
 
-_V4 = re.compile(r"(?P<address>\d+\.\d+\.\d+\.\d+)?(?P<to>-\d+\.\d+\.\d+\.\d+)?(?::?(?P<port>\d+)(?P<more>-\d+)?)?")
-_V6 = re.compile(
-    r"\[?(?P<address>[0-9a-fA-F:]*:[0-9a-fA-F:.]*?)?(?P<to>-[0-9a-fA-F:]+)?(?:\]?:?(?P<port>(?<=[\]:])\d+)(?P<more>-\d+)?)?\]?"
-)
+_PORT = r"(?P<port>\d+)(?P<more>-\d+)?"
+_FORMS = tuple(re.compile(form) for form in (
+    rf":?{_PORT}",
+    rf"(?P<address>\d+\.\d+\.\d+\.\d+)(?P<to>-[\d.]+)?(?::{_PORT})?",
+    rf"\[(?P<address>[0-9a-fA-F:.]+)\]?(?P<to>-\[?[0-9a-fA-F:.]+)?\]?(?::{_PORT})?",
+    r"(?P<address>[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(?P<to>-[0-9a-fA-F:.]+)?",
+))  # fmt: skip
+"""How a target is written: a port, IPv4 with or without one, IPv6 in brackets with one, IPv6 alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Target:
 
 def target_of(nat: Nat, packet: Packet, local: Intervals, hook: Hook) -> Target:
     """The address and port that a nat statement gives a packet."""
+    if "map" in nat.text.split():
+        return Target(None, None, certain=False)
     word = next((w for w in reversed(nat.text.split()) if re.search(r"\d", w) and not w.startswith("-")), "")
     address, port, certain = _parse(word)
     if nat.kind == "masquerade":
@@ -55,11 +61,11 @@ def _own(packet: Packet, local: Intervals, port: int | None) -> tuple[int | None
 
 def _parse(word: str) -> tuple[int | None, int | None, bool]:
     """`10.0.0.1:80`, `[2001:db8::1]:80`, `8080`, `10.0.0.1-10.0.0.9`: the first of a range, not certain then."""
-    found = (_V6 if word.count(":") > 1 else _V4).fullmatch(word.strip(","))
+    found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
     if found is None:
-        return None, None, False
-    address, port = found["address"], found["port"]
-    certain = not found["to"] and not found["more"]
+        return None, None, not word
+    address, port = found.get("address"), found.get("port")
+    certain = not found.get("to") and not found.get("more")
     try:
         return (parse_address(address) if address else None), (int(port) if port else None), certain
     except ValueError:
