@@ -19,11 +19,11 @@ from typing import Any
 
 from bench.chart import chart
 from conntrim.host.netns import entered
+from conntrim.host.signals import orderly_end
 from conntrim.lab.bulk import busy_site
 from conntrim.lab.fill import track
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import lab_host
-from conntrim.lab.signals import orderly_end
 
 ROOT = Path(__file__).parent.parent
 ENTRIES = 855_360
