@@ -215,11 +215,12 @@ def _nat(kind: str) -> Callable[[Json], str]:
     def said(content: Json) -> str:
         if not content:
             return kind
-        family = f" {content['family']}" if "family" in content else ""
         addr, port = content.get("addr"), content.get("port")
+        said = content.get("family") or (("ip6" if ":" in addr else "ip") if kind == "tproxy" and addr else "")
+        family = f" {said}" if said else ""
         to = f"{family} to " if addr is not None or port is not None else ""
         host = "" if addr is None else words(addr)
-        host = f"[{host}]" if port is not None and ":" in host and content.get("family") == "ip6" else host
+        host = f"[{host}]" if port is not None and isinstance(addr, str) and ":" in host else host
         flags = content.get("flags", [])
         tail = "".join(f" {flag}" for flag in ([",".join(flags)] if isinstance(flags, list) and flags else []))
         tail = f" {flags}" if isinstance(flags, str) else tail

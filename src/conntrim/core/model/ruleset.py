@@ -250,7 +250,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain; `base` is None for a user's chain. Anonymous chains are named `__chain0`, `__chain1`, ..."""
+    """A chain; `base` is None for a user's chain."""
 
     name: str
     rules: tuple[Rule, ...]
@@ -269,7 +269,7 @@ class NamedSet:
     `known` False: the listing lacks the content, or it is of a kind that the model does not read. `dynamic`: packets
     add to it or elements time out, so what it holds now is no promise. `kind` is the set's type (`ipv4_addr .
     inet_service`, `hash:ip,port`); `declaration` what a loader needs beyond it (flags, time-out, size). Anonymous
-    sets of concatenations are named `__set0`, `__set1`, ... and have `anonymous` set.
+    sets of concatenations have `anonymous` set and a name made of what they hold.
     """
 
     name: str

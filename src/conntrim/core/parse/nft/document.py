@@ -178,6 +178,8 @@ def _remarks(tables: tuple[Table, ...], text: str, source: str) -> Iterator[str]
             )
         if "chain" in opaque:
             yield f"{source}: table {table.family} {table.name} has anonymous chains, which nft lists as raw text"
+        if any(c.base and c.base.hook in (Hook.INGRESS, Hook.EGRESS) and not c.base.devices for c in table.chains):
+            yield f"{source}: table {table.family} {table.name} has a chain whose device the listing does not name"
         if table.family not in ON_THE_PATH:
             yield f"{source}: table {table.family} {table.name} is not on the path of IP packets"
         if any('"flowtable"' in each for each in table.objects):

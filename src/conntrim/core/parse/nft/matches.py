@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -75,7 +76,7 @@ def _values(of: Left, op: str, right: Json) -> Intervals:
         bits = flags(of.kind, right)
         found = _states(lambda state: state == bits) if of.kind == "ct_state" else Intervals.of(bits)
     else:
-        found = intervals(of.kind, right, of.shift)
+        found = intervals(of.kind, right, of.shift) & every
     return found if op == "==" else every - found
 
 
@@ -201,20 +202,32 @@ def _concatenated(
         raise Unread
     both = [_part(expression, context.family) for expression in expressions]
     parts, fields = [of for of, _ in both], tuple(name for _, name in both)
+    if isinstance(right, str) and not right.startswith("@"):
+        raise Unread
+    one = None if isinstance(right, str) else _elements(parts, right)
+    plain = op == "==" and one is not None and len(one) == 1 and not any(isinstance(of, str) for of in parts)
     seen: list[Match] = list(before)
-    for of in parts:
+    for at, of in enumerate(parts):
         if not isinstance(of, str):
             seen += (need for need in _needs(of, tuple(seen)) if need not in seen)
-    needs = seen[len(before) :]
-    if isinstance(right, str) and right.startswith("@"):
-        return [*needs, InSet(right[1:], fields, op == "!=")]
-    elements = _elements(parts, right)
-    if op == "==" and len(elements) == 1 and not any(isinstance(of, str) for of in parts):
-        return [*needs, *map(_same, parts, elements[0])]
-    name = f"__set{len(context.anonymous)}"
-    kind = " . ".join(map(words, expressions))
-    context.anonymous.append(NamedSet(name, elements, kind=kind, anonymous=True))
-    return [*needs, InSet(name, fields, op == "!=")]
+        if plain and one:
+            seen.append(_same(of, one[0][at]))
+    found = seen[len(before) :]
+    if one is None:
+        return [*found, InSet(right[1:], fields, op == "!=")]
+    if plain:
+        return found
+    named = _anonymous(tuple(sorted(one, key=repr)), " . ".join(map(words, expressions)))
+    if named not in context.anonymous:
+        context.anonymous.append(named)
+    return [*found, InSet(named.name, fields, op == "!=")]
+
+
+def _anonymous(elements: tuple[tuple[Key, ...], ...], kind: str) -> NamedSet:
+    """A set without a name; ours is made of what it holds, so that it is the same in every listing."""
+    text = f"{kind} {elements!r}"
+    name = f"__set-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    return NamedSet(name, elements, kind=kind, anonymous=True)
 
 
 def _same(of: Left | Name | str, wanted: Key) -> Match:

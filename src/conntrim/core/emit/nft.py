@@ -1,0 +1,237 @@
+"""Rule sets to text for `nft -f`: the opposite of `parse.nft`.
+
+A verdict map that was read as several rules is written as several rules; they mean the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from conntrim.core.emit.nft_match import around, key_text, match_text, refused
+from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    End,
+    Field,
+    Helper,
+    In,
+    Jump,
+    Match,
+    NamedSet,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    Rule,
+    Ruleset,
+    SetMark,
+    SetZone,
+    Statement,
+    Table,
+    TableFamily,
+    Verdict,
+)  # fmt: skip
+from conntrim.core.model.service import Hook
+
+EVERY = 0xFFFFFFFF
+REJECTS = {
+    "tcp-reset": "tcp reset", "icmp-proto-unreachable": "icmp prot-unreachable",
+    "icmp6-adm-prohibited": "icmpv6 admin-prohibited", "icmp6-addr-unreachable": "icmpv6 addr-unreachable",
+}  # fmt: skip
+"""Where nft's words are not simply type and code."""
+
+
+def nft_text(ruleset: Ruleset) -> str:
+    """What `nft -f` is fed to hold the nft tables of the rule set; NotExpressible for what nft cannot say."""
+    return "".join(table_text(table) for table in ruleset.tables if table.dialect is Dialect.NFTABLES)
+
+
+def table_text(table: Table) -> str:
+    """One table with everything in it."""
+    sets = {each.name: each for each in table.sets}
+    lines = [f"table {table.family} {table.name} {{"]
+    lines += ["\tflags dormant"] if table.dormant else []
+    for text in table.objects:
+        lines += _object(json.loads(text))
+    for each in table.sets:
+        lines += [] if each.anonymous else _set(each)
+    for chain in table.chains:
+        lines += _chain(chain, table.family, sets)
+    return "\n".join([*lines, "}", ""])
+
+
+def _chain(chain: Chain, family: TableFamily, sets: dict[str, NamedSet]) -> Iterator[str]:
+    yield f"\tchain {chain.name} {{"
+    if chain.base is not None:
+        base = chain.base
+        devices = ", ".join(f'"{name}"' for name in base.devices)
+        if base.hook in (Hook.INGRESS, Hook.EGRESS) and not devices:
+            refused(f"a chain at {base.hook} whose device the listing does not name")
+        device = f" devices = {{ {devices} }}" if devices else ""
+        yield f"\t\ttype {base.type} hook {base.hook}{device} priority {base.priority}; policy {base.policy};"
+    for rule in chain.rules:
+        yield f"\t\t{rule_text(rule, family, sets)}"
+    yield "\t}"
+
+
+def rule_text(rule: Rule, family: TableFamily, sets: dict[str, NamedSet] | None = None) -> str:
+    """One rule; `sets` are its table's, by name."""
+    context = around(rule.matches, family, sets or {})
+    parts = [match_text(match, context) for match in rule.matches]
+    if family is TableFamily.INET:
+        parts = _icmp_said(rule.matches, parts)
+    parts += map(statement_text, rule.statements)
+    # A rule that neither asks nor does anything is none that nft takes.
+    parts = parts or ["continue"]
+    comment = [f'comment "{rule.comment}"'] if rule.comment else []
+    return " ".join([*parts, *comment])
+
+
+ICMP_SAID = {
+    "meta l4proto 1": ("meta nfproto ipv4", "ip protocol 1"),
+    "meta l4proto 58": ("meta nfproto ipv6", "ip6 nexthdr 58"),
+}
+"""nft 1.0.6 lists a family check together with ICMP's number as the number alone."""
+
+
+def _icmp_said(matches: tuple[Match, ...], parts: list[str]) -> list[str]:
+    """The family and ICMP's number as one header field, which nft lists as it is."""
+    if any(isinstance(match, In) and match.field in (Field.ICMP, Field.ICMPV6) for match in matches):
+        return parts
+    for number, (family, said) in ICMP_SAID.items():
+        if number in parts and family in parts:
+            return [said if part == number else part for part in parts if part != family]
+    return parts
+
+
+def _end(end: End) -> str:
+    if end.verdict is Verdict.REJECT:
+        kind, _, code = end.text.partition("-")
+        plain = f"{'icmpv6' if kind == 'icmp6' else kind} {code}"
+        return f"reject with {REJECTS.get(end.text, plain)}"
+    return f"{end.verdict} {end.text}".strip()
+
+
+def _mark(value: int, mask: int) -> str:
+    """mark = (mark & ~mask) ^ value."""
+    kept = EVERY ^ mask
+    if not kept:
+        return f"meta mark set {value:#x}"
+    if not mask:
+        return f"meta mark set meta mark ^ {value:#x}"
+    if not value:
+        return f"meta mark set meta mark & {kept:#x}"
+    if value == mask:
+        return f"meta mark set meta mark | {value:#x}"
+    return f"meta mark set meta mark & {kept:#x} {'^' if value & kept else '|'} {value:#x}"
+
+
+def statement_text(statement: Statement) -> str:
+    """One statement."""
+    text = ""
+    match statement:
+        case End():
+            text = _end(statement)
+        case Jump(chain, goto):
+            text = f"{'goto' if goto else 'jump'} {chain}"
+        case Return():
+            text = "return"
+        case Notrack():
+            text = "notrack"
+        case SetZone(zone, way):
+            text = f"ct {way + ' ' if way else ''}zone set {zone}"
+        case SetMark(value, mask):
+            text = _mark(value, mask)
+        case Helper(name):
+            text = f'ct helper set "{name}"'
+        case _:
+            text = _worded(statement)
+    return text
+
+
+def _worded(statement: Nat | NoEffect | Opaque) -> str:
+    """Statements that kept nft's words."""
+    if statement.kind.isupper() or statement.text.startswith("{"):
+        refused(statement)
+    if isinstance(statement, Opaque) or statement.text.startswith(statement.kind):
+        return statement.text
+    return f"{statement.kind} {statement.text}".strip()
+
+
+def _set(named: NamedSet) -> Iterator[str]:
+    """A named set with its content."""
+    kinds = named.kind.split(" . ")
+    yield f"\tset {named.name} {{"
+    yield f"\t\ttype {named.kind}"
+    for part in named.declaration.split("; ") if named.declaration else ():
+        yield f"\t\t{part}"
+    if not named.known:
+        refused(f"set {named.name}, whose content is not known")
+    if named.elements:
+        said = (
+            " . ".join(key_text(key, kind) for key, kind in zip(element, kinds, strict=True))
+            for element in named.elements
+        )
+        yield f"\t\telements = {{ {', '.join(said)} }}"
+    yield "\t}"
+
+
+def _map(content: Json) -> Iterator[str]:
+    kind = content["type"] if isinstance(content["type"], list) else [content["type"]]
+    quote = kind == ["ifname"]
+    yield f"\tmap {content['name']} {{"
+    yield f"\t\ttype {' . '.join(kind)} : {content['map']}"
+    flags = content.get("flags", [])
+    if flags:
+        yield f"\t\tflags {','.join([flags] if isinstance(flags, str) else flags)}"
+    pairs = [
+        f"{words(value, quote)} : {statement_words(data) if content['map'] == 'verdict' else words(data)}"
+        for value, data in content.get("elem", ())
+    ]
+    if pairs:
+        yield f"\t\telements = {{ {', '.join(pairs)} }}"
+    yield "\t}"
+
+
+def _helper(content: Json) -> Iterator[str]:
+    yield f'\tct helper {content["name"]} {{\n\t\ttype "{content["type"]}" protocol {content["protocol"]}'
+    yield f"\t\tl3proto {content['l3proto']}\n\t}}"
+
+
+def _stateful(kind: str) -> Callable[[Json], Iterator[str]]:
+    def said(content: Json) -> Iterator[str]:
+        text = "" if kind == "counter" else statement_words({kind: content}).removeprefix(kind)
+        yield f"\t{kind} {content['name']} {{\n\t\t{text.strip()}\n\t}}"
+
+    return said
+
+
+def _flowtable(content: Json) -> Iterator[str]:
+    devices = content.get("dev", [])
+    names = ", ".join(f'"{name}"' for name in ([devices] if isinstance(devices, str) else devices))
+    yield f"\tflowtable {content['name']} {{\n\t\thook {content['hook']} priority {content['prio']}"
+    yield f"\t\tdevices = {{ {names} }}\n\t}}" if names else "\t}"
+
+
+OBJECTS: dict[str, Callable[[Json], Iterator[str]]] = {
+    "map": _map,
+    "ct helper": _helper,
+    "counter": _stateful("counter"),
+    "limit": _stateful("limit"),
+    "quota": _stateful("quota"),
+    "flowtable": _flowtable,
+}
+"""nft's other objects to how they are declared."""
+
+
+def _object(item: Json) -> Iterator[str]:
+    kind, content = next(iter(item.items()))
+    if kind not in OBJECTS:
+        refused(kind)
+    try:
+        yield from OBJECTS[kind](content)
+    except Unspeakable:
+        refused(item)
