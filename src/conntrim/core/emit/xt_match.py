@@ -94,12 +94,12 @@ def _address(match: In, v6: bool) -> str | None:
     option = "-s" if match.field is Field.SRC else "-d"
     domain = V6 if v6 else V4
     if not match.values:
-        return f"! {option} {_spelt(0, v6)}/0"
+        return None
     if match.mask is not None:
         text = _either(match, domain, lambda values: _holes(values, match.mask or 0, v6), option)
     else:
         text = _either(match, domain, lambda values: _prefix(values, v6), option)
-    return _refused(match) if text is None and match.mask is not None else text
+    return _refused(match) if text is None and match.mask is not None and match.values else text
 
 
 def _refused(match: Match) -> NoReturn:
@@ -110,7 +110,9 @@ def _iprange(match: In, v6: bool) -> str:
     """An address behind the base options, or one that is no prefix."""
     name = "--src-range" if match.field is Field.SRC else "--dst-range"
     text = None
-    if match.mask is None:
+    if not match.values:
+        text = f"{name} {_spelt(1, v6)}-{_spelt(0, v6)}"
+    elif match.mask is None:
         text = _either(match, V6 if v6 else V4, lambda values: _dashed(values, v6), name)
     return _refused(match) if text is None else text
 

@@ -151,6 +151,7 @@ ORDERS: dict[str, str] = {
     "TPROXY": "on-port on-ip tproxy-mark",
     "CONNMARK": "set-xmark save-mark restore-mark nfmask ctmask",
     "LOG": "log-prefix log-level log-tcp-sequence log-tcp-options log-ip-options log-uid log-macdecode",
+    "NFLOG": "nflog-prefix nflog-group nflog-range nflog-size nflog-threshold",
     "SET": "add-set del-set map-set exist timeout map-mark map-prio map-queue",
 }
 """Modules whose options are listed in an order of their own."""

@@ -111,12 +111,17 @@ def _mask(text: str, v6: bool) -> int:
     return address(text, True) if v6 else (ALL_BITS ^ 0xFFFFFFFF) | _quad(text)
 
 
+def _padded(text: str) -> str:
+    """`10` and `192.168` as iptables reads them in -s and -d: with zeros behind."""
+    return text + ".0" * (3 - text.count(".")) if text.replace(".", "").isdecimal() else text
+
+
 @lru_cache(maxsize=65536)
 def prefix(field: Field, text: str, negated: bool, v6: bool) -> In | None:
     """`-s` or `-d` with an address, prefix or mask, holes in the mask included; None where it is every address."""
     first, slash, mask_text = text.partition("/")
     mask = _mask(mask_text, v6) if slash else ALL_BITS
-    base = address(first, v6) & mask
+    base = address(first if v6 else _padded(first), v6) & mask
     hosts = ALL_BITS ^ mask
     if hosts & (hosts + 1):
         # Holes: only here the addresses are no range and the mask stays in the match.
@@ -139,9 +144,8 @@ def address_range(field: Field, text: str, negated: bool, v6: bool) -> In:
     low_text, dash, high_text = text.partition("-")
     low = address(low_text, v6)
     high = address(high_text, v6) if dash else low
-    if low > high:
-        raise ValueError(f"{text!r} is no range")
-    return In(field, _limited(Intervals(((low, high),)), negated, v6))
+    # iptables takes a range that runs backwards; it holds no address.
+    return In(field, _limited(Intervals(((low, high),) if low <= high else ()), negated, v6))
 
 
 def prefix_shaped(match: In, v6: bool) -> bool:

@@ -64,7 +64,7 @@ class Reader:
                 self.negated = True
                 continue
             kind = BASE.get(word)
-            if kind is None:
+            if kind is None or (word == "--proto" and self.owner("proto")):
                 self.extension(word)
             elif kind in "sdpio":
                 value = self.value(word)

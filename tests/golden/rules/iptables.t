@@ -1,0 +1,351 @@
+@ip filter INPUT
+-j ACCEPT ; ok ; -j ACCEPT
+-j DROP ; ok ; -j DROP
+-j RETURN ; ok ; -j RETURN
+-j QUEUE ; ok ; -j QUEUE
+-g user ; ok ; -g user
+-j user ; ok ; -j user
+-s 10.0.0.0/8 -j ACCEPT ; ok ; -s 10.0.0.0/8 -j ACCEPT
+-s 10.1.2.3/8 -j ACCEPT ; ok ; -s 10.0.0.0/8 -j ACCEPT
+-s 192.0.2.1 -j ACCEPT ; ok ; -s 192.0.2.1/32 -j ACCEPT
+--source 192.0.2.1 --jump ACCEPT ; ok ; -s 192.0.2.1/32 -j ACCEPT
+--src 192.0.2.0/255.255.255.0 ; ok ; -s 192.0.2.0/24
+-s ! 192.0.2.1 ; ok ; ! -s 192.0.2.1/32
+! -s 192.0.2.0/24 ! -d 198.51.100.7 ; ok ; ! -s 192.0.2.0/24 ! -d 198.51.100.7/32
+-d 192.0.2.1/32 -s 198.51.100.0/24 ; ok ; -s 198.51.100.0/24 -d 192.0.2.1/32
+-s 192.0.2.1,192.0.2.2 -j DROP ; ok ; -s 192.0.2.1/32 -j DROP | -s 192.0.2.2/32 -j DROP
+-s 192.0.2.1,192.0.2.2 -d 198.51.100.1,198.51.100.2 ; ok ; -s 192.0.2.1/32 -d 198.51.100.1/32 | -s 192.0.2.1/32 -d 198.51.100.2/32 | -s 192.0.2.2/32 -d 198.51.100.1/32 | -s 192.0.2.2/32 -d 198.51.100.2/32
+-s 10.0.0.1/255.0.0.255 ; ok ; -s 10.0.0.1/255.0.0.255
+! -s 10.0.0.1/255.0.0.255 ; ok ; ! -s 10.0.0.1/255.0.0.255
+-s 0.0.0.0/0 ; ok ; (all)
+! -d 0.0.0.0/0 ; ok ; -m iprange --dst-range 0.0.0.1-0.0.0.0
+-s 0/0 ; ok ; (all)
+-s 10/8 ; ok ; -s 10.0.0.0/8
+-s 192.168/16 ; ok ; -s 192.168.0.0/16
+-s 10.1 ; ok ; -s 10.1.0.0/32
+-s example.org ; fail ; 'example.org' is no IPv4 address; names are not looked up
+-s 192.0.2.256 ; fail ; '192.0.2.256' is no IPv4 address; names are not looked up
+-s 192.0.2.1/33 ; fail ; prefix length '33' is no number from 0 to 32
+-s 2001:db8::1 ; fail ; '2001:db8::1' is no IPv4 address; names are not looked up
+! -s 192.0.2.1,192.0.2.2 ; fail ; a list of addresses cannot be negated
+-i eth0 ; ok ; -i eth0
+-i eth+ ; ok ; -i eth+
+! -i eth0 ; ok ; ! -i eth0
+-i ! eth0 ; ok ; ! -i eth0
+-i + ; ok ; (all)
+-i lo -j ACCEPT ; ok ; -i lo -j ACCEPT
+-p tcp ; ok ; -p tcp
+-p TCP ; ok ; -p tcp
+-p 6 ; ok ; -p tcp
+-p all ; ok ; (all)
+-p 0 ; ok ; (all)
+! -p tcp ; ok ; ! -p tcp
+-p ! udp ; ok ; ! -p udp
+-p esp ; ok ; -p 50
+-p 99 ; ok ; -p 99
+-p icmp ; ok ; -p icmp
+-p nonsense ; fail ; protocol 'nonsense' is no number from 0 to 255
+-p 256 ; fail ; protocol '256' is no number from 0 to 255
+-f ; ok ; -f
+! -f ; ok ; ! -f
+-f -p udp ; ok ; -p udp -f
+-p tcp --dport 22 -j ACCEPT ; ok ; -p tcp -m tcp --dport 22 -j ACCEPT
+-p tcp -m tcp --dport 22 -j ACCEPT ; ok ; -p tcp -m tcp --dport 22 -j ACCEPT
+-p tcp --dport ssh ; ok ; -p tcp -m tcp --dport 22
+-p tcp --destination-port 22 ; ok ; -p tcp -m tcp --dport 22
+-p tcp --source-port 1024: ; ok ; -p tcp -m tcp --sport 1024:65535
+-p tcp --sport :1023 ; ok ; -p tcp -m tcp --sport 0:1023
+-p tcp --sport 1024:65535 ; ok ; -p tcp -m tcp --sport 1024:65535
+-p tcp --dport 0:65535 ; ok ; -p tcp
+-p tcp ! --dport 22 ; ok ; -p tcp -m tcp ! --dport 22
+-p tcp --dport ! 22 ; ok ; -p tcp -m tcp ! --dport 22
+-p tcp --dport=22 ; ok ; -p tcp -m tcp --dport 22
+-p tcp --dport 22 --sport 1024:65535 ; ok ; -p tcp -m tcp --sport 1024:65535 --dport 22
+-p tcp -m tcp --sport 53 -m tcp --dport 1024: ; ok ; -p tcp -m tcp --sport 53 --dport 1024:65535
+-p tcp --dport 90:80 ; fail ; port range '90:80' runs backwards
+-p tcp --dport 80,443 ; fail ; '80,443' is a list; only multiport takes lists
+-p tcp --dport 65536 ; fail ; port '65536' is no number from 0 to 65535
+-p tcp --dport nonsense ; fail ; port 'nonsense' is no number from 0 to 65535
+--dport 22 ; fail ; unknown option --dport
+-m tcp --dport 22 ; fail ; -m tcp needs -p tcp
+! -p tcp --dport 22 ; fail ; unknown option --dport
+-p udp -m tcp --dport 22 ; fail ; -m tcp needs -p tcp
+-p tcp --dport ; fail ; --dport wants a value
+-p udp --dport 53 ; ok ; -p udp -m udp --dport 53
+-p udp --sport 53 --dport 1024:65535 ; ok ; -p udp -m udp --sport 53 --dport 1024:65535
+-p udp --dport 90:80 ; ok ; -p udp -m multiport ! --dports 0:65535
+-p sctp -m sctp --dport 9 ; ok ; -p 132 -m sctp --dport 9
+-p sctp -m sctp --chunk-types any DATA,INIT ; ok ; -p 132 -m sctp --chunk-types any DATA,INIT
+-p dccp -m dccp --sport 5 ; ok ; -p 33 -m dccp --sport 5
+-p dccp -m dccp --dccp-types REQUEST ; ok ; -p 33 -m dccp --dccp-types REQUEST
+-p tcp --syn ; ok ; -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN
+-p tcp ! --syn ; ok ; -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN
+-p tcp --tcp-flags SYN,ACK SYN ; ok ; -p tcp -m tcp --tcp-flags SYN,ACK SYN
+-p tcp --tcp-flags ! SYN,ACK SYN ; ok ; -p tcp -m tcp ! --tcp-flags SYN,ACK SYN
+-p tcp ! --tcp-flags FIN,SYN,RST,ACK SYN ; ok ; -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN
+-p tcp --tcp-flags ALL NONE ; ok ; -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE
+-p tcp --tcp-flags ALL ALL ; ok ; -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG FIN,SYN,RST,PSH,ACK,URG
+-p tcp --tcp-flags FIN,PSH,URG FIN,PSH,URG ; ok ; -p tcp -m tcp --tcp-flags FIN,PSH,URG FIN,PSH,URG
+-p tcp --tcp-flags SYN,XYZ SYN ; fail ; 'XYZ' is no TCP flag
+-p tcp --tcp-flags SYN ; fail ; --tcp-flags wants a value
+-p tcp --tcp-option 5 ; ok ; -p tcp -m tcp --tcp-option 5
+-p tcp ! --tcp-option 5 ; ok ; -p tcp -m tcp ! --tcp-option 5
+-p tcp --syn --dport 80 ; ok ; -p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN
+-p tcp -m tcp --dport 80 --syn -m state --state NEW ; ok ; -p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW
+-p icmp --icmp-type 8 ; ok ; -p icmp -m icmp --icmp-type 8
+-p icmp --icmp-type echo-request ; ok ; -p icmp -m icmp --icmp-type 8
+-p icmp --icmp-type ping ; ok ; -p icmp -m icmp --icmp-type 8
+-p icmp --icmp-type any ; ok ; -p icmp
+-p icmp --icmp-type 3/4 ; ok ; -p icmp -m icmp --icmp-type 3/4
+-p icmp --icmp-type fragmentation-needed ; ok ; -p icmp -m icmp --icmp-type 3/4
+-p icmp --icmp-type destination-unreachable ; ok ; -p icmp -m icmp --icmp-type 3
+-p icmp ! --icmp-type 8 ; ok ; -p icmp -m icmp ! --icmp-type 8
+-p icmp -m icmp --icmp-type 255 ; ok ; -p icmp
+-p icmp --icmp-type 256 ; fail ; ICMP type '256' is no number from 0 to 255
+-p icmp --icmp-type nonsense ; fail ; ICMP type 'nonsense' is no number from 0 to 255
+-m icmp --icmp-type 8 ; fail ; -m icmp needs -p icmp
+-m state --state NEW ; ok ; -m conntrack --ctstate NEW
+-m state --state new,established ; ok ; -m conntrack --ctstate ESTABLISHED,NEW
+-m state --state ESTABLISHED,RELATED ; ok ; -m conntrack --ctstate ESTABLISHED,RELATED
+-m state ! --state INVALID ; ok ; -m conntrack --ctstate ESTABLISHED,RELATED,NEW,UNTRACKED
+-m state --state ! NEW ; ok ; -m conntrack --ctstate INVALID,ESTABLISHED,RELATED,UNTRACKED
+-m state --state UNTRACKED -j ACCEPT ; ok ; -m conntrack --ctstate UNTRACKED -j ACCEPT
+-m state --state ESTABLISHED,RELATED,UNTRACKED -j ACCEPT ; ok ; -m conntrack --ctstate ESTABLISHED,RELATED,UNTRACKED -j ACCEPT
+-m state --state MAYBE ; fail ; 'MAYBE' is no connection state
+-m conntrack --ctstate NEW ; ok ; -m conntrack --ctstate NEW
+-m conntrack --ctstate INVALID -j DROP ; ok ; -m conntrack --ctstate INVALID -j DROP
+-m conntrack ! --ctstate NEW,RELATED ; ok ; -m conntrack --ctstate INVALID,ESTABLISHED,UNTRACKED
+-m conntrack --ctstate DNAT ; ok ; -m conntrack --ctstate DNAT
+-m conntrack --ctstate NEW,DNAT ; ok ; -m conntrack --ctstate NEW,DNAT
+-m conntrack ! --ctstate SNAT ; ok ; -m conntrack ! --ctstate SNAT
+-m conntrack ! --ctstate NEW,SNAT ; ok ; -m conntrack ! --ctstate NEW,SNAT
+-m conntrack --ctstate NEW --ctdir ORIGINAL ; ok ; -m conntrack --ctstate NEW --ctdir ORIGINAL
+-m conntrack --ctproto tcp ; ok ; -m conntrack --ctproto 6
+-m conntrack --ctproto 6 --ctorigsrc 192.0.2.0/24 ; ok ; -m conntrack --ctproto 6 --ctorigsrc 192.0.2.0/24
+-m conntrack --ctdir REPLY --ctstate ESTABLISHED ; ok ; -m conntrack --ctstate ESTABLISHED --ctdir REPLY
+-m conntrack ! --ctstatus NONE ; ok ; -m conntrack ! --ctstatus NONE
+-m conntrack --ctstatus ASSURED,CONFIRMED ; ok ; -m conntrack --ctstatus ASSURED,CONFIRMED
+-m conntrack --ctexpire 5:9 ; ok ; -m conntrack --ctexpire 5:9
+-m conntrack --ctorigdstport 80:90 ; ok ; -m conntrack --ctorigdstport 80:90
+-p tcp -m multiport --dports 80,443 ; ok ; -p tcp -m multiport --dports 80,443
+-p tcp -m multiport --dports 80,443,8000:8999 ; ok ; -p tcp -m multiport --dports 80,443,8000:8999
+-p tcp -m multiport --sports 80 ; ok ; -p tcp -m tcp --sport 80
+-p tcp -m multiport --source-ports 80,81,82 ; ok ; -p tcp -m tcp --sport 80:82
+-p tcp -m multiport --ports 80,443 ; ok ; -p tcp -m multiport --ports 80,443
+-p tcp -m multiport ! --ports 80,443 ; ok ; -p tcp -m multiport --sports 0:79,81:442,444:65535 -m multiport --dports 0:79,81:442,444:65535
+-p tcp -m multiport ! --dports 80,443 ; ok ; -p tcp -m multiport --dports 0:79,81:442,444:65535
+-p udp -m multiport --dports 53,5353 ; ok ; -p udp -m multiport --dports 53,5353
+-p udp -m multiport --dports domain,ntp ; ok ; -p udp -m multiport --dports 53,123
+-p tcp -m multiport --dports 90:80 ; fail ; a port range of '90:80' runs backwards
+-m multiport --dports 80 ; fail ; -m multiport needs -p dccp or sctp or tcp or udp or udplite
+-p icmp -m multiport --dports 80 ; fail ; -m multiport needs -p dccp or sctp or tcp or udp or udplite
+-p tcp -m multiport --dports 80 --sports 90 ; fail ; multiport takes exactly one list of ports
+-m iprange --src-range 192.0.2.5-192.0.2.9 ; ok ; -m iprange --src-range 192.0.2.5-192.0.2.9
+-m iprange --src-range 192.0.2.4-192.0.2.7 ; ok ; -s 192.0.2.4/30
+-m iprange ! --src-range 192.0.2.5-192.0.2.9 ; ok ; -m iprange ! --src-range 192.0.2.5-192.0.2.9
+-m iprange --dst-range 192.0.2.5 ; ok ; -d 192.0.2.5/32
+-m iprange --src-range 192.0.2.5-192.0.2.9 --dst-range 198.51.100.1-198.51.100.3 ; ok ; -m iprange --src-range 192.0.2.5-192.0.2.9 -m iprange --dst-range 198.51.100.1-198.51.100.3
+-m iprange --src-range 192.0.2.9-192.0.2.5 ; ok ; -m iprange --src-range 0.0.0.1-0.0.0.0
+-s 10.0.0.0/8 -m iprange --src-range 10.0.0.3-10.0.0.9 ; ok ; -s 10.0.0.0/8 -m iprange --src-range 10.0.0.3-10.0.0.9
+-m mark --mark 5 ; ok ; -m mark --mark 0x5
+-m mark --mark 0x10/0xf0 ; ok ; -m mark --mark 0x10/0xf0
+-m mark ! --mark 5 ; ok ; -m mark ! --mark 0x5
+-m mark --mark 5/0xffffffff ; ok ; -m mark --mark 0x5
+-m mark --mark 0x1ffffffff ; fail ; mark '0x1ffffffff' is no number from 0 to 4294967295
+-m mark --mark x ; fail ; mark 'x' is no number from 0 to 4294967295
+-m connmark --mark 5 ; ok ; -m connmark --mark 0x5
+-m connmark ! --mark 0x5/0xff ; ok ; -m connmark ! --mark 0x5/0xff
+-m addrtype --dst-type LOCAL ; ok ; -m addrtype --dst-type LOCAL
+-m addrtype --dst-type local ; ok ; -m addrtype --dst-type LOCAL
+-m addrtype ! --dst-type LOCAL ; ok ; -m addrtype ! --dst-type LOCAL
+-m addrtype --src-type UNICAST,LOCAL ; ok ; -m addrtype --src-type UNICAST,LOCAL
+-m addrtype --src-type BROADCAST --dst-type LOCAL ; ok ; -m addrtype --src-type BROADCAST --dst-type LOCAL
+-m addrtype --dst-type LOCAL --src-type BROADCAST ; ok ; -m addrtype --src-type BROADCAST --dst-type LOCAL
+-m addrtype --dst-type LOCAL --limit-iface-in ; ok ; -m addrtype --dst-type LOCAL --limit-iface-in
+-m addrtype --dst-type HOME ; fail ; 'HOME' is no address type
+-m pkttype --pkt-type broadcast ; ok ; -m pkttype --pkt-type broadcast
+-m pkttype --pkt-type multicast ; ok ; -m pkttype --pkt-type multicast
+-m pkttype ! --pkt-type unicast ; ok ; -m pkttype ! --pkt-type unicast
+-m pkttype --pkt-type strange ; fail ; pkt-type 'strange' is no number from 0 to 7
+-m length --length 100 ; ok ; -m length --length 100
+-m length --length 100: ; ok ; -m length --length 100:65535
+-m length --length :100 ; ok ; -m length --length 0:100
+-m length ! --length 100:200 ; ok ; -m length ! --length 100:200
+-m ttl --ttl-eq 64 ; ok ; -m ttl --ttl-eq 64
+-m ttl --ttl-lt 5 ; ok ; -m ttl --ttl-lt 5
+-m ttl --ttl-gt 5 ; ok ; -m ttl --ttl-gt 5
+-m ttl ! --ttl-eq 64 ; ok ; -m ttl ! --ttl-eq 64
+-m dscp --dscp 8 ; ok ; -m dscp --dscp 8
+-m dscp --dscp 0x2e ; ok ; -m dscp --dscp 46
+-m dscp --dscp-class EF ; ok ; -m dscp --dscp 46
+-m dscp ! --dscp-class AF41 ; ok ; -m dscp ! --dscp 34
+-m dscp --dscp 64 ; fail ; dscp '64' is no number from 0 to 63
+-m mac --mac-source 00:11:22:AA:BB:CC ; ok ; -m mac --mac-source 00:11:22:aa:bb:cc
+-m mac ! --mac-source 00:11:22:aa:bb:cc ; ok ; -m mac ! --mac-source 00:11:22:aa:bb:cc
+-m mac --mac 00:11:22:aa:bb:cc ; ok ; -m mac --mac-source 00:11:22:aa:bb:cc
+-m limit --limit 5/m ; ok ; -m limit --limit 5/min
+-m limit --limit 5/minute --limit-burst 5 ; ok ; -m limit --limit 5/min
+-m limit --limit 3600/hour ; ok ; -m limit --limit 1/sec
+-m limit --limit 10/sec --limit-burst 20 ; ok ; -m limit --limit 10/sec --limit-burst 20
+-m limit --limit 1 ; ok ; -m limit --limit 1/sec
+-m hashlimit --hashlimit 5/m --hashlimit-name x --hashlimit-mode srcip ; ok ; -m hashlimit --hashlimit-upto 5/min --hashlimit-burst 5 --hashlimit-mode srcip --hashlimit-name x
+-m hashlimit --hashlimit-above 5/s --hashlimit-burst 9 --hashlimit-name y --hashlimit-mode srcip,dstport --hashlimit-srcmask 24 ; ok ; -m hashlimit --hashlimit-above 5/sec --hashlimit-burst 9 --hashlimit-mode srcip,dstport --hashlimit-name y --hashlimit-srcmask 24
+-m recent --set ; ok ; -m recent --set --name DEFAULT --mask 255.255.255.255 --rsource
+-m recent --set --name ssh --rsource ; ok ; -m recent --set --name ssh --mask 255.255.255.255 --rsource
+-m recent --rcheck --seconds 60 --hitcount 3 --name z --rdest ; ok ; -m recent --rcheck --seconds 60 --hitcount 3 --name z --mask 255.255.255.255 --rdest
+-m recent ! --update --seconds 60 ; ok ; -m recent ! --update --seconds 60 --name DEFAULT --mask 255.255.255.255 --rsource
+-m recent --remove --name ssh --mask 255.255.255.0 ; ok ; -m recent --remove --name ssh --mask 255.255.255.0 --rsource
+-p tcp --syn -m connlimit --connlimit-above 5 ; ok ; -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m connlimit --connlimit-above 5 --connlimit-mask 32 --connlimit-saddr
+-p tcp --syn -m connlimit --connlimit-upto 5 --connlimit-mask 24 --connlimit-daddr ; ok ; -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m connlimit --connlimit-upto 5 --connlimit-mask 24 --connlimit-daddr
+-m connbytes --connbytes 100: --connbytes-dir both --connbytes-mode bytes ; ok ; -m connbytes --connbytes 100 --connbytes-mode bytes --connbytes-dir both
+-m string --algo bm --string "foo bar" ; ok ; -m string --string "foo bar" --algo bm
+-m string --string x --algo kmp --to 70 --from 5 ; ok ; -m string --string x --algo kmp --from 5 --to 70
+-m string --hex-string "|41 42|c" --algo bm ; ok ; -m string --string ABc --algo bm
+-m u32 --u32 "6&0xFF=1 && 4&0x3FFF=0" ; ok ; -m u32 --u32 0x6&0xff=0x1&&0x4&0x3fff=0x0
+-m time --timestart 09:00 --timestop 17:00 --weekdays Mon,Tue ; ok ; -m time --timestart 09:00:00 --timestop 17:00:00 --weekdays Mon,Tue
+-m time --datestop 2026-11-22T20:00:00 ; ok ; -m time --datestop 2026-11-22T20:00:00
+-m statistic --mode random --probability 0.5 ; ok ; -m statistic --mode random --probability 0.50000000000
+-m statistic --mode nth --every 3 --packet 0 ; ok ; -m statistic --mode nth --every 3 --packet 0
+-m policy --dir in --pol ipsec --proto esp ; ok ; -m policy --dir in --pol ipsec --proto esp
+-m physdev --physdev-in eth0 --physdev-is-bridged ; ok ; -m physdev --physdev-in eth0 --physdev-is-bridged
+-m helper --helper ftp ; ok ; -m helper --helper ftp
+-m tos --tos 0x10 ; ok ; -m tos --tos 0x10/0xff
+-m tos --tos 0x10/0x3f ; ok ; -m tos --tos 0x10/0x3f
+-p tcp -m ecn --ecn-tcp-cwr ; ok ; -p tcp -m ecn --ecn-tcp-cwr
+-p tcp -m tcpmss --mss 100:200 ; ok ; -p tcp -m tcpmss --mss 100:200
+-m cpu --cpu 0 ; ok ; -m cpu --cpu 0
+-m devgroup --src-group 5 ; ok ; -m devgroup --src-group 0x5
+-m quota --quota 500 ; ok ; -m quota --quota 500
+-p esp -m esp --espspi 500 ; ok ; -p 50 -m esp --espspi 500
+-m realm --realm 5 ; ok ; -m realm --realm 0x5
+-m connlabel --label 5 ; ok ; -m connlabel --label 5
+-m bpf --bytecode "1,6 0 0 0" ; ok ; -m bpf --bytecode "1,6 0 0 0"
+-m cgroup --cgroup 5 ; ok ; -m cgroup --cgroup 5
+-m socket --transparent ; ok ; -m socket --transparent
+-m comment --comment "it's \"q\" \\ x" -j ACCEPT ; ok ; -m comment --comment "it's \"q\" \\ x" -j ACCEPT
+-m comment --comment plain -j ACCEPT ; ok ; -m comment --comment "plain" -j ACCEPT
+-m comment --comment "! -j DROP" -j ACCEPT ; ok ; -m comment --comment "! -j DROP" -j ACCEPT
+-m comment --comment "unclosed ; fail ; a quote is opened and never closed
+-j LOG ; ok ; -j LOG
+-j LOG --log-level warning ; ok ; -j LOG
+-j LOG --log-level debug --log-prefix "in: " ; ok ; -j LOG --log-prefix "in: " --log-level 7
+-j LOG --log-prefix x --log-tcp-options --log-uid ; ok ; -j LOG --log-prefix x --log-tcp-options --log-uid
+-j NFLOG --nflog-group 5 --nflog-prefix "a b" ; ok ; -j NFLOG --nflog-prefix "a b" --nflog-group 5
+-j NFQUEUE ; ok ; -j NFQUEUE --queue-num 0
+-j NFQUEUE --queue-num 5 --queue-bypass ; ok ; -j NFQUEUE --queue-num 5 --queue-bypass
+-j NFQUEUE --queue-balance 1:5 ; ok ; -j NFQUEUE --queue-balance 1:5
+-j REJECT ; ok ; -j REJECT --reject-with icmp-port-unreachable
+-j REJECT --reject-with icmp-host-prohibited ; ok ; -j REJECT --reject-with icmp-host-prohibited
+-j REJECT --reject-with host-prohib ; ok ; -j REJECT --reject-with icmp-host-prohibited
+-p tcp -j REJECT --reject-with tcp-reset ; ok ; -p tcp -j REJECT --reject-with tcp-reset
+-p tcp -j REJECT --reject-with tcp-rst ; ok ; -p tcp -j REJECT --reject-with tcp-reset
+-j REJECT --reject-with nonsense ; fail ; 'nonsense' is nothing to reject with
+-j CONNMARK --set-mark 5 ; ok ; -j CONNMARK --set-xmark 0x5/0xffffffff
+-j nowhere ; fail ; jump to chain nowhere, which this table does not have
+-j FOO --bar 5 ; fail ; jump to chain FOO, which this table does not have
+-m geoip --src-cc DE,AT -j DROP ; ok ; -m geoip --src-cc DE,AT -j DROP
+-m geoip ! --src-cc DE -m state --state NEW -j DROP ; ok ; -m geoip ! --src-cc DE -m conntrack --ctstate NEW -j DROP
+-j TARPIT --tarpit ; ok ; -j TARPIT --tarpit
+-p tcp -m state --state NEW -m tcp --dport 22 -m limit --limit 1/s -j ACCEPT ; ok ; -p tcp -m conntrack --ctstate NEW -m tcp --dport 22 -m limit --limit 1/sec -j ACCEPT
+-c 5 500 -s 192.0.2.1 -j ACCEPT ; ok ; -s 192.0.2.1/32 -j ACCEPT
+--nonsense ; fail ; unknown option --nonsense
+-p tcp --nonsense 5 ; fail ; unknown option --nonsense
+-x ; fail ; unknown option -x
+! ; fail ; nothing follows the last !
+-m ; fail ; -m wants a value
+@ip filter OUTPUT
+-o eth0 -d 192.0.2.1 -p tcp --sport 80 -j ACCEPT ; ok ; -d 192.0.2.1/32 -o eth0 -p tcp -m tcp --sport 80 -j ACCEPT
+! -o lo -j DROP ; ok ; ! -o lo -j DROP
+-m owner --uid-owner 0 ; ok ; -m owner --uid-owner 0
+-m owner ! --uid-owner 5-9 --gid-owner 7 ; ok ; -m owner ! --uid-owner 5-9 --gid-owner 7
+-m owner --socket-exists ; ok ; -m owner --socket-exists
+@ip raw PREROUTING
+-j NOTRACK ; ok ; -j CT --notrack
+-j CT --notrack ; ok ; -j CT --notrack
+-p tcp --dport 80 -j NOTRACK ; ok ; -p tcp -m tcp --dport 80 -j CT --notrack
+-p udp -m udp --sport 53 -j CT --notrack ; ok ; -p udp -m udp --sport 53 -j CT --notrack
+-j CT --zone 5 ; ok ; -j CT --zone 5
+-j CT --zone-orig 5 ; ok ; -j CT --zone-orig 5
+-j CT --zone-reply 5 ; ok ; -j CT --zone-reply 5
+-j CT --zone mark ; ok ; -j CT --zone mark
+-j CT --zone 65536 ; fail ; zone '65536' is no number from 0 to 65535
+-p tcp --dport 21 -j CT --helper ftp ; ok ; -p tcp -m tcp --dport 21 -j CT --helper ftp
+-j CT --ctevents new,destroy ; ok ; -j CT --ctevents new,destroy
+-j CT ; ok ; -j CT
+-j TRACE ; ok ; -j TRACE
+-m rpfilter --invert -j DROP ; ok ; -m rpfilter --invert -j DROP
+-i eth0 -s 192.0.2.0/24 -m time --datestop 2026-11-22T20:00:00 -j CT --notrack ; ok ; -s 192.0.2.0/24 -i eth0 -m time --datestop 2026-11-22T20:00:00 -j CT --notrack
+-m set --match-set block src -j DROP ; ok ; -m set --match-set block src -j DROP
+-m set ! --match-set block src,dst -j DROP ; ok ; -m set ! --match-set block src,dst -j DROP
+-m set --match-set block both -j DROP ; fail ; 'both' is no list of src and dst
+-m set --match-set block src --return-nomatch -j DROP ; ok ; -m set --match-set block src --return-nomatch -j DROP
+@ip mangle PREROUTING
+-j MARK --set-mark 5 ; ok ; -j MARK --set-xmark 0x5/0xffffffff
+-j MARK --set-mark 0x5/0xf ; ok ; -j MARK --set-xmark 0x5/0xf
+-j MARK --set-xmark 0x5/0xf ; ok ; -j MARK --set-xmark 0x5/0xf
+-j MARK --and-mark 0x5 ; ok ; -j MARK --set-xmark 0x0/0xfffffffa
+-j MARK --or-mark 0x5 ; ok ; -j MARK --set-xmark 0x5/0x5
+-j MARK --xor-mark 0x5 ; ok ; -j MARK --set-xmark 0x5/0x0
+-j MARK --set-mark 5 --or-mark 6 ; fail ; MARK takes exactly one option
+-j CONNMARK --save-mark ; ok ; -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff
+-j CONNMARK --restore-mark --mask 0xff ; ok ; -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff
+-j CONNMARK --restore-mark ; ok ; -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+-j CONNMARK --set-xmark 0x5/0xff ; ok ; -j CONNMARK --set-xmark 0x5/0xff
+-j DSCP --set-dscp-class EF ; ok ; -j DSCP --set-dscp 0x2e
+-j DSCP --set-dscp 8 ; ok ; -j DSCP --set-dscp 0x8
+-j TOS --set-tos 0x10 ; ok ; -j TOS --set-tos 0x10/0xff
+-j TTL --ttl-set 5 ; ok ; -j TTL --ttl-set 5
+-j TEE --gateway 192.0.2.1 ; ok ; -j TEE --gateway 192.0.2.1
+-p tcp -j TPROXY --on-port 5 --tproxy-mark 1 ; ok ; -p tcp -j TPROXY --on-port 5 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff
+-p tcp -j TCPOPTSTRIP --strip-options 8 ; ok ; -p tcp -j TCPOPTSTRIP --strip-options 8
+-p tcp -j ECN --ecn-tcp-remove ; ok ; -p tcp -j ECN --ecn-tcp-remove
+@ip mangle FORWARD
+-p tcp --syn -j TCPMSS --clamp-mss-to-pmtu ; ok ; -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j TCPMSS --clamp-mss-to-pmtu
+-p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1400 ; ok ; -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1400
+-i eth0 -o eth1 -j ACCEPT ; ok ; -i eth0 -o eth1 -j ACCEPT
+@ip nat PREROUTING
+-p tcp --dport 80 -j REDIRECT --to-ports 8080 ; ok ; -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080
+-p tcp -d 192.0.2.1 --dport 80 -j DNAT --to-destination 10.0.0.1:8080 ; ok ; -d 192.0.2.1/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.1:8080
+-j DNAT --to-destination 10.0.0.1-10.0.0.9 --random ; ok ; -j DNAT --to-destination 10.0.0.1-10.0.0.9 --random
+@ip nat POSTROUTING
+-o eth0 -j MASQUERADE ; ok ; -o eth0 -j MASQUERADE
+-p tcp -j MASQUERADE --to-ports 1024-2048 --random ; ok ; -p tcp -j MASQUERADE --to-ports 1024-2048 --random
+-s 10.0.0.0/8 -j SNAT --to-source 192.0.2.1 ; ok ; -s 10.0.0.0/8 -j SNAT --to-source 192.0.2.1
+-s 10.0.0.0/8 -p tcp -j SNAT --to-source 192.0.2.1:5-9 --persistent ; ok ; -s 10.0.0.0/8 -p tcp -j SNAT --to-source 192.0.2.1:5-9 --persistent
+-d 192.0.2.0/24 -j NETMAP --to 198.51.100.0/24 ; ok ; -d 192.0.2.0/24 -j NETMAP --to 198.51.100.0/24
+@ip6 filter INPUT
+-s 2001:db8::/32 -j ACCEPT ; ok ; -s 2001:db8::/32 -j ACCEPT
+-s 2001:DB8:0::1 ; ok ; -s 2001:db8::1/128
+! -s 2001:db8::/32 ; ok ; ! -s 2001:db8::/32
+-s ::/0 ; ok ; (all)
+! -d ::/0 ; ok ; -m iprange --dst-range ::1-::
+-s 2001:db8::1/ffff:ffff:: ; ok ; -s 2001:db8::/32
+-s 2001:db8::1/ffff::ffff ; ok ; -s 2001::1/ffff::ffff
+-s fe80::1%eth0 ; fail ; 'fe80::1%eth0' is no IPv6 address; names are not looked up
+-s 192.0.2.1 ; fail ; '192.0.2.1' is no IPv6 address; names are not looked up
+-p ipv6-icmp -j ACCEPT ; ok ; -p ipv6-icmp -j ACCEPT
+-p icmpv6 --icmpv6-type 128 ; ok ; -p ipv6-icmp -m icmp6 --icmpv6-type 128
+-p icmpv6 --icmpv6-type echo-request ; ok ; -p ipv6-icmp -m icmp6 --icmpv6-type 128
+-p icmpv6 -m icmp6 --icmpv6-type 1/4 ; ok ; -p ipv6-icmp -m icmp6 --icmpv6-type 1/4
+-p icmpv6 ! --icmpv6-type neighbour-solicitation ; ok ; -p ipv6-icmp -m icmp6 ! --icmpv6-type 135
+-p icmpv6 --icmpv6-type packet-too-big ; ok ; -p ipv6-icmp -m icmp6 --icmpv6-type 2
+-p tcp --dport 22 -j ACCEPT ; ok ; -p tcp -m tcp --dport 22 -j ACCEPT
+-p tcp -m multiport --dports 80,443 -j ACCEPT ; ok ; -p tcp -m multiport --dports 80,443 -j ACCEPT
+-m hl --hl-eq 255 ; ok ; -m hl --hl-gt 254
+-m hl --hl-lt 5 ; ok ; -m hl --hl-lt 5
+-m hl ! --hl-eq 255 ; ok ; -m hl --hl-lt 255
+-m rt --rt-type 0 -j DROP ; ok ; -m rt --rt-type 0 -j DROP
+-m frag --fragmore ; ok ; -m frag --fragmore
+-m hbh ; ok ; -m hbh
+-m iprange --src-range 2001:db8::1-2001:db8::5 ; ok ; -m iprange --src-range 2001:db8::1-2001:db8::5
+-m addrtype --dst-type LOCAL ; ok ; -m addrtype --dst-type LOCAL
+-m recent --set ; ok ; -m recent --set --name DEFAULT --mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource
+-j REJECT ; ok ; -j REJECT --reject-with icmp6-port-unreachable
+-j REJECT --reject-with adm-prohibited ; ok ; -j REJECT --reject-with icmp6-adm-prohibited
+-j REJECT --reject-with icmp6-addr-unreachable ; ok ; -j REJECT --reject-with icmp6-addr-unreachable
+-p tcp -j REJECT --reject-with tcp-reset ; ok ; -p tcp -j REJECT --reject-with tcp-reset
+-j REJECT --reject-with icmp-host-prohibited ; fail ; 'icmp-host-prohibited' is nothing to reject with
+-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT ; ok ; -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+@ip6 raw OUTPUT
+-p udp --sport 53 -j NOTRACK ; ok ; -p udp -m udp --sport 53 -j CT --notrack
+-p udp --dport 53 -d 2001:db8::1 -j CT --notrack ; ok ; -d 2001:db8::1/128 -p udp -m udp --dport 53 -j CT --notrack
