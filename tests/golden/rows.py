@@ -51,7 +51,7 @@ def chain_of(ruleset: Ruleset, name: str) -> Chain:
 
 
 def judged(row: Row) -> tuple[str, str]:
-    """What we make of the rule: ok and its canonical text, or fail and why. Several rules are joined by ` | `."""
+    """What we make of the rule: ok and its canonical text, or fail and why. Several rules are joined by ` || `."""
     try:
         chain = chain_of(read_save(row.save(), "row", row.family), row.chain)
     except InputError as error:
@@ -60,7 +60,7 @@ def judged(row: Row) -> tuple[str, str]:
         said = [" ".join(rule_words(rule, row.family is TableFamily.IP6)) or "(all)" for rule in chain.rules]
     except NotExpressible as error:
         return "ok", f"({error})"
-    return "ok", " | ".join(said)
+    return "ok", " || ".join(said)
 
 
 def rewritten(path: Path) -> str:

@@ -30,7 +30,7 @@ def test_canonical_text_means_the_same(path: os.PathLike[str]) -> None:
     """The canonical spelling of a rule is read as the same rule."""
     for row in rows(ROWS / os.fspath(path)):
         if row.verdict == "ok" and not row.canonical.startswith("(no "):
-            texts = "".join(f"-A {row.chain} {t.replace('(all)', '')}\n" for t in row.canonical.split(" | "))
+            texts = "".join(f"-A {row.chain} {t.replace('(all)', '')}\n" for t in row.canonical.split(" || "))
             again = read_save(f"*{row.table}\n:user - [0:0]\n{texts}COMMIT\n", "row", row.family)
             assert chain_of(read_save(row.save(), "row", row.family), row.chain) == chain_of(again, row.chain), row.rule
 

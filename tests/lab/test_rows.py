@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.ruleset import TableFamily
+from conntrim.core.model.normal import normal
+from conntrim.core.model.ruleset import Ruleset, TableFamily
+from conntrim.core.parse.nft.document import read_nft
 from conntrim.core.parse.xt.save import read_save
 from conntrim.lab.netns import LabHost
+from tests.golden.nft_rows import nft_rows, table_of
 from tests.golden.rows import ROWS, Row, chain_of, rows
 
 PROGRAMS = {TableFamily.IP: "iptables", TableFamily.IP6: "ip6tables"}
@@ -50,3 +53,20 @@ def test_rows_agree_with_the_kernel(host: LabHost, path: object) -> None:
             theirs = chain_of(read_save(text, "kernel", row.family), row.chain)
             different += [row.rule] if ours.rules != theirs.rules else []
     assert ([], [], []) == (refused, accepted, different)
+
+
+def test_nft_rows_agree_with_the_kernel(host: LabHost) -> None:
+    """The canonical text of every nft row loads, and is listed as the rule that the row's own listing is read as."""
+    different = []
+    for row in nft_rows(ROWS / "nft.t"):
+        if row.verdict == "ok" and not row.canonical.startswith("(no "):
+            body = "\n".join(row.canonical.split(" || "))
+            text = f"table {row.family} t {{\nchain user {{\n}}\nchain c {{\n{HOOK}\n{body}\n}}\n}}\n"
+            host.run("nft", "-f", "-", text=f"flush ruleset\n{text}")
+            again = normal(read_nft(host.run("nft", "-j", "list", "ruleset"), "kernel")).tables[0]
+            ours = normal(Ruleset((table_of(row.family, row.json),))).tables[0]
+            different += [] if (ours.chains, ours.sets) == (again.chains, again.sets) else [row.rule]
+    assert [] == different
+
+
+HOOK = "type filter hook prerouting priority -300;"

@@ -81,14 +81,16 @@ def rule_text(rule: Rule, family: TableFamily, sets: dict[str, NamedSet] | None 
     """One rule; `sets` are its table's, by name."""
     context = around(rule.matches, family, sets or {})
     parts = [match_text(match, context) for match in rule.matches]
-    if family is TableFamily.INET:
-        parts = _icmp_said(rule.matches, parts)
+    parts = _icmp_said(rule.matches, parts) if family is TableFamily.INET else [FAMILY_SAID.get(p, p) for p in parts]
     parts += map(statement_text, rule.statements)
     # A rule that neither asks nor does anything is none that nft takes.
     parts = parts or ["continue"]
     comment = [f'comment "{rule.comment}"'] if rule.comment else []
     return " ".join([*parts, *comment])
 
+
+FAMILY_SAID = {"meta nfproto ipv4": "meta protocol ip", "meta nfproto ipv6": "meta protocol ip6"}
+"""nft takes `meta nfproto` in inet tables only."""
 
 ICMP_SAID = {
     "meta l4proto 1": ("meta nfproto ipv4", "ip protocol 1"),

@@ -281,6 +281,6 @@ def match_text(match: Match, context: Around) -> str:
             return f"{INTERFACES[way]} {'!= ' if negated else ''}{said if len(names) == 1 else f'{{ {said} }}'}"
         case InSet():
             return _in_set(match, context)
-        case Opaque(_, text) if not text.startswith(("{", "--", "!")):
+        case Opaque(kind, text) if kind != "order" and not text.startswith(("{", "--", "!")):
             return text
     return refused(match)

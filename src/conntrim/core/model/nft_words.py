@@ -21,7 +21,7 @@ class Unspeakable(ValueError):  # noqa: N818 - it names what is so
     """JSON that nft 1.0.6 would not print."""
 
 
-def _only(value: Json) -> tuple[str, Json]:
+def one_key(value: Json) -> tuple[str, Json]:
     """Kind and content of an object with one key."""
     if not isinstance(value, dict) or len(value) != 1:
         raise Unspeakable(f"no expression: {value!r}")
@@ -39,7 +39,7 @@ def words(value: Json, quote: bool = False) -> str:
         return f'"{value}"' if quote and not value.startswith("@") else value
     if isinstance(value, list):
         return ",".join(words(each, quote) for each in value)
-    kind, content = _only(value)
+    kind, content = one_key(value)
     if kind in OPERATORS:
         return _operation(kind, content)
     if kind not in EXPRESSIONS:
@@ -323,7 +323,7 @@ def statement_words(value: Json) -> str:
     """
     if isinstance(value, str):
         return " ".join(value.split()) if "\n" not in value else value
-    kind, content = _only(value)
+    kind, content = one_key(value)
     if kind not in STATEMENTS:
         raise Unspeakable(f"no words for {kind}")
     try:

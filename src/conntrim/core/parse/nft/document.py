@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
-from conntrim.core.model.nft_words import Json, Unspeakable
+from conntrim.core.model.nft_words import Json, Unspeakable, one_key
 from conntrim.core.model.ruleset import (
     Base,
     Chain,
@@ -65,7 +65,7 @@ def read_nft(text: str, source: str, without: Collection[TableName] = ()) -> Rul
 
 
 SHAPES = (
-    KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError, StopIteration,
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, StopIteration, RuntimeError,
 )  # fmt: skip
 """What reading JSON of an unexpected shape ends in."""
 
@@ -96,7 +96,7 @@ def _gathered(document: Json) -> list[Gathered]:
     """The listing's objects by table."""
     tables: dict[tuple[str, str], Gathered] = {}
     for item in document["nftables"]:
-        kind, content = next(iter(item.items()))
+        kind, content = one_key(item)
         if kind == "metainfo":
             continue
         name = (str(content["family"]), str(content["name"] if kind == "table" else content["table"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conntrim.core.model.nft_words import Json, Unspeakable, statement_words
+from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words
 from conntrim.core.model.ruleset import (
     End,
     Field,
@@ -128,7 +128,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
     if isinstance(expression, str):
         # An anonymous chain comes as raw text (K38); whether it ends the walk nobody can tell from outside.
         return Opaque("chain", expression)
-    kind, content = next(iter(expression.items()))
+    kind, content = one_key(expression)
     try:
         if kind in FIXED or kind in READ:
             return FIXED[kind] if kind in FIXED else READ[kind](content)
