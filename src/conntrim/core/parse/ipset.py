@@ -122,7 +122,7 @@ def _add(to: Raw, element: str, hole: bool, sets: dict[str, Raw]) -> None:
         if member is not None:
             to.parts, to.dynamic = member.parts, to.dynamic or member.dynamic
             to.elements += member.elements
-            to.known = to.known and member.known and not member.nested
+            to.known = to.known and member.known and not any(hole for _, hole in member.nested)
         return
     words = element.split(",")
     try:
