@@ -77,7 +77,7 @@ VALUES: dict[Field, Callable[[Skb], int | None]] = {
         skb.packet.icmp if skb.packet.protocol == Protocol.ICMPV6 and not skb.packet.fragment else None
     ),
     Field.CT_STATE: lambda skb: skb.state,
-    Field.MARK: lambda skb: skb.packet.mark,
+    Field.MARK: lambda skb: skb.packet.mark if skb.mark_known else UNKNOWN,
     Field.PACKET_TYPE: _packet_type,
     Field.SRC_TYPE: _src_type,
     Field.DST_TYPE: _dst_type,

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from conntrim.core.model.conntrack import CtState, TcpState
-from conntrim.core.model.errors import InputError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
     Chain,
-    Dialect,
-    End,
-    Helper,
-    Jump,
-    Nat,
     NoEffect,
     Notrack,
-    Opaque,
-    Return,
     Rule,
-    SetMark,
-    SetZone,
-    Statement,
     Table,
-    Verdict,
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter import nat
@@ -34,37 +21,14 @@ from conntrim.core.netfilter.answers import answer_to, reply_to, tied
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of
 from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
-from conntrim.core.netfilter.memory import Entry, Memory, Zone
+from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
-from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
+from conntrim.core.netfilter.statements import EFFECTS, VERDICTS, Ending
 from conntrim.core.netfilter.words import question
-
-
-class _Chain(Enum):
-    """How a chain ends without a verdict."""
-
-    BACK = "back to the calling chain, or to the policy"
-
-
-Ending = Fate | _Chain | None
-"""How a rule or chain ends; None: the next rule."""
 
 RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
 """Protocols whose clashing entries live beside each other (`allow_clash` in net/netfilter/nf_conntrack_proto_*.c)."""
-
-VERDICTS: dict[Verdict, Fate] = {
-    Verdict.ACCEPT: Fate.ACCEPT,
-    Verdict.DROP: Fate.DROP,
-    Verdict.REJECT: Fate.REJECT,
-    Verdict.QUEUE: Fate.NOT_DECIDED,
-}
-"""A program in user space decides about a queued packet."""
-
-HARMLESS = frozenset({
-    "TCPMSS", "CLASSIFY", "CHECKSUM", "TTL", "HL", "DSCP", "TOS", "ECN", "AUDIT", "LED", "RATEEST", "SECMARK", "TEE",
-    "TRACE", "NFLOG", "ULOG", "LOG", "IDLETIMER", "SET", "counter", "log", "quota", "meta priority", "dup",
-})  # fmt: skip
-"""Kinds of statements that need not be understood: the packet goes on as it was, as far as any match can see."""
 
 
 @dataclass(slots=True)
@@ -221,14 +185,15 @@ class Passage:
     def _base_chain(self, table: Table, chain: Chain) -> Fate | None:
         """K3: accept ends only this base chain."""
         assert chain.base is not None, "only base chains hang at hooks"
-        fate = self._chain(table, chain)
+        fate = self.chain(table, chain)
         if not isinstance(fate, Fate):
             fate = VERDICTS[chain.base.policy]
             if chain.rules or fate is not Fate.ACCEPT:
                 self._step(StepKind.POLICY, f"policy {fate}", table.name, chain.name)
         return None if fate is Fate.ACCEPT else fate
 
-    def _chain(self, table: Table, chain: Chain) -> Ending:
+    def chain(self, table: Table, chain: Chain) -> Ending:
+        """Its rules one after the other, up to the first that ends it."""
         for rule in chain.rules:
             if self._matches(table, chain, rule) and (ending := self._do(table, chain, rule)) is not None:
                 return ending
@@ -266,24 +231,18 @@ class Passage:
             return None
         self._step(StepKind.RULE, "", table.name, chain.name, rule)
         for statement in rule.statements:
-            if (ending := _STATEMENTS[type(statement)](self, statement, table, rule)) is not None:
+            if (ending := EFFECTS[type(statement)](self, statement, table, rule)) is not None:
                 return ending
         return None
 
-    def _remark(self, note: str) -> None:
+    def remark(self, note: str) -> None:
         """Say more about the step just taken, with the state as it is now."""
         self.path[-1] = replace(self.path[-1], note=note, state=self._state())
 
-    # --- statements ---------------------------------------------------------------------------------------------
+    # --- REJECT ---------------------------------------------------------------------------------------------------
 
-    def _end(self, statement: End, table: Table, rule: Rule) -> Fate:
-        if statement.verdict is Verdict.REJECT:
-            self.answer = self._reject(statement.text)
-        if statement.verdict is Verdict.QUEUE:
-            self.skb.answers.ask(f"what the program behind queue {statement.text} says")
-        return VERDICTS[statement.verdict]
-
-    def _reject(self, how: str) -> Outcome | None:
+    def reject(self, how: str) -> Outcome | None:
+        """Send REJECT's answer and see what becomes of it; None where it sends none."""
         packet = answer_to(self.skb.packet, how, self.skb.kernel.local)
         if packet is None:
             return None
@@ -303,93 +262,7 @@ class Passage:
                 self.memory = self.memory.having(closed, attached.entry)
             self.skb.attached = replace(attached, entry=closed)
 
-    def _jump(self, statement: Jump, table: Table, rule: Rule) -> Ending:
-        target, before = table.chain(statement.chain), len(self.path)
-        if target is None:
-            raise InputError(rule.place.source, f"jump to a missing chain {statement.chain}", line=rule.place.line)
-        ending = self._chain(table, target)
-        if not isinstance(ending, Fate) and len(self.path) == before:
-            self.path.pop()  # nothing of that chain mattered, nor does the jump
-        if isinstance(ending, Fate):
-            return ending
-        return _Chain.BACK if statement.goto else None
-
-    def _return(self, statement: Return, table: Table, rule: Rule) -> Ending:
-        return _Chain.BACK
-
-    def _notrack(self, statement: Notrack, table: Table, rule: Rule) -> None:
-        if _free_for_notrack(self.skb.attached, table.dialect):
-            self.skb.attached = Untracked(rule)
-            self._remark("untracked")
-        else:
-            self._remark("does nothing: something is attached already (K9)")
-
-    def _attach(self, table: Table, template: Template) -> None:
-        """K10: nft's zone overrides a mark without an entry, iptables' does not; a second template does nothing."""
-        nft = table.dialect is Dialect.NFTABLES
-        if self.skb.attached is None or (nft and isinstance(self.skb.attached, Untracked | Orphan)):
-            self.skb.attached = template
-            self._remark("template")
-        else:
-            self._remark("does nothing: something is attached already (K10)")
-
-    def _zone(self, statement: SetZone, table: Table, rule: Rule) -> None:
-        self._attach(table, Template(Zone(statement.zone, statement.way)))
-
-    def _helper(self, statement: Helper, table: Table, rule: Rule) -> None:
-        """iptables attaches a template before the tracker runs, nft marks the entry after it."""
-        attached = self.skb.attached
-        if table.dialect is not Dialect.NFTABLES:
-            self._attach(table, Template(helper=statement.name))
-        elif isinstance(attached, Tracked) and not attached.confirmed:
-            self.skb.attached = replace(attached, entry=replace(attached.entry, helper=statement.name))
-
-    def _mark(self, statement: SetMark, table: Table, rule: Rule) -> None:
-        mark = (self.skb.packet.mark & ~statement.mask) ^ statement.value
-        self.skb.packet = replace(self.skb.packet, mark=mark & 0xFFFFFFFF)
-        self._remark(f"mark {mark:#x}")
-
-    def _translate(self, statement: Nat, table: Table, rule: Rule) -> Fate:
-        attached = self.skb.attached
-        if isinstance(attached, Tracked):
-            target = nat.target_of(statement, self.skb.packet, self.skb.kernel.local, self.hook)
-            self.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, self.hook))
-            certain = "" if target.certain else " (one of several: the kernel picks it)"
-            self._remark(f"translated by {statement.kind}{certain}")
-        return Fate.ACCEPT
-
-    def _opaque(self, statement: Opaque, table: Table, rule: Rule) -> Ending:
-        if statement.kind == "CT":  # time-outs, events, a zone from the mark: in any case a template (K10)
-            zone = self.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
-            self._attach(table, Template(Zone(zone)))
-            return None
-        if statement.kind in HARMLESS or not self.skb.answers.ask(question(statement)):
-            return None
-        return Fate.NOT_DECIDED
-
 
 def _tie(hook: Hook, stations: list[Station]) -> str:
     names = ", ".join(s.name for s in stations)
     return f"{hook} at priority {stations[0].priority}: {names} run in the opposite order"
-
-
-def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
-    """K9: only where nothing is attached yet; nft alone does not see REJECT's own mark."""
-    return attached is None or (
-        dialect is Dialect.NFTABLES and not isinstance(attached, Tracked | Template | Untracked)
-    )
-
-
-_STATEMENTS: dict[type[Statement], Callable[..., Ending]] = {
-    End: Passage._end,
-    Jump: Passage._jump,
-    Return: Passage._return,
-    Notrack: Passage._notrack,
-    SetZone: Passage._zone,
-    Helper: Passage._helper,
-    SetMark: Passage._mark,
-    Nat: Passage._translate,
-    NoEffect: lambda walk, statement, table, rule: None,
-    Opaque: Passage._opaque,
-}
-"""What carries out each kind of statement."""

@@ -72,6 +72,7 @@ class Skb:
     attached: Attached = None
     iif: str | None = ""
     oif: str | None = ""
+    mark_known: bool = True
 
     @property
     def state(self) -> CtState:

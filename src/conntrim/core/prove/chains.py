@@ -24,7 +24,7 @@ from conntrim.core.model.ruleset import (
     Table,
     Verdict,
 )  # fmt: skip
-from conntrim.core.netfilter.passage import HARMLESS
+from conntrim.core.netfilter.statements import HARMLESS
 from conntrim.core.netfilter.words import question
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.view import View

@@ -17,6 +17,7 @@ from conntrim.core.model.ruleset import (
     In,
     Match,
     Notrack,
+    Opaque,
     Rule,
     Ruleset,
     Statement,
@@ -65,6 +66,11 @@ def rule(*parts: Match | Statement, text: str = "") -> Rule:
     """A rule; matches and statements in the order given."""
     statements = tuple(p for p in parts if isinstance(p, Statement) and not isinstance(p, Match))
     return Rule(tuple(p for p in parts if isinstance(p, Match)), statements, Place("rules", 1), text)
+
+
+def target(kind: str, text: str) -> Rule:
+    """A rule whose target the model does not know."""
+    return Rule((), (Opaque(kind, text),), Place("rules", 1), "")
 
 
 def chain(hook: Hook, table: str, *rules: Rule, policy: Verdict = Verdict.ACCEPT) -> Chain:

@@ -22,6 +22,7 @@ from conntrim.core.model.ruleset import (
     Notrack,
     Opaque,
     Return,
+    SetMark,
     SetZone,
     Verdict,
     XtConntrack,
@@ -52,11 +53,13 @@ from tests.unit.core.netfilter.made import (
     sport,
     states,
     table,
+    target,
     to_cache,
     web,
 )
 
 STATEFUL = rule(states(CtState.ESTABLISHED, CtState.RELATED, CtState.UNTRACKED), ACCEPT)
+STATELESS = rule(states(CtState.INVALID), DROP)
 INPUT = filtering(STATEFUL, rule(proto("tcp"), dport(80), states(CtState.NEW), ACCEPT), rule(REJECT))
 
 
@@ -312,3 +315,18 @@ def test_closing_and_opening_again() -> None:
     assert CtState.NEW is again.state
     assert 1 == len(again.memory.entries)
     assert CtState.INVALID is walk(rules(INPUT), web(FIN), closed).state
+
+
+def test_an_unknown_mark_is_not_decided_until_it_is_set() -> None:
+    """Behind CONNMARK --restore-mark a mark match is open; a rule that sets the mark settles it."""
+    restore = target("CONNMARK", "--restore-mark")
+    marked = rule(In(Field.MARK, Intervals.of(5)), DROP)
+    assert Fate.NOT_DECIDED is walk(rules(filtering(STATELESS, restore, marked)), web()).verdict
+    assert Fate.DROP is walk(rules(filtering(STATELESS, restore, rule(SetMark(5)), marked)), web()).verdict
+    assert Fate.ACCEPT is walk(rules(raw((notrack(),)), filtering(restore, marked)), web()).verdict
+
+
+def test_an_unknown_target_is_not_decided() -> None:
+    """TPROXY may take the packet or not: open before an accept, and named."""
+    outcome = walk(rules(filtering(target("TPROXY", "--on-port 81"))), web())
+    assert (Fate.NOT_DECIDED, ("TPROXY: --on-port 81",)) == (outcome.verdict, outcome.undecided)

@@ -1,0 +1,190 @@
+"""What each statement of a rule does to a packet that the rule matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.ruleset import (
+    Dialect,
+    End,
+    Helper,
+    Jump,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    Rule,
+    SetMark,
+    SetZone,
+    Statement,
+    Table,
+    Verdict,
+)  # fmt: skip
+from conntrim.core.netfilter import nat
+from conntrim.core.netfilter.memory import Zone
+from conntrim.core.netfilter.outcome import Fate
+from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.words import question
+
+if TYPE_CHECKING:
+    from conntrim.core.netfilter.passage import Passage
+
+
+class Unended(Enum):
+    """How a chain ends without a verdict."""
+
+    BACK = "back to the calling chain, or to the policy"
+
+
+Ending = Fate | Unended | None
+"""How a rule or chain ends; None: the next rule."""
+
+VERDICTS: dict[Verdict, Fate] = {
+    Verdict.ACCEPT: Fate.ACCEPT,
+    Verdict.DROP: Fate.DROP,
+    Verdict.REJECT: Fate.REJECT,
+    Verdict.QUEUE: Fate.NOT_DECIDED,
+}
+"""A program in user space decides about a queued packet."""
+
+HARMLESS = frozenset({
+    "TCPMSS", "CLASSIFY", "CHECKSUM", "TTL", "HL", "DSCP", "TOS", "ECN", "AUDIT", "LED", "RATEEST", "SECMARK", "TEE",
+    "TRACE", "NFLOG", "ULOG", "LOG", "IDLETIMER", "SET", "CONNSECMARK", "counter", "log", "quota", "meta priority",
+    "dup", "tcp option", "ip dscp", "ip6 dscp", "ip ttl", "ip6 hoplimit", "ct mark", "ct label", "ct event",
+})  # fmt: skip
+"""Kinds of statements that need not be understood: the packet goes on as it was, or as `FORGETS` says."""
+
+
+def _forget_ttl(statement: Opaque, skb: Skb) -> None:
+    skb.packet = replace(skb.packet, ttl=None)
+
+
+def _forget_dscp(statement: Opaque, skb: Skb) -> None:
+    skb.packet = replace(skb.packet, dscp=None)
+
+
+def _forget_mark(statement: Opaque, skb: Skb) -> None:
+    """Of CONNMARK only the restoring kind writes to the packet, and only where there is an entry."""
+    if statement.kind != "CONNMARK" or ("restore-mark" in statement.text and skb.entry is not None):
+        skb.mark_known = False
+
+
+FORGETS: dict[str, Callable[[Opaque, Skb], None]] = {
+    **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), _forget_ttl),
+    **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), _forget_dscp),
+    **dict.fromkeys(("meta mark", "CONNMARK"), _forget_mark),
+}
+"""What is not known of the packet any more behind a statement of that kind."""
+
+
+def _end(on: Passage, statement: End, table: Table, rule: Rule) -> Fate:
+    if statement.verdict is Verdict.REJECT:
+        on.answer = on.reject(statement.text)
+    if statement.verdict is Verdict.QUEUE:
+        on.skb.answers.ask(f"what the program behind queue {statement.text} says")
+    return VERDICTS[statement.verdict]
+
+
+def _jump(on: Passage, statement: Jump, table: Table, rule: Rule) -> Ending:
+    target, before = table.chain(statement.chain), len(on.path)
+    if target is None:
+        raise InputError(rule.place.source, f"jump to a missing chain {statement.chain}", line=rule.place.line)
+    ending = on.chain(table, target)
+    if not isinstance(ending, Fate) and len(on.path) == before:
+        on.path.pop()  # nothing of that chain mattered, nor does the jump
+    if isinstance(ending, Fate):
+        return ending
+    return Unended.BACK if statement.goto else None
+
+
+def _return(on: Passage, statement: Return, table: Table, rule: Rule) -> Ending:
+    return Unended.BACK
+
+
+def _notrack(on: Passage, statement: Notrack, table: Table, rule: Rule) -> None:
+    if _free_for_notrack(on.skb.attached, table.dialect):
+        on.skb.attached = Untracked(rule)
+        on.remark("untracked")
+    else:
+        on.remark("does nothing: something is attached already (K9)")
+
+
+def _attach(on: Passage, table: Table, template: Template) -> None:
+    """K10: nft's zone overrides a mark without an entry, iptables' does not; a second template does nothing."""
+    nft = table.dialect is Dialect.NFTABLES
+    if on.skb.attached is None or (nft and isinstance(on.skb.attached, Untracked | Orphan)):
+        on.skb.attached = template
+        on.remark("template")
+    else:
+        on.remark("does nothing: something is attached already (K10)")
+
+
+def _zone(on: Passage, statement: SetZone, table: Table, rule: Rule) -> None:
+    _attach(on, table, Template(Zone(statement.zone, statement.way)))
+
+
+def _helper(on: Passage, statement: Helper, table: Table, rule: Rule) -> None:
+    """iptables attaches a template before the tracker runs, nft marks the entry after it."""
+    attached = on.skb.attached
+    if table.dialect is not Dialect.NFTABLES:
+        _attach(on, table, Template(helper=statement.name))
+    elif isinstance(attached, Tracked) and not attached.confirmed:
+        on.skb.attached = replace(attached, entry=replace(attached.entry, helper=statement.name))
+
+
+def _mark(on: Passage, statement: SetMark, table: Table, rule: Rule) -> None:
+    mark = (on.skb.packet.mark & ~statement.mask) ^ statement.value
+    on.skb.packet = replace(on.skb.packet, mark=mark & 0xFFFFFFFF)
+    on.skb.mark_known |= statement.mask == 0xFFFFFFFF
+    on.remark(f"mark {mark:#x}")
+
+
+def _translate(on: Passage, statement: Nat, table: Table, rule: Rule) -> Fate:
+    attached = on.skb.attached
+    if isinstance(attached, Tracked):
+        target = nat.target_of(statement, on.skb.packet, on.skb.kernel.local, on.hook)
+        if not target.certain and statement.kind == "dnat" and on.skb.answers.ask(f"dnat {statement.text}: where to"):
+            return Fate.NOT_DECIDED
+        on.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, on.hook))
+        certain = "" if target.certain else " (one of several: the kernel picks it)"
+        on.remark(f"translated by {statement.kind}{certain}")
+    return Fate.ACCEPT
+
+
+def _opaque(on: Passage, statement: Opaque, table: Table, rule: Rule) -> Ending:
+    if statement.kind == "CT":  # time-outs, events, a zone from the mark: in any case a template (K10)
+        zone = on.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
+        _attach(on, table, Template(Zone(zone)))
+        return None
+    if forget := FORGETS.get(statement.kind):
+        forget(statement, on.skb)
+        return None
+    asks = statement.kind not in HARMLESS
+    return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
+
+
+def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
+    """K9: only where nothing is attached yet; nft alone does not see REJECT's own mark."""
+    return attached is None or (
+        dialect is Dialect.NFTABLES and not isinstance(attached, Tracked | Template | Untracked)
+    )
+
+
+EFFECTS: dict[type[Statement], Callable[..., Ending]] = {
+    End: _end,
+    Jump: _jump,
+    Return: _return,
+    Notrack: _notrack,
+    SetZone: _zone,
+    Helper: _helper,
+    SetMark: _mark,
+    Nat: _translate,
+    NoEffect: lambda on, statement, table, rule: None,
+    Opaque: _opaque,
+}
+"""What carries out each kind of statement."""
