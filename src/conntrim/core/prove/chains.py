@@ -102,7 +102,7 @@ class Walk:
         if isinstance(statement, Jump):
             target = self.table.chain(statement.chain)
             return target is not None and self.impure(target)
-        return isinstance(statement, EFFECTS)
+        return isinstance(statement, EFFECTS) or (isinstance(statement, Opaque) and statement.kind == "CONNMARK")
 
     def _rules(self, chain: Chain, incoming: Set, depth: int) -> Ends:
         """The rules in order. A run of rules with one verdict takes one union: what was alive before it and is not
@@ -175,11 +175,23 @@ class Walk:
         """A target that nobody here knows may end a packet's way or not, and either way."""
         if statement.kind in HARMLESS:
             return on
+        if statement.kind == "CONNMARK":
+            self._restored(statement, on)
+            return on
         text = question(statement)
         stops, accepts = self.view.space.unknown(text), self.view.space.unknown(f"{text} accepts")
         ends[ACCEPTED].append(on & stops & accepts)
         ends[DROPPED].append(on & stops & ~accepts)
         return on & ~stops
+
+    def _restored(self, statement: Opaque, on: Set) -> None:
+        """A mark restored from an entry may be any; a packet without one keeps its own (K24)."""
+        if "restore" not in statement.text:
+            return
+        having, bits = on & ~self.view.stateless(), self.view.bits_of_mark()
+        for at, bit in enumerate(bits):
+            bits[at] = having.ite(self.view.space.unknown(f"{question(statement)} gives bit {31 - at}"), bit)
+        self.view.changed()
 
     def _effect(self, statement: Statement, on: Set) -> None:
         match statement:

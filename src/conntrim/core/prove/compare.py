@@ -116,7 +116,7 @@ def compare(
             with deciding():
                 space = Space(family, names, tick)
                 for direction in DIRECTIONS:
-                    question = _Question(space, direction, pair, local, loose)
+                    question = Question(space, direction, pair, local, loose)
                     found += question.differences()
                     remarks |= dict.fromkeys(question.doubts)
                     undecided += question.undecided
@@ -134,15 +134,15 @@ def _families(before: Ruleset, after: Ruleset) -> tuple[Family, ...]:
     return tuple(f for f in Family if f in seen)
 
 
-class _Question:
+class Question:
     """Both rule sets for one family and direction."""
 
     def __init__(self, space: Space, direction: Direction, pair: Pair, local: Intervals | None, loose: bool) -> None:
         self.space, self.loose, self.direction = space, loose, direction
         self.all = packets_of(space, direction, local)
-        scope = self.all & region(space, direction, pair.before, pair.after, local)
+        self.scope = self.all & region(space, direction, pair.before, pair.after, local)
         self.view = View(space, {})
-        self.before, self.after = (reach(space, a, direction, scope, local=local) for a in pair.arranged)
+        self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in pair.arranged)
         self.doubts = self.before.doubts + self.after.doubts
         self.undecided: list[str] = []
 
@@ -151,7 +151,7 @@ class _Question:
         if self.before.arrived == self.after.arrived and self.before.untracked == self.after.untracked:
             return
         for population in Population:
-            universe = self._universe(population)
+            universe = self.universe(population)
             old, new = (self.admitted(r, population) & universe for r in (self.before, self.after))
             for admitted, part in ((True, new & ~old), (False, old & ~new)):
                 if part != self.space.nothing:
@@ -168,7 +168,8 @@ class _Question:
                 states = known(self.view, way.untracked, CtState.RELATED)
         return settled(self.space, way.arrived, states)
 
-    def _universe(self, population: Population) -> Set:
+    def universe(self, population: Population) -> Set:
+        """All packets of a population."""
         stateless = self.all.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
         if population is Population.STRANGERS:
             return stateless

@@ -66,9 +66,14 @@ def packets_of(space: Space, direction: Direction, local: Intervals | None = Non
     if direction is Direction.LOOPBACK:
         return found
     found = found & ~view.field(Field.SRC, NEVER_FROM) & ~view.field(Field.DST, LOOPBACK)
-    if local and direction is Direction.INBOUND:
-        return found & view.field(Field.DST, local | MULTICAST | BROADCAST)
-    return found
+    if not local:
+        return found
+    ours, to_us = view.field(Field.SRC, local), view.field(Field.DST, local | MULTICAST | BROADCAST)
+    return {
+        Direction.INBOUND: found & to_us & ~ours,
+        Direction.OUTBOUND: found & ours,
+        Direction.FORWARDED: found & ~ours & ~view.field(Field.DST, local),
+    }[direction]
 
 
 def _codes(space: Space, direction: Direction, has: bool) -> Intervals:

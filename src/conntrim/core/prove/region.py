@@ -7,12 +7,13 @@ union of those rules' packets, taken generously, is all that a comparison has to
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
+    Base,
     Chain,
     Field,
     In,
@@ -26,6 +27,7 @@ from conntrim.core.model.ruleset import (
     Ruleset,
     Statement,
     Table,
+    Verdict,
 )  # fmt: skip
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import CONNTRACK
@@ -59,16 +61,24 @@ def changed_rules(before: Ruleset, after: Ruleset) -> list[Changed] | None:
     found: list[Changed] = []
     for key in old.keys() | new.keys():
         one, other = old.get(key), new.get(key)
-        if one is None or other is None:
-            lonely = one or other
-            if lonely is None or any(c.base for c in lonely.chains):
-                return None
-            continue
-        pair = _in_table(one, other)
+        pair = _in_table(one or _emptied(other), other or _emptied(one))
         if pair is None:
             return None
         found += pair
     return found
+
+
+def _emptied(table: Table | None) -> Table:
+    """What a table that is not there would be: no rules."""
+    assert table is not None, "one side has it"
+    return replace(table, chains=())
+
+
+def _hooked(table: Table, other: Table) -> dict[str, Base]:
+    """The base chains that the other side would miss: one that accepts everything does nothing."""
+    there = {c.name for c in other.chains}
+    return {c.name: c.base for c in table.chains
+            if c.base and (c.name in there or c.base.policy is not Verdict.ACCEPT)}  # fmt: skip
 
 
 def _keyed(ruleset: Ruleset) -> dict[tuple[str, str, str], Table]:
@@ -78,14 +88,15 @@ def _keyed(ruleset: Ruleset) -> dict[tuple[str, str, str], Table]:
 
 def _in_table(one: Table, other: Table) -> list[Changed] | None:
     old, new = {c.name: c for c in one.chains}, {c.name: c for c in other.chains}
-    if {n: c.base for n, c in old.items() if c.base} != {n: c.base for n, c in new.items() if c.base}:
+    if _hooked(one, other) != _hooked(other, one):
         return None
     if _sets(one) != _sets(other):
         return None
-    early = _early(one)
+    early = _early(one) or _early(other)
     found = []
-    for name in old.keys() & new.keys():
-        gone, come = _apart(old[name], new[name])
+    bases = {n for n, c in [*old.items(), *new.items()] if c.base}
+    for name in (old.keys() & new.keys()) | bases:
+        gone, come = _apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
         found += [Changed(r, one, early, frozenset(old.keys() - new.keys())) for r in gone]
         found += [Changed(r, other, early, frozenset(new.keys() - old.keys())) for r in come]
     return found

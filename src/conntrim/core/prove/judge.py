@@ -1,0 +1,331 @@
+"""The obligations of a plan, decided for all packets: before and after, whatever the rules of the two look like.
+
+What a policy's own connections may do is asked of each class of packet of the whole dialogue; what everybody else's
+may do is asked of strangers, of connections and of errors, as `compare` does. A set that is empty is a proof. One
+that is not holds a witness - unless all its packets hang on a match that nobody here understands: not decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Field, Helper, Nat, Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.prove.boxes import boxes
+from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
+from conntrim.core.prove.diagram import NotDecided, Set, deciding
+from conntrim.core.prove.flows import BACK, RST, SYN, Flow, flows_of
+from conntrim.core.prove.journey import Reach, packets_of, reach
+from conntrim.core.prove.names import Names
+from conntrim.core.prove.space import Space
+from conntrim.core.prove.states import strangers
+from conntrim.core.prove.view import View
+from conntrim.core.prove.words import describe, describe_packet
+
+NAMES = (
+    "two-sided", "delivered", "no-exposure", "no-loss", "nat-kept", "helper-kept", "errors-return", "answers-leave",
+)  # fmt: skip
+"""What is decided here; the others are about texts and the kernel."""
+
+ERRORS: dict[Family, Intervals] = {
+    Family.IPV4: Intervals.of(*((t << 8, t << 8 | 0xFF) for t in (3, 11, 12))),
+    Family.IPV6: Intervals.of((1 << 8, 4 << 8 | 0xFF)),
+}
+"""ICMP errors that connections live by: unreachable and too big, time exceeded, parameter problem."""
+
+FINE: dict[str, str] = {
+    "two-sided": "every packet of the policy's connections and every answer is untracked",
+    "delivered": "every packet of the policy's connections that was let through is let through",
+    "no-exposure": "no stranger's packet is newly admitted outside the policy's own connections",
+    "no-loss": "no packet that was let through is newly dropped outside the policy's own connections",
+    "nat-kept": "no packet that a rule may translate, and no answer to one, becomes untracked",
+    "helper-kept": "no packet that a rule gives a helper becomes untracked",
+    "errors-return": "ICMP errors are let in without an entry where they were let in with one",
+    "answers-leave": "resets and ICMP errors leave without an entry where they left with one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Packets that break an obligation: in words, one of them, and what must hold beside (empty: nothing)."""
+
+    name: str
+    why: str
+    witness: Packet
+    conditions: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`obligations` for the plan; `broken` with packets that the lab can replay; `residual` exposure in words."""
+
+    obligations: tuple[Obligation, ...]
+    broken: tuple[Broken, ...]
+    residual: tuple[str, ...]
+
+
+def judge(
+    before: Ruleset,
+    after: Ruleset,
+    policy: Policy,
+    local: Intervals,
+    local_ports: tuple[int, int],
+    *,
+    loose: bool = True,
+    tick: Callable[[], None] = lambda: None,
+) -> Judgement:
+    """Decide the obligations of `NAMES` for a change of rule sets that leaves the policy's services untracked.
+
+    `local` are the host's addresses (empty: not known), `local_ports` the ephemeral range, `tick` may raise
+    `NotDecided` when time is up.
+    """
+    pair = Pair(before, after, (arrange(before), arrange(after)))
+    names = Names.of((before, after))
+    broken: list[Broken] = []
+    residual: list[str] = []
+    open_: dict[str, str] = {}
+    flows = list(flows_of(policy, local, local_ports))
+    for family in dict.fromkeys(flow.family for flow in flows):
+        try:
+            with deciding():
+                case = _Case(Space(family, names, tick), pair, [f for f in flows if f.family is family], local, loose)
+                case.run()
+                broken += case.broken
+                residual += case.residual
+                open_ |= dict.fromkeys(NAMES if case.doubts else (), "; ".join(dict.fromkeys(case.doubts)))
+        except NotDecided as why:
+            open_ |= dict.fromkeys(NAMES, str(why))
+    return Judgement(tuple(_obligation(n, broken, open_) for n in NAMES), tuple(broken), tuple(dict.fromkeys(residual)))
+
+
+def _obligation(name: str, broken: Iterable[Broken], open_: dict[str, str]) -> Obligation:
+    mine = sorted((b for b in broken if b.name == name), key=lambda b: len(b.conditions))
+    if mine and not mine[0].conditions:
+        more = f" (and {len(mine) - 1} more)" if len(mine) > 1 else ""
+        return Obligation(name, Standing.BROKEN, mine[0].why + more, describe_packet(mine[0].witness))
+    if mine:
+        return Obligation(name, Standing.NOT_DECIDED, mine[0].why, describe_packet(mine[0].witness))
+    if name in open_:
+        return Obligation(name, Standing.NOT_DECIDED, open_[name])
+    return Obligation(name, Standing.PROVED, FINE[name])
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What one rule set does with a flow's requests and with their answers, both told by the request."""
+
+    there: Reach
+    back: Reach
+
+
+@dataclass(slots=True)
+class _Case:
+    """One family; thrown away at its end."""
+
+    space: Space
+    pair: Pair
+    flows: list[Flow]
+    local: Intervals
+    loose: bool
+    broken: list[Broken] = field(default_factory=list)
+    residual: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """All obligations, one after the other."""
+        for flow in self.flows:
+            self._flow(flow)
+        for direction in DIRECTIONS:
+            self._everybody(direction)
+
+    # --- the policy's own connections -----------------------------------------------------------------------------
+
+    def _flow(self, flow: Flow) -> None:
+        scope = packets_of(self.space, flow.direction, self.local or None) & flow.requests(self.space)
+        before, after = (self._talk(flow, scope, at) for at in (0, 1))
+        whole = self._stateless(scope)
+        opened = whole & self._opened(flow, before)
+        requests, answers = flow.flags()
+        for name, ways in (("request", requests), ("answer", answers)):
+            for flags in ways:
+                reaches = [(t.there, t.back)[name == "answer"] for t in (before, after)]
+                untracked = self._at(reaches[1].untracked, flow, flags)
+                what = f"a packet of {flow.label}" if name == "request" else f"an answer of {flow.label}"
+                self._found("two-sided", f"{what} stays tracked", opened & ~untracked, whole, flow, name, flags)
+                lost = self._passes(flow, before, name, flags) & ~self._passes(flow, after, name, flags)
+                self._found("delivered", f"{what} is newly dropped", opened & lost, whole, flow, name, flags)
+
+    def _talk(self, flow: Flow, scope: Set, at: int) -> _Talk:
+        arranged, local = self.pair.arranged[at], self.local or None
+        there = reach(self.space, arranged, flow.direction, scope, local=local)
+        back = reach(self.space, arranged, BACK[flow.direction], scope, mirrored=True, local=local)
+        return _Talk(there, back)
+
+    def _stateless(self, found: Set) -> Set:
+        return found.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
+
+    def _at(self, found: Set, flow: Flow, flags: int) -> Set:
+        """The connections whose packet with these flags is in a set."""
+        if flow.protocol != Protocol.TCP:
+            return found
+        here = found & self.space.field(Field.TCP_FLAGS, Intervals.of(flags))
+        return here.exists(self.space.sets.literals(*self.space.bits[Field.TCP_FLAGS]))
+
+    def _in(self, way: Reach, flow: Flow, flags: int, state: CtState) -> Set:
+        return self._at(self._stateless(way.arrived & self.space.state(state)), flow, flags)
+
+    def _opened(self, flow: Flow, talk: _Talk) -> Set:
+        """The connections that could be opened: the first packets of the dialogue pass."""
+        requests, answers = flow.flags()
+        found = self._passes(flow, talk, "request", requests[0]) & self._passes(flow, talk, "answer", answers[0])
+        return found & self._passes(flow, talk, "request", requests[min(1, len(requests) - 1)])
+
+    def _passes(self, flow: Flow, talk: _Talk, name: str, flags: int) -> Set:
+        """The connections whose packet passes, in the state that the rule set's own NOTRACK leaves it in (K14, K15)."""
+        requests, answers = flow.flags()
+        way = talk.there if name == "request" else talk.back
+        opener = self._at(talk.there.untracked, flow, requests[0])
+        answer = self._at(talk.back.untracked, flow, answers[0])
+        mine = self._at(way.untracked, flow, flags)
+        opening = name == "request" and flags == requests[0]
+        tracked = CtState.NEW if opening else CtState.ESTABLISHED
+        alone = self._alone(way, flow, flags, name) if name == "answer" or opening else self._in(
+            way, flow, flags, CtState.INVALID
+        )  # fmt: skip
+        both = ~mine & ~opener & ~answer
+        return (
+            (mine & self._in(way, flow, flags, CtState.UNTRACKED))
+            | (both & self._in(way, flow, flags, tracked))
+            | (~mine & ~both & alone)
+        )
+
+    def _alone(self, way: Reach, flow: Flow, flags: int, name: str) -> Set:
+        """A packet whose other direction is untracked meets no entry: it is what a stranger's packet would be."""
+        view = View(self.space, {}, mirrored=name == "answer")
+        states = strangers(view, self.space.nothing, self.loose)
+        return self.space.sets.either([
+            self._at(states[s], flow, flags) & self._in(way, flow, flags, s)
+            for s in (CtState.NEW, CtState.INVALID)
+        ])  # fmt: skip
+
+    # --- everybody else's -----------------------------------------------------------------------------------------
+
+    def _everybody(self, direction: Direction) -> None:
+        question = Question(self.space, direction, self.pair, self.local or None, self.loose)
+        self.doubts += question.doubts
+        own = self._own(question, direction)
+        for population in Population:
+            universe = question.universe(population)
+            old, new = (question.admitted(r, population) & universe for r in (question.before, question.after))
+            who = f"{population} {direction}"
+            if population is Population.STRANGERS:
+                self._found("no-exposure", f"newly admitted, {who}", new & ~old & ~own, universe)
+                self._rest(new & ~old & own, universe, direction)
+                self._found("no-loss", f"newly dropped, {who}", old & ~new, universe)
+            else:
+                about = self.space.sets.either([own, *self._requests(direction)])
+                self._found("no-loss", f"newly dropped, {who}", old & ~new & ~about, universe)
+        self._answers(question, direction)
+        self._kept(question, direction)
+
+    def _requests(self, direction: Direction) -> list[Set]:
+        """The policy's requests; whether their connections can be opened is asked elsewhere."""
+        return [flow.requests(self.space) for flow in self.flows if flow.direction is direction]
+
+    def _own(self, question: Question, direction: Direction) -> Set:
+        """The packets of this direction that the policy itself is about, and the errors that its flows need."""
+        space, found = self.space, space_errors(self.space, direction)
+        admitted = question.admitted(question.before, Population.STRANGERS)
+        bare = space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 == SYN)))
+        for flow in self.flows:
+            if flow.direction is direction:
+                outside = ~self._stateless(question.scope)  # what the change cannot reach was not walked
+                opened = self._at(admitted | outside, flow, SYN)
+                found = found | (flow.requests(space) & opened)
+            elif BACK[flow.direction] is direction:
+                found = found | (flow.answers(space) & ~bare)
+        return found
+
+    def _rest(self, found: Set, universe: Set, direction: Direction) -> None:
+        if found != self.space.nothing:
+            parts, _ = boxes(self.space, found, universe, 3)
+            self.residual += [f"{direction}: {describe(self.space, box)}" for box in parts]
+
+    def _answers(self, question: Question, direction: Direction) -> None:
+        """ICMP errors and resets about the policy's flows: RELATED before, without an entry (INVALID) after (K19)."""
+        if direction is Direction.FORWARDED:
+            return
+        name = "errors-return" if direction is Direction.INBOUND else "answers-leave"
+        found = self.space.field(self.space.icmp, ERRORS[self.space.family])
+        if direction is Direction.OUTBOUND:
+            resets = self.space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 in (4, 20))))
+            for flow in self.flows:
+                if flow.direction is Direction.INBOUND:
+                    found = found | (flow.answers(self.space) & resets)
+        universe = question.universe(Population.STRANGERS)
+        scope = question.all & found
+        old, new = (reach(self.space, a, direction, scope, local=self.local or None) for a in self.pair.arranged)
+        was = self._stateless(old.arrived & self.space.state(CtState.RELATED))
+        now = self._stateless(new.arrived & self.space.state(CtState.INVALID)) & ~new.untracked
+        now = now | (self._stateless(new.arrived & self.space.state(CtState.UNTRACKED)) & new.untracked)
+        self._found(name, "dropped without an entry, let through with one", found & was & ~now, universe)
+
+    def _kept(self, question: Question, direction: Direction) -> None:
+        """Newly untracked packets must not be ones that a rule translated or gave a helper."""
+        universe = question.universe(Population.STRANGERS)
+        newly = question.after.untracked & ~question.before.untracked
+        back = reach(
+            self.space, self.pair.arranged[1], BACK[direction], question.scope, mirrored=True, local=self.local or None
+        )
+        for _, hit in question.before.hits:
+            packets = self._stateless(hit.packets)
+            if isinstance(hit.statement, Nat):
+                why = f"{hit.rule.place} may translate packets that become untracked"
+                self._found("nat-kept", why, packets & newly, universe)
+                why = f"{hit.rule.place} may translate packets whose answers become untracked"
+                self._found("nat-kept", why, packets & back.untracked & ~question.before.untracked, universe)
+            elif isinstance(hit.statement, Helper):
+                why = f"{hit.rule.place} gives packets that become untracked the helper {hit.statement.name}"
+                self._found("helper-kept", why, packets & newly, universe)
+
+    # --- findings ---------------------------------------------------------------------------------------------------
+
+    def _found(self, name: str, why: str, packets: Set, universe: Set, *told: object) -> None:
+        if packets == self.space.nothing:
+            return
+        (box, *_), _ = boxes(self.space, packets, universe, 1)
+        words = describe(self.space, box)
+        self.broken.append(Broken(name, f"{why}: {words}", self._witness(box.witness, told), box.conditions))
+
+    def _witness(self, packet: Packet, told: tuple[object, ...]) -> Packet:
+        """The packet itself; of a connection told by its request, the packet of that name with those flags."""
+        match told:
+            case (Flow() as flow, str() as name, int() as flags):
+                tcp = flags if flow.protocol == Protocol.TCP else None
+                if name == "answer":
+                    return Packet(
+                        packet.family, packet.protocol, packet.dst, packet.src, packet.dport, packet.sport, tcp,
+                        iif=packet.oif, oif=packet.iif,
+                    )  # fmt: skip
+                return Packet(
+                    packet.family, packet.protocol, packet.src, packet.dst, packet.sport, packet.dport, tcp,
+                    iif=packet.iif, oif=packet.oif,
+                )  # fmt: skip
+        return packet
+
+
+def space_errors(space: Space, direction: Direction) -> Set:
+    """The ICMP errors, and going out the resets, that untracked flows need let through."""
+    found = space.field(space.icmp, ERRORS[space.family])
+    if direction is Direction.OUTBOUND:
+        found = found | space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & RST)))
+    return found
