@@ -41,6 +41,7 @@ from conntrim.core.plan.reach import reached, within
 from conntrim.core.plan.spelling import PLACE
 from conntrim.core.plan.texts import Texts
 from conntrim.core.plan.walk import hits, later_box
+from conntrim.core.prove.judge import judge as judge_all
 
 RAW_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 
@@ -345,8 +346,27 @@ TABLE: dict[str, Callable[[Compiled], Judgement]] = {
 
 
 def obligations(c: Compiled) -> tuple[Obligation, ...]:
-    """All twelve, decided as far as this can."""
-    return tuple(Obligation(name, *decide(c)) for name, decide in TABLE.items())
+    """All twelve, decided as far as this can: the boxes' word, and the packet sets' where they decide."""
+    proof = judge_all(
+        c.before, c.after, c.policy, c.facts.local, c.facts.local_ports, loose=c.facts.tcp_loose is not False
+    )
+    by_sets = {o.name: o for o in proof.obligations}
+    return tuple(
+        _settled(Obligation(name, *decide(c)), by_sets.get(name), bool(proof.assumed)) for name, decide in TABLE.items()
+    )
+
+
+WORST = (BROKEN, OPEN, PROVED)
+
+
+def _settled(by_boxes: Obligation, by_sets: Obligation | None, assuming: bool) -> Obligation:
+    """Two arguments about one property. Sets are exact where no match is taken to answer as it did before: one that
+    counts packets would see more of an untracked connection. Helpers are also known by their ports."""
+    if by_sets is None or by_sets.standing is by_boxes.standing:
+        return by_boxes
+    if by_sets.standing is OPEN or by_sets.name == "helper-kept" or (assuming and by_sets.standing is PROVED):
+        return min(by_boxes, by_sets, key=lambda o: WORST.index(o.standing))
+    return by_sets
 
 
 def residual_exposure(c: Compiled) -> tuple[str, ...]:

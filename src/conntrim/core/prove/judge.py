@@ -20,6 +20,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, Helper, Nat, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
@@ -41,6 +42,9 @@ ERRORS: dict[Family, Intervals] = {
     Family.IPV6: Intervals.of((1 << 8, 4 << 8 | 0xFF)),
 }
 """ICMP errors that connections live by: unreachable and too big, time exceeded, parameter problem."""
+
+GIVEN = frozenset(row.fact for row in FRESH if row.need is Need.CHUNK)
+"""Questions about the packet alone, whose answer no rule set changes."""
 
 FINE: dict[str, str] = {
     "two-sided": "every packet of the policy's connections and every answer is untracked",
@@ -66,11 +70,16 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`obligations` for the plan; `broken` with packets that the lab can replay; `residual` exposure in words."""
+    """`obligations` for the plan; `broken` with packets that the lab can replay; `residual` exposure in words.
+
+    `assumed` are the matches on the way that nobody here understands: the same text is taken to mean the same before
+    and after, which is not so of one that counts packets.
+    """
 
     obligations: tuple[Obligation, ...]
     broken: tuple[Broken, ...]
     residual: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
 
 
 def judge(
@@ -92,6 +101,7 @@ def judge(
     names = Names.of((before, after))
     broken: list[Broken] = []
     residual: list[str] = []
+    assumed: dict[str, None] = {}
     open_: dict[str, str] = {}
     flows = list(flows_of(policy, local, local_ports))
     for family in dict.fromkeys(flow.family for flow in flows):
@@ -101,10 +111,12 @@ def judge(
                 case.run()
                 broken += case.broken
                 residual += case.residual
+                assumed |= dict.fromkeys(text for text in case.space.free if text not in GIVEN)
                 open_ |= dict.fromkeys(NAMES if case.doubts else (), "; ".join(dict.fromkeys(case.doubts)))
         except NotDecided as why:
             open_ |= dict.fromkeys(NAMES, str(why))
-    return Judgement(tuple(_obligation(n, broken, open_) for n in NAMES), tuple(broken), tuple(dict.fromkeys(residual)))
+    decided = tuple(_obligation(n, broken, open_) for n in NAMES)
+    return Judgement(decided, tuple(broken), tuple(dict.fromkeys(residual)), tuple(assumed))
 
 
 def _obligation(name: str, broken: Iterable[Broken], open_: dict[str, str]) -> Obligation:

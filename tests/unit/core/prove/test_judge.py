@@ -1,0 +1,156 @@
+"""The obligations by packet sets: a change made by hand that keeps them all, and what breaks each."""
+
+import pytest
+
+from conntrim.core.model.address import parse_address
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Standing
+from conntrim.core.netfilter.outcome import Fate
+from conntrim.core.netfilter.walk import walk
+from conntrim.core.parse.policy import parse_policy
+from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.judge import Judgement, judge
+
+LOCAL = Intervals.of(parse_address("192.168.0.18"))
+PORTS = (32768, 60999)
+POLICY = b"""
+[[untrack]]
+direction = "inbound"
+protocol = "tcp"
+ports = [80]
+
+[[untrack]]
+direction = "outbound"
+protocol = "tcp"
+ports = [11211]
+to = ["192.168.0.17"]
+"""
+
+FILTER = """*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+{accepts}-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT
+-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp-port-unreachable
+COMMIT
+"""
+RAW = (
+    "-A PREROUTING -p tcp -m tcp --dport 80 -m addrtype --dst-type LOCAL -j CT --notrack",
+    "-A PREROUTING -s 192.168.0.17/32 -p tcp -m tcp --sport 11211 --dport 32768:60999 ! --syn "
+    "-m addrtype --dst-type LOCAL -j CT --notrack",
+    "-A OUTPUT -p tcp -m tcp --sport 80 ! --syn -j CT --notrack",
+    "-A OUTPUT -d 192.168.0.17/32 -p tcp -m tcp --sport 32768:60999 --dport 11211 -j CT --notrack",
+    "-A OUTPUT -o lo -p tcp -m tcp --dport 80 -j CT --notrack",
+)
+ACCEPTS = (
+    "-A INPUT -p icmp -m icmp --icmp-type 3 -m conntrack --ctstate INVALID -j ACCEPT",
+    "-A INPUT -p icmp -m icmp --icmp-type 11 -m conntrack --ctstate INVALID -j ACCEPT",
+    "-A INPUT -p icmp -m icmp --icmp-type 12 -m conntrack --ctstate INVALID -j ACCEPT",
+    "-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 80 -m conntrack --ctstate UNTRACKED -j ACCEPT",
+    "-A INPUT -s 192.168.0.17/32 -p tcp -m tcp --sport 11211 --dport 32768:60999 "
+    "-m conntrack --ctstate UNTRACKED -j ACCEPT",
+)
+
+
+def text(raw: tuple[str, ...], accepts: tuple[str, ...]) -> str:
+    """A rule set as iptables-save prints it."""
+    table = "\n".join(["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *raw, "COMMIT", ""])
+    return table + FILTER.replace("{accepts}", "".join(f"{rule}\n" for rule in accepts))
+
+
+BEFORE = FILTER.replace("{accepts}", "")
+
+
+def judged(after: str, before: str = BEFORE) -> Judgement:
+    """All obligations of a change of rule sets for `POLICY`."""
+    return judge(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), LOCAL, PORTS)
+
+
+def test_tight_rules_keep_every_obligation() -> None:
+    """Both sides untracked, accepts tied to peers and ports, errors let in: all proved, the rest told in words."""
+    found = judged(text(RAW, ACCEPTS))
+    assert {Standing.PROVED} == {o.standing for o in found.obligations}
+    assert 8 == len(found.obligations)
+    assert any("source port 11211" in words for words in found.residual)
+
+
+NAT = """*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080
+COMMIT
+"""
+HELPER = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j CT --helper ftp\nCOMMIT\n"
+INVALID_OUT = "-A OUTPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT"
+
+MUTANTS: dict[str, tuple[str, str, str]] = {
+    "the answers' leg dropped": (text(RAW[:2] + RAW[3:], ACCEPTS), BEFORE, "two-sided"),
+    "the loopback leg dropped": (text(RAW[:4], ACCEPTS), BEFORE, "two-sided"),
+    "a leg behind an accept": (text(("-A PREROUTING -i eth0 -j ACCEPT", *RAW), ACCEPTS), BEFORE, "two-sided"),
+    "the accept removed": (text(RAW, ACCEPTS[:3] + ACCEPTS[4:]), BEFORE, "delivered"),
+    "the answers' accept removed": (text(RAW, ACCEPTS[:4]), BEFORE, "delivered"),
+    "the accept behind the reject": (
+        text(RAW, ACCEPTS[:3] + ACCEPTS[4:]).replace("unreachable\n", f"unreachable\n{ACCEPTS[3]}\n"),
+        BEFORE, "delivered",
+    ),
+    "UNTRACKED accepted from anywhere": (
+        text(RAW, (*ACCEPTS, "-A INPUT -m conntrack --ctstate UNTRACKED -j ACCEPT")), BEFORE, "no-exposure",
+    ),
+    "the peer's pin removed": (
+        text((RAW[0], RAW[1].replace("-s 192.168.0.17/32 ", ""), *RAW[2:]),
+             (*ACCEPTS[:4], ACCEPTS[4].replace("-s 192.168.0.17/32 ", ""))), BEFORE, "no-exposure",
+    ),
+    "SYNs from the cache's port": (
+        text((RAW[0], RAW[1].replace("! --syn ", ""), *RAW[2:]), ACCEPTS), BEFORE, "no-exposure",
+    ),
+    "the clients' range widened": (
+        text(RAW, (*ACCEPTS[:3], ACCEPTS[3].replace("10.0.0.0/8", "10.0.0.0/7"), ACCEPTS[4])), BEFORE, "no-exposure",
+    ),
+    "another service untracked": (
+        text((*RAW, "-A PREROUTING -p tcp -m tcp --dport 22 -j CT --notrack"), ACCEPTS), BEFORE, "no-loss",
+    ),
+    "the errors' accept removed": (text(RAW, ACCEPTS[1:]), BEFORE, "errors-return"),
+    "INVALID dropped going out": (
+        text(RAW, ACCEPTS).replace("unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"),
+        BEFORE.replace("unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"), "answers-leave",
+    ),
+    "a redirect of the service": (text(RAW, ACCEPTS) + NAT, BEFORE + NAT, "nat-kept"),
+    "a helper of the service": (
+        text((*RAW, "-A PREROUTING -p tcp -m tcp --dport 80 -j CT --helper ftp"), ACCEPTS),
+        BEFORE + HELPER, "helper-kept",
+    ),
+}  # fmt: skip
+"""What was changed, to after, before, and the obligation that breaks."""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_plan_is_told_with_a_packet(name: str) -> None:
+    """Each change breaks its obligation, with a witness."""
+    after, before, expected = MUTANTS[name]
+    found = {o.name: o for o in judged(after, before).obligations}
+    assert Standing.BROKEN is found[expected].standing
+    assert found[expected].witness
+
+
+EXPOSING = [name for name, (_, _, broken) in MUTANTS.items() if broken == "no-exposure"]
+
+
+@pytest.mark.parametrize("name", EXPOSING)
+def test_the_witness_of_an_exposure_replays(name: str) -> None:
+    """The packet is refused by the old rules and accepted by the new ones, packet by packet."""
+    after, before, _ = MUTANTS[name]
+    witnesses = [b.witness for b in judged(after, before).broken if b.name == "no-exposure"]
+    assert witnesses
+    for packet in witnesses:
+        told = [walk(read(rules, "rules"), packet).verdict for rules in (before, after)]
+        assert (told[0] is Fate.ACCEPT, told[1]) == (False, Fate.ACCEPT)
+
+
+def test_a_packet_that_hangs_on_an_unknown_match_is_not_decided() -> None:
+    """Newly admitted only where `recent` says yes: that is no proof and no witness."""
+    rule = "-A INPUT -p tcp -m tcp --dport 3306 -m recent --rcheck --name x --rsource -j ACCEPT"
+    found = {o.name: o for o in judged(text(RAW, (*ACCEPTS, rule))).obligations}
+    assert Standing.NOT_DECIDED is found["no-exposure"].standing
+    assert "recent" in found["no-exposure"].why
