@@ -24,6 +24,9 @@ FREED: tuple[Key, ...] = (
 )  # fmt: skip
 """The order in which properties are freed and widened: what a reader misses least comes first."""
 
+MOST_SPANS = 1024
+"""Ranges of one property that a box tells; sets with a regular pattern in their low bits have billions."""
+
 Wish = tuple[Key, Intervals]
 _SEEN = {Family.IPV4: ("198.51.100.7", "192.0.2.1"), Family.IPV6: ("2001:db8:c::7", "2001:db8:5::1")}
 _GLOBAL = {Family.IPV4: parse_prefix("64.0.0.0/3"), Family.IPV6: parse_prefix("2000::/3")}
@@ -56,7 +59,8 @@ class Box:
 
     `without` are the other values that packets of this direction have: often the shorter way to say it. `conditions`
     are questions that must be answered so (True: yes) for the packets to belong to the set. Interfaces are codes of
-    the space's `Names`. `witness` is one of the packets, `share` the part of all that the box is.
+    the space's `Names`, marks have zeros in bits that do not matter. `witness` is one of the packets, `share` the part
+    of all that the box is.
     """
 
     values: dict[Key, Intervals]
@@ -209,15 +213,18 @@ def _only_with_field(space: Space, parts: dict[Key, Set]) -> None:
             parts[Field.PROTOCOL] = parts[Field.PROTOCOL] & needs
 
 
-PIECES = 4096
-"""A set in more pieces (a mask that leaves high bits free has 2^31 of them) is told by its first ones."""
-
-
 def intervals_of(space: Space, key: Key, values: Set) -> Intervals:
     """A set over one property's variables as numbers, addresses as 128-bit ones."""
-    variables = space.bits[key]
-    spans = islice(_spans(space, values, variables, 0), PIECES)
+    spans = islice(_spans(space, values & _unmasked(space, key, values), space.bits[key], 0), MOST_SPANS)
     return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
+
+
+def _unmasked(space: Space, key: Key, values: Set) -> Set:
+    """The numbers that are zero in every bit of a mark that does not matter: a masked mark has 2**30 spans else."""
+    if key is not Field.MARK:
+        return space.everything
+    free = [n for n in space.bits[key] if values.exists(space.sets.var(n)) == values]
+    return ~space.sets.either([space.sets.var(n) for n in free])
 
 
 def _spans(space: Space, values: Set, variables: tuple[int, ...], low: int) -> Iterator[tuple[int, int]]:
