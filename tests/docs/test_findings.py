@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conntrim.core.diagnose.registry import CHECKS, Check
+from conntrim.core.diagnose.registry import PAGES, Check
 from conntrim.render.manual import findings_page
 
 ROOT = Path(__file__).parents[2]
@@ -12,7 +12,7 @@ PAGE = ROOT / "docs/findings.md"
 HEADINGS = ["What it says:", "Why it matters:", "What to do:", "Caveats:"]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
+@pytest.mark.parametrize("check", PAGES, ids=lambda check: check.code)
 def test_a_check_has_the_fixed_headings(check: Check) -> None:
     """One sentence, then the four headings in their order, each with something below."""
     lines = check.manual.splitlines()
@@ -24,7 +24,7 @@ def test_a_check_has_the_fixed_headings(check: Check) -> None:
 
 def test_the_page_of_findings_is_the_checks_own() -> None:
     """docs/findings.md is what the docstrings say; where it is not, findings.md.got beside it is what it should be."""
-    wanted = findings_page(CHECKS)
+    wanted = findings_page(PAGES)
     if PAGE.read_text() != wanted:
         PAGE.with_suffix(".md.got").write_text(wanted)
     assert PAGE.read_text() == wanted

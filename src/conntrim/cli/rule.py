@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from conntrim.core.diagnose.registry import CHECKS, check_of
+from conntrim.core.diagnose.registry import PAGES, check_of
 from conntrim.core.model.errors import InputError
 from conntrim.render.manual import findings_list, manual_text
 
@@ -17,7 +17,7 @@ def command(*, code: str | None) -> None:
     CODE: as a report shows it (CT010), or its name (short-lived); without it all findings are listed.
     """
     if code is None:
-        click.echo(findings_list(CHECKS), nl=False)
+        click.echo(findings_list(PAGES), nl=False)
         return
     check = check_of(code)
     if check is None:

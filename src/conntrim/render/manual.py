@@ -9,7 +9,7 @@ from conntrim.core.diagnose.registry import Check
 LINE = 79 - len("CT001  ") - 18
 """Columns of a manual page's first sentence in the list."""
 
-TITLE = "# Findings of `conntrim diagnose`"
+TITLE = "# Findings of `conntrim diagnose` and `conntrim check`"
 
 
 def findings_page(checks: Iterable[Check]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conntrim.cli.main import run
-from conntrim.core.diagnose.registry import CHECKS
+from conntrim.core.diagnose.registry import PAGES
 
 
 def test_a_page_by_code_and_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,7 +21,7 @@ def test_the_list_has_every_finding_once(capsys: pytest.CaptureFixture[str]) -> 
     """One line of at most 79 columns a check, in the order of their codes."""
     assert run(["rule"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines] == [[check.code, check.name] for check in CHECKS]
+    assert [line.split()[:2] for line in lines] == [[check.code, check.name] for check in PAGES]
     assert max(map(len, lines)) < 80
 
 

@@ -30,6 +30,7 @@ from conntrim.core.diagnose import (
 )
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.pattern import dominant
+from conntrim.core.diagnose.rulesets import registry as rulesets
 from conntrim.core.model.finding import Finding
 
 
@@ -64,6 +65,11 @@ MODULES: tuple[CheckModule, ...] = (
 CHECKS: tuple[Check, ...] = tuple(Check(m.CODE, m.NAME, m.check, m.__doc__ or "") for m in MODULES)
 
 
+PAGES: tuple[Check, ...] = (
+    *CHECKS, *(Check(m.CODE, m.NAME, lambda case: iter(()), m.__doc__ or "") for m in rulesets.MODULES),
+)  # fmt: skip
+"""Everything that has a manual page: also the findings of `conntrim check`, which looks at rule sets."""
+
 PATTERNS = tuple(
     module.PATTERN for module in (one_sided, short_lived, idle_established, unanswered, half_open, not_closed)
 )
@@ -72,7 +78,7 @@ PATTERNS = tuple(
 
 def check_of(code: str) -> Check | None:
     """The check behind a finding, by its code or its name; None where there is none."""
-    return next((check for check in CHECKS if code.upper() == check.code or code.lower() == check.name), None)
+    return next((check for check in PAGES if code.upper() == check.code or code.lower() == check.name), None)
 
 
 def findings(case: Case) -> tuple[Finding, ...]:

@@ -166,7 +166,9 @@ class Walk:
             case Opaque():
                 return self._unknown(statement, on, ends)
             case _:
-                self.hits.append(Hit(rule, statement, on))
+                took = on & self.view.states[CtState.INVALID] if isinstance(statement, Notrack) else on
+                if took != nothing:
+                    self.hits.append(Hit(rule, statement, took))
                 self._effect(statement, on)
                 return on
         return nothing

@@ -1,0 +1,1 @@
+"""The checks of rule sets, one file each; a check's docstring is its manual page."""

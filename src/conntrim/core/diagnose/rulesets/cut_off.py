@@ -1,0 +1,62 @@
+"""The filter refuses what NOTRACK makes UNTRACKED.
+
+What it says:
+    Packets that a NOTRACK rule takes would pass the filter as part of a
+    connection, and are refused as UNTRACKED.
+
+Why it matters:
+    The service does not answer, or this host cannot reach it: UNTRACKED is
+    neither NEW nor ESTABLISHED.
+
+What to do:
+    Accept UNTRACKED for the service's own peers and ports, before the rule
+    that refuses the rest.
+
+Caveats:
+    Packets that hang on a match which is not understood are not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
+from conntrim.core.diagnose.rulesets.untracked_hole import by_target
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.service import Direction
+from conntrim.core.prove.diagram import Set
+
+CODE, NAME = "CT105", "untracked-refused"
+
+
+def lost(side: Side, taken: Taken) -> Set:
+    """Openings that passed as NEW; for a rule by source port, none of whose packets passes, what passed as part of a
+    connection."""
+    passing = side.admitted(taken.direction, CtState.ESTABLISHED, untracked=True) & taken.packets
+    if not by_target(taken.rule) and passing == side.space.nothing:
+        established = side.admitted(taken.direction, CtState.ESTABLISHED, untracked=False) & taken.packets
+        return established & side.space.with_ports
+    opening = side.admitted(taken.direction, None, untracked=False) & side.opening() & taken.packets
+    return opening & ~side.admitted(taken.direction, None, untracked=True)
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """NOTRACK rules whose packets the filter lets in tracked and not untracked."""
+    told: set[int] = set()
+    for side in case.sides:
+        for taken in side.taken:
+            if id(taken.rule) in told or taken.direction is Direction.LOOPBACK:
+                continue
+            found = lost(side, taken)
+            if found != side.space.nothing:
+                told.add(id(taken.rule))
+                words, witness = side.told(found, taken.direction)
+                yield Finding(
+                    CODE,
+                    Severity.CRITICAL,
+                    "the filter refuses what this rule makes UNTRACKED",
+                    (f"refused: {words}", such_as(witness)),
+                    taken.rule.place,
+                    ("accept UNTRACKED for these peers and ports before what refuses the rest",),
+                )

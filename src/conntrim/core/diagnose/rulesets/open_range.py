@@ -1,0 +1,42 @@
+"""A NOTRACK rule opens ports that the filter does not.
+
+What it says:
+    A NOTRACK rule takes packets to some ports, the filter accepts whatever
+    is UNTRACKED, and without the rule it would refuse these packets.
+
+Why it matters:
+    Every service that listens on such a port, now or later, is open to
+    everybody, though no filter rule says so. Ranges such as 10240:65000
+    hold databases, caches and debuggers.
+
+What to do:
+    Name the service's own ports and accept UNTRACKED for those only. Answers
+    to this host's own connections are told by the peer's address and port
+    (-s ADDRESS --sport PORT ! --syn), not by a range of our ports.
+
+Caveats:
+    If the ports are meant to be open, a filter rule should say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets.case import RuleCase
+from conntrim.core.diagnose.rulesets.untracked_hole import exposures
+from conntrim.core.model.finding import Finding, Severity
+
+CODE, NAME = "CT102", "open-range"
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """Rules by destination port that open more than the filter would."""
+    for taken, _, evidence in exposures(case, targeted=True):
+        yield Finding(
+            CODE,
+            Severity.CRITICAL,
+            "this NOTRACK rule opens ports that the filter refuses",
+            evidence,
+            taken.rule.place,
+            ("name the ports of the service alone, and accept UNTRACKED for them only",),
+        )
