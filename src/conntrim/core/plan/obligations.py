@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, DEADLINE, OWN_TABLE, Change, Obligation, Standing
@@ -29,6 +30,7 @@ from conntrim.core.model.ruleset import (
     Ruleset,
     SetZone,
     Table,
+    TableFamily,
     Verdict,
     XtConntrack,
 )
@@ -39,7 +41,7 @@ from conntrim.core.plan.legs import LOOPBACK, Leg, Way
 from conntrim.core.plan.propose import HELPER_PORTS
 from conntrim.core.plan.reach import reached, within
 from conntrim.core.plan.spelling import PLACE
-from conntrim.core.plan.texts import Texts
+from conntrim.core.plan.texts import FAMILY_TABLES, Texts
 from conntrim.core.plan.walk import hits, later_box
 from conntrim.core.prove.judge import judge as judge_all
 
@@ -265,21 +267,25 @@ def _keeps_marks(statement: Opaque | NoEffect) -> bool:
 
 
 def _fragments(c: Compiled) -> Judgement:
-    """K5, K6: while anything uses conntrack, fragments are reassembled before raw."""
-    missing = []
-    for family in dict.fromkeys(leg.family for leg in c.legs):
-        if not any(_uses_conntrack(t) for t in c.before.tables if t.family in ("inet", {2: "ip", 10: "ip6"}[family])):
-            missing.append(family.name)
-    if missing:
-        why = (
-            f"nothing here uses conntrack for {' and '.join(missing)}: of a fragmented packet only the first has ports"
-        )
+    """K5, K6: while anything uses conntrack, fragments are reassembled before raw.
+
+    In a family where nothing uses it, before or after, nothing is tracked and nothing asks: NOTRACK of some fragments
+    and not of others cannot be told apart.
+    """
+    families = dict.fromkeys(leg.family for leg in c.legs)
+    fragile = [f.name for f in families if not _tracked(c.before, f) and _tracked(c.after, f)]
+    if fragile:
+        why = f"until the plan's own rules use conntrack for {' and '.join(fragile)}, packets come in parts"
         return OPEN, why, ""
-    return (
-        PROVED,
-        "conntrack stays in use by other rules, so packets are whole before raw (raw_before_defrag is off)",
-        "",
-    )
+    unused = [f.name for f in families if not _tracked(c.before, f)]
+    why = "conntrack stays in use by other rules, so packets are whole before raw (raw_before_defrag is off)"
+    return PROVED, why + (f"; nothing uses it for {' and '.join(unused)}" if unused else ""), ""
+
+
+def _tracked(ruleset: Ruleset, family: Family) -> bool:
+    """Whether anything makes conntrack active for that family (K5)."""
+    reach = (TableFamily.INET, FAMILY_TABLES[family])
+    return any(_uses_conntrack(table) for table in ruleset.tables if table.family in reach)
 
 
 def _uses_conntrack(table: Table) -> bool:

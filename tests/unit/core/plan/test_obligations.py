@@ -72,10 +72,12 @@ def test_nat_of_others_is_no_obstacle(name: str) -> None:
     assert Standing.PROVED is obligation(plan(WEB + CACHE, PLAIN + INNOCENT[name]), "nat-kept").standing
 
 
-def test_no_user_of_conntrack_no_reassembly() -> None:
-    """Without a rule that uses conntrack fragments stay fragments (K5, K6): not decided."""
+def test_no_user_of_conntrack_no_difference() -> None:
+    """Where nothing uses conntrack (K5) nobody can tell an untracked fragment from another: proved, and said so."""
     stateless = filtered("-p tcp -m tcp --dport 80 -j ACCEPT")
-    assert Standing.NOT_DECIDED is obligation(plan(WEB, stateless), "fragments").standing
+    found = obligation(plan(WEB, stateless), "fragments")
+    assert Standing.PROVED is found.standing
+    assert found.why.endswith("nothing uses it for IPV4")
 
 
 def test_old_era_has_no_guard() -> None:
