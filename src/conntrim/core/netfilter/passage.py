@@ -169,7 +169,13 @@ class Passage:
     def _confirm(self) -> Fate | None:
         attached = self.skb.attached
         if isinstance(attached, Tracked) and not attached.confirmed:
-            if attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry):
+            clash = attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry)
+            if clash and self.arranged.nat[self.came.family]:
+                # The NAT core's null binding has given it another port already, one that nobody here can know.
+                attached = replace(
+                    attached, entry=replace(attached.entry, reply=attached.entry.reply._replace(dport=0))
+                )
+            elif clash:
                 self._step(StepKind.CONNTRACK, "another entry has a tuple of this one's: dropped (insert_failed)")
                 return Fate.DROP
             self.memory, self.made = self.memory.having(attached.entry), attached.entry
