@@ -21,6 +21,7 @@ from conntrim.core.prove.names import Names
 from conntrim.core.prove.region import region
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
+from conntrim.core.prove.translation import by_kind, met
 from conntrim.core.prove.view import View
 from conntrim.core.prove.words import describe
 
@@ -144,14 +145,30 @@ class Question:
         self.view = View(space, {})
         self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in pair.arranged)
         self.doubts = self.before.doubts + self.after.doubts
-        self.undecided: list[str] = []
+        self.undecided = met(space, pair.arranged, direction, self.before, self.after)
+
+    def translated(self) -> Set:
+        """Strangers' packets that either rule set sends elsewhere; where they differ in that, nothing is decided."""
+        ways = []
+        for way in (self.before, self.after):
+            new = strangers(self.view, way.untracked, self.loose)[CtState.NEW]
+            ways.append(by_kind(self.space, way, new))
+        nothing = self.space.nothing
+        for name in ways[0].keys() | ways[1].keys():
+            if ways[0].get(name, nothing) != ways[1].get(name, nothing):
+                self.undecided.append(f"{self.direction}: the two rule sets translate different packets by {name}")
+        return self.space.sets.either([found for way in ways for found in way.values()])
 
     def differences(self) -> Iterator[Difference]:
         """What differs, population by population."""
-        if self.before.arrived == self.after.arrived and self.before.untracked == self.after.untracked:
+        same = self.before.arrived == self.after.arrived and self.before.untracked == self.after.untracked
+        if same and not self.before.hits and not self.after.hits:
             return
+        elsewhere = self.translated()
         for population in Population:
             universe = self.universe(population)
+            if population is Population.STRANGERS:
+                universe = universe & ~elsewhere
             old, new = (self.admitted(r, population) & universe for r in (self.before, self.after))
             for admitted, part in ((True, new & ~old), (False, old & ~new)):
                 if part != self.space.nothing:

@@ -42,8 +42,8 @@ class Reach:
 
     `arrived` are the packets that pass all hooks, in terms of packet and ct state; `untracked` those that raw rules
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
-    `translated` the packets whose destination a rule changes: nobody here follows them further. `doubts` say where
-    the order of chains is not known.
+    `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
+    say where the order of chains is not known.
     """
 
     arrived: Set

@@ -233,7 +233,7 @@ class _Case:
 
     def _everybody(self, direction: Direction) -> None:
         question = Question(self.space, direction, self.pair, self.local or None, self.loose)
-        self.doubts += question.doubts
+        self.doubts += (*question.doubts, *question.undecided)
         own = self._own(question, direction)
         for population in Population:
             universe = question.universe(population)

@@ -1,0 +1,82 @@
+"""Where translation stands between two rule sets and their comparison.
+
+A packet whose destination a rule changes is not followed further. That is no matter where no packet that comes out of
+such a rule could meet the difference, and where both rule sets translate the same packets in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Field, Nat, Rule
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.hooks import Arranged
+from conntrim.core.netfilter.nat import target_of
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.journey import Reach
+from conntrim.core.prove.space import Space
+
+HOOKS: dict[Direction, Hook] = {
+    Direction.INBOUND: Hook.PREROUTING, Direction.FORWARDED: Hook.PREROUTING, Direction.OUTBOUND: Hook.OUTPUT,
+}  # fmt: skip
+"""Where destinations of a direction's packets are translated; what comes in may be forwarded because of it."""
+
+
+def _rules(space: Space, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule, Nat]]:
+    """Every rule of the tables with a nat chain at this hook that translates."""
+    tables = {id(t): t for group in arranged.groups[space.family, hook] for s in group for t, c in s.chains
+              if c.base and c.base.type == "nat"}  # fmt: skip
+    for table in tables.values():
+        for chain in table.chains:
+            if chain.base is None or chain.base.hook is hook:
+                for rule in chain.rules:
+                    yield from ((rule, s) for s in rule.statements if isinstance(s, Nat))
+
+
+def _image(space: Space, nat: Nat, hook: Hook) -> Set:
+    """At least the packets that come out of a translation."""
+    nowhere = Packet(space.family, Protocol.TCP, 0, space.whole(Field.DST, 0))
+    target = target_of(nat, nowhere, Intervals(), hook)
+    found = space.everything
+    if not target.certain or nat.kind != "dnat":
+        return found
+    if target.address is not None:
+        found = found & space.field(Field.DST, Intervals.of(target.address))
+    return found if target.port is None else found & space.field(Field.DPORT, Intervals.of(target.port))
+
+
+def _first(space: Space, found: Set) -> Set:
+    """Vectors of first packets of tracked flows, whatever their state's variables."""
+    here = found & (space.state(CtState.NEW) | space.state(CtState.RELATED))
+    return here.exists(space.sets.literals(*space.bits[Field.CT_STATE]))
+
+
+def met(space: Space, pair: tuple[Arranged, Arranged], direction: Direction, before: Reach, after: Reach) -> list[str]:
+    """The rules whose packets may come out where the two rule sets differ."""
+    hook = HOOKS[direction]
+    differing = _first(space, before.arrived ^ after.arrived)
+    if differing == space.nothing:
+        return []
+    found = {
+        str(rule.place): None
+        for arranged in pair
+        for rule, nat in _rules(space, arranged, hook)
+        if differing & _image(space, nat, hook) != space.nothing
+    }
+    return [
+        f"{place} translates packets, perhaps into some that the two rule sets treat differently" for place in found
+    ]
+
+
+def by_kind(space: Space, way: Reach, new: Set) -> dict[str, Set]:
+    """The strangers' packets that each translation takes; `new` are those that conntrack takes for NEW."""
+    found: dict[str, Set] = {}
+    for hook, hit in way.hits:
+        if isinstance(hit.statement, Nat) and hook in HOOKS.values():
+            name = f"{hit.statement.kind} {hit.statement.text}"
+            found[name] = found.get(name, space.nothing) | (_first(space, hit.packets) & new)
+    return found

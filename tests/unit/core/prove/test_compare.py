@@ -1,0 +1,88 @@
+"""Comparisons: what differs, what does not, and what translation leaves open."""
+
+import pytest
+
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.compare import Comparison, Population, compare
+from conntrim.core.prove.diagram import NotDecided
+
+FILTER = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
+NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
+DNAT = "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n"
+WEB = "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n"
+SSH = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+
+
+def rules(text: str) -> Ruleset:
+    """A rule set from text."""
+    return read(text, "rules")
+
+
+def told(found: Comparison) -> list[tuple[Direction, Population, bool, str]]:
+    """What a comparison found, in few words."""
+    return [(d.direction, d.population, d.admitted, d.regions[0].words) for d in found.differences]
+
+
+def test_a_new_accept_is_one_box() -> None:
+    """One rule more is told as exactly its packets, for strangers and for connections."""
+    found = compare(rules(FILTER.format(SSH)), rules(FILTER.format(SSH + WEB)))
+    assert told(found) == [
+        (Direction.INBOUND, Population.STRANGERS, True, "tcp, destination port 80"),
+        (Direction.INBOUND, Population.CONNECTIONS, True, "tcp, destination port 80"),
+    ]
+    assert all(d.whole for d in found.differences)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        FILTER.format(SSH + WEB),
+        FILTER.format("-A INPUT -p tcp -m multiport --dports 22,80 -j ACCEPT\n"),
+        FILTER.format(WEB + SSH + "-A INPUT -p udp -j DROP\n"),
+        FILTER.replace(":INPUT DROP", ":web - [0:0]\n:INPUT DROP").format(
+            f"-A INPUT -p tcp -j web\n-A web -p tcp -m tcp --dport 22 -j ACCEPT\n{WEB}"
+        ),
+        "*raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n" + FILTER.format(WEB + SSH),
+    ],
+    ids=["itself", "multiport", "order", "own chain", "empty table"],
+)  # fmt: skip
+def test_other_words_for_the_same(same: str) -> None:
+    """Rule sets that treat every packet alike are the same, however they are written."""
+    assert compare(rules(FILTER.format(WEB + SSH)), rules(same)).same
+
+
+def test_translation_elsewhere_is_no_matter() -> None:
+    """A DNAT to another address and port does not leave a change of the host's own port open."""
+    nat = NAT.format(DNAT)
+    dns = "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n"
+    found = compare(rules(FILTER.format(SSH) + nat), rules(FILTER.format(SSH + dns) + nat))
+    assert ((), False) == (found.undecided, found.same)
+
+
+def test_translation_into_the_difference_is_not_decided() -> None:
+    """What a DNAT makes may be what the two rule sets treat differently: that is said."""
+    nat = NAT.format(DNAT)
+    forward = "-A FORWARD -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"
+    found = compare(rules(FILTER.format(SSH) + nat), rules(FILTER.format(SSH + forward) + nat))
+    assert any("translates packets" in reason for reason in found.undecided)
+
+
+def test_another_target_is_not_decided() -> None:
+    """Two rule sets that send the same packets to different places are not the same."""
+    hosts = ("172.17.0.2", "172.17.0.3")
+    one, other = (rules(FILTER.format(SSH) + NAT.format(DNAT.replace(hosts[0], host))) for host in hosts)
+    found = compare(one, other)
+    assert not found.same
+    assert found.undecided
+
+
+def test_time_that_is_up_is_not_decided() -> None:
+    """A budget that ends is said in words, and is never `same`."""
+
+    def up() -> None:
+        raise NotDecided("more than 0 s of work")
+
+    found = compare(rules(FILTER.format(SSH)), rules(FILTER.format(WEB)), tick=up)
+    assert (("IPv4: more than 0 s of work",), False) == (found.undecided, found.same)
