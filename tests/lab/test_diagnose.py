@@ -13,7 +13,7 @@ from typing import Any
 
 from conntrim.host.netns import entered
 from conntrim.lab.limits import global_limits
-from conntrim.lab.netns import LabHost
+from conntrim.lab.netns import LabHost, bridged
 from tests.lab.test_facts import USER, send_from, until
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,22 @@ def connect_and_close(host: LabHost, port: int, times: int) -> None:
                 accepted.close()
                 assert client.recv(1) == b""
         listener.close()
+
+
+def serve_and_ask(server: LabHost, client: LabHost, address: str, port: int, times: int) -> None:
+    """So many connections from one host to another, with a question and an answer on each."""
+    with entered(server.name):
+        listener = socket.create_server((address, port), backlog=128)
+    for _ in range(times):
+        with entered(client.name):
+            asking = socket.create_connection((address, port), timeout=5)
+        accepted, _ = listener.accept()
+        with asking, accepted:
+            asking.sendall(b"?")
+            assert accepted.recv(1) == b"?"
+            accepted.sendall(b"!")
+            assert asking.recv(1) == b"!"
+    listener.close()
 
 
 def test_a_full_table_is_critical_with_exact_numbers(host: LabHost) -> None:
@@ -123,6 +139,30 @@ def test_a_shorter_time_out_does_what_was_predicted(host: LabHost) -> None:
     assert any(remark.startswith(f"{counted} entries counted but not listed") for remark in report["remarks"]) == (
         counted >= 10
     )
+
+
+ONE_SIDED = """
+table ip r {
+  chain pre { type filter hook prerouting priority raw; tcp dport 80 notrack
+  }
+}
+"""
+"""Only the requests are untracked, the answers are not (K14)."""
+
+
+def test_one_sided_notrack_is_recognised() -> None:
+    """K14: with requests untracked and answers not, 23 connections leave 23 entries, seen from the server's side.
+
+    The report says that this is one-sided NOTRACK, whatever room the table has.
+    """
+    with bridged(["web=18", "client=2"]) as hosts:
+        hosts["web"].run(*USER)
+        hosts["web"].run("nft", "-f", "-", text=ONE_SIDED)
+        serve_and_ask(hosts["web"], hosts["client"], "192.168.0.18", 80, 23)
+        report = diagnose("--netns", hosts["web"].name, "--interval", "0", "--json").report
+    assert [(f["service"], f["entries"]) for f in report["fillers"]] == [("inbound tcp/80", 23)]
+    (found,) = [finding for finding in report["findings"] if finding["code"] == "CT014"]
+    assert (found["severity"], found["evidence"]) == (1, ["inbound tcp/80: 23 of 23 with one direction seen"])
 
 
 def test_a_saved_table_of_the_old_era(tmp_path: Path) -> None:
