@@ -16,7 +16,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 from conntrim.core.prove.boxes import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.journey import Reach, packets_of, reach
+from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.region import region
 from conntrim.core.prove.space import Space
@@ -117,7 +117,7 @@ def compare(
             with deciding():
                 space = Space(family, names, tick)
                 for direction in DIRECTIONS:
-                    question = Question(space, direction, pair, local, loose)
+                    question = Question(space, direction, pair, told_of(local, family), loose)
                     found += question.differences()
                     remarks |= dict.fromkeys(question.doubts)
                     undecided += question.undecided

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conntrim.core.model.address import parse_prefix
+from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES
@@ -52,6 +52,12 @@ class Reach:
     translated: Set
     hits: tuple[tuple[Hook, Hit], ...]
     doubts: tuple[str, ...] = ()
+
+
+def told_of(local: Intervals | None, family: Family) -> Intervals | None:
+    """The host's addresses that a family's packets may carry; None where only the loopback's are known: that every
+    host has them says nothing, and taken for all it would leave no packet to look at."""
+    return ((local or Intervals()) & ADDRESSES[family]) - LOOPBACK or None
 
 
 def packets_of(space: Space, direction: Direction, local: Intervals | None = None, mirrored: bool = False) -> Set:

@@ -25,7 +25,7 @@ from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.flows import BACK, RST, SYN, Flow, flows_of
-from conntrim.core.prove.journey import Reach, packets_of, reach
+from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import strangers
@@ -107,7 +107,8 @@ def judge(
     for family in dict.fromkeys(flow.family for flow in flows):
         try:
             with deciding():
-                case = _Case(Space(family, names, tick), pair, [f for f in flows if f.family is family], local, loose)
+                mine = [f for f in flows if f.family is family]
+                case = _Case(Space(family, names, tick), pair, mine, told_of(local, family) or Intervals(), loose)
                 case.run()
                 broken += case.broken
                 residual += case.residual

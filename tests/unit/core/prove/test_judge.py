@@ -154,3 +154,11 @@ def test_a_packet_that_hangs_on_an_unknown_match_is_not_decided() -> None:
     found = {o.name: o for o in judged(text(RAW, (*ACCEPTS, rule))).obligations}
     assert Standing.NOT_DECIDED is found["no-exposure"].standing
     assert "recent" in found["no-exposure"].why
+
+
+def test_a_host_that_tells_only_its_loopback_is_not_proved_vacuously() -> None:
+    """127.0.0.1 alone is no knowledge of the host's addresses: what is open to all is still found."""
+    after, before, _ = MUTANTS["UNTRACKED accepted from anywhere"]
+    loopback = Intervals.of(parse_address("127.0.0.1"))
+    found = judge(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), loopback, PORTS)
+    assert Standing.BROKEN is {o.name: o.standing for o in found.obligations}["no-exposure"]

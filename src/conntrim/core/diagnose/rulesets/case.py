@@ -20,7 +20,7 @@ from conntrim.core.netfilter.walk import walk
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
-from conntrim.core.prove.journey import Reach, packets_of, reach
+from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
@@ -126,7 +126,7 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     rules = tuple(r for t in ruleset.tables for c in t.chains for r in c.rules if _notrack(r))
     sides = []
     for family in (f for f in Family if f in seen and rules):
-        side = Side(Space(family, names, tick), full, early, local)
+        side = Side(Space(family, names, tick), full, early, told_of(local, family))
         side.taken += _taken(side)
         sides.append(side)
     return RuleCase(ruleset, tuple(sides), rules)
