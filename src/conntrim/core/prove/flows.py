@@ -68,8 +68,8 @@ def _mirrored(name: Field) -> Field:
 
 def flows_of(policy: Policy, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Flow]:
     """All flows of a policy. `local` are the host's addresses (empty: not known), `local_ports` its ephemeral ones."""
-    local = local - LOOPBACK
     spoken = {f for f in Family if local & ADDRESSES[f]} or set(Family)
+    local = local - LOOPBACK
     for entry in policy.untrack:
         able = [f for f in entry.families() if f in spoken] or list(entry.families())
         for family in able:
