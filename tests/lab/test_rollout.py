@@ -31,6 +31,8 @@ from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 
 LIMIT = 30.0
 """Seconds after which a state that does not come is a failure."""
+PAUSE = 0.02
+"""Seconds between two looks: each may leave a connection in the server's backlog, which must hold those of `LIMIT`."""
 
 
 def until(reached: Callable[[], bool]) -> bool:
@@ -39,6 +41,7 @@ def until(reached: Callable[[], bool]) -> bool:
     while time.monotonic() < end:
         if reached():
             return True
+        time.sleep(PAUSE)
     return False
 
 
@@ -46,7 +49,7 @@ def until(reached: Callable[[], bool]) -> bool:
 def server(host: LabHost, port: int = 80) -> Iterator[None]:
     """A listening socket; connections to it are completed by the kernel."""
     with entered(host.name):
-        listening = socket.create_server(("127.0.0.1", port), backlog=50)
+        listening = socket.create_server(("127.0.0.1", port), backlog=4096)
     with listening:
         yield
 
