@@ -144,8 +144,8 @@ def around(matches: tuple[Match, ...], family: TableFamily, sets: dict[str, Name
     """The context of a rule's matches."""
     families = [m.values for m in matches if isinstance(m, In) and m.field is Field.FAMILY]
     protocols = [m.values for m in matches if isinstance(m, In) and m.field is Field.PROTOCOL]
-    one = next((Family(v.ranges[0][0]) for v in families if len(v) == 1), FAMILIES.get(family))
-    return Around(one, next((v.ranges[0][0] for v in protocols if len(v) == 1), None), sets)
+    one = next((Family(v.ranges[0][0]) for v in families if v.size == 1), FAMILIES.get(family))
+    return Around(one, next((v.ranges[0][0] for v in protocols if v.size == 1), None), sets)
 
 
 def expression(where: Field | str, context: Around) -> str:
@@ -198,7 +198,7 @@ def _masked(match: In, context: Around) -> str:
     mask, left = match.mask or 0, expression(match.field, context)
     every = _domain(match.field, context)
     for op, values in (("==", match.values), ("!=", every - match.values)):
-        if len(values) == 1:
+        if values.size == 1:
             value = values.ranges[0][0]
             if match.field is Field.TCP_FLAGS:
                 return f"{left} & ({_flag_names(mask)}) {op} {_flag_names(value)}"
@@ -222,7 +222,7 @@ def _code(match: In) -> str:
 def _exact_flags(match: In) -> str:
     """The whole flags byte."""
     others = match.values.complement(8)
-    negated = len(others) < len(match.values)
+    negated = others.size < match.values.size
     values = list(others if negated else match.values)
     if not values:
         return refused(match)

@@ -64,7 +64,7 @@ def _either(match: In, domain: Intervals, said: Callable[[Intervals], str | None
 
 def _one(values: Intervals) -> int | None:
     """The only number of the set."""
-    return values.ranges[0][0] if len(values) == 1 else None
+    return values.ranges[0][0] if values.size == 1 else None
 
 
 def _range(values: Intervals) -> tuple[int, int] | None:

@@ -40,7 +40,9 @@ class Intervals:
         for low, high in self.ranges:
             yield from range(low, high + 1)
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many numbers; more than `len` may say where addresses are IPv6."""
         return sum(high - low + 1 for low, high in self.ranges)
 
     def __bool__(self) -> bool:

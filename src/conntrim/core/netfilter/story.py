@@ -211,7 +211,7 @@ FEW = 100
 
 def _ports_of(rule: Rule) -> int:
     """How many destination ports a rule covers."""
-    named = [len(m.values) for m in rule.matches if isinstance(m, In) and m.field is Field.DPORT]
+    named = [m.values.size for m in rule.matches if isinstance(m, In) and m.field is Field.DPORT]
     return min(named, default=65_536)
 
 

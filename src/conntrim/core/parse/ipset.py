@@ -147,7 +147,7 @@ def _finished(raw: Raw) -> NamedSet:
     if any(hole for _, hole in raw.nested) and raw.known:
         held = Intervals()
         sized = [(key, hole) for key, hole in raw.nested if isinstance(key, Intervals)]
-        for key, hole in sorted(sized, key=lambda one: -len(one[0])):
+        for key, hole in sorted(sized, key=lambda one: -one[0].size):
             held = held - key if hole else held | key
         elements = [(held,)]
     return NamedSet(raw.name, tuple(elements) if raw.known else (), raw.known, kind=_kind(raw), dynamic=raw.dynamic)

@@ -81,8 +81,8 @@ class _Reader:
         found = Intervals()
         for index, item in enumerate(self.listed(path, value)):
             found |= self._port(path if not isinstance(value, list) else (*path, index), item)
-        if len(found) > WIDEST_RANGE:
-            self.refuse(path, f"{len(found)} ports in one entry", f"at most {WIDEST_RANGE}; name the service's own")
+        if found.size > WIDEST_RANGE:
+            self.refuse(path, f"{found.size} ports in one entry", f"at most {WIDEST_RANGE}; name the service's own")
         return found
 
     def _port(self, path: Path, item: object) -> Intervals:

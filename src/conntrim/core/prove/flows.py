@@ -43,23 +43,28 @@ class Flow:
         return next(iter(self.fields[Field.PROTOCOL]))
 
     def requests(self, space: Space) -> Set:
-        """The request's packets, with any flags."""
-        return self._packets(space, self.fields)
+        """The packets that the policy takes for requests, with any flags and from and to anywhere."""
+        return _packets(space, self.fields)
 
     def answers(self, space: Space) -> Set:
-        """The answers, told by themselves: addresses and ports swapped."""
-        return self._packets(space, {_mirrored(f): v for f, v in self.fields.items()})
+        """Those that it takes for answers, told by themselves: addresses and ports swapped."""
+        return _packets(space, {_mirrored(f): v for f, v in self.fields.items()})
 
-    def _packets(self, space: Space, fields: Mapping[Field, Intervals]) -> Set:
-        many = space.field(Field.DST, MULTICAST | BROADCAST) | space.field(Field.SRC, MULTICAST | BROADCAST)
-        found = ~many
-        for name, values in fields.items():
-            found = found & space.field(name, values)
-        return found
+    def connections(self, space: Space) -> Set:
+        """The requests between two single hosts: nobody holds a connection with a group of them."""
+        many = MULTICAST | BROADCAST
+        return self.requests(space) & ~(space.field(Field.DST, many) | space.field(Field.SRC, many))
 
     def flags(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The flags of requests and answers; one dummy where the protocol has none."""
         return (REQUESTS, ANSWERS) if self.protocol == Protocol.TCP else ((0,), (0,))
+
+
+def _packets(space: Space, fields: Mapping[Field, Intervals]) -> Set:
+    found = space.everything
+    for name, values in fields.items():
+        found = found & space.field(name, values)
+    return found
 
 
 def _mirrored(name: Field) -> Field:

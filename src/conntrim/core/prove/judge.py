@@ -163,7 +163,7 @@ class _Case:
     # --- the policy's own connections -----------------------------------------------------------------------------
 
     def _flow(self, flow: Flow) -> None:
-        scope = packets_of(self.space, flow.direction, self.local or None) & flow.requests(self.space)
+        scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)
         before, after = (self._talk(flow, scope, at) for at in (0, 1))
         whole = self._stateless(scope)
         opened = whole & self._opened(flow, before)

@@ -72,7 +72,7 @@ def _few(parts: list[str]) -> str:
 def _shorter(space: Space, box: Box, key: Key, wording: Wording) -> str:
     """`80, 443`, or `any but 22, 80` where that is shorter."""
     some, without = wording(space, box.values[key]), wording(space, box.without[key])
-    inverse = len(without) < len(some) or (len(box.without[key]) == 1 and len(box.values[key]) > 1 and not _one(some))
+    inverse = len(without) < len(some) or (box.without[key].size == 1 and box.values[key].size > 1 and not _one(some))
     return f"any but {_few(without)}" if inverse and without else _few(some)
 
 

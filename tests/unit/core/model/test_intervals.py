@@ -23,4 +23,4 @@ def test_operations_agree_with_python_sets(a: Intervals, b: Intervals) -> None:
 def test_equal_sets_are_equal_values(a: Intervals) -> None:
     """The ranges are in one normal form: the same numbers give the same value."""
     assert a == Intervals.of(*a)
-    assert len(a) == len(set(a))
+    assert a.size == len(set(a))

@@ -20,7 +20,7 @@ def counted(*counts: ServiceCount) -> Census:
 
 def count(service: Service, entries: int, translated: int = 0) -> ServiceCount:
     """So many entries of a service."""
-    return ServiceCount(service, entries, 0, translated, 0, (), max(len(service.servers), 1), 1)
+    return ServiceCount(service, entries, 0, translated, 0, (), max(service.servers.size, 1), 1)
 
 
 WEB = count(Service(Direction.INBOUND, 6, 80), 600)
