@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conntrim.core.diagnose.registry import PAGES, Check
+from conntrim.core.diagnose.manual import PAGES, Page
 from conntrim.render.manual import findings_page
 
 ROOT = Path(__file__).parents[2]
@@ -13,9 +13,9 @@ HEADINGS = ["What it says:", "Why it matters:", "What to do:", "Caveats:"]
 
 
 @pytest.mark.parametrize("check", PAGES, ids=lambda check: check.code)
-def test_a_check_has_the_fixed_headings(check: Check) -> None:
+def test_a_check_has_the_fixed_headings(check: Page) -> None:
     """One sentence, then the four headings in their order, each with something below."""
-    lines = check.manual.splitlines()
+    lines = check.text.splitlines()
     assert lines[0].endswith(".")
     assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == HEADINGS
     assert all(lines[lines.index(heading) + 1].startswith("    ") for heading in HEADINGS)

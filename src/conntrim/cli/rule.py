@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from conntrim.core.diagnose.registry import PAGES, check_of
+from conntrim.core.diagnose.manual import PAGES, page_of
 from conntrim.core.model.errors import InputError
 from conntrim.render.manual import findings_list, manual_text
 
@@ -19,7 +19,7 @@ def command(*, code: str | None) -> None:
     if code is None:
         click.echo(findings_list(PAGES), nl=False)
         return
-    check = check_of(code)
-    if check is None:
+    page = page_of(code)
+    if page is None:
         raise InputError("CODE", f"there is no finding {code}", advice="conntrim rule lists them")
-    click.echo(manual_text(check), nl=False)
+    click.echo(manual_text(page), nl=False)

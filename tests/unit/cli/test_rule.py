@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conntrim.cli.main import run
-from conntrim.core.diagnose.registry import PAGES
+from conntrim.core.diagnose.manual import PAGES
 
 
 def test_a_page_by_code_and_by_name(capsys: pytest.CaptureFixture[str]) -> None:

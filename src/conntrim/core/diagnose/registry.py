@@ -30,7 +30,6 @@ from conntrim.core.diagnose import (
 )
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.pattern import dominant
-from conntrim.core.diagnose.rulesets import registry as rulesets
 from conntrim.core.model.finding import Finding
 
 
@@ -48,12 +47,11 @@ class CheckModule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: its code and name, what it runs, and its manual page."""
+    """A check: its code and name, and what it runs."""
 
     code: str
     name: str
     run: Callable[[Case], Iterator[Finding]]
-    manual: str
 
 
 MODULES: tuple[CheckModule, ...] = (
@@ -62,23 +60,12 @@ MODULES: tuple[CheckModule, ...] = (
     hashsize_trap, dead_key, contradiction, memory_at_max,
 )  # fmt: skip
 
-CHECKS: tuple[Check, ...] = tuple(Check(m.CODE, m.NAME, m.check, m.__doc__ or "") for m in MODULES)
-
-
-PAGES: tuple[Check, ...] = (
-    *CHECKS, *(Check(m.CODE, m.NAME, lambda case: iter(()), m.__doc__ or "") for m in rulesets.MODULES),
-)  # fmt: skip
-"""Everything that has a manual page: also the findings of `conntrim check`, which looks at rule sets."""
+CHECKS: tuple[Check, ...] = tuple(Check(m.CODE, m.NAME, m.check) for m in MODULES)
 
 PATTERNS = tuple(
     module.PATTERN for module in (one_sided, short_lived, idle_established, unanswered, half_open, not_closed)
 )
 """What may cause a full table; of two that explain as much the first is the deeper reason."""
-
-
-def check_of(code: str) -> Check | None:
-    """The check behind a finding, by its code or its name; None where there is none."""
-    return next((check for check in PAGES if code.upper() == check.code or code.lower() == check.name), None)
 
 
 def findings(case: Case) -> tuple[Finding, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.diagnose.case import Case, Thresholds
-from conntrim.core.diagnose.registry import CHECKS, check_of, findings
+from conntrim.core.diagnose.manual import PAGES, page_of
+from conntrim.core.diagnose.registry import CHECKS, findings
 from conntrim.core.model.census import Census
 from conntrim.core.model.facts import Counters, NamespaceUse, Overflow, Setting
 from conntrim.core.model.finding import Finding, Severity
@@ -293,7 +294,7 @@ def test_codes_are_unique_and_in_order() -> None:
 
 def test_the_manual_of_a_finding() -> None:
     """By its code in any case, or by its name."""
-    assert [check_of(name) for name in ("ct001", "Table-Full", "CT999")] == [CHECKS[0], CHECKS[0], None]
+    assert [page_of(name) for name in ("ct001", "Table-Full", "CT999")] == [PAGES[0], PAGES[0], None]
 
 
 def test_the_worst_comes_first() -> None:
