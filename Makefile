@@ -12,7 +12,7 @@ check: setup
 	$(PY) -m ruff check src tests
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
-	$(PY) -m pytest tests --ignore tests/lab
+	$(PY) -m pytest tests --ignore tests/lab -n auto
 
 lab: setup
 	$(PY) -m pytest tests/lab
