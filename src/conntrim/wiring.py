@@ -58,7 +58,7 @@ def kernel(netns: str | None) -> Kernel:
 
 def plan(directory: str) -> Plan:
     """The plan that `conntrim plan -o` wrote there."""
-    from conntrim.store.plan_directory import read_plan
+    from conntrim.store.plans import read_plan
 
     return read_plan(directory)
 

@@ -14,7 +14,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Plan
 from conntrim.host import programs
 from conntrim.lab.netns import LabHost
-from conntrim.store.plan_directory import read_plan
+from conntrim.store.plans import read_plan
 
 
 @dataclass(frozen=True, slots=True)

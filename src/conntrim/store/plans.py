@@ -10,10 +10,22 @@ from collections.abc import Sequence
 import msgspec
 
 from conntrim.core.model.errors import HostError, InputError
-from conntrim.core.model.plan import FileChange
+from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.parse.plan import parse_plan
 
 PLAN = "plan.json"
 """The file that tells a plan's directory from any other."""
+
+
+def read_plan(directory: str) -> Plan:
+    """The plan of a directory, or of its plan.json named itself. InputError where there is none."""
+    path = os.path.join(directory, PLAN) if os.path.isdir(directory) else directory
+    try:
+        with open(path, "rb") as file:
+            return parse_plan(file.read(), path)
+    except OSError as error:
+        advice = "name the directory that conntrim plan -o wrote"
+        raise InputError(path, error.strerror or str(error), advice=advice) from error
 
 
 class PlanDirectories:

@@ -21,10 +21,11 @@ from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box
 from conntrim.core.plan.legs import Leg, legs_of
-from conntrim.core.plan.obligations import Compiled, obligations, residual_exposure
+from conntrim.core.plan.obligations import Compiled, obligations
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
+from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Writer

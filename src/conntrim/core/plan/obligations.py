@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.facts import Era, HostFacts
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, DEADLINE, OWN_TABLE, Change, Obligation, Standing
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import protocol_name
@@ -373,36 +372,3 @@ def _settled(by_boxes: Obligation, by_sets: Obligation | None, assuming: bool) -
     if by_sets.standing is OPEN or by_sets.name == "helper-kept" or (assuming and by_sets.standing is PROVED):
         return min(by_boxes, by_sets, key=lambda o: WORST.index(o.standing))
     return by_sets
-
-
-def residual_exposure(c: Compiled) -> tuple[str, ...]:
-    """What the plan newly admits inside the policy's own legs, in words."""
-    found = []
-    for leg in c.legs:
-        if leg.loopback or leg.hook is Hook.OUTPUT:
-            continue
-        if leg.service.direction is Direction.INBOUND:
-            flags = (
-                "; TCP packets that open no connection (ACK, FIN, RST) reach the socket too"
-                if leg.service.protocol == 6
-                else ""
-            )
-            found.append(f"{leg.service}: whoever the filter lets open it may send any packet to its ports{flags}")
-        else:
-            found.append(
-                f"{leg.service}: these servers may send packets from that port to this host's ports "
-                f"{_ports(leg.fields[Field.DPORT])} unasked"
-                + ("; none that opens a connection" if leg.service.protocol == 6 else "")
-            )
-    if any(
-        a.rule.comment.startswith("conntrim: icmp errors") and a.rule.statements == (End(Verdict.ACCEPT),)
-        for a in c.additions
-    ):
-        found.append(
-            "ICMP errors (unreachable, too big, time exceeded, parameter problem) are let through without a flow"
-        )
-    return tuple(dict.fromkeys(found))
-
-
-def _ports(ports: Intervals) -> str:
-    return ", ".join(f"{low}-{high}" if low != high else str(low) for low, high in ports.ranges)
