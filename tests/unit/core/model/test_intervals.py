@@ -24,3 +24,8 @@ def test_equal_sets_are_equal_values(a: Intervals) -> None:
     """The ranges are in one normal form: the same numbers give the same value."""
     assert a == Intervals.of(*a)
     assert a.size == len(set(a))
+
+
+def test_all_ipv6_addresses_can_be_counted() -> None:
+    """A set may be larger than what len() may return."""
+    assert 1 << 128 == Intervals.full(128).size
