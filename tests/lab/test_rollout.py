@@ -220,7 +220,8 @@ def test_datestop_ends_with_its_second(host: LabHost, state: str) -> None:
             if end < deadline:
                 assert made == 0
             if start >= deadline:
-                assert made == 1
+                # A late packet of an earlier connection may be picked up as well (K13).
+                assert made >= 1
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
