@@ -40,3 +40,9 @@ def test_a_verb_has_a_manual_page(name: str) -> None:
     command = importlib.import_module(f"conntrim.cli.{name}").command
     options = [p.opts[-1] for p in command.params if isinstance(p, click.Option) and "--help" not in p.opts]
     assert [] == [option for option in options if option not in page]
+
+
+@pytest.mark.parametrize("name", [*(name for name in VERBS if name != "lab"), *(f"lab {verb}" for verb in lab.VERBS)])
+def test_the_readme_names_every_verb(name: str) -> None:
+    """A newcomer finds each verb in the README, with a link to its page."""
+    assert f"[`{name}`](docs/commands/{name.replace(' ', '-')}.md)" in (ROOT / "README.md").read_text()
