@@ -110,6 +110,10 @@ def _xt_flags(w: Words) -> str:
     return f"-p tcp {w.maybe_not()}--tcp-flags {','.join(mask)} {','.join(mask[: w.random.randint(1, 3)])}"
 
 
+XT_TYPES = {"ip": ("LOCAL", "UNICAST", "LOCAL,UNICAST"), "ip6": ("LOCAL",)}
+"""Over IPv6 the model leaves other kinds undecided (K43)."""
+
+
 XT_ICMP = ("echo-request", "echo-reply", "3", "3/3", "8/0")
 XT_ICMPV6 = ("echo-request", "echo-reply", "1", "1/4", "135")
 
@@ -146,6 +150,9 @@ XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         lambda w: f"{w.maybe_not()}-s {w.prefix()}",
         lambda w: f"{w.maybe_not()}-d {w.prefix()}",
         _xt_range,
+        lambda w: (
+            f"-m addrtype {w.maybe_not()}--{w.random.choice(('src', 'dst'))}-type {w.random.choice(XT_TYPES[w.family])}"
+        ),
     ),
     (_xt_device,),
     (
@@ -224,6 +231,7 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
     (
         _nft_address,
         _nft_address,
+        lambda w: f"fib {w.random.choice('sd')}addr type {w.unequal()}{w.random.choice(('local', 'unicast'))}",
         lambda w: f"meta nfproto {w.random.choice(('ipv4', 'ipv6'))}" if w.family == "inet" else "",
     ),
     (_nft_device,),

@@ -176,7 +176,9 @@ def _multiport(given: Given, v6: bool) -> tuple[Match, ...]:
 
 
 def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
-    if any(o.name.startswith("limit-iface") for o in given):
+    limited = any(o.name.startswith("limit-iface") for o in given)
+    if limited or (v6 and any(o.values[0].upper() != "LOCAL" for o in given)):
+        # Over IPv6 the kinds of a list must all be so, and UNICAST includes the host's own addresses (K43).
         return (Opaque("addrtype", written("addrtype", given, v6)),)
     fields = {"src-type": Field.SRC_TYPE, "dst-type": Field.DST_TYPE}
     found = []
