@@ -13,6 +13,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
+    ADDRESS_TYPES,
     BITS,
     CT_STATES,
     Field,
@@ -31,9 +32,8 @@ V4 = Intervals((V4_ALL,))
 V6 = V4.complement(128)
 FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
 PACKET_TYPES = ("host", "broadcast", "multicast", "other")
-ADDRESS_TYPES = (
-    "unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit",
-)  # fmt: skip
+NAMED_TYPES = tuple(name.lower() for name in ADDRESS_TYPES[:9])
+"""The address types that nft has names for."""
 INTERFACES = {"in": "iifname", "out": "oifname", "iif": "iifname", "oif": "oifname"}
 
 
@@ -84,7 +84,7 @@ SPELLINGS: dict[str, Callable[[int, int], str]] = {
     "icmp_type": _types,
     "icmpv6_type": _types,
     "pkt_type": _named(PACKET_TYPES),
-    "fib_addrtype": _named(ADDRESS_TYPES),
+    "fib_addrtype": _named(NAMED_TYPES),
     "nf_proto": _family,
     **dict.fromkeys(("inet_service", "inet_proto", "mark", "integer8", "integer16", "dscp"), _numbers),
 }

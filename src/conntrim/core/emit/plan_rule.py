@@ -15,6 +15,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import format_ports
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.ruleset import (
+    ADDRESS_TYPES,
     End,
     Field,
     In,
@@ -31,7 +32,6 @@ from conntrim.core.model.ruleset import (
 )
 
 FLAGS = [f.name for f in TcpFlag]
-ADDRESS_TYPES = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast"}
 OLD_WORDS = (("-m conntrack --ctstate", "-m state --state"), ("-j CT --notrack", "-j NOTRACK"))
 """The 2.6 era's words: CT came with 2.6.34."""
 
@@ -105,7 +105,7 @@ NFT_FIELDS: dict[Field, Callable[[In], str]] = {
     Field.ICMP: _nft_icmp,
     Field.ICMPV6: _nft_icmp,
     Field.CT_STATE: lambda m: f"ct state {','.join(CtState(s).name.lower() for s in m.values)}",
-    Field.DST_TYPE: lambda m: f"fib daddr type {_nft_set([ADDRESS_TYPES[v] for v in m.values])}",
+    Field.DST_TYPE: lambda m: f"fib daddr type {_nft_set([ADDRESS_TYPES[v].lower() for v in m.values])}",
 }
 
 

@@ -12,6 +12,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
+    ADDRESS_TYPES,
     BITS,
     CT_STATES,
     AnyOf,
@@ -25,10 +26,6 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
-ADDRESS_TYPES = (
-    "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
-    "NAT", "XRESOLVE",
-)  # fmt: skip
 PACKET_TYPES = {0: "unicast", 1: "broadcast", 2: "multicast"}
 PROTOCOL_NAMES = {Protocol.ICMP: "icmp", Protocol.TCP: "tcp", Protocol.UDP: "udp", Protocol.ICMPV6: "ipv6-icmp"}
 PORT_MODULES = {

@@ -64,6 +64,12 @@ BITS: dict[Field, int] = {
 }  # fmt: skip
 """How many bits a field's numbers have."""
 
+ADDRESS_TYPES: tuple[str, ...] = (
+    "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
+    "NAT", "XRESOLVE",
+)  # fmt: skip
+"""The kinds of `SRC_TYPE` and `DST_TYPE` as iptables names them; the position is the number of linux/rtnetlink.h."""
+
 CT_STATES = Intervals.of(*map(int, CtState))
 """Every ct state: what a negated `ct state` or `--ctstate` is resolved against."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.netfilter.states import FRESH, Row
 
@@ -27,9 +26,3 @@ class Kernel:
 
 DEFAULTS = Kernel()
 """A kernel as it comes, of a host whose addresses nobody told."""
-
-
-def kernel_of(facts: HostFacts) -> Kernel:
-    """The settings of a host that was looked at; an unknown tcp_loose is the kernel's default."""
-    full = facts.count is not None and bool(facts.max) and facts.count >= (facts.max or 0)
-    return Kernel(facts.local, facts.tcp_loose is not False, full)

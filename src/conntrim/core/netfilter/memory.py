@@ -128,11 +128,6 @@ def _indexed(entries: tuple[Entry, ...]) -> Memory:
     return Memory(entries, MappingProxyType(index))
 
 
-def holding(*entries: Entry) -> Memory:
-    """A table with exactly these entries."""
-    return _indexed(entries)
-
-
 def replied(entry: Entry) -> Entry:
     """The entry once a packet went in its reply direction."""
     return entry if entry.seen_reply else replace(entry, seen_reply=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from conntrim.core.model.conntrack import CtState
@@ -236,8 +235,3 @@ def plain_end(rule: Rule) -> str | None:
         case Return():
             return LEFT
     return None
-
-
-def base_chains(tables: tuple[Table, ...]) -> Iterator[tuple[Table, Chain]]:
-    """All base chains of tables that are not dormant."""
-    return ((t, c) for t in tables if not t.dormant for c in t.chains if c.base is not None)

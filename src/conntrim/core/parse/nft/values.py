@@ -7,9 +7,9 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json
 from conntrim.core.model.protocol import NUMBERS
-from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.model.ruleset import ADDRESS_TYPES, TcpFlag
 from conntrim.core.parse.nft.left import Unread
-from conntrim.core.parse.xt.words import ADDRESS_TYPES, DSCP_CLASSES, SERVICES
+from conntrim.core.parse.xt.words import DSCP_CLASSES, SERVICES
 
 SYMBOLS: dict[str, dict[str, int]] = {
     "nf_proto": {"ipv4": int(Family.IPV4), "ipv6": int(Family.IPV6)},

@@ -7,7 +7,18 @@ from functools import lru_cache
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import CT_STATES, AnyOf, Field, In, InSet, Match, Opaque, TcpFlag, XtConntrack
+from conntrim.core.model.ruleset import (
+    ADDRESS_TYPES,
+    CT_STATES,
+    AnyOf,
+    Field,
+    In,
+    InSet,
+    Match,
+    Opaque,
+    TcpFlag,
+    XtConntrack,
+)
 from conntrim.core.parse.xt import words as names
 from conntrim.core.parse.xt.canonical import Given, Option, written
 from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, span
@@ -183,10 +194,10 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
     fields = {"src-type": Field.SRC_TYPE, "dst-type": Field.DST_TYPE}
     found = []
     for negated, name, (text,) in sorted(given, key=lambda o: o.name, reverse=True):
-        unknown = set(text.upper().split(",")) - set(names.ADDRESS_TYPES)
+        unknown = set(text.upper().split(",")) - set(ADDRESS_TYPES)
         if unknown:
             raise ValueError(f"{min(unknown)!r} is no address type")
-        values = Intervals.of(*(names.ADDRESS_TYPES.index(kind) for kind in text.upper().split(",")))
+        values = Intervals.of(*(ADDRESS_TYPES.index(kind) for kind in text.upper().split(",")))
         found.append(matched(fields[name], values, negated))
     return tuple(found)
 

@@ -47,12 +47,6 @@ FLAGS: dict[str, int] = {flag.name: int(flag) for flag in TcpFlag if flag < TcpF
 PACKET_TYPES: dict[str, int] = {"unicast": 0, "host": 0, "broadcast": 1, "multicast": 2, "otherhost": 3}
 """`--pkt-type` names to numbers of linux/if_packet.h."""
 
-ADDRESS_TYPES: tuple[str, ...] = (
-    "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
-    "NAT", "XRESOLVE",
-)  # fmt: skip
-"""`--src-type` names; the position is the number of linux/rtnetlink.h."""
-
 DSCP_CLASSES: dict[str, int] = {
     "BE": 0, "DF": 0, "LE": 1, "EF": 46, "VA": 44, **{f"CS{n}": 8 * n for n in range(8)},
     **{f"AF{c}{d}": 8 * c + 2 * d for c in range(1, 5) for d in range(1, 4)},
