@@ -1,0 +1,209 @@
+"""The same questions asked of z3: what a rule set lets through, as a formula over one packet's bits.
+
+It shares the model's values with conntrim and nothing of `core/netfilter` or `core/prove`: hooks, first match, jumps,
+states and marks are written down a second time here. Translation is left out; `left_out` says what else was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import z3
+
+from bench.peer_z3_bits import Bits, Ends, Way, either
+from conntrim.core.model.address import Family
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    End,
+    Helper,
+    Jump,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    Ruleset,
+    SetMark,
+    SetZone,
+    Statement,
+    Table,
+    TableFamily,
+    Verdict,
+)
+from conntrim.core.model.service import Direction, Hook
+
+HOOKS: dict[Direction, tuple[Hook, ...]] = {
+    Direction.INBOUND: (Hook.PREROUTING, Hook.INPUT),
+    Direction.OUTBOUND: (Hook.OUTPUT, Hook.POSTROUTING),
+    Direction.FORWARDED: (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
+}
+TRACKER = -200
+SEEN_BY = {
+    Family.IPV4: (TableFamily.IP, TableFamily.INET),
+    Family.IPV6: (TableFamily.IP6, TableFamily.INET),
+}
+
+PASSES = (
+    "TCPMSS", "CLASSIFY", "CHECKSUM", "TTL", "HL", "DSCP", "TOS", "ECN", "AUDIT", "LED", "RATEEST", "SECMARK", "TEE",
+    "TRACE", "NFLOG", "ULOG", "LOG", "IDLETIMER", "SET", "CONNSECMARK", "counter", "log", "quota", "meta priority",
+    "dup", "tcp option", "ip dscp", "ip6 dscp", "ip ttl", "ip6 hoplimit", "ct mark", "ct label", "ct event",
+)  # fmt: skip
+"""Targets that let the packet go on."""
+
+
+@dataclass(slots=True)
+class Sink:
+    """Where packets that enter a chain end, while the chain is being read."""
+
+    accepted: list[z3.BoolRef] = field(default_factory=list)
+    dropped: list[z3.BoolRef] = field(default_factory=list)
+    left: list[z3.BoolRef] = field(default_factory=list)
+
+
+class Peer(Bits):
+    """Rule sets as formulas over the packets of one family."""
+
+    # --- questions ------------------------------------------------------------------------------------------------
+
+    def admitted(self, ruleset: Ruleset, direction: Direction, state: z3.BitVecRef | None = None) -> z3.BoolRef:
+        """The packets that pass all hooks of a direction; `state`: what conntrack says of those it tracks."""
+        return self.walked(ruleset, direction, state)[0]
+
+    def strangers(self, ruleset: Ruleset, direction: Direction, loose: bool = True) -> z3.BoolRef:
+        """The packets that pass all hooks though they belong to no connection."""
+        return self.admitted(ruleset, direction, self.fresh(loose))
+
+    def untracked(self, ruleset: Ruleset, direction: Direction) -> z3.BoolRef:
+        """The packets of a direction that conntrack never sees."""
+        return self.walked(ruleset, direction, None)[1]
+
+    def walked(
+        self, ruleset: Ruleset, direction: Direction, state: z3.BitVecRef | None
+    ) -> tuple[z3.BoolRef, z3.BoolRef]:
+        """Those that pass all hooks, and those that NOTRACK took."""
+        here = direction is not Direction.OUTBOUND
+        way = Way(z3.BitVecVal(CtState.INVALID, 3), z3.BitVecVal(0, 32) if here else self.mark, direction)
+        alive, untracked = z3.BoolVal(True), z3.BoolVal(False)
+        for hook in HOOKS[direction]:
+            way.has_in = here and hook is not Hook.OUTPUT
+            way.has_out = hook not in (Hook.PREROUTING, Hook.INPUT)
+            way.ends = {}
+            for priority, table, chain in self._stations(ruleset, hook):
+                if priority > TRACKER and way.early:
+                    way.early, untracked = False, way.state == CtState.UNTRACKED
+                    given = self.state if state is None else state
+                    way.becomes(z3.If(untracked, way.state, given))
+                if table is None or chain is None or chain.base is None:
+                    continue
+                ends = self._rules(table, chain, alive, way)
+                alive = either([ends.accepted, ends.left]) if chain.base.policy is Verdict.ACCEPT else ends.accepted
+        return alive, untracked
+
+    # --- chains ---------------------------------------------------------------------------------------------------
+
+    def _stations(self, ruleset: Ruleset, hook: Hook) -> list[tuple[int, Table | None, Chain | None]]:
+        found: list[tuple[int, Table | None, Chain | None]] = [(TRACKER + 1, None, None)]
+        for table in ruleset.tables:
+            if table.family in SEEN_BY[self.family] and not table.dormant:
+                for chain in table.chains:
+                    if chain.base and chain.base.hook is hook:
+                        found.append((chain.base.priority, table, chain))
+        if nat := [c for _, _, c in found if c and c.base and c.base.type == "nat" and c.rules]:
+            self.left_out[f"translation in {', '.join(c.name for c in nat)}"] = None
+        found = [(p, t, c) for p, t, c in found if not (c and c.base and c.base.type == "nat")]
+        return sorted(found, key=lambda f: f[0])
+
+    def _rules(self, table: Table, chain: Chain, live: z3.BoolRef, way: Way) -> Ends:
+        """First match: a rule sees what no rule before it ended."""
+        ends = Sink()
+        for rule in chain.rules:
+            if all(isinstance(s, NoEffect) for s in rule.statements):
+                continue
+            holds = z3.And(*(self._match(m, table, way) for m in rule.matches))
+            on = z3.And(live, holds)
+            for statement in rule.statements:
+                on = self._statement(table, statement, on, way, ends)
+            past = z3.And(live, z3.Not(holds))
+            live = past if z3.is_false(on) else z3.Or(past, on)
+        return Ends(either(ends.accepted), either(ends.dropped), either([*ends.left, live]))
+
+    def _statement(self, table: Table, statement: Statement, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
+        """The packets that go on to the next statement."""
+        match statement:
+            case End(verdict=Verdict.ACCEPT) | Nat():
+                ends.accepted.append(on)
+            case End(verdict=Verdict.QUEUE):
+                self._either_way(on, self.unknown(f"queue {statement.text}".strip()), ends)
+            case End():
+                ends.dropped.append(on)
+            case Return():
+                ends.left.append(on)
+            case Jump():
+                inner = self._chain(table, statement.chain, on, way)
+                ends.accepted.append(inner.accepted)
+                ends.dropped.append(inner.dropped)
+                if not statement.goto:
+                    return inner.left
+                ends.left.append(inner.left)
+            case Opaque() if statement.kind not in PASSES:
+                return self._opaque_end(statement, on, ends)
+            case _:
+                self._effect(table, statement, on, way)
+                return on
+        return z3.BoolVal(False)
+
+    def _chain(self, table: Table, name: str, on: z3.BoolRef, way: Way) -> Ends:
+        """A user's chain: one formula for all who jump there, unless it changes what later rules see."""
+        chain = table.chain(name)
+        if chain is None:
+            return Ends(z3.BoolVal(False), z3.BoolVal(False), on)
+        if not _plain(table, chain, 0):
+            return self._rules(table, chain, on, way)
+        key = id(table), name
+        if key not in way.ends:
+            way.ends[key] = self._rules(table, chain, z3.BoolVal(True), way)
+        found = way.ends[key]
+        return Ends(z3.And(on, found.accepted), z3.And(on, found.dropped), z3.And(on, found.left))
+
+    def _effect(self, table: Table, statement: Statement, on: z3.BoolRef, way: Way) -> None:
+        """What is attached to the packets from here on."""
+        bare = way.state == CtState.INVALID
+        match statement:
+            case Notrack():
+                way.becomes(z3.If(z3.And(on, bare), z3.BitVecVal(CtState.UNTRACKED, 3), way.state))
+            case SetZone() | Helper() if way.early:
+                nft = isinstance(statement, SetZone) and table.dialect is Dialect.NFTABLES
+                took = z3.Or(bare, way.state == CtState.UNTRACKED) if nft else bare
+                way.becomes(z3.If(z3.And(on, took), z3.BitVecVal(CtState.NEW, 3), way.state))
+            case SetMark():
+                kept = way.mark & (~statement.mask & 0xFFFFFFFF)
+                way.mark = z3.If(on, kept ^ (statement.value & 0xFFFFFFFF), way.mark)
+                way.ends = {}
+
+    def _opaque_end(self, statement: Opaque, on: z3.BoolRef, ends: Sink) -> z3.BoolRef:
+        if statement.kind == "CONNMARK":
+            if "restore" in statement.text:
+                self.left_out[f"{statement.kind} {statement.text}"] = None
+            return on
+        text = f"{statement.kind}: {statement.text}"
+        stops = self.unknown(text)
+        self._either_way(z3.And(on, stops), self.unknown(f"{text} accepts"), ends)
+        return z3.And(on, z3.Not(stops))
+
+    def _either_way(self, on: z3.BoolRef, accepts: z3.BoolRef, ends: Sink) -> None:
+        ends.accepted.append(z3.And(on, accepts))
+        ends.dropped.append(z3.And(on, z3.Not(accepts)))
+
+
+def _plain(table: Table, chain: Chain, depth: int) -> bool:
+    """Whether nothing in the chain changes state or mark."""
+    return depth < 64 and all(_harmless(table, s, depth) for rule in chain.rules for s in rule.statements)
+
+
+def _harmless(table: Table, statement: Statement, depth: int) -> bool:
+    if isinstance(statement, Jump):
+        target = table.chain(statement.chain)
+        return target is None or _plain(table, target, depth + 1)
+    return not isinstance(statement, Notrack | SetMark | SetZone | Helper | Nat)

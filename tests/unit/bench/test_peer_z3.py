@@ -1,0 +1,32 @@
+"""The peer's formulas, which other tests and the bench compare with, mean what the rules mean."""
+
+from __future__ import annotations
+
+import z3
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.peer_z3 import Peer
+from conntrim.core.model.address import Family
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.netfilter.outcome import Fate
+from conntrim.core.netfilter.walk import walk
+from conntrim.core.parse.ruleset import read
+from tests.property.rulesets import WAYS, packets, saves
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(saves(), st.sampled_from(sorted(WAYS)), st.data())
+def test_a_stranger_is_admitted_by_the_formula_where_the_walk_accepts_it(
+    text: str, direction: Direction, data: st.DataObject
+) -> None:
+    """For random rule sets and packets the formula of admitted strangers is the evaluator's verdict."""
+    ruleset = read(text, "random")
+    peer = Peer(Family.IPV4, (ruleset,))
+    admitted = peer.strangers(ruleset, direction)
+    arranged = arrange(ruleset)
+    for packet in data.draw(st.lists(packets(direction), min_size=5, max_size=5)):
+        solver = z3.Solver()
+        solver.add(peer.holding(packet), admitted)
+        assert (walk(arranged, packet).verdict is Fate.ACCEPT) == (solver.check() == z3.sat), packet
