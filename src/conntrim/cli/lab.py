@@ -8,6 +8,7 @@ from conntrim.cli.lazy import LazyGroup
 
 VERBS: dict[str, str] = {
     "incident": "the source document's story, from a full table to a quiet one",
+    "replay": "the witnesses of a comparison as real packets",
     "truth": "the model against this kernel, packet by packet",
 }
 """Verb to its one line of help; each lives in `conntrim.cli.lab_VERB` as `command`."""

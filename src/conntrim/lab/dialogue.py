@@ -14,7 +14,7 @@ from conntrim.core.model.address import family_of, format_address, parse_address
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol, protocol_name
-from conntrim.lab.judge import Way
+from conntrim.lab.judge import HOST
 from conntrim.lab.wire import Numbers, TcpSides, build
 
 FLAG_LETTERS = "FSRPAUEC"
@@ -78,14 +78,14 @@ def _flags(text: str | None) -> int:
     return sum(1 << FLAG_LETTERS.index(letter) for letter in (text or ".") if letter != ".")
 
 
-def way_of(packet: Packet) -> Way:
-    """Where the packet must be injected."""
-    return Way(packet.iif) if packet.iif not in ("", "lo") else Way.HOST
+def way_of(packet: Packet) -> str:
+    """The device that the packet must be injected into; `HOST` where a program sends it."""
+    return HOST if packet.iif == "lo" else packet.iif
 
 
-def shots(dialogues: Iterable[Sequence[Packet]]) -> list[tuple[Way, bytes]]:
+def shots(dialogues: Iterable[Sequence[Packet]]) -> list[tuple[str, bytes]]:
     """All packets of some dialogues as bytes, numbered from 1; each dialogue has its own TCP counters."""
-    made: list[tuple[Way, bytes]] = []
+    made: list[tuple[str, bytes]] = []
     for packets in dialogues:
         sides = TcpSides()
         for packet in packets:

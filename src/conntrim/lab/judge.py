@@ -16,7 +16,6 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 
 from conntrim.core.model.address import Family
@@ -101,13 +100,22 @@ SYSCTLS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-class Way(StrEnum):
-    """Where a packet comes from."""
+HOST = ""
+"""Where a packet comes from that a program on the host sends; all others come from the device named."""
 
-    ETH0 = "eth0"
-    ETH1 = "eth1"
-    HOST = "host"
-    """A program on the host sends it."""
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The judge's network: TUN devices, and `ip -batch` words. `answers`: what local programs say to packets that
+    reach them is let out; else such packets end at the observer."""
+
+    devices: tuple[str, ...] = ("eth0", "eth1")
+    setup: str = NETWORK
+    answers: bool = False
+
+
+BENCH = Network()
+"""The network that dialogues are made for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +142,15 @@ def story(trace: Trace) -> str:
     return ", ".join(f"{'^' * s.answer}{s.hook} {s.state.name.lower()}" for s in trace)
 
 
-def observer() -> str:
-    """The observer's table as nft text."""
+def observer(answers: bool = False) -> str:
+    """The observer's table as nft text; `answers`: packets go on to local programs."""
     vmap = ", ".join(f"{name} : jump {name}_" for name in STATES)
     lines = [f"table inet {TABLE} {{"]
     for name in STATES:
         lines.append(f' chain {name}_ {{\n log prefix "{name[0]}" group {GROUP} snaplen {SNAP}\n }}')
     for index, (hook, priority, rules) in enumerate(PLACES):
         body = rules.format(seen=f"ct state vmap {{ {vmap} }}")
+        body = body.removesuffix("drop") if answers and hook is Hook.INPUT else body
         lines.append(f" chain at{index} {{\n type filter hook {hook} priority {priority};\n {body}\n }}")
     return "\n".join([*lines, "}", ""])
 
@@ -149,16 +158,16 @@ def observer() -> str:
 class Judge:
     """One namespace that packets are shot into."""
 
-    def __init__(self, host: LabHost) -> None:
+    def __init__(self, host: LabHost, network: Network = BENCH) -> None:
         self.host = host
         for key, value in SYSCTLS:
             host.sysctl(key, value)
         with entered(host.name):
-            self.tuns = {way: open_tun(way) for way in (Way.ETH0, Way.ETH1)}
-            host.run("ip", "-batch", "-", text=NETWORK)
+            self.tuns = {name: open_tun(name) for name in network.devices}
+            host.run("ip", "-batch", "-", text=network.setup)
             self.raw = {4: raw_socket(socket.AF_INET), 6: raw_socket(socket.AF_INET6)}
             self.log = NetfilterLog(GROUP)
-        host.run("nft", "-f", "-", text=observer())
+        host.run("nft", "-f", "-", text=observer(network.answers))
 
     def close(self) -> None:
         """Give the devices and sockets back; the namespace is its owner's."""
@@ -191,14 +200,14 @@ class Judge:
         with entered(self.host.name):
             forget_connections()
 
-    def fire(self, shots: Sequence[tuple[Way, bytes]]) -> list[Trace]:
+    def fire(self, shots: Sequence[tuple[str, bytes]]) -> list[Trace]:
         """Send the packets one after the other; shot i must carry the number i + 1. What became of each."""
         for way, data in shots:
-            if way is Way.HOST:
+            if way == HOST:
                 self._send(data)
             else:
                 os.write(self.tuns[way], data)
-        os.write(self.tuns[Way.ETH0], END)
+        os.write(next(iter(self.tuns.values())), END)
         return sort_out(self.log.read(), len(shots))
 
     def _send(self, data: bytes) -> None:
@@ -266,10 +275,10 @@ def raw_socket(family: int) -> socket.socket:
 
 
 @contextmanager
-def judging(label: str = "judge") -> Iterator[Judge]:
+def judging(label: str = "judge", network: Network = BENCH) -> Iterator[Judge]:
     """A judge in a fresh namespace; both are gone at the end."""
     with lab_host(label) as host:
-        judge = Judge(host)
+        judge = Judge(host, network)
         try:
             yield judge
         finally:

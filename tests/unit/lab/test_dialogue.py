@@ -4,7 +4,7 @@ import pytest
 
 from conntrim.core.model.errors import InputError
 from conntrim.lab.dialogue import format_packet, parse_packet, parse_packets, shots
-from conntrim.lab.judge import Way
+from conntrim.lab.judge import HOST
 
 LINES = (
     "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 S",
@@ -32,4 +32,4 @@ def test_what_is_no_packet_is_named_with_its_line() -> None:
 def test_shots_go_where_the_packet_comes_from() -> None:
     """A packet with an incoming device is injected there, all others are sent by the host; numbers count from 1."""
     made = shots([[parse_packet(LINES[0]), parse_packet(LINES[1])], [parse_packet(LINES[4])]])
-    assert [(Way.ETH0, 1), (Way.HOST, 2), (Way.HOST, 3)] == [(w, int.from_bytes(d[4:6], "big")) for w, d in made]
+    assert [("eth0", 1), (HOST, 2), (HOST, 3)] == [(w, int.from_bytes(d[4:6], "big")) for w, d in made]

@@ -15,6 +15,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Field, TcpFlag
+from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.space import IIF, OIF, Key, Space
 
@@ -28,13 +29,17 @@ MOST_SPANS = 1024
 """Ranges of one property that a box tells; sets with a regular pattern in their low bits have billions."""
 
 Wish = tuple[Key, Intervals]
-_SEEN = {Family.IPV4: ("198.51.100.7", "192.0.2.1"), Family.IPV6: ("2001:db8:c::7", "2001:db8:5::1")}
+_SEEN = {
+    Family.IPV4: ("198.51.100.7", "192.0.2.1", "203.0.113.1"),
+    Family.IPV6: ("2001:db8:c::7", "2001:db8:5::1", "2001:db8:6::1"),
+}
+"""A sender, whom it writes to, and whom where the former is the host itself."""
 _GLOBAL = {Family.IPV4: parse_prefix("64.0.0.0/3"), Family.IPV6: parse_prefix("2000::/3")}
 
 
 def wishes(family: Family, icmp: Field) -> Iterator[Wish]:
     """What a witness should look like where there is a choice: a plain packet, from documentation addresses."""
-    source, target = _SEEN[family]
+    source, *targets = _SEEN[family]
     yield Field.PROTOCOL, Intervals.of(Protocol.TCP)
     yield Field.TCP_FLAGS, Intervals.of(TcpFlag.SYN)
     yield Field.TCP_FLAGS, Intervals.of(TcpFlag.ACK)
@@ -45,7 +50,8 @@ def wishes(family: Family, icmp: Field) -> Iterator[Wish]:
     yield Field.SPORT, Intervals.of((1, 65535))
     yield Field.DPORT, Intervals.of((1, 65535))
     yield from ((Field.SRC, Intervals.of(span)) for span in (_point(source), _GLOBAL[family]))
-    yield Field.DST, Intervals.of(_point(target))
+    yield Field.DST, (MULTICAST | BROADCAST).complement(128)
+    yield from ((Field.DST, Intervals.of(span)) for span in (*map(_point, targets), _GLOBAL[family]))
     yield Field.MARK, Intervals.of(0)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
 from conntrim.core.model.policy import ADDRESSES, Policy, Untrack
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.view import BROADCAST, LOOPBACK, MIRROR, MULTICAST
@@ -69,6 +71,20 @@ def _packets(space: Space, fields: Mapping[Field, Intervals]) -> Set:
 
 def _mirrored(name: Field) -> Field:
     return Field(MIRROR.get(name, name))
+
+
+def conversation(flow: Flow, request: Packet, way: str, flags: int) -> tuple[Packet, ...]:
+    """A connection of the flow, of which `request` tells addresses and ports, up to the packet with these flags.
+
+    `way`: that packet is a `request` or an `answer`.
+    """
+    tcp = flow.protocol == Protocol.TCP
+    opening: tuple[tuple[str, int], ...] = (("request", SYN), ("answer", SYN | ACK), ("request", ACK))
+    turns = opening if tcp else (("request", 0),)
+    last = (way, flags)
+    turns = (*(turns[: turns.index(last)] if last in turns else turns), last)
+    made = (replace(request, tcp_flags=int(f) if tcp else None) for _, f in turns)
+    return tuple(reply_to(packet) if who == "answer" else packet for (who, _), packet in zip(turns, made, strict=True))
 
 
 def flows_of(policy: Policy, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Flow]:

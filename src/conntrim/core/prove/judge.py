@@ -24,7 +24,7 @@ from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.flows import BACK, RST, SYN, Flow, flows_of
+from conntrim.core.prove.flows import BACK, RST, SYN, Flow, conversation, flows_of
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.space import Space
@@ -60,12 +60,18 @@ FINE: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Packets that break an obligation: in words, one of them, and what must hold beside (empty: nothing)."""
+    """Packets that break an obligation: in words, one of them, and what must hold beside (empty: nothing).
+
+    `population` says what conntrack knows of the witness when it comes; `earlier` are the packets of its connection
+    that came before it, where that is asked of the policy's own.
+    """
 
     name: str
     why: str
     witness: Packet
     conditions: dict[str, bool]
+    population: Population = Population.STRANGERS
+    earlier: tuple[Packet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +252,7 @@ class _Case:
                 self._found("no-loss", f"newly dropped, {who}", old & ~new, universe)
             else:
                 about = self.space.sets.either([own, *self._requests(direction)])
-                self._found("no-loss", f"newly dropped, {who}", old & ~new & ~about, universe)
+                self._found("no-loss", f"newly dropped, {who}", old & ~new & ~about, universe, population)
         self._answers(question, direction)
         self._kept(question, direction)
 
@@ -316,24 +322,15 @@ class _Case:
         if packets == self.space.nothing:
             return
         (box, *_), _ = boxes(self.space, packets, universe, 1)
-        words = describe(self.space, box)
-        self.broken.append(Broken(name, f"{why}: {words}", self._witness(box.witness, told), box.conditions))
-
-    def _witness(self, packet: Packet, told: tuple[object, ...]) -> Packet:
-        """The packet itself; of a connection told by its request, the packet of that name with those flags."""
+        words = f"{why}: {describe(self.space, box)}"
         match told:
-            case (Flow() as flow, str() as name, int() as flags):
-                tcp = flags if flow.protocol == Protocol.TCP else None
-                if name == "answer":
-                    return Packet(
-                        packet.family, packet.protocol, packet.dst, packet.src, packet.dport, packet.sport, tcp,
-                        iif=packet.oif, oif=packet.iif,
-                    )  # fmt: skip
-                return Packet(
-                    packet.family, packet.protocol, packet.src, packet.dst, packet.sport, packet.dport, tcp,
-                    iif=packet.iif, oif=packet.oif,
-                )  # fmt: skip
-        return packet
+            case (Flow() as flow, str() as way, int() as flags):
+                *earlier, witness = conversation(flow, box.witness, way, flags)
+                self.broken.append(Broken(name, words, witness, box.conditions, earlier=tuple(earlier)))
+            case (Population() as population,):
+                self.broken.append(Broken(name, words, box.witness, box.conditions, population))
+            case _:
+                self.broken.append(Broken(name, words, box.witness, box.conditions))
 
 
 def space_errors(space: Space, direction: Direction) -> Set:

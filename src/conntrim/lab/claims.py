@@ -1,0 +1,135 @@
+"""What a witness claims about two rule sets, as a scene that the kernel can play: who knows it, what came before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.netfilter.answers import ERRORS, reply_to
+from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
+from conntrim.core.prove.compare import Comparison, Population
+from conntrim.core.prove.judge import Broken, Judgement
+from conntrim.lab.judge import Trace, delivered
+
+
+class Claim(Enum):
+    """What the two rule sets are said to do with a packet."""
+
+    ADMITTED = "refused before, let through after"
+    DROPPED = "let through before, refused after"
+    TRACKED = "tracked after"
+    UNTRACKED = "tracked before, untracked after"
+
+
+def _untracked(trace: Trace) -> bool:
+    """Whether conntrack let it alone: the state right behind conntrack."""
+    return bool(trace) and trace[0].state is CtState.UNTRACKED
+
+
+def holds(claim: Claim, before: Trace, after: Trace) -> bool:
+    """Whether the kernel's two answers are as claimed."""
+    match claim:
+        case Claim.ADMITTED:
+            return not delivered(before) and delivered(after)
+        case Claim.DROPPED:
+            return delivered(before) and not delivered(after)
+        case Claim.TRACKED:
+            return not _untracked(after)
+    return bool(before) and not _untracked(before) and _untracked(after)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A witness to be played under both rule sets; `packets` end with it.
+
+    `known` are connections in the table when the packets come: told by the packets that opened them, for the rule set
+    before and for the one after.
+    """
+
+    words: str
+    claim: Claim
+    packets: tuple[Packet, ...]
+    known: tuple[Packet | None, Packet | None] = (None, None)
+
+    @property
+    def witness(self) -> Packet:
+        """The packet that it is about."""
+        return self.packets[-1]
+
+
+OBLIGATIONS: dict[str, Claim] = {
+    "two-sided": Claim.TRACKED, "delivered": Claim.DROPPED, "no-exposure": Claim.ADMITTED, "no-loss": Claim.DROPPED,
+    "nat-kept": Claim.UNTRACKED, "helper-kept": Claim.UNTRACKED, "errors-return": Claim.DROPPED,
+    "answers-leave": Claim.DROPPED,
+}  # fmt: skip
+"""What a broken obligation's witness claims."""
+
+WITHOUT_ENTRY = ("errors-return", "answers-leave")
+"""Obligations that compare a packet with an entry, before, with the same packet without one, after."""
+
+
+def scenes_of(found: Comparison | Judgement) -> Iterator[Scene]:
+    """The witnesses of a comparison or of a judgement, but for those that hang on what nobody can set up here."""
+    if isinstance(found, Judgement):
+        yield from (scene_of(broken) for broken in found.broken if not broken.conditions)
+        return
+    for difference in found.differences:
+        claim = Claim.ADMITTED if difference.admitted else Claim.DROPPED
+        for region in difference.regions:
+            if not region.conditions:
+                yield _scene(region.words, claim, region.witness, difference.population)
+
+
+def scene_of(broken: Broken) -> Scene:
+    """The scene of one broken obligation."""
+    claim, words = OBLIGATIONS[broken.name], f"{broken.name}: {broken.why}"
+    if broken.earlier:
+        return Scene(words, claim, (*broken.earlier, broken.witness))
+    if broken.name in WITHOUT_ENTRY:
+        packet = about_nobody(broken.witness)
+        return Scene(words, claim, (packet,), (opener(packet), None))
+    return _scene(words, claim, broken.witness, broken.population)
+
+
+def _scene(words: str, claim: Claim, witness: Packet, population: Population) -> Scene:
+    packet = about_nobody(witness)
+    known = None if population is Population.STRANGERS else opener(packet)
+    return Scene(words, claim, (packet,), (known, known))
+
+
+def is_error(packet: Packet) -> bool:
+    """Whether it is an ICMP error."""
+    return packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ())
+
+
+def about_nobody(packet: Packet) -> Packet:
+    """An ICMP error needs a packet that it is about: a datagram that its receiver sent. Others stay as they are."""
+    if not is_error(packet) or packet.inner:
+        return packet
+    back = replace(reply_to(packet), icmp=None, iif="", oif="", mark=0)
+    return replace(packet, inner=replace(back, protocol=int(Protocol.UDP), sport=40_000, dport=53))
+
+
+def opener(packet: Packet) -> Packet:
+    """A first packet of the connection that this one answers, or that this error is about."""
+    return packet.inner or reply_to(packet)
+
+
+def unplayable(packet: Packet) -> str:
+    """Why this packet cannot be sent on its way here; empty where it can."""
+    names = (packet.iif, packet.oif)
+    if packet.src == packet.dst and "lo" not in names:
+        return "it comes from the address that it goes to"
+    if packet.dst in MULTICAST or packet.dst in BROADCAST or packet.src in MULTICAST:
+        return "it goes to a group"
+    if packet.protocol in WITH_PORTS - {Protocol.TCP, Protocol.UDP, Protocol.SCTP}:
+        return f"packets of protocol {packet.protocol} are not made here"
+    if packet.length is not None or packet.ttl is not None or packet.dscp is not None:
+        return "rules ask for its length, TTL or DSCP"
+    if packet.mark and packet.iif:
+        return "it comes in with a mark"
+    return next((f"no interface can be called {name}" for name in names if len(name) > 15), "")

@@ -1,0 +1,173 @@
+"""Witnesses on a real kernel: each scene is played as real packets under the rule set before and the one after.
+
+The namespace has the interfaces that the witnesses name; addresses and routes are those of one scene at a time.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from conntrim.core.emit.iptables import restore_text
+from conntrim.core.emit.nft import nft_text
+from conntrim.core.model.address import Family, format_address
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.plan import Batch
+from conntrim.core.model.replay import Played
+from conntrim.core.model.ruleset import Dialect, Notrack, Ruleset, TableFamily
+from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.matches import LOOPBACK
+from conntrim.host.netns import entered
+from conntrim.lab.claims import Claim, Scene, holds, unplayable
+from conntrim.lab.dialogue import format_packet, shots
+from conntrim.lab.fill import Entry, fill
+from conntrim.lab.judge import Judge, Network, Trace, delivered, judging, story
+
+PROGRAMS = {TableFamily.IP: "iptables-restore", TableFamily.IP6: "ip6tables-restore"}
+BITS = {Family.IPV4: 32, Family.IPV6: 128}
+
+
+def batches_of(ruleset: Ruleset) -> tuple[Batch, ...]:
+    """A rule set as texts for this kernel's programs, whichever back end its tables came from."""
+    tables = tuple(
+        table if table.dialect is Dialect.NFTABLES else replace(table, dialect=Dialect.IPTABLES_NFT)
+        for table in ruleset.tables
+    )
+    here = replace(ruleset, tables=tables)
+    texts = [Batch(p, restore_text(here, Dialect.IPTABLES_NFT, family)) for family, p in PROGRAMS.items()]
+    return tuple(batch for batch in (*texts, Batch("nft", nft_text(here))) if batch.text)
+
+
+def tracking_all(ruleset: Ruleset) -> Ruleset:
+    """The rule set without its NOTRACK rules."""
+    tables = []
+    for table in ruleset.tables:
+        chains = (
+            replace(c, rules=tuple(r for r in c.rules if not any(isinstance(s, Notrack) for s in r.statements)))
+            for c in table.chains
+        )
+        tables.append(replace(table, chains=tuple(chains)))
+    return replace(ruleset, tables=tuple(tables))
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A judge whose network has the interfaces of some scenes and nothing else."""
+
+    judge: Judge
+
+    def play(self, before: Ruleset, after: Ruleset, scenes: Sequence[Scene]) -> tuple[Played, ...]:
+        """Play all scenes under both rule sets. HostError where the kernel refuses one of them."""
+        told = [_told(scene) for scene in scenes]
+        able = [scene for scene, one in zip(scenes, told, strict=True) if not one.missing]
+        traces = zip(self._under(before, able, 0), self._under(after, able, 1), strict=True)
+        return tuple(
+            one if one.missing else _judged(one, scene.claim, *next(traces))
+            for scene, one in zip(scenes, told, strict=True)
+        )
+
+    def _under(self, ruleset: Ruleset, scenes: Iterable[Scene], side: int) -> list[Trace]:
+        self.judge.load(batches_of(ruleset))
+        try:
+            return [self.perform(scene.packets, scene.known[side])[-1] for scene in scenes]
+        finally:
+            self.judge.unload()
+
+    def perform(self, packets: Sequence[Packet], known: Packet | None = None) -> list[Trace]:
+        """Send some packets from an empty table, or one with the connection that `known` opened."""
+        with self.scenery(packets):
+            self.judge.forget()
+            if known is not None:
+                fill(self.judge.host.name, [entry_of(known)])
+            return self.judge.fire(shots([packets]))
+
+    @contextmanager
+    def scenery(self, packets: Sequence[Packet]) -> Iterator[None]:
+        """The addresses and routes that these packets need, for the time being."""
+        words = list(dict.fromkeys(chain.from_iterable(map(surroundings, packets))))
+        self._ip("add", words)
+        try:
+            yield
+        finally:
+            self._ip("del", reversed(words))
+
+    def _ip(self, verb: str, words: Iterable[str]) -> None:
+        lines = "".join(word.replace(" ", f" {verb} ", 1) + "\n" for word in words)
+        if lines:
+            self.judge.host.run("ip", "-batch", "-", text=lines)
+
+    @contextmanager
+    def listening(self, packet: Packet) -> Iterator[None]:
+        """A server behind the port that the packet asks for."""
+        family = socket.AF_INET if packet.family is Family.IPV4 else socket.AF_INET6
+        with entered(self.judge.host.name):
+            server = socket.create_server(("", packet.dport or 0), family=family)
+        with server:
+            yield
+
+
+def _told(scene: Scene) -> Played:
+    missing = next(filter(None, map(unplayable, scene.packets)), "")
+    packets = tuple(map(format_packet, scene.packets))
+    return Played(scene.words, scene.claim.value, packets, missing=missing)
+
+
+def _judged(played: Played, claim: Claim, before: Trace, after: Trace) -> Played:
+    return replace(played, before=story(before), after=story(after), confirmed=holds(claim, before, after))
+
+
+def answered(trace: Trace) -> bool:
+    """Whether a local program got the packet, and its answer left the host."""
+    return delivered(trace) and trace[-1].answer and trace[-1].hook is Hook.POSTROUTING
+
+
+def surroundings(packet: Packet) -> Iterator[str]:
+    """What a packet needs to go its way, in `ip`'s words without the verb: `address ... dev eth0`."""
+    bits = BITS[packet.family]
+    src, dst = (f"{format_address(a)}/{bits}" for a in (packet.src, packet.dst))
+    nodad = " nodad" if packet.family is Family.IPV6 else ""
+    if "lo" in (packet.iif, packet.oif):
+        yield from (
+            f"address {text} dev lo{nodad}"
+            for text, number in ((src, packet.src), (dst, packet.dst))
+            if number not in LOOPBACK
+        )
+    elif not packet.oif:
+        yield f"address {dst} dev {packet.iif}{nodad}"
+        yield f"route {src} dev {packet.iif}"
+    elif not packet.iif:
+        yield f"address {src} dev {packet.oif}{nodad}"
+        yield f"route {dst} dev {packet.oif}"
+    else:
+        yield f"route {dst} dev {packet.oif}"
+        yield f"route {src} dev {packet.iif}"
+
+
+def entry_of(opener: Packet) -> Entry:
+    """The entry of an established connection that this packet opened."""
+    ports = (opener.icmp_id, opener.icmp) if opener.icmp is not None else (opener.sport or 0, opener.dport or 0)
+    return Entry(opener.protocol, format_address(opener.src), format_address(opener.dst), *ports)
+
+
+def interfaces(scenes: Iterable[Scene]) -> tuple[str, ...]:
+    """All devices that the scenes' packets come in by or leave by; at least one."""
+    packets = (packet for scene in scenes for packet in scene.packets)
+    found = dict.fromkeys(name for p in packets for name in (p.iif, p.oif))
+    return tuple(name for name in found if name not in ("", "lo") and len(name) <= 15) or ("eth0",)
+
+
+@contextmanager
+def stage(devices: Sequence[str], *, answers: bool = False) -> Iterator[Stage]:
+    """A stage with these interfaces; `answers`: programs on it may answer."""
+    setup = "".join(f"link set {name} up\n" for name in devices)
+    with judging("replay", Network(tuple(devices), setup, answers)) as judge:
+        yield Stage(judge)
+
+
+def replay(before: Ruleset, after: Ruleset, scenes: Sequence[Scene]) -> tuple[Played, ...]:
+    """Play scenes on a stage of their own."""
+    with stage(interfaces(scenes)) as made:
+        return made.play(before, after, scenes)

@@ -1,0 +1,47 @@
+"""Witnesses on a kernel, as text: the answer in one line, then each witness with what the kernel did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from conntrim.core.model.replay import Played, Replay
+
+WIDTH = 79
+
+
+def replay_text(replay: Replay) -> str:
+    """The whole answer."""
+    return "\n".join(_lines(replay)) + "\n"
+
+
+def _lines(replay: Replay) -> Iterator[str]:
+    yield _answer(replay)
+    for played in replay.played:
+        yield ""
+        yield from _one(played)
+    for reason in replay.undecided:
+        yield ""
+        yield from _filled(f"not decided: {reason}", "")
+
+
+def _answer(replay: Replay) -> str:
+    if not replay.played:
+        return "nothing to replay" if replay.undecided else "the same: both rule sets treat every packet alike"
+    return f"this kernel confirms {replay.confirmed} of {len(replay.played)} witnesses"
+
+
+def _one(played: Played) -> Iterator[str]:
+    standing = "not replayed" if played.missing else "confirmed" if played.confirmed else "NOT CONFIRMED"
+    yield from _filled(f"{standing}: {played.claim}: {played.words}", "")
+    for packet in played.packets:
+        yield from _filled(packet, "  ")
+    if played.missing:
+        yield from _filled(played.missing, "    ")
+        return
+    yield from _filled(f"before: {played.before or 'nothing'}", "    ")
+    yield from _filled(f"after:  {played.after or 'nothing'}", "    ")
+
+
+def _filled(text: str, indent: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)

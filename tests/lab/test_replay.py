@@ -1,0 +1,101 @@
+"""Witnesses on the kernel: what the prover says of a packet, the packet does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conntrim.core.diagnose.rulesets.case import case_of
+from conntrim.core.diagnose.rulesets.registry import check_ruleset
+from conntrim.core.diagnose.rulesets.untracked_hole import CODE, opened
+from conntrim.core.model.address import parse_address
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.compare import Population, compare
+from conntrim.core.prove.words import describe_packet
+from conntrim.lab import document
+from conntrim.lab.claims import scenes_of
+from conntrim.lab.replay import answered, batches_of, replay, stage
+
+FIREWALL = document.firewall(document.WEB_PORTS)
+AT_THE_END = document.FINAL + document.firewall(document.WEB_PORTS, document.WITH_UNTRACKED)
+LOCAL = Intervals.of(parse_address("192.168.0.18"))
+
+
+def hole(ruleset: Ruleset) -> Packet:
+    """The witness of `check`'s finding of the hole, among what is for the host itself."""
+    case = case_of(ruleset, LOCAL)
+    ((side, taken),) = [
+        (side, taken)
+        for side in case.sides
+        for taken in side.taken
+        if taken.direction is Direction.INBOUND and "11211" in taken.rule.text
+    ]
+    return side.told(opened(side, taken), Direction.INBOUND)[1]
+
+
+def test_the_closed_port_answers_through_the_documents_hole() -> None:
+    """K20: the packet that `check` shows reaches a port that the firewall closes, and the server there answers it."""
+    before, after = (read(text, "rules.v4") for text in (FIREWALL, AT_THE_END))
+    witness = hole(after)
+    (finding,) = [f for f in check_ruleset(after, LOCAL).findings if f.code == CODE]
+    assert f"such as {describe_packet(witness)}" in finding.evidence
+    assert (11211, True) == (witness.sport, witness.dport not in document.WEB_PORTS)
+    heard = []
+    with stage(("eth0",), answers=True) as made:
+        for ruleset in (before, after):
+            made.judge.load(batches_of(ruleset))
+            with made.listening(witness):
+                heard.append(answered(made.perform([witness])[-1]))
+            made.judge.unload()
+    assert [False, True] == heard
+
+
+NFT = """{"nftables": [
+{"table": {"family": "inet", "name": "t"}},
+{"chain": {"family": "inet", "table": "t", "name": "in", "type": "filter", "hook": "input", "prio": 0,
+ "policy": "drop"}},
+{"chain": {"family": "inet", "table": "t", "name": "on", "type": "filter", "hook": "forward", "prio": 0,
+ "policy": "accept"}},
+{"rule": {"family": "inet", "table": "t", "chain": "in", "expr": [
+ {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": %s}}, {"accept": null}]}},
+{"rule": {"family": "inet", "table": "t", "chain": "on", "expr": [
+ {"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": %d}}, {"drop": null}]}}
+]}"""
+
+
+def test_every_population_is_played() -> None:
+    """Strangers, connections and ICMP errors about them, both families, in and through: each witness is confirmed."""
+    before = read(NFT % ('["established", "new"]', 53), "before")
+    after = read(NFT % ('["related", "new"]', 54), "after")
+    found = compare(before, after)
+    assert set(Population) == {d.population for d in found.differences}
+    played = replay(before, after, list(scenes_of(found)))
+    assert [] == [one for one in played if not one.confirmed]
+    assert len(played) >= 8
+
+
+def test_a_false_witness_is_not_confirmed() -> None:
+    """With the two rule sets exchanged the kernel refutes every witness."""
+    before, after = (read(text, "rules.v4") for text in (FIREWALL, AT_THE_END))
+    scenes = list(scenes_of(compare(before, after)))
+    assert [False] * len(scenes) == [one.confirmed for one in replay(after, before, scenes)]
+
+
+@pytest.mark.parametrize(("files", "code"), [(("rules",), 0), (("closed", "rules"), 0), (("rules", "rules"), 0)])
+def test_the_verb_tells_what_the_kernel_did(tmp_path: Path, files: tuple[str, ...], code: int) -> None:
+    """One file is compared with itself without NOTRACK, two with each other; the same twice has no witness."""
+    for name, text in (("closed", FIREWALL), ("rules", AT_THE_END)):
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "conntrim", "lab", "replay", *(str(tmp_path / name) for name in files)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (code, "") == (ended.returncode, ended.stderr)
+    same = files == ("rules", "rules")
+    first = "the same: both rule sets treat every packet alike" if same else "this kernel confirms 6 of 6 witnesses"
+    assert first == ended.stdout.splitlines()[0]

@@ -1,0 +1,64 @@
+"""What witnesses claim, and when a kernel's two answers confirm it."""
+
+import pytest
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.service import Hook
+from conntrim.core.prove.compare import Population
+from conntrim.core.prove.judge import Broken
+from conntrim.lab.claims import Claim, holds, scene_of, unplayable
+from conntrim.lab.dialogue import format_packet, parse_packet
+from conntrim.lab.judge import Sighting, Trace
+
+PASSED: Trace = (Sighting(Hook.PREROUTING, CtState.NEW), Sighting(Hook.INPUT, CtState.NEW))
+STOPPED: Trace = PASSED[:1]
+FREE: Trace = (Sighting(Hook.PREROUTING, CtState.UNTRACKED), Sighting(Hook.INPUT, CtState.UNTRACKED))
+TRACES = (PASSED, STOPPED, FREE, ())
+
+CONFIRMED: dict[Claim, set[tuple[int, int]]] = {
+    Claim.ADMITTED: {(1, 0), (1, 2), (3, 0), (3, 2)},
+    Claim.DROPPED: {(0, 1), (2, 1), (0, 3), (2, 3)},
+    Claim.TRACKED: {(b, a) for b in range(4) for a in (0, 1, 3)},
+    Claim.UNTRACKED: {(0, 2), (1, 2)},
+}
+"""Which pairs of `TRACES`, before and after, confirm a claim."""
+
+
+@pytest.mark.parametrize("claim", Claim)
+def test_a_claim_holds_of_just_its_pairs(claim: Claim) -> None:
+    """Every pair of a packet let through, stopped, untracked and never seen is judged."""
+    pairs = {(b, a) for b in range(4) for a in range(4) if holds(claim, TRACES[b], TRACES[a])}
+    assert CONFIRMED[claim] == pairs
+
+
+def test_an_error_is_about_a_datagram_of_its_receiver() -> None:
+    """A witness that is an ICMP error gets an inner packet, and knows its flow only where an entry was there before."""
+    error = parse_packet("eth0> icmp 192.0.2.9 > 192.0.2.1 3/4")
+    scene = scene_of(Broken("errors-return", "why", error, {}))
+    assert "eth0> icmp 192.0.2.9 > 192.0.2.1 3/4 (> udp 192.0.2.1 40000 > 192.0.2.9 53)" == format_packet(scene.witness)
+    assert (scene.witness.inner, None) == scene.known
+
+
+def test_a_packet_of_a_connection_answers_its_opener() -> None:
+    """The table knows the connection that the witness is the answer of, under both rule sets."""
+    packet = parse_packet("eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 A")
+    scene = scene_of(Broken("no-loss", "why", packet, {}, Population.CONNECTIONS))
+    first = parse_packet(">eth0 tcp 192.0.2.1 80 > 192.0.2.9 4000 A")
+    assert (first, first) == scene.known
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("eth0> tcp 192.0.2.9 1 > 192.0.2.1 2 S", ""),
+        ("eth0> tcp 192.0.2.9 1 > 192.0.2.9 2 S", "the address that it goes to"),
+        (">lo tcp 127.0.0.1 1 > 127.0.0.1 2 S", ""),
+        ("eth0> udp 192.0.2.9 1 > 224.0.0.1 2", "a group"),
+        ("eth0> udplite 192.0.2.9 1 > 192.0.2.1 2", "protocol 136"),
+        ("an.interface.with.a.name> udp 192.0.2.9 1 > 192.0.2.1 2", "no interface"),
+    ],
+)
+def test_what_cannot_be_played_is_said(line: str, why: str) -> None:
+    """Packets that no wire carries here are named instead of sent."""
+    assert why in unplayable(parse_packet(line))
+    assert bool(why) == bool(unplayable(parse_packet(line)))
