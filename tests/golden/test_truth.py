@@ -13,10 +13,11 @@ CASES = sorted((Path(__file__).parent / "truth").glob("*.case"))
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
 def test_the_model_says_what_the_kernel_said(path: Path) -> None:
-    """Each packet of a kept case has the kernel's story, answers of REJECT included."""
+    """Each packet of a kept case has the kernel's story, answers of REJECT included; the entries are the kernel's."""
     case = parse_case(path.read_text(), path.name)
-    traces, doubt = expected(observed(ruleset_of(case.batches, case.listing)), case.packets)
-    assert (list(case.stories), "") == ([story(trace) for trace in traces], doubt)
+    believed = expected(observed(ruleset_of(case.batches, case.listing)), case.packets)
+    assert (list(case.stories), "") == ([story(trace) for trace in believed.traces], believed.doubt)
+    assert list(case.entries) == sorted(map(str, believed.entries or ()))
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)

@@ -12,7 +12,8 @@ from conntrim.core.model.protocol import protocol_name
 from conntrim.core.netfilter.states import FRESH
 from conntrim.lab.case import Case, format_case, parse_case
 from conntrim.lab.dialogue import shots
-from conntrim.lab.expect import KERNEL
+from conntrim.lab.entries import dumped, told
+from conntrim.lab.expect import KERNEL, expected, observed, ruleset_of
 from conntrim.lab.judge import Judge, judging, story
 from conntrim.lab.truth import Wanted, run
 
@@ -31,20 +32,22 @@ def answered(judge: Judge, case: Case) -> Case:
     judge.load(case.batches)
     listing = judge.listing() if case.listing or any(b.program == "nft" for b in case.batches) else ""
     traces = judge.fire(shots([case.packets]))
+    believed = expected(observed(ruleset_of(case.batches, listing)), case.packets)
+    entries = told(believed.entries or (), sorted(dumped(judge.host.name)))
     judge.unload()
     judge.forget()
-    return replace(case, listing=listing, stories=tuple(story(trace) for trace in traces))
+    return replace(case, listing=listing, stories=tuple(story(t) for t in traces), entries=entries)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
 def test_the_kernel_still_says_so(judge: Judge, path: Path) -> None:
-    """Each packet of a kept case has the story that stands in the file; GOLDEN=accept writes this kernel's."""
+    """Each packet has the story that stands in the file, which names all entries; GOLDEN=accept writes it."""
     case = parse_case(path.read_text(), path.name)
     now = answered(judge, case)
     if os.environ.get("GOLDEN") == "accept":
-        path.write_text(format_case(now if now.stories != case.stories else case))
+        path.write_text(format_case(now if (now.stories, now.entries) != (case.stories, case.entries) else case))
     else:
-        assert case.stories == now.stories
+        assert (case.stories, case.entries) == (now.stories, now.entries)
 
 
 def test_model_and_kernel_agree() -> None:

@@ -8,9 +8,12 @@
 == packets
 eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 S
     prerouting new, input new
+== entries
+tcp 192.0.2.9 4000 > 192.0.2.1 80, back 192.0.2.1 80 > 192.0.2.9 4000, syn_sent, unreplied
 ```
 
-A rule set in nft's own text has the kernel's listing of it in a part `listing`: the model reads that one.
+The entries are what the table holds afterwards. A rule set in nft's own text has the kernel's listing of it in a part
+`listing`: the model reads that one.
 """
 
 from __future__ import annotations
@@ -28,13 +31,17 @@ PROGRAMS = ("iptables-restore", "ip6tables-restore", "nft")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case. `stories` are the kernel's traces as `judge.story` writes them, one for each packet."""
+    """One case. `stories` are the kernel's traces as `judge.story` writes them, one for each packet.
+
+    `entries` is what the table holds in the end, as `entries.Kept` is written.
+    """
 
     why: str
     batches: tuple[Batch, ...]
     listing: str
     packets: tuple[Packet, ...]
     stories: tuple[str, ...]
+    entries: tuple[str, ...] = ()
 
 
 def format_case(case: Case) -> str:
@@ -44,7 +51,8 @@ def format_case(case: Case) -> str:
     parts += [f"{MARK}listing\n{case.listing.strip()}\n"] if case.listing else []
     said = zip(case.packets, case.stories, strict=True)
     lines = [f"{format_packet(packet)}\n    {story or 'nothing'}\n" for packet, story in said]
-    return "".join([*parts, f"{MARK}packets\n", *lines])
+    held = [f"{MARK}entries\n", *(f"{entry}\n" for entry in case.entries)]
+    return "".join([*parts, f"{MARK}packets\n", *lines, *held])
 
 
 def parse_case(text: str, source: str) -> Case:
@@ -64,6 +72,7 @@ def parse_case(text: str, source: str) -> Case:
         "\n".join(parts.get("listing", [])),
         packets,
         stories,
+        tuple(parts.get("entries", ())),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from conntrim.core.model.address import parse_address
@@ -19,6 +19,7 @@ from conntrim.core.netfilter.memory import Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.ruleset import read
+from conntrim.lab.entries import Kept, remembered
 from conntrim.lab.judge import FIRST, PLACES, TABLE, Sighting, Trace
 
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
@@ -69,18 +70,29 @@ def _latest_first(group: tuple[Station, ...]) -> list[Station]:
     return [*reversed([s for s in group if s.kind is Kind.CHAIN]), *(s for s in group if s.kind is not Kind.CHAIN)]
 
 
-def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL) -> tuple[list[Trace], str]:
-    """The trace of each packet of one dialogue, up to the first that the model does not decide, and why it does not."""
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What the model says of one dialogue: the trace of each packet up to the first that it does not decide.
+
+    `entries` are what the table holds of it at the end, None where a packet was not decided: `doubt` says why.
+    """
+
+    traces: tuple[Trace, ...]
+    entries: tuple[Kept, ...] | None
+    doubt: str = ""
+
+
+def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL) -> Believed:
+    """What the model says of one dialogue that begins with an empty table."""
     memory, traces = Memory(), list[Trace]()
     for packet in packets:
         outcome = walk(arranged, packet, memory, kernel)
-        if outcome.asked:
-            return traces, "; ".join(outcome.asked)
-        if _lost(outcome):
-            return traces, "the way of an answer's answer to a stranger"
+        if outcome.asked or _lost(outcome):
+            doubt = "; ".join(outcome.asked) or "the way of an answer's answer to a stranger"
+            return Believed(tuple(traces), None, doubt)
         traces.append((*_sightings(outcome, answer=False),))
         memory = outcome.memory
-    return traces, ""
+    return Believed(tuple(traces), tuple(sorted(map(remembered, memory.entries))))
 
 
 def _lost(outcome: Outcome) -> bool:

@@ -16,6 +16,8 @@ from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue
+from conntrim.core.netfilter.memory import Tuple, tuple_of
+from conntrim.core.netfilter.states import ICMP_ANSWERS
 from conntrim.lab.words import PORTS
 
 Made = tuple[Packet, ...]
@@ -51,13 +53,14 @@ ODD_ICMP = {
 """ICMP types that nobody asked for, or that conntrack does not know."""
 
 
-def dialogues(random: Random, packets: int, taken: set[Key]) -> list[Made]:
-    """Dialogues of that many packets together, none of a flow that is `taken`; theirs are added to it."""
+def dialogues(random: Random, packets: int) -> list[Made]:
+    """Dialogues of that many packets together, no two of one flow."""
+    taken: set[Key] = set()
     made: list[Made] = []
     left = packets
     while left > 0:
         talk = _dialogue(random)[:left]
-        keys = {_key(packet.inner or packet) for packet in talk}
+        keys = set(map(key_of, talk))
         if not keys & taken:
             taken |= keys
             made.append(talk)
@@ -65,10 +68,17 @@ def dialogues(random: Random, packets: int, taken: set[Key]) -> list[Made]:
     return made
 
 
-def _key(packet: Packet) -> Key:
-    """The same for all packets of a flow, whichever way they go."""
-    ends = sorted([(packet.src, packet.sport or 0), (packet.dst, packet.dport or 0)])
-    return (packet.protocol, *ends[0], *ends[1], packet.icmp_id)
+def key_of(packet: Packet) -> Key:
+    """The same for all packets of a flow, whichever way they go, and for ICMP errors about it."""
+    return key(tuple_of(packet.inner or packet))
+
+
+def key(tuple_: Tuple) -> Key:
+    """The same for both directions of a flow."""
+    if tuple_.protocol in ICMP_ANSWERS:  # one number tells an exchange, and the types differ by direction
+        return (tuple_.protocol, *sorted((tuple_.src, tuple_.dst)), tuple_.sport)
+    ends = sorted([(tuple_.src, tuple_.sport), (tuple_.dst, tuple_.dport)])
+    return (tuple_.protocol, *ends[0], *ends[1])
 
 
 def _dialogue(random: Random) -> Made:

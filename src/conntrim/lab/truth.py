@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -13,23 +14,24 @@ from random import Random
 
 from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.truth import Truth
+from conntrim.core.model.truth import Doubt, Truth
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.host.signals import orderly_end
 from conntrim.lab.case import Case, format_case
 from conntrim.lab.dialogue import shots
-from conntrim.lab.expect import KERNEL, expected, observed, ruleset_of
+from conntrim.lab.entries import Kept, alike, dumped, told
+from conntrim.lab.expect import KERNEL, Believed, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
 from conntrim.lab.judge import Judge, Trace, judging, story
 from conntrim.lab.limits import global_limits
 from conntrim.lab.private import limits_writable
 from conntrim.lab.script import Script
 from conntrim.lab.shrink import shrink
-from conntrim.lab.talk import Key, dialogues
+from conntrim.lab.talk import dialogues, key, key_of
 from conntrim.lab.wire import MAX_NUMBER
 
 GROUP = 20
-"""So many rule sets share one table of flows; then it is emptied, which takes a walk over all hash buckets."""
+"""So many rule sets are one piece of work."""
 
 SIZES = {"nf_conntrack_max": 262_144, "nf_conntrack_buckets": 262_144}
 """Held for the run, so that no other lab fills the table or makes its chains long: both look like a disagreement."""
@@ -62,12 +64,16 @@ class Tally:
     disagreements: int = 0
     first_at: int | None = None
     cases: list[str] = field(default_factory=list)
+    doubts: Counter[str] = field(default_factory=Counter)
 
-    def count(self, packets: Sequence[Packet], said: list[Trace], believed: list[Trace], before: int) -> None:
+    def count(self, judgement: Judgement, before: int) -> None:
         """Take in one dialogue; `before` packets came before it."""
-        self.packets += len(packets)
-        self.undecided += len(packets) - len(believed)
-        if believed != said[: len(believed)]:
+        packets, believed = len(judgement.packets), judgement.believed
+        self.packets += packets
+        self.undecided += packets - len(believed.traces)
+        if believed.doubt:
+            self.doubts[kind_of(believed.doubt)] += packets - len(believed.traces)
+        if not judgement.agreed:
             self.disagreements += 1
             self.first_at = before if self.first_at is None else min(before, self.first_at)
 
@@ -80,6 +86,12 @@ class Tally:
         self.disagreements += other.disagreements
         self.first_at = min(firsts, default=None)
         self.cases += other.cases
+        self.doubts += other.doubts
+
+
+def kind_of(doubt: str) -> str:
+    """The kind of the first question that the model left open: what is the same in questions of one kind."""
+    return doubt.split(";", maxsplit=1)[0].partition(":")[0]
 
 
 def run(wanted: Wanted, workers: int | None = None, kernel: Kernel = KERNEL) -> Truth:
@@ -96,7 +108,7 @@ def run(wanted: Wanted, workers: int | None = None, kernel: Kernel = KERNEL) -> 
         seconds = round(time.monotonic() - started, 1)
     return Truth(
         tally.packets, tally.rulesets, wanted.seed, count, tally.disagreements, tally.undecided, tally.first_at,
-        seconds, tuple(tally.cases),
+        seconds, tuple(tally.cases), tuple(Doubt(kind, packets) for kind, packets in tally.doubts.most_common()),
     )  # fmt: skip
 
 
@@ -159,46 +171,74 @@ class Bench:
     def work(self, groups: Sequence[int]) -> Tally:
         """Judge some groups of rule sets, one after the other."""
         for group in groups:
-            taken: set[Key] = set()
             for index in range(group * GROUP, min((group + 1) * GROUP, self.wanted.rulesets)):
-                self._ruleset(index, taken)
-            self.judge.forget()
+                self._ruleset(index)
         return self.tally
 
-    def _ruleset(self, index: int, taken: set[Key]) -> None:
+    def _ruleset(self, index: int) -> None:
         random = Random(f"{self.wanted.seed}:{index}")  # noqa: S311 - made-up packets, no secrets
         script = ruleset(random)
-        talks = dialogues(random, self.wanted.share(index), taken)
-        found = judged(self.judge, script, talks)
-        model = observed(ruleset_of(script.batches(), found.listing))
+        talks = dialogues(random, self.wanted.share(index))
         before = sum(self.wanted.share(i) for i in range(index))
         self.tally.rulesets += 1
-        for packets, said in zip(talks, found.traces, strict=True):
-            believed, _ = expected(model, packets, self.kernel)
-            self.tally.count(packets, said, believed, before)
-            if believed != said[: len(believed)] and len(self.tally.cases) < self.wanted.cases:
-                self.tally.cases.append(minimal(self.judge, script, packets, self.kernel))
-            before += len(packets)
+        for judgement in judged(self.judge, script, talks, self.kernel).judgements:
+            self.tally.count(judgement, before)
+            if not judgement.agreed and len(self.tally.cases) < self.wanted.cases:
+                self.tally.cases.append(minimal(self.judge, script, judgement.packets, self.kernel))
+            before += len(judgement.packets)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One dialogue: what the kernel did with each packet, which entries it kept, and what the model believed."""
+
+    packets: tuple[Packet, ...]
+    traces: tuple[Trace, ...]
+    entries: tuple[Kept, ...]
+    believed: Believed
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the kernel did what the model says, as far as that goes."""
+        believed = self.believed
+        same = believed.traces == self.traces[: len(believed.traces)]
+        return same and (believed.entries is None or alike(believed.entries, self.entries))
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the kernel said to some dialogues under one rule set, and how it lists that rule set."""
+    """What came of some dialogues under one rule set, and how the kernel lists that rule set."""
 
-    traces: list[list[Trace]]
+    judgements: list[Judgement]
     listing: str
 
 
-def judged(judge: Judge, script: Script, talks: Sequence[tuple[Packet, ...]]) -> Judged:
-    """Load, fire, unload."""
+def judged(judge: Judge, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel) -> Judged:
+    """Load, fire, look at the table, and leave an empty judge behind."""
     judge.load(script.batches())
     listing = judge.listing() if script.program == "nft" else ""
-    traces: list[list[Trace]] = []
+    model = observed(ruleset_of(script.batches(), listing))
+    traces: list[tuple[Trace, ...]] = []
     for batch in _batches(talks):
         fired = iter(judge.fire(shots(batch)))
-        traces += [[next(fired) for _ in packets] for packets in batch]
+        traces += [tuple(next(fired) for _ in packets) for packets in batch]
+    entries = by_dialogue(talks, dumped(judge.host.name))
     judge.unload()
-    return Judged(traces, listing)
+    judge.forget()
+    found = zip(talks, traces, entries, strict=True)
+    return Judged([Judgement(p, said, kept, expected(model, p, kernel)) for p, said, kept in found], listing)
+
+
+def by_dialogue(talks: Sequence[tuple[Packet, ...]], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:
+    """The entries of each dialogue, in order; HostError for one that belongs to none: packets that are not ours."""
+    whose = {key_of(packet): index for index, packets in enumerate(talks) for packet in packets}
+    found: list[list[Kept]] = [[] for _ in talks]
+    for entry in entries:
+        index = whose.get(key(entry.original))
+        if index is None:
+            raise HostError("lab truth", f"an entry that no packet of ours made: {entry}")
+        found[index].append(entry)
+    return [tuple(sorted(each)) for each in found]
 
 
 def _batches(talks: Sequence[tuple[Packet, ...]]) -> Iterator[list[tuple[Packet, ...]]]:
@@ -218,19 +258,18 @@ def minimal(judge: Judge, script: Script, packets: tuple[Packet, ...], kernel: K
     """The smallest rule set and dialogue that still disagree, as a case file with the kernel's answer."""
 
     def differs(less: Script, fewer: tuple[Packet, ...]) -> bool:
-        judge.forget()
         try:
-            found = judged(judge, less, [fewer])
-            believed, _ = expected(observed(ruleset_of(less.batches(), found.listing)), fewer, kernel)
+            return not judged(judge, less, [fewer], kernel).judgements[0].agreed
         except ConntrimError:  # it does not load any more: that is another story
             judge.unload()
             return False
-        return believed != found.traces[0][: len(believed)]
 
     script, packets = shrink(script, packets, differs)
-    judge.forget()
-    found = judged(judge, script, [packets])
-    believed, _ = expected(observed(ruleset_of(script.batches(), found.listing)), packets, kernel)
-    why = "\n".join(["the model said:", *(f"  {story(trace) or 'nothing'}" for trace in believed)])
-    stories = tuple(story(trace) for trace in found.traces[0])
-    return format_case(Case(why, script.batches(), found.listing, packets, stories))
+    found = judged(judge, script, [packets], kernel)
+    (judgement,) = found.judgements
+    believed = judgement.believed
+    why = ["the model said:", *(f"  {story(trace) or 'nothing'}" for trace in believed.traces)]
+    why += [f"  {entry}" for entry in believed.entries or ()] + [f"  then: {believed.doubt}"] * bool(believed.doubt)
+    stories = tuple(story(trace) for trace in judgement.traces)
+    entries = told(believed.entries or (), judgement.entries)
+    return format_case(Case("\n".join(why), script.batches(), found.listing, packets, stories, entries))

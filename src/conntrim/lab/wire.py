@@ -14,6 +14,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.states import CHECKED, SANE
 
 MAX_NUMBER = 0xFFFF
 """The largest number that fits both families' field; 0 is left out, a raw socket would replace it."""
@@ -44,15 +45,24 @@ class TcpSides:
 
     next: dict[tuple[int, int | None], int] = field(default_factory=dict)
     closed: dict[tuple[int, int | None], int] = field(default_factory=dict)
+    spoken: set[tuple[int, int | None]] = field(default_factory=set)
 
     def take(self, packet: Packet) -> tuple[int, int]:
-        """The packet's seq and ack; a side's SYN and FIN count one each (RFC 9293 section 3.4), repeated or not."""
+        """The packet's seq and ack; a side's SYN and FIN count one each (RFC 9293 section 3.4), repeated or not.
+
+        Nonsense counts nothing, nor does a SYN amid a connection: conntrack takes a RST at its word only where its
+        number fits exactly.
+        """
         near, far = (packet.src, packet.sport), (packet.dst, packet.dport)
         flags = packet.tcp_flags or 0
+        silent = near not in self.spoken
+        self.spoken.add(near)
         seq = self.next.setdefault(near, FIRST)
         ack = self.next.setdefault(far, FIRST)
-        if flags & TcpFlag.SYN:
-            seq, self.next[near] = FIRST, max(seq, FIRST + 1)
+        if flags & CHECKED not in SANE:
+            pass
+        elif flags & TcpFlag.SYN:
+            seq, self.next[near] = FIRST, max(seq, FIRST + 1) if silent else seq
         elif flags & TcpFlag.FIN:
             seq = self.closed.setdefault(near, seq)
             self.next[near] = seq + 1

@@ -13,6 +13,7 @@ def truth_text(truth: Truth) -> str:
         f"{found}: {truth.packets:,} packets, {truth.rulesets:,} rule sets",
         f"{truth.undecided:,} packets not decided by the model, {truth.seconds:.1f} s, {speed:,.0f} packets/s",
     ]
+    lines += [f"  {doubt.packets:,} for {doubt.kind}" for doubt in truth.doubts]
     if truth.first_at is not None:
         lines.append(f"the first came after {truth.first_at:,} packets; seed {truth.seed}")
     cases = (f"\n--- case {number}\n{case}" for number, case in enumerate(truth.cases, 1))

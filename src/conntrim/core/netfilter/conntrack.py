@@ -105,7 +105,10 @@ def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Ent
     assert isinstance(step, TcpState), "an INVALID packet moves nothing"
     closing = entry.closing or (step is TcpState.FIN_WAIT and entry.tcp is not TcpState.FIN_WAIT)
     simultaneous = entry.simultaneous or step is TcpState.SYN_SENT2
-    return replace(entry, tcp=step, closing=closing, last=last, simultaneous=simultaneous)
+    works = entry.seen_reply and step is TcpState.ESTABLISHED and entry.tcp in (TcpState.SYN_RECV, step)
+    return replace(
+        entry, tcp=step, closing=closing, last=last, simultaneous=simultaneous, assured=entry.assured or works
+    )
 
 
 # --- packets without an entry -------------------------------------------------------------------------------------

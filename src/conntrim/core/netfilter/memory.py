@@ -12,6 +12,9 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.netfilter.states import ICMP_ANSWERS, Class
 
+ANY_PORT = 0
+"""A port that the kernel picked, and nobody here can know."""
+
 
 class Tuple(NamedTuple):
     """One direction of a flow. For ICMP `sport` is the identifier and `dport` type << 8 | code."""
@@ -60,6 +63,7 @@ NO_ZONE = Zone()
 class Entry:
     """One entry. `original` and `reply` differ by more than direction where it is translated.
 
+    `assured`: a TCP connection that was seen to work both ways; what the model knows of other protocols is less.
     `closing`: one side has begun to close (a new SYN may then reopen it); `last` is the last TCP packet that was
     taken or ignored, as (reply direction, class).
     """
@@ -68,6 +72,7 @@ class Entry:
     reply: Tuple
     zone: Zone = NO_ZONE
     seen_reply: bool = False
+    assured: bool = False
     tcp: TcpState = TcpState.NONE
     closing: bool = False
     last: tuple[bool, Class] | None = None

@@ -21,7 +21,7 @@ from conntrim.core.netfilter.answers import answer_to, reply_to, tied
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of
 from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
-from conntrim.core.netfilter.memory import Entry, Memory
+from conntrim.core.netfilter.memory import ANY_PORT, Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
 from conntrim.core.netfilter.statements import EFFECTS, VERDICTS, Ending
@@ -172,9 +172,8 @@ class Passage:
             clash = attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry)
             if clash and self.arranged.nat[self.came.family]:
                 # The NAT core's null binding has given it another port already, one that nobody here can know.
-                attached = replace(
-                    attached, entry=replace(attached.entry, reply=attached.entry.reply._replace(dport=0))
-                )
+                elsewhere = attached.entry.reply._replace(dport=ANY_PORT)
+                attached = replace(attached, entry=replace(attached.entry, reply=elsewhere, snat=True))
             elif clash:
                 self._step(StepKind.CONNTRACK, "another entry has a tuple of this one's: dropped (insert_failed)")
                 return Fate.DROP

@@ -138,8 +138,9 @@ def _helper(on: Passage, statement: Helper, table: Table, rule: Rule) -> None:
 
 
 def _mark(on: Passage, statement: SetMark, table: Table, rule: Rule) -> None:
-    mark = (on.skb.packet.mark & ~statement.mask) ^ statement.value
-    on.skb.packet = replace(on.skb.packet, mark=mark & 0xFFFFFFFF)
+    mark = ((on.skb.packet.mark & ~statement.mask) ^ statement.value) & 0xFFFFFFFF
+    if mark != on.skb.packet.mark:
+        on.skb.packet = replace(on.skb.packet, mark=mark)
     on.skb.mark_known |= statement.mask == 0xFFFFFFFF
     on.remark(f"mark {mark:#x}")
 
