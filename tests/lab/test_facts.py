@@ -49,7 +49,7 @@ def test_a_prime_number_of_flows_is_counted_exactly(host: LabHost) -> None:
 
 
 def test_drops_of_a_full_table_are_counted_exactly_and_logged(host: LabHost) -> None:
-    """At most 61 entries and 108 flows of which none is evicted: 47 drops, by /proc and by netlink, and a log line.
+    """At most 61 entries and 108 flows: 47 drops less those that evicted an entry (K30), by /proc and by netlink, and a log line.
 
     The log names the namespace by its inode (K26). It is rate-limited: at least one line.
     """
