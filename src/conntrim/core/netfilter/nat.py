@@ -41,8 +41,7 @@ def target_of(nat: Nat, packet: Packet, local: Intervals, hook: Hook) -> Target:
     """The address and port that a nat statement gives a packet."""
     if "map" in nat.text.split():
         return Target(None, None, certain=False)
-    word = next((w for w in reversed(nat.text.split()) if re.search(r"\d", w) and not w.startswith("-")), "")
-    address, port, certain = _parse(word)
+    address, port, certain = _parse(_target(nat))
     if nat.kind == "masquerade":
         return Target(*_own(packet, local, port))
     if nat.kind == "redirect":
@@ -50,6 +49,25 @@ def target_of(nat: Nat, packet: Packet, local: Intervals, hook: Hook) -> Target:
         there = packet.dst if ours else LOOPBACK[packet.family]
         return Target(LOOPBACK[packet.family] if hook is Hook.OUTPUT else there, port, certain)
     return Target(address, port, certain and nat.kind != "netmap")
+
+
+ANY_PORT = Intervals.of((0, 65535))
+
+
+def spans(nat: Nat) -> tuple[Intervals | None, Intervals | None]:
+    """Every address and port that a nat statement may give; None: any address, and the port stays as far as it can."""
+    word = _target(nat)
+    found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
+    if found is None or nat.kind == "netmap" or "map" in nat.text.split():
+        return None, ANY_PORT if word else None
+    address, port, more = found.get("address"), found.get("port"), found.get("more") or ""
+    ports = Intervals.of((int(port), int(more[1:] or port))) if port else None
+    return (Intervals.of(parse_address(address)) if address and not found.get("to") else None), ports
+
+
+def _target(nat: Nat) -> str:
+    """The word that names where a nat statement points; empty where none does."""
+    return next((w for w in reversed(nat.text.split()) if re.search(r"\d", w) and not w.startswith("-")), "")
 
 
 def _own(packet: Packet, local: Intervals, port: int | None) -> tuple[int | None, int | None, bool]:

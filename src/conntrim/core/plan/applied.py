@@ -11,8 +11,6 @@ from conntrim.core.plan.admission import Addition
 from conntrim.core.plan.spelling import PLACE
 from conntrim.core.plan.texts import Raw, jump_comment
 
-RAW_PRIORITY = -300
-
 
 def applied(
     ruleset: Ruleset, additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, mark: str
@@ -43,7 +41,7 @@ def _with_raw(tables: list[Table], raw: Raw, dialect: Dialect, mark: str) -> lis
     for hook, rules in raw.rules.items():
         base = str(hook) if dialect is Dialect.NFTABLES else hook.upper()
         own = CHAIN_PREFIX + hook.upper()
-        old = chains.get(base, Chain(base, (), Base("filter", hook, RAW_PRIORITY)))
+        old = chains.get(base, Chain(base, (), Base("filter", hook, raw.priority)))
         jump = Rule((), (Jump(own),), PLACE, "", jump_comment(mark))
         chains[base] = replace(old, rules=(jump, *old.rules))
         chains[own] = Chain(own, rules)

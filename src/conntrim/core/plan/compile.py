@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.address import Family, family_of
@@ -28,7 +29,7 @@ from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
 from conntrim.core.plan.spelling import spell
-from conntrim.core.plan.texts import FAMILY_TABLES, Raw, Writer
+from conntrim.core.plan.texts import FAMILY_TABLES, RAW, Raw, Writer
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 
@@ -63,7 +64,13 @@ def families_of(entry: Untrack, facts: HostFacts) -> Untrack:
     return replace(entry, family=able[0]) if len(able) == 1 else entry
 
 
-def raws_of(legs: Sequence[Leg], dialect: Dialect) -> tuple[Raw, ...]:
+def free_priority(ruleset: Ruleset) -> int:
+    """raw's, or the next before it where no chain hangs: of two at one priority nobody knows which is first (K2)."""
+    taken = {c.base.priority for t in ruleset.tables for c in t.chains if c.base and c.base.hook in HOOKS}
+    return next(p for p in count(RAW, -1) if p not in taken)
+
+
+def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW) -> tuple[Raw, ...]:
     """The untracking rules: for iptables one set a family, for nft one table of family inet."""
     tables = [TableFamily.INET] if dialect is Dialect.NFTABLES else list(FAMILY_TABLES.values())
     found = []
@@ -74,7 +81,7 @@ def raws_of(legs: Sequence[Leg], dialect: Dialect) -> tuple[Raw, ...]:
             for hook in HOOKS
         }
         if mine:
-            found.append(Raw(family, rules))
+            found.append(Raw(family, rules, priority))
     return tuple(found)
 
 
@@ -136,7 +143,7 @@ def compiled(request: Request) -> Compiled:
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
     legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
     found = admissions(base, passages(legs))
-    additions, raws = merged(found), raws_of(legs, dialect)
+    additions, raws = merged(found), raws_of(legs, dialect, free_priority(base))
     changes = _changes(additions, raws, dialect, old)
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in changes))
     writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)

@@ -21,7 +21,6 @@ from conntrim.core.model.ruleset import (
     Field,
     Helper,
     In,
-    InSet,
     Nat,
     NoEffect,
     Opaque,
@@ -33,10 +32,10 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )
-from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.service import Hook
 from conntrim.core.plan.admission import Addition, Course, excused
-from conntrim.core.plan.box import Box, Tri, asks_entry, judge
-from conntrim.core.plan.legs import LOOPBACK, Leg, Way
+from conntrim.core.plan.box import Box, Tri, asks_entry
+from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.propose import HELPER_PORTS
 from conntrim.core.plan.reach import reached, within
 from conntrim.core.plan.spelling import PLACE
@@ -204,34 +203,9 @@ def _open_before(course: Course) -> bool:
     return all((e[1].verdict if e else policy) is Verdict.ACCEPT for e in ends)
 
 
-def _local(c: Compiled, leg: Leg, box: Box) -> Box:
-    """Our end of the flow, on `lo` both, has one of our addresses, where we know them."""
-    local = c.facts.local
-    if not local.ranges:
-        return box
-    ours = Field.SRC if (leg.service.direction is Direction.OUTBOUND) == (leg.way is Way.REQUEST) else Field.DST
-    ends = (Field.SRC, Field.DST) if leg.loopback else (ours,)
-    narrowed = {f: box.fields[f] & (local | LOOPBACK) if f in box.fields else local | LOOPBACK for f in ends}
-    return Box({**box.fields, **narrowed}, box.state, box.interfaces, box.holds)
-
-
 def _nat_kept(c: Compiled) -> Judgement:
-    found: list[Judgement] = []
-    for leg, _, rule, _ in _rules_on_the_way(c, frozenset({"nat"})):
-        if leg.way is Way.REPLY or not any(isinstance(s, Nat) for s in rule.statements):
-            continue
-        side = next(_seen_at(leg))[1]
-        matched = judge(_local(c, leg, Box(side.fields, side.state, {})), _without_interfaces(rule))
-        if matched is not Tri.NO:
-            vague = any(isinstance(m, Opaque | InSet) for m in rule.matches)
-            found.append((OPEN if vague else BROKEN, f"{rule.place} may translate {leg.label}", rule.text))
-    return _worst(found, "no NAT rule matches a packet of a leg")
-
-
-def _without_interfaces(rule: Rule) -> Rule:
-    return Rule(
-        tuple(m for m in rule.matches if type(m).__name__ != "Interface"), rule.statements, rule.place, rule.text
-    )
+    """Boxes do not follow a packet through its translation: what the packet sets find alone counts."""
+    return PROVED, "no connection that a rule may translate becomes untracked, and no answer to one", ""
 
 
 def _helper_kept(c: Compiled) -> Judgement:

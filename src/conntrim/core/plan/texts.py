@@ -23,7 +23,7 @@ from conntrim.core.model.plan import (
     Batch,
 )
 from conntrim.core.model.protocol import protocol_name
-from conntrim.core.model.ruleset import Chain, Dialect, Jump, Opaque, Rule, Table, TableFamily
+from conntrim.core.model.ruleset import XT_HOOKS, Chain, Dialect, Jump, Opaque, Rule, Table, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.admission import Addition
 from conntrim.core.plan.spelling import PLACE
@@ -31,6 +31,8 @@ from conntrim.core.plan.spelling import PLACE
 XT_GUARD = Opaque("time", f"--datestop {DEADLINE}")
 NFT_GUARD = f"meta l4proto @{ARMED}"
 OWN = f"inet {OWN_TABLE}"
+
+RAW = XT_HOOKS["raw"][1]
 
 PROGRAMS: dict[tuple[Dialect, TableFamily], str] = {
     (Dialect.IPTABLES_NFT, TableFamily.IP): "iptables-nft-restore",
@@ -49,10 +51,14 @@ def jump_comment(mark: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """The rules of the own chains of one iptables family, or of the own nft table, by hook."""
+    """The rules of the own chains of one iptables family, or of the own nft table, by hook.
+
+    `priority` is that of the nft table's base chains.
+    """
 
     family: TableFamily
     rules: dict[Hook, tuple[Rule, ...]]
+    priority: int = RAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ class Writer:
             chain, own = f"{OWN} {hook}", f"untrack_{hook}"
             trial += [f"add chain {OWN} {own}", f"flush chain {OWN} {own}"]
             trial += [f"add rule {OWN} {own} {nft_rule(r)}" for r in rules]
-            trial.append(f"add chain {chain} {{ type filter hook {hook} priority raw; policy accept; }}")
+            trial.append(f"add chain {chain} {{ type filter hook {hook} priority {raw.priority}; policy accept; }}")
             jump = Rule((), (Jump(own),), PLACE, "", self.jump_comment)
             trial += [
                 f"flush chain {chain}",

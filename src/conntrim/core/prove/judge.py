@@ -17,7 +17,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, Helper, Nat, Ruleset
+from conntrim.core.model.ruleset import Field, Helper, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.states import FRESH, Need
@@ -26,6 +26,7 @@ from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.flows import BACK, RST, SYN, Flow, conversation, flows_of
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
+from conntrim.core.prove.kept import Kept
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import strangers
@@ -51,7 +52,7 @@ FINE: dict[str, str] = {
     "delivered": "every packet of the policy's connections that was let through is let through",
     "no-exposure": "no stranger's packet is newly admitted outside the policy's own connections",
     "no-loss": "no packet that was let through is newly dropped outside the policy's own connections",
-    "nat-kept": "no packet that a rule may translate, and no answer to one, becomes untracked",
+    "nat-kept": "no connection that a rule may translate becomes untracked, and no answer to one",
     "helper-kept": "no packet that a rule gives a helper becomes untracked",
     "errors-return": "ICMP errors are let in without an entry where they were let in with one",
     "answers-leave": "resets and ICMP errors leave without an entry where they left with one",
@@ -165,6 +166,8 @@ class _Case:
             self._flow(flow)
         for direction in DIRECTIONS:
             self._everybody(direction)
+        for cut in Kept(self.space, self.pair.arranged, tuple(self.flows), self.local or None).cuts():
+            self._found("nat-kept", cut.why, cut.packets, cut.universe)
 
     # --- the policy's own connections -----------------------------------------------------------------------------
 
@@ -254,7 +257,7 @@ class _Case:
                 about = self.space.sets.either([own, *self._requests(direction)])
                 self._found("no-loss", f"newly dropped, {who}", old & ~new & ~about, universe, population)
         self._answers(question, direction)
-        self._kept(question, direction)
+        self._helpers(question, direction)
 
     def _requests(self, direction: Direction) -> list[Set]:
         """The policy's requests; whether their connections can be opened is asked elsewhere."""
@@ -298,21 +301,13 @@ class _Case:
         now = now | (self._stateless(new.arrived & self.space.state(CtState.UNTRACKED)) & new.untracked)
         self._found(name, "dropped without an entry, let through with one", found & was & ~now, universe)
 
-    def _kept(self, question: Question, direction: Direction) -> None:
-        """Newly untracked packets must not be ones that a rule translated or gave a helper."""
+    def _helpers(self, question: Question, direction: Direction) -> None:
+        """Newly untracked packets must not be ones that a rule gave a helper."""
         universe = question.universe(Population.STRANGERS)
         newly = question.after.untracked & ~question.before.untracked
-        back = reach(
-            self.space, self.pair.arranged[1], BACK[direction], question.scope, mirrored=True, local=self.local or None
-        )
         for _, hit in question.before.hits:
             packets = self._stateless(hit.packets)
-            if isinstance(hit.statement, Nat):
-                why = f"{hit.rule.place} may translate packets that become untracked"
-                self._found("nat-kept", why, packets & newly, universe)
-                why = f"{hit.rule.place} may translate packets whose answers become untracked"
-                self._found("nat-kept", why, packets & back.untracked & ~question.before.untracked, universe)
-            elif isinstance(hit.statement, Helper):
+            if isinstance(hit.statement, Helper):
                 why = f"{hit.rule.place} gives packets that become untracked the helper {hit.statement.name}"
                 self._found("helper-kept", why, packets & newly, universe)
 

@@ -4,6 +4,9 @@ import pytest
 
 from conntrim.core.model.facts import Era
 from conntrim.core.model.plan import Standing
+from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, TableFamily
+from conntrim.core.model.service import Hook
+from conntrim.core.plan.compile import free_priority
 from conntrim.core.plan.obligations import guarded
 from tests.unit.core.plan.planning import CACHE, INBOUND, WEB, facts, filtered, obligation, plan
 
@@ -12,13 +15,20 @@ PLAIN = filtered(
     "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT",
 )
+FORWARDING = PLAIN.replace(":FORWARD DROP", ":FORWARD ACCEPT")
 NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n{}COMMIT\n"
+MASQUERADE = "-A POSTROUTING -o eth0 -j MASQUERADE\n"
 RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
 MANGLE = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
 
 BREAKING = {
     "dnat": (WEB, NAT.format("-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n"), "nat-kept"),
-    "snat": (CACHE, NAT.format("-A POSTROUTING -o eth0 -j MASQUERADE\n"), "nat-kept"),
+    "snat": (CACHE, NAT.format(MASQUERADE), "nat-kept"),
+    "inner port": (WEB, NAT.format("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80\n"), "nat-kept"),
+    "our own's": (WEB, NAT.format("-A OUTPUT -d 192.168.0.18 -p tcp -j REDIRECT --to-ports 80\n"), "nat-kept"),
+    "gateway": (INBOUND.format("udp", 53), NAT.format(MASQUERADE), "nat-kept"),
+    "gateway to the cache": (CACHE, NAT.format("-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE\n"), "nat-kept"),
+    "gateway's free ports": (INBOUND.format("tcp", 8080), NAT.format(MASQUERADE), "nat-kept"),
     "docker": (
         WEB,
         NAT.replace(":OUTPUT", ":DOCKER - [0:0]\n:OUTPUT").format(
@@ -49,15 +59,25 @@ def test_plain_host_is_proved_but_for_loading() -> None:
 def test_what_stands_in_the_way_is_named(name: str) -> None:
     """NAT, helpers, zones and connmarks on a leg's way leave the plan unproved, with the obligation that suffers."""
     policy, table, expected = BREAKING[name]
-    made = plan(policy, PLAIN + table)
+    made = plan(policy, FORWARDING + table)
     assert Standing.PROVED is not obligation(made, expected).standing
 
 
 INNOCENT = {
-    "other port": NAT.format("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80\n"),
-    "containers": NAT.format("-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"),
+    "other port": NAT.format("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 8081\n"),
+    "another host's": NAT.format("-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n"),
+    "containers": NAT.format("-A POSTROUTING -s 172.17.0.0/16 ! -d 192.168.0.0/16 ! -o docker0 -j MASQUERADE\n"),
     "udp": NAT.format("-A PREROUTING -p udp -j REDIRECT --to-ports 53\n"),
 }
+PORTS = {"": Standing.BROKEN, " --to-ports 1024-65535": Standing.PROVED, " --to-ports 50-99": Standing.BROKEN}
+
+
+@pytest.mark.parametrize("ports", PORTS)
+def test_ports_of_its_own_keep_a_gateway_s_clients_apart(ports: str) -> None:
+    """K44: a gateway's client keeps its port or gets one of its class, unless the rule names others."""
+    rule = f"-A POSTROUTING -o eth0 -p udp -j MASQUERADE{ports}\n"
+    made = plan(INBOUND.format("udp", 53), FORWARDING + NAT.format(rule))
+    assert PORTS[ports] is obligation(made, "nat-kept").standing
 
 
 def test_zone_set_after_the_plan_s_own_rule_changes_nothing() -> None:
@@ -68,8 +88,21 @@ def test_zone_set_after_the_plan_s_own_rule_changes_nothing() -> None:
 
 @pytest.mark.parametrize("name", INNOCENT)
 def test_nat_of_others_is_no_obstacle(name: str) -> None:
-    """NAT rules for other ports, protocols and sources leave nat-kept proved."""
-    assert Standing.PROVED is obligation(plan(WEB + CACHE, PLAIN + INNOCENT[name]), "nat-kept").standing
+    """NAT rules for other ports, hosts and protocols leave nat-kept proved."""
+    assert Standing.PROVED is obligation(plan(WEB + CACHE, FORWARDING + INNOCENT[name]), "nat-kept").standing
+
+
+def test_what_the_filter_stops_is_not_translated() -> None:
+    """A gateway that forwards nothing has no clients, whatever its NAT rules say."""
+    rule = NAT.format("-A POSTROUTING -o eth0 -p udp -j MASQUERADE\n")
+    assert Standing.PROVED is obligation(plan(INBOUND.format("udp", 53), PLAIN + rule), "nat-kept").standing
+
+
+def test_raw_s_priority_is_left_to_others() -> None:
+    """K2: where chains of the operator's hang at raw's priority, the plan's own hang at a free one before it."""
+    chains = (Chain("a", (), Base("filter", Hook.PREROUTING, -300)), Chain("b", (), Base("filter", Hook.OUTPUT, -301)))
+    assert -302 == free_priority(Ruleset((Table(Dialect.NFTABLES, TableFamily.INET, "base", chains),)))
+    assert -300 == free_priority(Ruleset())
 
 
 def test_no_user_of_conntrack_no_difference() -> None:

@@ -50,8 +50,10 @@ def read_save(text: str, source: str, family: TableFamily | None = None) -> Rule
     """The tables of a save file; `family` where the caller knows it. InputError with file and line."""
     tables: dict[tuple[TableFamily, str], Table] = {}
     remarks = []
-    for block in _blocks(text, source):
-        table = _table(block, source, family or _family(block, source))
+    blocks = list(_blocks(text, source))
+    known = next((b.header for b in blocks if b.header), "")  # one program wrote them all
+    for block in blocks:
+        table = _table(block, source, family or _family(block, source), _dialect(block.header or known))
         key = table.family, table.name
         if key in tables:
             remarks.append(f"{source}:{block.line}: table {block.name} stands here again; a restore keeps the last")
@@ -121,7 +123,7 @@ def _dialect(header: str) -> Dialect:
     return Dialect.IPTABLES_LEGACY if header and "nf_tables" not in header else Dialect.IPTABLES_NFT
 
 
-def _table(block: Block, source: str, family: TableFamily) -> Table:
+def _table(block: Block, source: str, family: TableFamily, dialect: Dialect) -> Table:
     """A block understood, its jumps checked."""
     builtin = XT_CHAINS[block.name]
     rules: dict[str, list[Rule]] = {name: [] for name in (*map(str.upper, builtin), *block.policies)}
@@ -136,7 +138,7 @@ def _table(block: Block, source: str, family: TableFamily) -> Table:
             base = Base(XT_HOOKS[block.name][0], hook, xt_priority(block.name, hook), policy)
         chains.append(Chain(name, tuple(listed), base, Place(source, line)))
     check_jumps(chains, source)
-    return Table(_dialect(block.header), family, block.name, tuple(chains))
+    return Table(dialect, family, block.name, tuple(chains))
 
 
 def _commands(block: Block, rules: dict[str, list[Rule]], source: str) -> None:

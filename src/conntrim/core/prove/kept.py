@@ -1,0 +1,186 @@
+"""Connections that a rule translates and that untracking would cut off from their translation.
+
+A nat chain sees the first packet of a tracked flow; what follows it, and every answer, is turned by the entry (K4). So
+neither may become untracked. Answers meet raw before they are turned back, with the addresses and ports that the
+translation gave them: the answer to a connection redirected from port 8080 to 80 leaves from port 80.
+
+What the policy calls its answers is not asked about: nobody opens a connection from the port that he serves at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.model.ruleset import Field, Nat, Rule, SetMark, Table
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.hooks import CONNTRACK, Arranged, Kind, Station
+from conntrim.core.netfilter.nat import spans
+from conntrim.core.prove.chains import Hit
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import BACK, SYN, Flow
+from conntrim.core.prove.journey import Reach, packets_of, reach
+from conntrim.core.prove.space import IIF, OIF, Key, Space
+from conntrim.core.prove.view import LOOPBACK
+
+IN, OUT, THROUGH, LO = Direction.INBOUND, Direction.OUTBOUND, Direction.FORWARDED, Direction.LOOPBACK
+
+ANSWERED: dict[tuple[Hook, Direction], tuple[Direction, ...]] = {
+    (Hook.PREROUTING, IN): (OUT, THROUGH), (Hook.PREROUTING, THROUGH): (OUT, THROUGH),
+    (Hook.OUTPUT, OUT): (IN, LO), (Hook.OUTPUT, LO): (IN, LO),
+    (Hook.INPUT, IN): (OUT,), (Hook.INPUT, LO): (LO,), (Hook.POSTROUTING, THROUGH): (IN,),
+}  # fmt: skip
+"""Where the answers to packets that are translated at a hook meet raw. What this host itself sends keeps its port."""
+
+ELSEWHERE: dict[Hook, tuple[Key, ...]] = {
+    Hook.PREROUTING: (OIF,), Hook.OUTPUT: (IIF, OIF), Hook.INPUT: (), Hook.POSTROUTING: (IIF,),
+}  # fmt: skip
+"""What of a packet's way a translation at a hook may change, or an answer does not show."""
+
+CLASSES: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
+    ((1, 511), (1, 511)), ((512, 1023), (600, 1023)), ((1024, 65535), (1024, 65535)),
+)  # fmt: skip
+"""Source ports, and those that one of them may become where the rule names none (K44)."""
+
+UNUSUAL = Intervals.of((0, 1023))
+"""Source ports that no client opens a TCP connection from, but for the r-services of old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Connections told by their first packets, and why they lose their translation."""
+
+    why: str
+    packets: Set
+    universe: Set
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The question for one family; `arranged` are the rule sets before and after, `local` the addresses if known."""
+
+    space: Space
+    arranged: tuple[Arranged, Arranged]
+    flows: tuple[Flow, ...]
+    local: Intervals | None
+
+    def cuts(self) -> Iterator[Cut]:
+        """Every rule that loses connections to the change."""
+        before = without_filters(self.arranged[0])
+        for direction in Direction:
+            universe = self._openers(direction)
+            way = reach(self.space, before, direction, universe, local=self.local)
+            for hook, hit in way.hits:
+                if isinstance(hit.statement, Nat):
+                    yield from self._cut(direction, hook, hit, hit.statement, self._stateless(universe))
+
+    def _cut(self, direction: Direction, hook: Hook, hit: Hit, nat: Nat, universe: Set) -> Iterator[Cut]:
+        packets = self._stateless(hit.packets)
+        own = packets & self._newly(direction, mirrored=False)
+        why = f"{hit.rule.place} may translate packets that become untracked"
+        yield from self._confirmed(direction, hit.rule, Cut(why, own, universe))
+        answered = packets & self.space.sets.either(
+            [self._before_it(hook, nat, way) for way in ANSWERED.get((hook, direction), ())]
+        )
+        why = f"{hit.rule.place} may translate connections whose answers become untracked"
+        yield from self._confirmed(direction, hit.rule, Cut(why, answered, universe))
+
+    def _confirmed(self, direction: Direction, rule: Rule, cut: Cut) -> Iterator[Cut]:
+        """The same with every chain on the way: what a filter stops is not translated behind it."""
+        if cut.packets == self.space.nothing:
+            return
+        whole = reach(self.space, self.arranged[0], direction, cut.packets & self._openers(direction), local=self.local)
+        hits = [self._stateless(h.packets) for _, h in whole.hits if h.rule is rule]
+        found = cut.packets & self.space.sets.either(hits)
+        if found != self.space.nothing:
+            yield replace(cut, packets=found)
+
+    def _openers(self, direction: Direction) -> Set:
+        """The packets that open flows: over TCP a bare SYN."""
+        space = self.space
+        ported = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
+        syn = space.field(Field.TCP_FLAGS, Intervals.of(SYN))
+        opening = (ported & ~space.protocol(Protocol.TCP)) | syn
+        answers = [self._answers(f, direction) for f in self.flows if direction in (LO, BACK[f.direction])]
+        return self._packets(direction) & opening & space.state(CtState.NEW) & ~space.sets.either(answers)
+
+    def _packets(self, direction: Direction, mirrored: bool = False) -> Set:
+        """All packets of a direction; on lo both ends are the host's own."""
+        found = packets_of(self.space, direction, self.local, mirrored)
+        if direction is LO and self.local:
+            ours = self.local | LOOPBACK
+            found = found & self.space.field(Field.SRC, ours) & self.space.field(Field.DST, ours)
+        return found
+
+    def _newly(self, direction: Direction, *, mirrored: bool) -> Set:
+        """Connections of which some packet going this way becomes untracked; `mirrored`: told by what it answers."""
+        space, local = self.space, self.local
+        scope = self._packets(direction, mirrored)
+        ways: list[Reach] = [
+            reach(space, before_tracking(a), direction, scope, mirrored=mirrored, local=local) for a in self.arranged
+        ]
+        found = ways[1].untracked & ~ways[0].untracked
+        return self._without(found, Field.TCP_FLAGS, Field.CT_STATE)
+
+    def _answers(self, flow: Flow, direction: Direction) -> Set:
+        """What comes from the port that a service is served at."""
+        if direction is IN:
+            return flow.answers(self.space)
+        ports, protocol = flow.fields[Field.DPORT], flow.fields[Field.PROTOCOL]
+        return self.space.field(Field.SPORT, ports) & self.space.field(Field.PROTOCOL, protocol)
+
+    def _before_it(self, hook: Hook, nat: Nat, way: Direction) -> Set:
+        """The packets that a translation may turn into connections whose answers become untracked."""
+        space, after = self.space, self._newly(way, mirrored=True)
+        source = hook in (Hook.POSTROUTING, Hook.INPUT)
+        address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
+        addresses, ports = spans(nat)
+        to = self.local if nat.kind in ("masquerade", "redirect") else addresses
+        after = after if to is None else after & space.field(address, to)
+        if ports is not None:
+            return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])
+        if not source:
+            return self._without(after, address, *ELSEWHERE[hook])
+        usual = ~(space.protocol(Protocol.TCP) & space.field(port, UNUSUAL))
+        parts = [
+            space.field(port, Intervals.of(old))
+            & self._without(after & space.field(port, Intervals.of(new)), port, address, *ELSEWHERE[hook])
+            for old, new in CLASSES
+        ]
+        return usual & space.sets.either(parts)
+
+    def _stateless(self, found: Set) -> Set:
+        return self._without(found, Field.CT_STATE)
+
+    def _without(self, found: Set, *keys: Key) -> Set:
+        """Whatever these properties are."""
+        numbers = sorted({n for key in keys for n in self.space.bits[key]})
+        return found.exists(self.space.sets.literals(*numbers))
+
+
+def before_tracking(arranged: Arranged) -> Arranged:
+    """What decides whether a packet is tracked."""
+    return _only(arranged, lambda station: station.priority <= CONNTRACK)
+
+
+def without_filters(arranged: Arranged) -> Arranged:
+    """What decides whether a packet may be translated: all but chains that can only stop it."""
+    return _only(
+        arranged,
+        lambda s: s.kind is not Kind.CHAIN or s.priority <= CONNTRACK or any(_marks(t) for t, _ in s.chains),
+    )
+
+
+def _marks(table: Table) -> bool:
+    return any(isinstance(s, SetMark) for chain in table.chains for rule in chain.rules for s in rule.statements)
+
+
+def _only(arranged: Arranged, wanted: Callable[[Station], bool]) -> Arranged:
+    groups = {
+        where: tuple(kept for group in found if (kept := tuple(s for s in group if wanted(s))))
+        for where, found in arranged.groups.items()
+    }
+    return replace(arranged, groups=groups)
