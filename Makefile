@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab bench golden setup clean
+.PHONY: demo test check lab torture bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -18,6 +18,10 @@ lab: setup
 	$(PY) -m pytest tests/lab
 
 test: check lab
+
+# Needs root, some minutes; TORTURE='--blows 200 --slice 1/2' gives less of it.
+torture: setup
+	$(PY) -m tests.lab.torture $(TORTURE)
 
 # Needs root; BENCH='--growth 10000 3000000' measures further sizes.
 bench: setup

@@ -88,7 +88,10 @@ class FakeLoader:
         """This kernel has it; `refuses` may say otherwise."""
         return True
 
-    def arm(self, guard: Guard) -> None:
+    def empty(self, name: str) -> None:
+        """There is no list of an earlier run."""
+
+    def fill(self, name: str) -> None:
         """Starts the second guard."""
         self.faults.before("arm")
         self.armed = True

@@ -22,6 +22,7 @@ from conntrim.app.rollout_work import Ports
 from conntrim.core.model.plan import Batch, FileChange
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State
+from conntrim.core.rollout.swap import TRIAL_LIST
 from conntrim.host.flows import KernelFlows
 from conntrim.host.netns import entered
 from conntrim.lab.fill import Entry, fill
@@ -236,7 +237,7 @@ def test_a_clock_set_back_does_not_prolong_a_trial(host: LabHost, state: str, di
     with server(host):
         if dialect != "nftables":
             assert new_entries(host) == 1  # loaded, not armed
-            made.loader.arm(guard)
+            made.loader.fill(TRIAL_LIST)
         assert new_entries(host) == 0
         assert until(lambda: new_entries(host) == 1)
 

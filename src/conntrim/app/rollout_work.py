@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from conntrim.core.rollout.commands import Do
 from conntrim.core.rollout.record import Guard, Journal, Note, SavedFile, Swap
 from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
+from conntrim.core.rollout.swap import FLIP, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
 
 HISTORY = 50
 """Notes that the journal keeps; older ones go."""
@@ -102,7 +104,7 @@ class Work:
                 journal = replace(self.journal, swap=Swap(0, self.own()))
             case State.PURGING if self.journal.state is State.SWAPPING:
                 own = self.own()
-                journal = replace(self.journal, own=own, swap=Swap(len(self.plan.confirm), own))
+                journal = replace(self.journal, own=own, swap=Swap(len(steps(self.journal)), own))
             case _:
                 journal = self.journal
         self._keep(replace(journal, state=state, history=history))
@@ -170,19 +172,28 @@ class Work:
         for at, batch in enumerate(self.plan.trial):
             self.ports.loader.load(batch, self.guard.staggered(at))
         if self.guard.recent and set(self.programs()) - {"nft"}:
-            self.ports.loader.arm(self.guard)
+            self.ports.loader.fill(TRIAL_LIST)
         self.journal = replace(self.journal, own=self.own())
 
     def _check_confirm(self) -> None:
-        for batch in self.plan.confirm:
+        pending = itertools.takewhile(lambda step: step is not FLIP, steps(self.journal))
+        for batch in (*self.plan.confirm, *(step for step in pending if isinstance(step, Batch))):
             self.ports.loader.check(batch, self.guard)
 
     def _load_confirm(self) -> None:
-        own = self.own()
-        for at in range(swapped(self.journal, own), len(self.plan.confirm)):
+        own, to_do = self.own(), steps(self.journal)
+        for at in range(swapped(self.journal, own), len(to_do)):
             self._keep(replace(self.journal, swap=Swap(at, own)))
-            self.ports.loader.load(self.plan.confirm[at], self.guard)
+            self._swap(to_do[at], first=at == 0)
             own = self.own()
+
+    def _swap(self, step: Step, first: bool) -> None:
+        if isinstance(step, Flip):
+            self.ports.loader.fill(KEPT_LIST)
+            return
+        if first:
+            self.ports.loader.empty(KEPT_LIST)
+        self.ports.loader.load(step, self.guard)
 
     def _purge(self) -> None:
         purged = self.ports.purge.purge(self.plan.policy.untrack)
@@ -234,10 +245,10 @@ class Work:
         """The plan's batches where they are known to fit; none after a crash in between, or where rules are gone."""
         if self.journal.plan is None or not self.journal.own or set(self.journal.own) != set(self.own()):
             return ()
-        done = 0 if self.journal.swap is None else self.journal.swap.batches
+        done = 0 if self.journal.swap is None else self.journal.swap.steps
         if done == 0:
             return self.plan.rollback_trial
-        return self.plan.rollback_confirmed if done == len(self.plan.confirm) else ()
+        return self.plan.rollback_confirmed if done == len(steps(self.journal)) else ()
 
     def _restore(self) -> None:
         if self.journal.plan is None:

@@ -11,6 +11,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import DEADLINE, HANDLE, SECONDS, Batch
 from conntrim.core.rollout.ours import own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
+from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, recent
 from conntrim.host import programs
 from conntrim.host.clock import HostClock
 from conntrim.host.netns import entered
@@ -23,9 +24,8 @@ RESTORE = (
     "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore",
 )  # fmt: skip
 """Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
-RECENT = "conntrim"
-ARMING = f"/proc/thread-self/net/xt_recent/{RECENT}"
-"""The kernel's list of addresses and when they were seen, of both families and both back ends."""
+LISTS = "/proc/thread-self/net/xt_recent"
+"""The kernel's lists of addresses and when they were seen, of both families and both back ends."""
 _HANDLE = re.compile(HANDLE + r' (\S+) (\S+) (\S+) "([^"]*)"@')
 
 
@@ -69,15 +69,27 @@ class HostLoader:
         except OSError:
             return False
 
-    def arm(self, guard: Guard) -> None:
-        """Start the second guard: the masked address of every packet has been seen now."""
+    def fill(self, name: str) -> None:
+        """Put every address into a list of `-m recent`, seen now: the masked one of every packet."""
+        self._write_list(name, "+0.0.0.0", "+::")
+
+    def empty(self, name: str) -> None:
+        """Take everything out of a list; the kernel keeps one for a moment after its last rule is gone."""
+        try:
+            self._write_list(name, "/")
+        except HostError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+
+    def _write_list(self, name: str, *commands: str) -> None:
+        path = f"{LISTS}/{name}"
         try:
             with entered(self.netns):
-                for everyone in ("+0.0.0.0", "+::"):
-                    with open(ARMING, "w", encoding="ascii") as file:
-                        file.write(f"{everyone}\n")
+                for command in commands:
+                    with open(path, "w", encoding="ascii") as file:
+                        file.write(f"{command}\n")
         except OSError as error:
-            raise HostError(f"writing {ARMING}", error.strerror or str(error)) from error
+            raise HostError(f"writing {path}", error.strerror or str(error)) from error
 
     def _handle(self, family: str, table: str, chain: str, comment: str) -> str:
         """The handle of the rule with that comment. HostError where no rule, or more than one, has it."""
@@ -90,7 +102,16 @@ class HostLoader:
 
     def own(self, programs: Sequence[str]) -> tuple[str, ...]:
         """Our rules as these programs list them now, one text each, without counters, handles and times."""
-        return tuple(text for program in programs for text in self._own(program))
+        rules = tuple(text for program in programs for text in self._own(program))
+        pending = any(f" --name {KEPT_LIST} " in rule for rule in rules)
+        return (*rules, FLIPPED) if pending and self._filled(KEPT_LIST) else rules
+
+    def _filled(self, name: str) -> bool:
+        try:
+            with entered(self.netns), open(f"{LISTS}/{name}", encoding="ascii") as file:
+                return file.read() != ""
+        except OSError:
+            return False
 
     def _own(self, program: str) -> tuple[str, ...]:
         listing = self._listing(program)
@@ -143,11 +164,8 @@ class HostLoader:
 
 
 def _recent(program: str, guard: Guard) -> str:
-    """The second guard as a match: every address is one behind the empty mask, so one entry arms all rules."""
-    if not guard.recent:
-        return ""
-    mask = "::" if program.startswith("ip6") else "0.0.0.0"  # noqa: S104  # a mask, nothing is bound to it
-    return f" -m recent --name {RECENT} --rcheck --seconds {guard.recent} --mask {mask} --rsource"
+    """The second guard as a match, "" where there is none."""
+    return f" {recent(program, TRIAL_LIST, guard.recent)}" if guard.recent else ""
 
 
 def programs_missing(name: str) -> bool:

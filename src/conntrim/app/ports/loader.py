@@ -21,11 +21,17 @@ class Loader(Protocol):
     def offers_recent(self) -> bool:
         """May this host's iptables rules carry the second guard, `Guard.recent`?"""
 
-    def arm(self, guard: Guard) -> None:
-        """Start the second guard: until then rules that carry it are inert."""
+    def fill(self, name: str) -> None:
+        """Put every address into a list of `-m recent`, seen now: rules that want one there match from now on."""
+
+    def empty(self, name: str) -> None:
+        """Take everything out of a list that an earlier run left, if there is one."""
 
     def own(self, programs: Sequence[str]) -> tuple[str, ...]:
-        """Our rules as these programs list them now, one text each, without counters, handles and times."""
+        """Our rules as these programs list them now, one text each, without counters, handles and times.
+
+        With `FLIPPED` after them while that holds.
+        """
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`."""

@@ -91,9 +91,9 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """How far a confirm has come: how many batches are in for certain, and our rules as listed before the next."""
+    """How far a confirm has come: how many steps are done for certain, and our rules as listed before the next."""
 
-    batches: int
+    steps: int
     own: tuple[str, ...]
 
 

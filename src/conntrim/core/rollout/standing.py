@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from conntrim.core.rollout.machine import Rollout
 from conntrim.core.rollout.record import Journal, Moment
 from conntrim.core.rollout.states import State
+from conntrim.core.rollout.swap import FLIP, steps
 
 MARGIN = 0.5
 """Seconds before the deadline in which a confirm is no longer begun: a swap across it would flap."""
@@ -41,10 +42,10 @@ def seconds_left(journal: Journal, now: Moment) -> float:
 
 
 def swapped(journal: Journal, own: tuple[str, ...]) -> int:
-    """How many of the confirm's batches are in: each is one transaction, so our rules changed or did not."""
+    """How many of the swap's steps are done: each is one transaction, so our rules changed or did not."""
     if journal.swap is None:
         return 0
-    return journal.swap.batches + (journal.swap.own != own)
+    return journal.swap.steps + (journal.swap.own != own)
 
 
 def standing(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
@@ -74,9 +75,13 @@ def _trial(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
 
 
 def _swapping(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
-    """A confirm that died amid the swap may go on while the trial is armed; with all of it in, the rules are kept."""
-    if journal.plan is not None and swapped(journal, own) >= len(journal.plan.confirm):
+    """A confirm that died amid the swap may go on while the trial is armed; from the flip on the rules are kept."""
+    if journal.guard is not None and journal.guard.boot != now.boot:
+        return Rollout(State.LOST, "the host was restarted amid a confirm")
+    to_do = steps(journal)
+    done = to_do[: swapped(journal, own)]
+    if done == to_do:
         return Rollout(State.PURGING)
-    if seconds_left(journal, now) <= MARGIN:
+    if FLIP not in done and seconds_left(journal, now) <= MARGIN:
         return Rollout(State.EXPIRED, "a confirm died amid the swap and the deadline has passed since")
     return Rollout(State.SWAPPING)

@@ -1,0 +1,191 @@
+"""The host under torture: its firewall, an operator logged in, a service, a stranger; what holds whatever died."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from conntrim import wiring
+from conntrim.app.rollout_work import Ports
+from conntrim.core.model.digest import digest
+from conntrim.core.model.plan import ARMED, FileChange, Plan
+from conntrim.core.model.ruleset import InSet, Match, Opaque, Rule, Ruleset, Table
+from conntrim.core.prove.compare import compare
+from conntrim.host.flows import KernelFlows
+from conntrim.host.listing import KernelListing
+from conntrim.host.netns import entered
+from conntrim.lab.netns import LabHost, bridged
+from conntrim.render.compare import compare_text
+from conntrim.store.plans import read_plan
+from tests.lab.planning import WEB, WEB_POLICY
+from tests.lab.test_rollout_plans import listing, load_firewall
+
+SSH, HTTP, CLOSED = 22, 80, 3306
+STRANGE = (11211, 80, 0)
+"""Source ports from which a stranger tries the closed port: the two that a careless NOTRACK opens, and any."""
+TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
+PERSISTED, OLD, NEW = "/etc/web.rules", "old\n", "new\n"
+PATIENCE = 5.0
+"""Seconds after which a connection counts as broken."""
+
+
+def acting(ruleset: Ruleset, now: datetime, empty_lists: Collection[str]) -> Ruleset:
+    """What of a rule set still acts: without rules whose date has passed or whose guarding set or list is empty."""
+    return replace(ruleset, tables=tuple(_acting(table, now, empty_lists) for table in ruleset.tables))
+
+
+def _acting(table: Table, now: datetime, empty_lists: Collection[str]) -> Table:
+    empty = {s.name for s in table.sets if s.name == ARMED and not s.elements}.union(empty_lists)
+    chains = (replace(c, rules=tuple(r for r in c.rules if not _inert(r, empty, now))) for c in table.chains)
+    return replace(table, chains=tuple(chains), sets=tuple(s for s in table.sets if s.name not in empty))
+
+
+def _inert(rule: Rule, empty: Collection[str], now: datetime) -> bool:
+    return any(_never(match, empty, now) for match in rule.matches)
+
+
+def _never(match: Match, empty: Collection[str], now: datetime) -> bool:
+    if isinstance(match, InSet):
+        return match.set_name in empty
+    if not isinstance(match, Opaque):
+        return False
+    date, name = re.search(r"--datestop (\S+)", match.text), re.search(r"--name (\S+)", match.text)
+    over = date is not None and datetime.fromisoformat(f"{date[1]}+00:00") < now.replace(microsecond=0)
+    return over or (name is not None and name[1] in empty)
+
+
+@dataclass
+class Besieged:
+    """A client and a web host, both ends of the operator's session in our hands; `before` is its rule set at rest."""
+
+    client: LabHost
+    web: LabHost
+    plan: Plan
+    place: Path
+    listening: dict[int, socket.socket]
+    listed: str
+    before: Ruleset
+    session: list[socket.socket] = field(default_factory=list)
+    sources: Iterator[int] = field(default_factory=lambda: count(12_000))
+    """Source ports that no other connection of the client ever has: what names one there is that connection's."""
+    _same: dict[str, str] = field(default_factory=dict)
+
+    def ports(self, name: str) -> Ports:
+        """What the verbs work with, with a journal and files of its own."""
+        root = self.place / name
+        (root / "etc").mkdir(parents=True, exist_ok=True)
+        (root / PERSISTED[1:]).write_text(OLD)
+        return wiring.rollout(self.web.name, str(root / "state"), str(root))
+
+    def as_before(self, name: str) -> None:
+        """Listing, file and sysctl are what they were before the plan; AssertionError."""
+        assert listing(self.web) == self.listed
+        assert (self.place / name / PERSISTED[1:]).read_text() == OLD
+        assert self.web.run("sysctl", "-n", TIME_WAIT).strip() == "120"
+
+    def means_the_same(self) -> None:
+        """What acts of the rule set now is, by the proof over all packets, what acted before; AssertionError."""
+        now = acting(KernelListing().read(self.web.name).ruleset, datetime.now(UTC), self.empty_lists())
+        key = digest(now)
+        if key not in self._same:
+            found = compare(self.before, now)
+            self._same[key] = "" if found.same else compare_text(found)
+        assert not self._same[key], self._same[key]
+
+    def empty_lists(self) -> list[str]:
+        """The lists of `-m recent` that hold no address."""
+        with entered(self.web.name):
+            return [file.name for file in Path("/proc/thread-self/net/xt_recent").glob("*") if not file.read_text()]
+
+    def not_locked_out(self) -> None:
+        """The open session answers, a new one can be opened, the service answers, the closed port stays closed."""
+        if not self.session:
+            self.session = [*self.connected(SSH)]
+        said(*self.session)
+        for port in (SSH, HTTP):
+            near, far = self.connected(port)
+            said(near, far)
+            near.close()
+            far.close()
+        assert [self.stranger(source) for source in STRANGE] == [False] * len(STRANGE)
+
+    def connected(self, port: int, source: int = 0) -> tuple[socket.socket, socket.socket]:
+        """Both ends of a new connection."""
+        with entered(self.client.name):
+            near = socket.create_connection((WEB, port), PATIENCE, ("", source) if source else None)
+        self.listening[port].settimeout(PATIENCE)
+        far, _ = self.listening[port].accept()
+        far.settimeout(PATIENCE)
+        return near, far
+
+    def stranger(self, source: int) -> bool:
+        """Does a connection from that source port reach the closed port?"""
+        with entered(self.client.name), socket.socket() as probe:
+            probe.settimeout(1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            probe.bind(("", source))
+            return probe.connect_ex((WEB, CLOSED)) == 0
+
+    def tracked(self) -> bool:
+        """Does a connection to the service, told by its source port, make an entry?"""
+        source = next(self.sources)
+        near, far = self.connected(HTTP, source)
+        columns = frozenset({"sport", "dport"})
+        blocks = KernelFlows(self.web.name).blocks(columns)
+        found = any(bool(((b.sport == source) | (b.dport == source)).any()) for b in blocks)
+        near.close()
+        far.close()
+        return found
+
+
+def said(one: socket.socket, other: socket.socket) -> None:
+    """Data goes both ways; AssertionError, or OSError where the connection is broken."""
+    for near, far in ((one, other), (other, one)):
+        near.sendall(b"still here?")
+        assert far.recv(100) == b"still here?"
+
+
+@contextmanager
+def besieged(kind: str, plan: Plan | None = None) -> Iterator[Besieged]:
+    """The document's web host in one dialect, its plan made by the command unless given; all goes with the context."""
+    with (
+        tempfile.TemporaryDirectory(prefix="conntrim-torture-") as place,
+        bridged(["client=20", "web=18"]) as hosts,
+        ExitStack() as stack,
+    ):
+        web = hosts["web"]
+        load_firewall(web, kind)
+        # Each refused stranger is answered: the kernel would send one such error a second (icmp_ratelimit).
+        web.sysctl("net.ipv4.icmp_ratelimit", 0)
+        with entered(web.name):
+            listening = {p: stack.enter_context(socket.create_server((WEB, p))) for p in (SSH, HTTP, CLOSED)}
+        if plan is None:
+            plan = replace(_planned(web, Path(place)), files=(FileChange(PERSISTED, NEW),), settings={TIME_WAIT: 17})
+        before = KernelListing().read(web.name).ruleset
+        made = Besieged(hosts["client"], web, plan, Path(place), listening, listing(web), before)
+        made.not_locked_out()
+        try:
+            yield made
+        finally:
+            for end in made.session:
+                end.close()
+
+
+def _planned(web: LabHost, place: Path) -> Plan:
+    policy, made = place / "web.toml", place / "plan"
+    policy.write_bytes(WEB_POLICY)
+    argv = ["plan", "--policy", str(policy), "--netns", web.name, "-o", str(made)]
+    done = subprocess.run([sys.executable, "-m", "conntrim", *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_plan(str(made))

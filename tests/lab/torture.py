@@ -1,0 +1,283 @@
+"""Kills apply, confirm and rollback at every step, in every dialect, and looks whether anybody is locked out.
+
+`python -m tests.lab.torture` does all of it and prints what was struck how often; `make torture` calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+
+from conntrim.app.rollout import apply, confirm, rollback, status
+from conntrim.app.rollout_work import Ports, programs_of
+from conntrim.core.model.plan import Plan
+from conntrim.core.rollout.record import Guard
+from conntrim.core.rollout.states import SETTLING, State
+from conntrim.core.rollout.swap import FLIPPED
+from tests.lab.besieged import Besieged, besieged
+from tests.lab.deadly import Blow, When, steps_of, struck
+from tests.lab.test_rollout_plans import FIREWALLS
+
+TRIAL, SHORT, LONG = 5.0, 1.5, 60.0
+"""Seconds of a trial that a verb under torture confirms or undoes, of one whose apply is struck, of one left alone."""
+LENGTH = 8
+"""Blows that one host and the session on it live through."""
+LIMIT = 30.0
+"""Seconds after which a state that does not come is a failure."""
+KEPT = SETTLING | {State.CONFIRMED}
+
+VERBS: dict[str, Callable[[Ports], object]] = {"confirm": confirm, "rollback": rollback}
+
+
+@dataclass(frozen=True, slots=True)
+class Siege:
+    """A verb to strike, and the verbs that come before it."""
+
+    name: str
+    verb: str
+    earlier: tuple[str, ...] = ()
+
+
+SIEGES = (
+    Siege("apply", "apply"),
+    Siege("confirm", "confirm", ("apply",)),
+    Siege("rollback of a trial", "rollback", ("apply",)),
+    Siege("rollback", "rollback", ("apply", "confirm")),
+)
+KILL, HUP = signal.SIGKILL, signal.SIGHUP
+OTHERS: tuple[tuple[signal.Signals, ...], ...] = ((HUP,), (signal.SIGINT,), (signal.SIGTERM,), (HUP, KILL))
+"""What a session that ends sends, and a kill amid the orderly end that a hang-up began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One blow: its dialect, siege, the step's name, and a number that seeds what is random about it."""
+
+    kind: str
+    siege: Siege
+    step: str
+    blow: Blow
+    number: int
+
+    def __str__(self) -> str:
+        signals = "+".join(number.name[3:] for number in self.blow.signals)
+        return f"{self.kind}, {self.siege.name}, {signals} {self.blow.when} step {self.blow.call} ({self.step})"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a blow: the state that `status` told right after it; what went wrong, "" where nothing did."""
+
+    case: Case
+    state: str
+    wrong: str = ""
+
+
+def act(plan: Plan, verb: str, seconds: float, made: Ports) -> object:
+    """Do a verb."""
+    return VERBS[verb](made) if verb in VERBS else apply(made, plan, seconds)
+
+
+def prepared(host: Besieged, siege: Siege, name: str, seconds: float) -> Ports:
+    """The ports of a case, with the verbs done that come before the one to strike."""
+    made = host.ports(name)
+    for verb in siege.earlier:
+        act(host.plan, verb, seconds, made)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is known of one dialect before any blow: the plan, and the steps of every siege."""
+
+    kind: str
+    plan: Plan
+    steps: dict[str, tuple[str, ...]]
+
+
+def explored(kind: str) -> Ground:
+    """Make the plan and do every siege's verb once, undisturbed."""
+    steps = {}
+    with besieged(kind) as host:
+        for siege in SIEGES:
+            made = prepared(host, siege, f"steps of {siege.name}", LONG)
+            steps[siege.name] = steps_of(made, partial(act, host.plan, siege.verb, LONG))
+            rollback(made)
+        return Ground(kind, host.plan, steps)
+
+
+def all_cases(grounds: Iterable[Ground], seed: int) -> list[Case]:
+    """Every step of every siege in every dialect: killed before, amid and after, and struck by one other signal.
+
+    In an order drawn from the seed: any part of them is a fair sample.
+    """
+    chance, others, cases = random.Random(seed), cycle(OTHERS), list[Case]()
+    for ground in grounds:
+        for siege in SIEGES:
+            for call, step in enumerate(ground.steps[siege.name], 1):
+                other = Blow(call, chance.choice(list(When)), next(others))
+                blows = (*(Blow(call, when) for when in When), other)
+                cases += [Case(ground.kind, siege, step, blow, len(cases) + at) for at, blow in enumerate(blows)]
+    chance.shuffle(cases)
+    return cases
+
+
+def until(reached: Callable[[], bool]) -> bool:
+    """Poll for a state; False where it does not come."""
+    end = time.monotonic() + LIMIT
+    while not reached():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def strike(host: Besieged, case: Case) -> Outcome:
+    """One case from start to end; AssertionError or OSError where somebody was locked out or something is wrong."""
+    seconds = SHORT if case.siege.verb == "apply" else TRIAL
+    for attempt in range(4):
+        name = f"{case.number} {attempt}"
+        made = prepared(host, case.siege, name, seconds * 2**attempt)
+        if struck(made, partial(act, host.plan, case.siege.verb, seconds), case.blow, case.number):
+            break
+        rollback(made)  # a machine so slow that the trial was over first: again with a longer one
+    else:
+        raise AssertionError("the verb never came to that step")
+    host.not_locked_out()
+    state = status(made).state
+    _aftermath(host, made, state)
+    host.not_locked_out()
+    assert apply(made, host.plan, LONG).answer == "armed"
+    assert not host.tracked()
+    assert rollback(made).answer == "rolled back"
+    host.as_before(name)
+    host.not_locked_out()
+    return Outcome(case, state.value)
+
+
+def _aftermath(host: Besieged, made: Ports, state: State) -> None:
+    """After whatever deadline there is: kept and completed, or a rule set that means what it meant before."""
+    journal = made.journal.read()
+    if state in KEPT or FLIPPED in made.loader.own(programs_of(host.plan)):
+        _wait_out(made, journal.guard)
+        assert not host.tracked()
+        assert confirm(made).exit_code == 0
+        assert (status(made).state, status(made).exit_code) == (State.CONFIRMED, 0)
+        assert not host.tracked()
+        assert rollback(made).answer == "rolled back"
+        return
+    if not (journal.state in (State.UNDOING, State.RESTORING) and journal.swap):
+        _wait_out(made, journal.guard)
+        host.means_the_same()
+        assert host.tracked()
+    told = status(made)
+    assert told.state not in KEPT | {State.TRIAL}, told
+    assert told.seconds_left == 0, told
+    if told.state in (State.UNDOING, State.RESTORING):
+        assert rollback(made).exit_code == 0
+        host.means_the_same()
+        assert host.tracked()
+
+
+def _wait_out(made: Ports, guard: Guard | None) -> None:
+    """Until the deadline has passed on both clocks."""
+
+    def over() -> bool:
+        now = made.clock.now()
+        return guard is None or (now.wall >= guard.wall and now.since_boot >= guard.since_boot)
+
+    assert until(over)
+
+
+def lane(ground: Ground, cases: Sequence[Case]) -> list[Outcome]:
+    """Cases of one dialect on one host, one after the other; after a failure on a fresh one."""
+    left, outcomes = list(cases), list[Outcome]()
+    while left:
+        with besieged(ground.kind, ground.plan) as host:
+            while left:
+                case = left.pop(0)
+                try:
+                    outcomes.append(strike(host, case))
+                except Exception:  # whatever went wrong is this case's outcome
+                    outcomes.append(Outcome(case, "", traceback.format_exc(limit=-3)))
+                    break
+    return outcomes
+
+
+def run(chosen: Callable[[list[Case]], list[Case]], seed: int, lanes: int) -> Iterator[Outcome]:
+    """The cases chosen of all, on so many hosts at a time; a host and its session live through `LENGTH` of them."""
+    with ProcessPoolExecutor(lanes, multiprocessing.get_context("spawn")) as pool:
+        grounds = {ground.kind: ground for ground in pool.map(explored, FIREWALLS)}
+        cases = chosen(all_cases(grounds.values(), seed))
+        waiting = [
+            pool.submit(lane, ground, mine[at : at + LENGTH])
+            for ground in grounds.values()
+            if (mine := [case for case in cases if case.kind == ground.kind])
+            for at in range(0, len(mine), LENGTH)
+        ]
+        for done in as_completed(waiting):
+            yield from done.result()
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """How often each step was struck by what."""
+    columns = ["KILL", "HUP", "INT", "TERM", "HUP+KILL"]
+    counts = Counter((o.case.siege.name, o.case.step, _signals(o.case)) for o in outcomes)
+    rows = list(dict.fromkeys((o.case.siege.name, o.case.step) for o in outcomes))
+    rows.sort(key=lambda row: [siege.name for siege in SIEGES].index(row[0]))
+    lines = [f"{'verb':20} {'step':24}" + "".join(f"{name:>9}" for name in columns)]
+    for row in rows:
+        lines.append(f"{row[0]:20} {row[1]:24}" + "".join(f"{counts[*row, name] or '-':>9}" for name in columns))
+    sums = (sum(n for (*_, signals), n in counts.items() if signals == name) for name in columns)
+    lines.append(f"{'all':45}" + "".join(f"{n:>9}" for n in sums))
+    return "\n".join(lines)
+
+
+def _signals(case: Case) -> str:
+    return "+".join(number.name[3:] for number in case.blow.signals)
+
+
+def main() -> int:
+    """Strike, print, and answer with 1 where anything was wrong."""
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    parser.add_argument("--blows", type=int, default=0, help="so many of all cases, drawn at random; 0: all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slice", default="1/1", help="2/3: the second third of them")
+    parser.add_argument("--only", default="", help="only cases whose description holds this text")
+    parser.add_argument("--lanes", type=int, default=12, help="hosts at a time")
+    given = parser.parse_args()
+    start = time.monotonic()
+    nth, parts = map(int, given.slice.split("/"))
+
+    def chosen(cases: list[Case]) -> list[Case]:
+        wanted = [case for case in cases if given.only in str(case)]
+        return wanted[: given.blows or len(wanted)][nth - 1 :: parts]
+
+    outcomes = []
+    for outcome in run(chosen, given.seed, given.lanes):
+        outcomes.append(outcome)
+        if outcome.wrong:
+            print(f"\n{outcome.case}\n{outcome.wrong}", file=sys.stderr)
+    wrong = sum(bool(o.wrong) for o in outcomes)
+    seconds = time.monotonic() - start
+    print(f"{len(outcomes)} blows, {wrong} lock-outs or other failures, {seconds:.0f} s\n")
+    print(table(outcomes))
+    print(
+        "\nstate right after the blow: " + ", ".join(f"{s} {n}" for s, n in Counter(o.state for o in outcomes).items())
+    )
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
