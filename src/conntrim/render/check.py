@@ -2,19 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 
 from conntrim.core.diagnose.rulesets.registry import Checked
-from conntrim.core.model.finding import Finding
+from conntrim.core.model.address import format_address
+from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
+from conntrim.core.model.packet import Packet
 from conntrim.render.json import to_json
 
 WIDTH = 79
+MOST_EDITS = 6
+"""Changes shown of one finding; `--json` has all."""
+
+HOWS: dict[How, str] = {
+    How.REPLACE: "replace {} by", How.BEFORE: "put before {}", How.AFTER: "put after {}", How.REMOVE: "remove {}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    """A witness with its addresses as text."""
+
+    protocol: int
+    src: str
+    dst: str
+    sport: int | None
+    dport: int | None
+    tcp_flags: int | None
+    icmp: int | None
+    iif: str
+    oif: str
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    code: str
+    severity: Severity
+    title: str
+    place: Place | None
+    evidence: tuple[str, ...]
+    witness: _Packet | None
+    advice: tuple[str, ...]
+    edits: tuple[Edit, ...]
+    caused_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ignored:
+    finding: _Finding
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    rules: int
+    findings: list[_Finding]
+    ignored: list[_Ignored]
+    undecided: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def check_json(found: Checked) -> str:
     """One JSON object, kind `check`."""
-    return to_json("check", found)
+    ignored = [_Ignored(_told(i.finding), i.reason) for i in found.ignored]
+    return to_json(
+        "check", _Checked(found.rules, list(map(_told, found.findings)), ignored, found.undecided, found.remarks)
+    )
+
+
+def _told(finding: Finding) -> _Finding:
+    witness = _packet(finding.witness) if finding.witness else None
+    return _Finding(
+        finding.code, finding.severity, finding.title, finding.place, finding.evidence, witness, finding.advice,
+        finding.edits, finding.caused_by,
+    )  # fmt: skip
+
+
+def _packet(packet: Packet) -> _Packet:
+    return _Packet(
+        packet.protocol, format_address(packet.src), format_address(packet.dst), packet.sport, packet.dport,
+        packet.tcp_flags, packet.icmp, packet.iif, packet.oif, packet.mark,
+    )  # fmt: skip
 
 
 def check_text(found: Checked) -> str:
@@ -23,19 +94,32 @@ def check_text(found: Checked) -> str:
 
 
 def _lines(found: Checked) -> Iterator[str]:
-    ignored = f"; {found.ignored} ignored as their comments ask" if found.ignored else ""
-    count = len(found.findings)
-    answer = f"{count} finding{'s' * (count != 1)}" if count else "not decided" if found.undecided else "clean"
-    yield f"{answer} in {found.rules:,} rules{ignored}"
+    yield from _filled(_answer(found))
     for finding in found.findings:
-        yield ""
-        yield from _finding(finding)
+        if not finding.caused_by:
+            yield ""
+            yield from _finding(finding)
+            yield from _consequences(finding, found.findings)
     for reason in found.undecided:
         yield ""
         yield from _filled(f"not decided: {reason}")
     for remark in found.remarks:
         yield ""
         yield from _filled(f"note: {remark}")
+
+
+def _answer(found: Checked) -> str:
+    count = sum(not f.caused_by for f in found.findings)
+    follow = len(found.findings) - count
+    parts = [f"{_counted(count)}" if count else "not decided" if found.undecided else "clean"]
+    parts[0] += f" in {found.rules:,} rules"
+    parts += [f"{follow} more that follow{'s' * (follow == 1)} from {'it' if count == 1 else 'them'}"] if follow else []
+    parts += [f"{len(found.ignored)} ignored as the comments ask"] if found.ignored else []
+    return "; ".join(parts)
+
+
+def _counted(count: int) -> str:
+    return f"{count} finding{'s' * (count != 1)}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:
@@ -45,6 +129,41 @@ def _finding(finding: Finding) -> Iterator[str]:
         yield from _filled(line, "  ")
     for line in finding.advice:
         yield from _filled(f"-> {line}", "  ")
+
+
+def _edits(edits: Sequence[Edit]) -> Iterator[str]:
+    shown: dict[tuple[How, Place], list[str]] = {}
+    for edit in edits[:MOST_EDITS]:
+        shown.setdefault((edit.how, edit.place), []).append(edit.text)
+    for (how, place), texts in shown.items():
+        yield from _filled(f"-> {HOWS[how].format(place)}", "  ")
+        for text in filter(None, texts):
+            yield from _filled(text, "     ")
+    if len(edits) > MOST_EDITS:
+        yield f"     and {len(edits) - MOST_EDITS} more changes (--json)"
+
+
+def _consequences(cause: Finding, every: Sequence[Finding]) -> Iterator[str]:
+    """What to do, and what follows: findings of the same kind as places alone, others with their title and packet."""
+    behind = [f for f in every if f.caused_by == cause.name]
+    same = [f for f in behind if f.code == cause.code and f.place]
+    if same:
+        places = ", ".join(_short(f, cause) for f in same)
+        yield from _filled(f"the same at {places}", "  ")
+    yield from _edits(tuple(dict.fromkeys(e for f in (cause, *same) for e in f.edits)))
+    for finding in (f for f in behind if f not in same):
+        yield from _filled(f"so {finding.code} {finding.severity.name.lower()}: {finding.title}", "  ")
+        for line in finding.evidence:
+            yield from _filled(line, "    ")
+        yield from _consequences(finding, every)
+
+
+def _short(finding: Finding, cause: Finding) -> str:
+    """`:17` where the file is the cause's, else the whole place."""
+    place = finding.place
+    if place and place.line and cause.place and place.source == cause.place.source:
+        return f":{place.line}"
+    return str(place)
 
 
 def _filled(text: str, indent: str = "") -> list[str]:

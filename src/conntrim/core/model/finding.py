@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from conntrim.core.model.packet import Packet
+
 
 class Severity(IntEnum):
     """How bad; the numbers are those of the Nagios plugin interface."""
@@ -17,20 +19,48 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands: a file (or `kernel`) and a line, 0 where there is none."""
+    """Where something stands: a file (or `kernel`) and a line, 0 where there is none.
+
+    `within` says where in a listing that has no lines of its own: `ip raw PREROUTING handle 3`.
+    """
 
     source: str
     line: int = 0
+    within: str = ""
 
     def __str__(self) -> str:
+        if self.within:
+            return f"{self.source} {self.within}"
         return f"{self.source}:{self.line}" if self.line else self.source
+
+
+class How(StrEnum):
+    """What an edit does at its place."""
+
+    REPLACE = "replace"
+    BEFORE = "before"
+    AFTER = "after"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change to a rule set: `text`, a rule in the dialect of the place, instead of, before or after what is there.
+
+    Words in capitals such as `SERVER` are addresses that the operator fills in.
+    """
+
+    how: How
+    place: Place
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One result: `code` (`CT001`), how bad, one sentence, the evidence, where, what to do, and what caused it.
 
-    `caused_by` names the code of another finding of the same report, whose consequence this one is.
+    `caused_by` names another finding of the same report, by code or by `name`, whose consequence this one is.
+    `witness` is the packet that the evidence tells of, `edits` what to do as changes of single rules.
     """
 
     code: str
@@ -40,6 +70,13 @@ class Finding:
     place: Place | None = None
     advice: tuple[str, ...] = ()
     caused_by: str = ""
+    witness: Packet | None = None
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Code and place, where a report has several of one code."""
+        return f"{self.code} {self.place}" if self.place else self.code
 
 
 class RemedyKind(StrEnum):

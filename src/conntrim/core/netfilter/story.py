@@ -179,9 +179,10 @@ def _turned(outcomes: Sequence[Outcome]) -> Iterator[str]:
     tracked = (outcome for outcome in outcomes if _untracked_by(outcome) is None)
     steps = (step for outcome in tracked for step in outcome.path if step.kind is StepKind.TURNED)
     useful = {s.rule.place for outcome in outcomes for s in outcome.path if s.kind is StepKind.RULE and s.rule}
-    places = sorted({(s.rule.place.source, s.rule.place.line) for s in steps if s.rule and s.rule.place not in useful})
+    found = {s.rule.place for s in steps if s.rule and s.rule.place not in useful}
+    places = sorted(found, key=lambda p: (p.source, p.line, p.within))
     if places:
-        names = " and ".join(f"{source}:{line}" for source, line in places)
+        names = " and ".join(map(str, places))
         yield (
             f"{names} never match{'es' * (len(places) == 1)} this connection: the port stands on the wrong side, as"
             " if this host were the other end. The packets of their hook have it the other way round."

@@ -12,17 +12,32 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Field, Notrack, Rule, Ruleset, Table, TcpFlag
+from conntrim.core.model.ruleset import (
+    Chain,
+    End,
+    Field,
+    In,
+    Interface,
+    Match,
+    Notrack,
+    Rule,
+    Ruleset,
+    Table,
+    TcpFlag,
+    Verdict,
+    XtConntrack,
+)
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
-from conntrim.core.netfilter.outcome import StepKind
+from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.walk import walk
-from conntrim.core.prove.boxes import boxes
+from conntrim.core.prove.boxes import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
+from conntrim.core.prove.judge import ERRORS
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.space import IIF, OIF, Space
 from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.view import View
 from conntrim.core.prove.words import describe, describe_packet
@@ -45,6 +60,30 @@ class Taken:
     packets: Set
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A set of packets for a reader: in words, the largest part of it, and that part as matches."""
+
+    words: str
+    box: Box
+    matches: tuple[Match, ...]
+
+    @property
+    def witness(self) -> Packet:
+        """One of the packets."""
+        return self.box.witness
+
+    @property
+    def ports(self) -> Intervals:
+        """The destination ports, where they matter."""
+        return self.box.values.get(Field.DPORT, Intervals())
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it holds only if something does that nobody here knows."""
+        return bool(self.box.conditions)
+
+
 @dataclass(slots=True)
 class Side:
     """One family of a rule set."""
@@ -53,8 +92,12 @@ class Side:
     full: Arranged
     early: Arranged
     local: Intervals | None
+    meant: Set
+    """What accepts of UNTRACKED let in that name the destination ports: somebody meant them to be open."""
     taken: list[Taken] = field(default_factory=list)
     _ways: dict[Direction, Reach] = field(default_factory=dict)
+    _backs: dict[Direction, Set] = field(default_factory=dict)
+    _admitted: dict[tuple[Direction, CtState | None, bool], Set] = field(default_factory=dict)
 
     def universe(self, direction: Direction) -> Set:
         """All packets of a direction, whatever their state."""
@@ -74,20 +117,30 @@ class Side:
 
     def answers(self, taken: Taken) -> Set:
         """Of a rule's packets those whose answers are untracked as well."""
-        scope = taken.packets & packets_of(self.space, taken.direction, self.local)
-        back = reach(self.space, self.early, BACK[taken.direction], scope, mirrored=True, local=self.local)
-        return back.untracked
+        there = taken.direction
+        if there not in self._backs:
+            scope = self.untracked(there) & packets_of(self.space, there, self.local)
+            back = reach(self.space, self.early, BACK[there], scope, mirrored=True, local=self.local)
+            self._backs[there] = back.untracked
+        return taken.packets & self._backs[there]
 
     def way(self, direction: Direction) -> Reach:
-        """What becomes of the untracked packets of a direction."""
+        """What becomes of the untracked packets of a direction, and of ICMP errors."""
         if direction not in self._ways:
-            scope = packets_of(self.space, direction, self.local) & self.untracked(direction)
+            asked = self.untracked(direction) | self.space.field(self.space.icmp, ERRORS[self.space.family])
+            scope = packets_of(self.space, direction, self.local) & asked
             self._ways[direction] = reach(self.space, self.full, direction, scope, local=self.local)
         return self._ways[direction]
 
     def admitted(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
         """What of them passes, as strangers' (state None) or connections' packets; `untracked` False: had no rule
         taken them."""
+        key = direction, state, untracked
+        if key not in self._admitted:
+            self._admitted[key] = self._settled(*key)
+        return self._admitted[key]
+
+    def _settled(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
         way, view = self.way(direction), View(self.space, {})
         marked = way.untracked if untracked else self.space.nothing
         states = strangers(view, marked) if state is None else known(view, marked, state)
@@ -98,10 +151,28 @@ class Side:
         space = self.space
         return space.with_ports & (~space.protocol(6) | space.field(Field.TCP_FLAGS, BARE_SYN))
 
-    def told(self, packets: Set, direction: Direction) -> tuple[str, Packet]:
-        """A set in words by its largest part found, and one of its packets."""
+    def told(self, packets: Set, direction: Direction) -> Told:
+        """A set by its largest part found."""
         (box, *_), whole = boxes(self.space, packets, self.universe(direction), 1)
-        return describe(self.space, box) + ("" if whole else " and more"), box.witness
+        words = describe(self.space, box) + ("" if whole else " and more")
+        return Told(words, box, tuple(self._matches(box)))
+
+    def _matches(self, box: Box) -> Iterator[Match]:
+        """A box as matches that both dialects know; what they do not is left out."""
+        for key, values in box.values.items():
+            if key in (IIF, OIF):
+                names = tuple(self.space.names.known[code] for code in values if code < len(self.space.names.known))
+                yield Interface("in" if key == IIF else "out", names)
+            elif key in (Field.SRC, Field.DST, Field.PROTOCOL, Field.SPORT, Field.DPORT):
+                yield In(Field(key), values)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a rule stands."""
+
+    table: Table
+    chain: Chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +182,29 @@ class RuleCase:
     ruleset: Ruleset
     sides: tuple[Side, ...]
     notracks: tuple[Rule, ...]
+    full: Arranged
+    homes: dict[int, Home]
+
+    def home(self, rule: Rule) -> Home:
+        """The table and chain of one of the rule set's rules."""
+        return self.homes[id(rule)]
+
+    def path(self, packet: Packet) -> tuple[Step, ...]:
+        """What happens to a packet, one way where something is not known."""
+        return walk(self.full, packet).path
 
     def accepting(self, packet: Packet) -> Rule | None:
         """The last rule that had its way with a packet."""
-        steps = [s for s in walk(self.ruleset, packet).path if s.kind is StepKind.RULE and s.rule]
-        return steps[-1].rule if steps else None
+        return next((s.rule for s in reversed(self.path(packet)) if s.kind is StepKind.RULE), None)
+
+    def refusing(self, packet: Packet) -> tuple[Rule | None, Home | None]:
+        """The rule that drops a packet, or the base chain whose policy does."""
+        step = walk(self.full, packet).by
+        if step is None or step.rule is not None:
+            return (step.rule, self.home(step.rule)) if step and step.rule else (None, None)
+        chains = ((t, c) for t in self.ruleset.tables for c in t.chains)
+        here = (Home(t, c) for t, c in chains if (t.name, c.name) == (step.table, step.chain) and _sees(t, packet))
+        return None, next(here, None)
 
 
 def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] = lambda: None) -> RuleCase:
@@ -126,10 +215,48 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     rules = tuple(r for t in ruleset.tables for c in t.chains for r in c.rules if _notrack(r))
     sides = []
     for family in (f for f in Family if f in seen and rules):
-        side = Side(Space(family, names, tick), full, early, told_of(local, family))
+        space = Space(family, names, tick)
+        side = Side(space, full, early, told_of(local, family), _meant(space, ruleset))
         side.taken += _taken(side)
         sides.append(side)
-    return RuleCase(ruleset, tuple(sides), rules)
+    homes = {id(r): Home(t, c) for t in ruleset.tables for c in t.chains for r in c.rules}
+    return RuleCase(ruleset, tuple(sides), rules, full, homes)
+
+
+def _sees(table: Table, packet: Packet) -> bool:
+    return packet.family in FAMILIES.get(table.family, ())
+
+
+def _meant(space: Space, ruleset: Ruleset) -> Set:
+    """Accepts that name UNTRACKED and destination ports, wherever they stand."""
+    states = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: space.everything}
+    view = View(space, states, has_in=True)
+    found = [
+        view.rule(r, t)
+        for t in ruleset.tables if space.family in FAMILIES.get(t.family, ())
+        for c in t.chains
+        for r in c.rules
+        if End(Verdict.ACCEPT) in r.statements and names_untracked(r) and names_field(r, Field.DPORT)
+    ]  # fmt: skip
+    return space.sets.either(found)
+
+
+def states_asked(match: Match) -> Intervals:
+    """The ct states that a match wants; empty where it asks for something else."""
+    if isinstance(match, XtConntrack):
+        return match.states or Intervals()
+    return match.values if isinstance(match, In) and match.field is Field.CT_STATE else Intervals()
+
+
+def names_untracked(rule: Rule) -> bool:
+    """Whether a rule asks for UNTRACKED, among other states or alone, and not by naming what it is not."""
+    asked = [states_asked(m) for m in rule.matches]
+    return any(CtState.UNTRACKED in found and CtState.INVALID not in found for found in asked)
+
+
+def names_field(rule: Rule, name: Field) -> bool:
+    """Whether a rule names values of this field."""
+    return any(isinstance(m, In) and m.field is name for m in rule.matches)
 
 
 def _notrack(rule: Rule) -> bool:
@@ -149,6 +276,12 @@ def _taken(side: Side) -> Iterator[Taken]:
             for at, hit in way.hits:
                 if at is hook and isinstance(hit.statement, Notrack):
                     yield Taken(hit.rule, hook, direction, side.stateless(hit.packets))
+
+
+def by_target(rule: Rule) -> bool:
+    """Whether the rule takes packets by their destination port, and not by their source port."""
+    fields = {m.field for m in rule.matches if isinstance(m, In)}
+    return Field.DPORT in fields and Field.SPORT not in fields
 
 
 def such_as(packet: Packet) -> str:

@@ -19,9 +19,10 @@ Caveats:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
-from conntrim.core.diagnose.rulesets.untracked_hole import by_target
+from conntrim.core.diagnose.rulesets import narrow
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, by_target, such_as
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.service import Direction
@@ -42,8 +43,10 @@ def lost(side: Side, taken: Taken) -> Set:
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
-    """NOTRACK rules whose packets the filter lets in tracked and not untracked."""
+    """NOTRACK rules whose packets the filter lets in tracked and not untracked. What one filter rule refuses is one
+    cause."""
     told: set[int] = set()
+    first: dict[str, str] = {}
     for side in case.sides:
         for taken in side.taken:
             if id(taken.rule) in told or taken.direction is Direction.LOOPBACK:
@@ -51,12 +54,19 @@ def check(case: RuleCase) -> Iterator[Finding]:
             found = lost(side, taken)
             if found != side.space.nothing:
                 told.add(id(taken.rule))
-                words, witness = side.told(found, taken.direction)
-                yield Finding(
-                    CODE,
-                    Severity.CRITICAL,
-                    "the filter refuses what this rule makes UNTRACKED",
-                    (f"refused: {words}", such_as(witness)),
-                    taken.rule.place,
-                    ("accept UNTRACKED for these peers and ports before what refuses the rest",),
-                )
+                finding, by = _finding(case, taken, side.told(found, taken.direction))
+                cause = first.setdefault(by, finding.name)
+                yield replace(finding, caused_by="" if cause == finding.name else cause)
+
+
+def _finding(case: RuleCase, taken: Taken, told: Told) -> tuple[Finding, str]:
+    """The finding, and what refuses the packets."""
+    rule, home = case.refusing(told.witness)
+    by = f"{rule.place}: {rule.text}" if rule else f"the policy of {home.chain.name}" if home else ""
+    evidence = (f"refused: {told.words}", such_as(told.witness), *((f"refused by {by}",) if by else ()))
+    finding = Finding(
+        CODE, Severity.CRITICAL, "the filter refuses what this rule makes UNTRACKED", evidence, taken.rule.place,
+        ("accept UNTRACKED for these peers and ports before what refuses the rest",),
+        witness=told.witness, edits=narrow.admitting(case, taken, told, rule, home),
+    )  # fmt: skip
+    return finding, by

@@ -21,40 +21,66 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets import rewrite
+from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Told, such_as
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import Field, In, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import packets_of, reach
 from conntrim.core.prove.judge import ERRORS
+from conntrim.core.prove.space import ICMP_OF
 
 CODE, NAME = "CT106", "errors-refused"
 
 
-def refused(side: Side) -> Set:
-    """ICMP errors that come in as RELATED and not as INVALID."""
+def refused(side: Side, direction: Direction) -> Set:
+    """ICMP errors that pass as RELATED and not as INVALID."""
     space = side.space
-    scope = packets_of(space, Direction.INBOUND, side.local) & space.field(space.icmp, ERRORS[space.family])
-    way = reach(space, side.full, Direction.INBOUND, scope, local=side.local)
-    related = side.stateless(way.arrived & space.state(CtState.RELATED))
+    way, errors = side.way(direction), space.field(space.icmp, ERRORS[space.family])
+    related = errors & side.stateless(way.arrived & space.state(CtState.RELATED))
     return related & ~side.stateless(way.arrived & space.state(CtState.INVALID)) & ~way.untracked
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
-    """Families with untracked packets whose errors do not come in."""
+    """Directions with untracked packets about which errors do not come in, or are not passed on."""
     for side in case.sides:
-        if side.untracked(Direction.INBOUND) == side.space.nothing:
-            continue
-        found = refused(side)
-        if found != side.space.nothing:
-            words, witness = side.told(found, Direction.INBOUND)
-            by = case.accepting(witness)
-            yield Finding(
-                CODE,
-                Severity.WARNING,
-                "ICMP errors about untracked connections are refused",
-                (f"refused: {words}", such_as(witness)),
-                by.place if by else None,
-                ("accept ICMP types 3, 11, 12 (ICMPv6: 1 to 4) before it",),
-            )
+        for direction in (Direction.INBOUND, Direction.FORWARDED):
+            if side.untracked(direction) == side.space.nothing:
+                continue
+            found = refused(side, direction)
+            if found != side.space.nothing:
+                yield _finding(case, side.told(found, direction), direction)
+
+
+def _finding(case: RuleCase, told: Told, direction: Direction) -> Finding:
+    rule, home = case.refusing(told.witness)
+    place = rule.place if rule else home.chain.place if home else None
+    by = rule.text if rule else f"the policy of {home.chain.name}" if home else ""
+    return Finding(
+        CODE,
+        Severity.WARNING,
+        f"ICMP errors about untracked connections are refused, {direction}",
+        (f"refused: {told.words}", such_as(told.witness), *((f"refused by {place}: {by}",) if place else ())),
+        place,
+        ("accept these types before it: without them large transfers hang and dead ports mean time-outs",),
+        witness=told.witness,
+        edits=_edits(rule, home, told.witness.family),
+    )
+
+
+def _edits(rule: Rule | None, home: Home | None, family: Family) -> tuple[Edit, ...]:
+    """Accepts of the errors, each type its rule."""
+    if home is None:
+        return ()
+    field, protocol = ICMP_OF[family]
+    how, place = (How.BEFORE, rule.place) if rule else (How.AFTER, home.chain.place)
+    found: list[Edit] = []
+    for low, high in ERRORS[family].ranges:
+        for kind in range(low >> 8, (high >> 8) + 1):
+            number = In(Field.PROTOCOL, Intervals.of(int(protocol)))
+            asked = (number, In(field, Intervals.of((kind << 8, kind << 8 | 0xFF))))
+            found += rewrite.edit(how, place, rewrite.spelt(home, asked, rewrite.ACCEPT))
+    return tuple(found)

@@ -1,9 +1,10 @@
 """A NOTRACK rule that never takes effect.
 
 What it says:
-    No packet can reach the rule untouched: an earlier rule accepts, drops or
-    untracks it all, gives it a zone or helper first, or the chain stands
-    behind conntrack or on no hook.
+    No packet is untracked by this rule, and why: its chain stands behind
+    conntrack or on no hook, on `lo` conntrack has seen the packet in OUTPUT
+    already, an earlier rule accepts, drops or untracks it all, or gives it a
+    zone or helper first.
 
 Why it matters:
     The entries that the rule was to save are made all the same.
@@ -20,23 +21,144 @@ Caveats:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from conntrim.core.diagnose.rulesets.case import RuleCase
+from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, such_as
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import Base, End, Helper, Jump, Notrack, Rule, SetZone, Verdict
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.hooks import CONNTRACK
+from conntrim.core.netfilter.outcome import Step, StepKind
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.journey import COMES, GOES, packets_of
+from conntrim.core.prove.view import View
 
 CODE, NAME = "CT104", "notrack-no-effect"
 
 
-def check(case: RuleCase) -> Iterator[Finding]:
-    """NOTRACK rules that take no packet of any family and direction."""
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The reason as the end of a sentence, the evidence, what to do, and a packet that shows it."""
+
+    reason: str
+    evidence: tuple[str, ...] = ()
+    advice: str = "remove it"
+    witness: Packet | None = None
+
+
+def idle(case: RuleCase) -> Iterator[Rule]:
+    """The NOTRACK rules that take no packet of any family and direction."""
     taking = {id(t.rule) for s in case.sides for t in s.taken}
-    for rule in case.notracks:
-        if id(rule) not in taking:
-            yield Finding(
-                CODE,
-                Severity.WARNING,
-                "this NOTRACK rule never takes effect",
-                (rule.text,),
-                rule.place,
-                ("move it to the front of raw, or remove it",),
-            )
+    return (rule for rule in case.notracks if id(rule) not in taking)
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """NOTRACK rules without effect, each with its reason."""
+    for rule in idle(case):
+        why = _why(case, rule)
+        yield Finding(
+            CODE,
+            Severity.WARNING,
+            f"this NOTRACK rule never takes effect: {why.reason}",
+            (rule.text, *why.evidence),
+            rule.place,
+            (why.advice,),
+            witness=why.witness,
+        )
+
+
+def _why(case: RuleCase, rule: Rule) -> Why:
+    home = case.home(rule)
+    bases = list(_bases(home))
+    if home.table.dormant:
+        return Why(f"its table {home.table.name} is dormant", advice="wake the table up, or remove the rule")
+    if not bases:
+        return Why(f"no hook leads to its chain {home.chain.name}", advice="jump there from raw, or remove the rule")
+    early = [b for b in bases if b.hook in WAYS and b.priority < CONNTRACK]
+    if not early:
+        base = bases[0]
+        move = (
+            "move it to a chain `type filter hook prerouting priority raw`, or `hook output` for what this host sends"
+        )
+        where = "" if base.hook in WAYS else f" at the {base.hook} hook,"
+        return Why(f"its chain stands{where} behind conntrack (priority {base.priority}, conntrack -200)", advice=move)
+    return _unreached(case, rule, home, {b.hook for b in early})
+
+
+def _bases(home: Home) -> Iterator[Base]:
+    """The base chains of its table that lead to its chain."""
+    reached, front = {home.chain.name}, [home.chain]
+    while front:
+        chain = front.pop()
+        if chain.base is not None:
+            yield chain.base
+        for other in home.table.chains:
+            jumps = (s for r in other.rules for s in r.statements if isinstance(s, Jump))
+            if other.name not in reached and any(jump.chain == chain.name for jump in jumps):
+                reached.add(other.name)
+                front.append(other)
+
+
+def _unreached(case: RuleCase, rule: Rule, home: Home, hooks: set[Hook]) -> Why:
+    """What the rule's matches fit, and where those packets go instead."""
+    for side in case.sides:
+        for hook in sorted(hooks):
+            for direction in WAYS[hook]:
+                found = _fitting(side, rule, home, direction)
+                if found != side.space.nothing:
+                    witness = side.told(side.stateless(found), direction).witness
+                    return _shadow(case, witness, hook)
+    lo = Direction.LOOPBACK
+    if Hook.PREROUTING in hooks and any(_fitting(s, rule, home, lo, True) != s.space.nothing for s in case.sides):
+        return Why(
+            "on lo every packet was seen by conntrack in OUTPUT, before it comes to PREROUTING",
+            advice="untrack it in OUTPUT, requests and answers",
+        )
+    return Why("its matches fit no packet of this hook")
+
+
+def _fitting(side: Side, rule: Rule, home: Home, direction: Direction, entering: bool = False) -> Set:
+    """The packets of a direction that the rule's matches fit; `entering`: in PREROUTING, also on `lo`."""
+    states = dict.fromkeys(CtState, side.space.nothing) | {CtState.INVALID: side.space.everything}
+    entered = entering or direction in COMES
+    view = View(
+        side.space, states, has_in=entered, has_out=not entered and direction in (*GOES, Direction.LOOPBACK),
+        local=side.local, from_host=direction not in COMES, to_host=direction not in GOES,
+    )  # fmt: skip
+    return packets_of(side.space, direction, side.local) & view.rule(rule, home.table)
+
+
+def _shadow(case: RuleCase, witness: Packet, hook: Hook) -> Why:
+    """The rule that keeps a packet from this one."""
+    for step in case.path(witness):
+        if step.kind is StepKind.CONNTRACK:
+            break
+        if step.hook is hook and step.kind is StepKind.RULE and step.rule and (word := _does(step.rule)):
+            evidence = f"{step.rule.place}: {step.rule.text}"
+            return Why(f"{word} {step.rule.place}", (evidence, such_as(witness)), _cure(step), witness)
+    return Why("earlier rules or chains end its packets' way", (such_as(witness),), "move it to the front", witness)
+
+
+def _does(rule: Rule) -> str:
+    """What an earlier rule does to a packet that NOTRACK then leaves alone (K9, K10)."""
+    for statement in rule.statements:
+        match statement:
+            case Notrack():
+                return "its packets are untracked already by"
+            case SetZone():
+                return "its packets have a zone already, by"
+            case Helper():
+                return "its packets have a helper already, by"
+            case End(verdict=Verdict.ACCEPT):
+                return "its packets are accepted before, by"
+            case End():
+                return "its packets are dropped before, by"
+    return ""
+
+
+def _cure(step: Step) -> str:
+    if step.rule is None or any(isinstance(s, Notrack) for s in step.rule.statements):
+        return "remove it: nothing is missing without it"
+    return f"put it before {step.rule.place}"

@@ -23,26 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
-from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.ruleset import Rule
+from conntrim.core.diagnose.rulesets import no_effect, rewrite
+from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, such_as
+from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.hooks import CONNTRACK
+from conntrim.core.prove.view import View
 
 CODE, NAME = "CT103", "one-way-notrack"
-
-SWAPPED = {
-    "-s": "-d", "-d": "-s", "--sport": "--dport", "--dport": "--sport", "--sports": "--dports", "--dports": "--sports",
-    "-i": "-o", "-o": "-i", "PREROUTING": "OUTPUT", "OUTPUT": "PREROUTING",
-}  # fmt: skip
-
-
-def twin(rule: Rule, hook: Hook) -> str:
-    """The rule for the answers, in words or as iptables has it."""
-    if not rule.text.startswith("-A ") or "--syn" in rule.text or "--tcp-flags" in rule.text:
-        there = "output" if hook is Hook.PREROUTING else "prerouting"
-        return f"its twin in {there}, with addresses and ports swapped"
-    return " ".join(SWAPPED.get(word, word) for word in rule.text.split())
-
 
 FEW = 0.1
 """Less of a rule's packets than this have untracked answers: what overlaps by chance (equal ports) is no twin."""
@@ -55,20 +44,77 @@ def covered(side: Side, taken: Taken) -> float:
     return (packets & side.flagless(side.answers(taken))).sat_count(count) / packets.sat_count(count)
 
 
-def check(case: RuleCase) -> Iterator[Finding]:
+def lonely(case: RuleCase) -> Iterator[tuple[Side, Taken]]:
     """Rules hardly any of whose packets has an untracked answer. Packets on `lo` are another matter (K16)."""
     for rule in {id(t.rule): t.rule for s in case.sides for t in s.taken}.values():
         mine = [(s, t) for s in case.sides for t in s.taken if t.rule is rule and t.direction is not Direction.LOOPBACK]
         ported = [(s, t) for s, t in mine if t.packets & s.space.with_ports != s.space.nothing]
-        if not ported or any(covered(s, t) > FEW for s, t in ported):
-            continue
-        side, taken = ported[0]
-        words, witness = side.told(taken.packets, taken.direction)
+        if ported and not any(covered(s, t) > FEW for s, t in ported):
+            yield ported[0]
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """What the lonely rules take, the twin that they lack, and the one that stands there without effect."""
+    for side, taken in lonely(case):
+        told = side.told(taken.packets, taken.direction)
+        idle = _idle_twin(case, side, taken)
         yield Finding(
             CODE,
             Severity.WARNING,
             "no rule untracks the answers to what this one untracks",
-            (f"untracked: {words}", such_as(witness)),
-            rule.place,
-            (f"add: {twin(rule, taken.hook)}",),
+            (f"untracked: {told.words}", such_as(told.witness)),
+            taken.rule.place,
+            () if idle else tuple(_forwarded(case, taken)),
+            caused_by=f"{no_effect.CODE} {idle.place}" if idle else "",
+            witness=told.witness,
+            edits=() if idle else tuple(_twin(case, taken)),
         )
+
+
+def _idle_twin(case: RuleCase, side: Side, taken: Taken) -> Rule | None:
+    """A NOTRACK rule without effect that would take these answers."""
+    view = View(side.space, {}, mirrored=True)
+    for rule in no_effect.idle(case):
+        matches = [m for m in rule.matches if not isinstance(m, Interface)]
+        table = case.home(rule).table
+        found = taken.packets
+        for match in matches:
+            found = found & view.match(match, table)
+        if found != side.space.nothing:
+            return rule
+    return None
+
+
+def _twin(case: RuleCase, taken: Taken) -> Iterator[Edit]:
+    """The rule for the answers, on the other hook; for packets that are only forwarded on the same one."""
+    rule, home = taken.rule, case.home(taken.rule)
+    if taken.direction is Direction.FORWARDED:
+        yield from rewrite.edit(How.AFTER, rule.place, _mirrored(home, rule, taken.hook))
+        return
+    hook = Hook.OUTPUT if taken.hook is Hook.PREROUTING else Hook.PREROUTING
+    there = next((c for c in home.table.chains if c.base and c.base.hook is hook and c.base.priority < CONNTRACK), None)
+    if there is not None:
+        text = _mirrored(Home(home.table, there), rule, hook)
+        lines = there.rules[-1].place if there.rules and not rule.place.line else rule.place
+        yield from rewrite.edit(How.AFTER, lines, text)
+
+
+def _mirrored(home: Home, rule: Rule, hook: Hook) -> str:
+    """The twin. What comes in by a server's port is no SYN: nobody shall open a connection from there."""
+    matches = list(rewrite.mirrored(rule.matches, hook is Hook.OUTPUT))
+    answers = hook is Hook.PREROUTING and rewrite.asks(matches, Field.SPORT)
+    if answers and rewrite.over_tcp(matches):
+        matches.append(rewrite.NOT_SYN)
+    elif answers and not rewrite.asks(matches, Field.SRC):
+        matches.append(rewrite.blank("SERVER", rewrite.family_of_table(home)))
+    return rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule)
+
+
+def _forwarded(case: RuleCase, taken: Taken) -> Iterator[str]:
+    """Where nobody told the host's addresses the packets may be forwarded ones, whose answers enter at PREROUTING."""
+    other = [t for s in case.sides for t in s.taken if t.rule is taken.rule and t.direction is Direction.FORWARDED]
+    told = any(s.local for s in case.sides)
+    if taken.hook is Hook.PREROUTING and taken.direction is not Direction.FORWARDED and other and not told:
+        text = _mirrored(case.home(taken.rule), taken.rule, taken.hook)
+        if text and any(rewrite.asks(taken.rule.matches, f) for f in rewrite.ADDRESSES):
+            yield f"if these addresses are behind this host, not its own: {text}"

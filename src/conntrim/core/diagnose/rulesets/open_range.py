@@ -23,20 +23,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets.case import RuleCase
-from conntrim.core.diagnose.rulesets.untracked_hole import exposures
-from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.diagnose.rulesets.untracked_hole import Exposure, exposures, findings
+from conntrim.core.model.finding import Finding
 
 CODE, NAME = "CT102", "open-range"
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules by destination port that open more than the filter would."""
-    for taken, _, evidence in exposures(case, targeted=True):
-        yield Finding(
-            CODE,
-            Severity.CRITICAL,
-            "this NOTRACK rule opens ports that the filter refuses",
-            evidence,
-            taken.rule.place,
-            ("name the ports of the service alone, and accept UNTRACKED for them only",),
-        )
+    advice = "accept UNTRACKED for the services' own ports and clients only"
+    yield from findings(case, CODE, exposures(case, targeted=True), _title, advice)
+
+
+def _title(one: Exposure) -> str:
+    count = one.told.ports.size
+    what = "a port" if count == 1 else f"{count:,} ports" if count else "ports"
+    whom = " to the peers it names" if one.pinned else ""
+    return f"this NOTRACK rule opens {what}{whom} that the filter refuses"

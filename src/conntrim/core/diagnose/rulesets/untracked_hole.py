@@ -20,9 +20,11 @@ Caveats:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
+from conntrim.core.diagnose.rulesets import narrow
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, by_target, such_as
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.ruleset import Field, In, Rule
 from conntrim.core.model.service import Direction
@@ -31,20 +33,42 @@ from conntrim.core.prove.diagram import Set
 CODE, NAME = "CT101", "untracked-hole"
 
 
-def by_target(rule: Rule) -> bool:
-    """Whether the rule takes packets by their destination port, and not by their source port."""
-    fields = {m.field for m in rule.matches if isinstance(m, In)}
-    return Field.DPORT in fields and Field.SPORT not in fields
+Title = Callable[["Exposure"], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What one NOTRACK rule opens, and the filter's rule that lets it in."""
+
+    taken: Taken
+    told: Told
+    by: Rule | None
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """In words, by a packet, and whose doing it is."""
+        let_in = (f"let in by {self.by.place}: {self.by.text}",) if self.by else ()
+        return f"newly reachable: {self.told.words}", such_as(self.told.witness), *let_in
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the rule names the peers."""
+        return any(isinstance(m, In) and m.field is Field.SRC for m in self.taken.rule.matches)
+
+    @property
+    def severity(self) -> Severity:
+        """Worst where everybody may, and for certain."""
+        return Severity.WARNING if self.pinned or self.told.conditional else Severity.CRITICAL
 
 
 def opened(side: Side, taken: Taken) -> Set:
     """What strangers may open only because this rule makes it untracked."""
     as_they_are = side.admitted(taken.direction, None, untracked=True)
     tracked = side.admitted(taken.direction, None, untracked=False)
-    return as_they_are & ~tracked & side.opening() & taken.packets
+    return as_they_are & ~tracked & side.opening() & taken.packets & ~side.meant
 
 
-def exposures(case: RuleCase, targeted: bool) -> Iterator[tuple[Taken, str, tuple[str, ...]]]:
+def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
     """NOTRACK rules that open something, once each; coming in rather than forwarded where both."""
     told: set[int] = set()
     for side in case.sides:
@@ -54,29 +78,27 @@ def exposures(case: RuleCase, targeted: bool) -> Iterator[tuple[Taken, str, tupl
             found = opened(side, taken) if by_target(taken.rule) is targeted else side.space.nothing
             if found != side.space.nothing:
                 told.add(id(taken.rule))
-                words, witness = side.told(found, taken.direction)
-                by = case.accepting(witness)
-                evidence = (
-                    f"newly reachable: {words}",
-                    such_as(witness),
-                    *((f"let in by {by.place}: {by.text}",) if by else ()),
-                )
-                yield taken, words, evidence
+                words = side.told(found, taken.direction)
+                yield Exposure(taken, words, case.accepting(words.witness))
+
+
+def findings(case: RuleCase, code: str, found: Iterator[Exposure], title: Title, advice: str) -> Iterator[Finding]:
+    """A finding each. What one filter rule lets in is one cause: the first finding has the cure of them all."""
+    first: dict[int, str] = {}
+    for one in found:
+        finding = Finding(code, one.severity, title(one), one.evidence, one.taken.rule.place, witness=one.told.witness)
+        cause = first.setdefault(id(one.by), finding.name)
+        if cause == finding.name:
+            finding = replace(finding, advice=(advice,), edits=narrow.edits(case, one.taken, one.by))
+        yield replace(finding, caused_by="" if cause == finding.name else cause)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules by source port through which strangers reach what they could not reach tracked."""
-    for taken, _, evidence in exposures(case, targeted=False):
-        pinned = any(isinstance(m, In) and m.field is Field.SRC for m in taken.rule.matches)
-        who = "these peers reach" if pinned else "strangers reach"
-        yield Finding(
-            CODE,
-            Severity.WARNING if pinned else Severity.CRITICAL,
-            f"{who} closed ports: this NOTRACK rule makes their packets UNTRACKED, which is accepted",
-            evidence,
-            taken.rule.place,
-            (
-                *(() if pinned else (f"pin the servers in it: -s ADDRESS ... ! --syn (now: {taken.rule.text})",)),
-                "accept UNTRACKED for its servers and ports only, and no SYNs",
-            ),
-        )
+    advice = "accept UNTRACKED for the services' own peers and ports only, and no SYNs from a server's port"
+    yield from findings(case, CODE, exposures(case, targeted=False), _title, advice)
+
+
+def _title(one: Exposure) -> str:
+    who = "the peers it names reach" if one.pinned else "strangers reach"
+    return f"{who} closed ports: this NOTRACK rule makes their packets UNTRACKED, which is accepted"

@@ -155,7 +155,9 @@ def _base(content: Json) -> Base | None:
 def _rules(content: Json, context: Context, maps: Maps, source: str) -> list[Rule]:
     """One listed rule."""
     expressions = content["expr"]
-    told = Told(Place(source), text_of(expressions), str(content.get("comment", "")), int(content.get("handle", 0)))
+    handle = int(content.get("handle", 0))
+    within = f"{content['family']} {content['table']} {content['chain']} handle {handle}"
+    told = Told(Place(source, 0, within), text_of(expressions), str(content.get("comment", "")), handle)
     try:
         return rules(expressions, told, context, maps)
     except Unspeakable as error:

@@ -1,0 +1,94 @@
+"""The cure of a hole: the catch-all accept of UNTRACKED becomes one accept for each untracked service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets import rewrite
+from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, Told, by_target
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Edit, How
+from conntrim.core.model.ruleset import Field, In, Interface, Match, Rule
+
+
+def edits(case: RuleCase, taken: Taken, by: Rule | None) -> tuple[Edit, ...]:
+    """Narrow the accept `by`, let in what it let in for a reason, and pin the rules that trust a source port."""
+    narrowed = rewrite.without_untracked(by) if by else None
+    if by is None or narrowed is None:
+        return ()
+    home = case.home(by)
+    found: list[Edit] = []
+    for side in case.sides:
+        for one in side.taken:
+            if one.direction is taken.direction:
+                found += _pinned(case, one.rule)
+                found += rewrite.edit(How.BEFORE, by.place, accept(case, side, one, home, by))
+    return tuple(dict.fromkeys((*found, narrowed)))
+
+
+def accept(case: RuleCase, side: Side, taken: Taken, home: Home, like: Rule) -> str:
+    """The accept of what a NOTRACK rule takes, in the chain `home`, in the words of `like`."""
+    peer: In | None = _peer(case, taken.rule)
+    if by_target(taken.rule):
+        free = side.admitted(taken.direction, None, untracked=False) & side.opening() & taken.packets
+        shut = free == side.space.nothing
+        peer = rewrite.blank("CLIENT", rewrite.family_of_table(home)) if shut else None
+    matches = taken.rule.matches
+    if peer is not None:
+        matches = rewrite.tightened(taken.rule, home, peer) if not by_target(taken.rule) else _with(matches, peer)
+    kept = tuple(m for m in rewrite.ordered(matches) if not (isinstance(m, Interface) and m.way == "out"))
+    return rewrite.spelt(home, (*kept, rewrite.state_match(home, CtState.UNTRACKED)), rewrite.ACCEPT, like)
+
+
+def admitting(case: RuleCase, taken: Taken, told: Told, rule: Rule | None, home: Home | None) -> tuple[Edit, ...]:
+    """Accept the untracked packets `told`, which `rule` or the policy of `home` refuses."""
+    if home is None or (told.conditional and by_target(taken.rule)):
+        return ()
+    matches = told.matches if by_target(taken.rule) else rewrite.tightened(taken.rule, home, _peer(case, taken.rule))
+    asked = (*rewrite.ordered(matches), rewrite.state_match(home, CtState.UNTRACKED))
+    text = rewrite.spelt(home, asked, rewrite.ACCEPT, taken.rule)
+    pinned = () if by_target(taken.rule) else tuple(_pinned(case, taken.rule))
+    if rule is not None:
+        return *pinned, *rewrite.edit(How.BEFORE, rule.place, text)
+    last = home.chain.rules[-1].place if home.chain.rules else home.chain.place
+    return *pinned, *rewrite.edit(How.AFTER, last, text)
+
+
+def _with(matches: tuple[Match, ...], peer: In) -> tuple[Match, ...]:
+    return matches if rewrite.asks(matches, Field.SRC) else (*matches, peer)
+
+
+def _twins(case: RuleCase, rule: Rule) -> Iterator[Rule]:
+    """The rules that name the same service the other way round, whether or not they name its servers."""
+    for other in case.notracks:
+        turned = [m for m in rewrite.mirrored(other.matches) if not _about(m, Field.SRC)]
+        mine = [m for m in rewrite.ordered(rule.matches) if not _about(m, Field.SRC, Field.TCP_FLAGS)]
+        if other is not rule and turned == [m for m in mine if not isinstance(m, Interface)]:
+            yield other
+
+
+def _about(match: Match, *fields: Field) -> bool:
+    return isinstance(match, In) and match.field in fields
+
+
+def _peer(case: RuleCase, rule: Rule) -> In:
+    """The servers that a twin names, else a blank to fill in."""
+    for twin in _twins(case, rule):
+        named = next((m for m in twin.matches if isinstance(m, In) and m.field is Field.DST), None)
+        if named:
+            return In(Field.SRC, named.values)
+    return rewrite.blank("SERVER", rewrite.family_of_table(case.home(rule)))
+
+
+def _pinned(case: RuleCase, rule: Rule) -> Iterator[Edit]:
+    """A rule that takes packets by their source port, and its twin, with the server in them."""
+    if by_target(rule) or not rewrite.asks(rule.matches, Field.SPORT) or rewrite.asks(rule.matches, Field.SRC):
+        return
+    home, peer = case.home(rule), _peer(case, rule)
+    text = rewrite.spelt(home, rewrite.tightened(rule, home, peer), rule.statements, rule)
+    yield from rewrite.edit(How.REPLACE, rule.place, text)
+    for twin in _twins(case, rule):
+        if not rewrite.asks(twin.matches, Field.DST):
+            to = In(Field.DST, peer.values)
+            text = rewrite.spelt(case.home(twin), rewrite.ordered((*twin.matches, to)), twin.statements, twin)
+            yield from rewrite.edit(How.REPLACE, twin.place, text)

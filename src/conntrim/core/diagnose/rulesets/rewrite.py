@@ -1,0 +1,170 @@
+"""What to do about a finding, as rules in the operator's own dialect, words and chains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from conntrim.core.diagnose.rulesets.case import Home, states_asked
+from conntrim.core.emit.nft import rule_text
+from conntrim.core.emit.plan_rule import nft_rule, xt_rule
+from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.model.address import Family, format_address, parse_address
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Edit, How, Place
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nft_words import Unspeakable
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import (
+    Dialect,
+    End,
+    Field,
+    In,
+    Interface,
+    Match,
+    Rule,
+    Statement,
+    TableFamily,
+    TcpFlag,
+    Verdict,
+    XtConntrack,
+)
+
+SYN_MASK = TcpFlag.FIN | TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
+NOT_SYN = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)).complement(8), int(SYN_MASK))
+"""`! --syn`, as the masked match that both dialects write."""
+
+ACCEPT = (End(Verdict.ACCEPT),)
+
+_BLANKS: dict[str, dict[Family, int]] = {
+    "SERVER": {Family.IPV4: parse_address("192.0.2.254"), Family.IPV6: parse_address("2001:db8::fffe")},
+    "CLIENT": {Family.IPV4: parse_address("192.0.2.253"), Family.IPV6: parse_address("2001:db8::fffd")},
+}
+"""Addresses that nobody has (RFC 5737, RFC 3849) hold the place of those that the operator fills in."""
+
+SYN_WORDS = "--tcp-flags FIN,SYN,RST,ACK SYN", "--syn"
+"""What people write, and what iptables-save makes of it."""
+
+MIRRORED = {Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT}
+
+
+def has_blank(text: str) -> bool:
+    """Whether an edit's rule has an address to fill in."""
+    return any(re.search(rf"\b{word}\b", text) for word in _BLANKS)
+
+
+def blank(word: str, family: Family) -> In:
+    """A source address to fill in, as a match."""
+    return In(Field.SRC, Intervals.of(_BLANKS[word][family]))
+
+
+def family_of_table(home: Home) -> Family:
+    """The family whose addresses a rule of this table names; inet: IPv4."""
+    return Family.IPV6 if home.table.family is TableFamily.IP6 else Family.IPV4
+
+
+def spelt(home: Home, matches: Iterable[Match], statements: Iterable[Statement], like: Rule | None = None) -> str:
+    """A rule as this table's listing has it (`-A CHAIN ...` for iptables); empty where it cannot be said.
+
+    `like` is a rule of the operator's: whoever writes `-m state` and `-j NOTRACK` reads the same again.
+    """
+    rule = Rule(tuple(matches), tuple(statements), Place(""), "")
+    try:
+        text = _spelt(home, rule, old_words(like) if like else False)
+    except (NotExpressible, Unspeakable):
+        return ""
+    for word, addresses in _BLANKS.items():
+        for address in map(format_address, addresses.values()):
+            text = re.sub(rf"{re.escape(address)}(/32|/128)?", word, text)
+    return text
+
+
+def _spelt(home: Home, rule: Rule, old: bool) -> str:
+    if home.table.dialect is not Dialect.NFTABLES:
+        text = xt_rule(rule, v6=home.table.family is TableFamily.IP6, old=old)
+        return f"-A {home.chain.name} {text.replace(*SYN_WORDS)}"
+    try:
+        return nft_rule(rule)
+    except NotExpressible:
+        return rule_text(rule, home.table.family, {s.name: s for s in home.table.sets})
+
+
+def old_words(rule: Rule) -> bool:
+    """Whether a rule is written in the words of the 2.6 era."""
+    return "-m state " in rule.text or rule.text.endswith("-j NOTRACK")
+
+
+def state_match(home: Home, *states: CtState) -> Match:
+    """The ct state is one of these, as the dialect asks it."""
+    values = Intervals.of(*map(int, states))
+    return In(Field.CT_STATE, values) if home.table.dialect is Dialect.NFTABLES else XtConntrack(values)
+
+
+def mirrored(matches: Iterable[Match], leaving: bool = False) -> tuple[Match, ...]:
+    """The matches of the answers: addresses and ports swapped, no flags. `leaving`: they go out where the requests came
+    in; else interfaces are left out."""
+    swapped = (
+        _turned(m)
+        for m in matches
+        if (leaving or not isinstance(m, Interface)) and not (isinstance(m, In) and m.field is Field.TCP_FLAGS)
+    )
+    return tuple(sorted(swapped, key=_rank))
+
+
+def _turned(match: Match) -> Match:
+    if isinstance(match, In):
+        return In(MIRRORED.get(match.field, match.field), match.values, match.mask)
+    return Interface("out", match.names, match.negated) if isinstance(match, Interface) else match
+
+
+ORDER = (Field.SRC, Field.DST, Field.PROTOCOL, Field.SPORT, Field.DPORT, Field.TCP_FLAGS)
+
+
+def _rank(match: Match) -> int:
+    return ORDER.index(match.field) if isinstance(match, In) and match.field in ORDER else len(ORDER)
+
+
+def ordered(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """Matches as people write them: addresses, protocol, ports, flags, the rest."""
+    return tuple(sorted(matches, key=_rank))
+
+
+ADDRESSES = (Field.SRC, Field.DST)
+
+
+def asks(matches: Iterable[Match], field: Field) -> bool:
+    """Whether any of the matches is about this field."""
+    return any(isinstance(m, In) and m.field is field for m in matches)
+
+
+def over_tcp(matches: Iterable[Match]) -> bool:
+    """Whether the matches name TCP and nothing else."""
+    only = Intervals.of(int(Protocol.TCP))
+    return any(isinstance(m, In) and m.field is Field.PROTOCOL and m.values == only for m in matches)
+
+
+def tightened(rule: Rule, home: Home, peer: In | None) -> tuple[Match, ...]:
+    """A rule's matches with the peer pinned and without SYNs, where they are not so already."""
+    matches = list(rule.matches)
+    if peer is not None and not asks(matches, Field.SRC):
+        matches.append(peer)
+    if over_tcp(matches) and not asks(matches, Field.TCP_FLAGS):
+        matches.append(NOT_SYN)
+    return ordered(matches)
+
+
+STATE_WORD = re.compile(r"(,\s*UNTRACKED\b|\bUNTRACKED\s*,\s*)", re.IGNORECASE)
+
+
+def without_untracked(rule: Rule) -> Edit | None:
+    """The rule that no longer means UNTRACKED; None where that is not one word less."""
+    states = next((states_asked(m) for m in rule.matches if states_asked(m)), Intervals())
+    if states == Intervals.of(int(CtState.UNTRACKED)):
+        return Edit(How.REMOVE, rule.place)
+    text, count = STATE_WORD.subn("", rule.text, count=1)
+    return Edit(How.REPLACE, rule.place, text) if count and CtState.UNTRACKED in states else None
+
+
+def edit(how: How, place: Place, text: str) -> tuple[Edit, ...]:
+    """One edit, or none where there is no rule to write."""
+    return (Edit(how, place, text),) if text else ()
