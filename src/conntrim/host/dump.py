@@ -1,8 +1,9 @@
-"""A netlink dump in large blocks: many reads a system call, in a thread, so that the kernel and we work side by side.
+"""A netlink dump in large blocks: two threads take turns at reading a block and decoding it, each in its own cache.
 
-The kernel makes at most 32 KiB of a dump a read. recvmmsg(2) fetches over a hundred of them at a time without Python
-in between, each into a slot of one buffer; the rest of a slot is filled by a message that says nothing, so that a
-block is one unbroken chain of messages. While one buffer is decoded the next is filled.
+The kernel makes at most 32 KiB of a dump a read. recvmmsg(2) fetches many of them at a time without Python in between,
+each into a slot of one buffer; the rest of a slot is filled by a message that says nothing, so that a block is one
+unbroken chain of messages. Whoever has read a block lets the other thread read the next one and decodes its own, on
+the core whose cache holds it: while one half of the work is the kernel's, the other half is ours.
 """
 
 from __future__ import annotations
@@ -10,20 +11,36 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Generator
+import struct
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from threading import Thread
+from threading import Semaphore
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from conntrim.host.netlink import HEADER, NLMSG_DONE, NLMSG_ERROR, Netlink, netlink_error
 
 SLOT = 33 << 10
 """Bytes of a slot: the kernel's 32 KiB, and always room for the header of a filling message."""
 
-BUFFERS = 2
+TAIL = 2 << 10
+"""Bytes at the end of every slot that are cleared before a read: what an earlier read left there would look like
+messages of this dump. The kernel leaves less of its 32 KiB unused than that, but for the last read."""
+
+THREADS = 2
+AHEAD = 4
+"""Blocks that may be decoded and not yet taken."""
+
 NLMSG_NOOP = 1
 MSG_TRUNC, MSG_WAITFORONE = 0x20, 0x10000
 FULL = 16 << 10
 """A read of less than this may be the last: it is searched for the end. A longer one can only end with the end."""
+
+Bytes = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 
 class _Iovec(ctypes.Structure):
@@ -49,34 +66,41 @@ class _Buffer:
     """Slots for some reads, and the vectors that tell the kernel of them."""
 
     def __init__(self, slots: int) -> None:
-        self.bytes = bytearray(slots * SLOT)
-        self.view = memoryview(self.bytes)
-        self._base = base = ctypes.addressof((ctypes.c_char * len(self.bytes)).from_buffer(self.bytes))
+        self.bytes: Bytes = np.empty(slots * SLOT, np.uint8)
+        self._words = self.bytes.view(np.uint32)
+        self._tails = self.bytes.reshape(slots, SLOT)[:, -TAIL:]
+        base = self.bytes.ctypes.data
         self._iovecs = (_Iovec * slots)(*(_Iovec(base + i * SLOT, SLOT) for i in range(slots)))
         self._headers = (_Mmsghdr * slots)()
         for header, iovec in zip(self._headers, self._iovecs, strict=True):
             header.message.iov, header.message.iovlen = ctypes.pointer(iovec), 1
+        told, strides = np.frombuffer(memoryview(self._headers), np.uint8), (ctypes.sizeof(_Mmsghdr),)
+        self._read = np.ndarray((slots,), np.uint32, told, _Mmsghdr.read.offset, strides)
+        self._flags = np.ndarray((slots,), np.int32, told, _Msghdr.flags.offset, strides)
 
-    def fill(self, link: Netlink) -> tuple[int, bool]:
-        """Read into the slots: bytes of the block, and whether the dump ended. HostError where the kernel refuses."""
+    def fill(self, link: Netlink) -> tuple[Bytes, bool]:
+        """Read into the slots: the block, and whether the dump ended. OSError as recvmmsg(2) has it."""
+        self._tails[:] = 0
         got = _libc.recvmmsg(link.fileno(), self._headers, len(self._headers), MSG_WAITFORONE, None)
         if got < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        ended = False
-        for slot in range(got):
-            header, start = self._headers[slot], slot * SLOT
-            if header.message.flags & MSG_TRUNC:
-                raise netlink_error(link.what, errno.EMSGSIZE)
-            read = header.read
-            # What an earlier read left there would look like messages of this dump.
-            ctypes.memset(self._base + start + read, 0, SLOT - read)
-            HEADER.pack_into(self.bytes, start + read, SLOT - read, NLMSG_NOOP, 0, link.seq, link.port)
-            ended |= _ends(self.view[start : start + read])
-        return got * SLOT, ended
+        if (self._flags[:got] & MSG_TRUNC).any():
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        read = self._read[:got].astype(np.intp)
+        for slot in np.flatnonzero(read < SLOT - TAIL).tolist():
+            self.bytes[slot * SLOT + read[slot] : (slot + 1) * SLOT] = 0
+        rest = (np.arange(got) * SLOT + read) >> 2
+        self._words[rest], self._words[rest + 1], self._words[rest + 2] = SLOT - read, NOOP, link.seq
+        last = (got - 1) * SLOT
+        return self.bytes[: got * SLOT], _ends(self.bytes[last : last + int(read[-1])].tobytes())
 
 
-def _ends(read: memoryview) -> bool:
-    """Whether the dump's end, or an error in its place, is among the messages of one read."""
+NOOP = np.uint32(struct.unpack("=I", struct.pack("=HH", NLMSG_NOOP, 0))[0])
+"""The word of `nlmsg_type` and `nlmsg_flags` of a filling message."""
+
+
+def _ends(read: bytes) -> bool:
+    """Whether the dump's end, or an error in its place, is among the messages of the last read."""
     at = 0 if len(read) < FULL else len(read) - HEADER.size - 4
     while at + HEADER.size <= len(read):
         length, kind, _, _, _ = HEADER.unpack_from(read, at)
@@ -92,49 +116,56 @@ class Overrun:
     times = 0
 
 
-def dump_blocks(link: Netlink, slots: int, overrun: Overrun) -> Generator[memoryview, None, None]:
-    """The blocks of a dump that was asked for, each valid until the next is taken; closing it stops the reading."""
-    reader = _Reader(link, slots, overrun)
-    reader.start()
+def dump_blocks(link: Netlink, slots: int, overrun: Overrun, decode: Callable[[Bytes], T]) -> Generator[T, None, None]:
+    """What `decode` makes of each block of a dump that was asked for, in their order; it must keep nothing of the
+    block itself. Closing stops the reading.
+    """
+    reader = _Reader(link, slots, overrun, decode)
     try:
-        while True:
-            got = reader.filled.get()
-            if isinstance(got, BaseException):
-                raise got
-            if got is None:
-                return
-            buffer, size = got
-            yield buffer.view[:size]
-            reader.free.put(buffer)
+        ended = False
+        while not ended:
+            made, ended = reader.turns.get().result()
+            reader.room.release()
+            yield made
     finally:
-        reader.free.put(None)
-        reader.join()
+        reader.close()
 
 
-class _Reader(Thread):
-    """Fills buffers until the dump ends, or until it is handed None instead of a buffer."""
+class _Reader(Generic[T]):
+    """The two threads; `turns` are the blocks in their order."""
 
-    def __init__(self, link: Netlink, slots: int, overrun: Overrun) -> None:
-        super().__init__(name="conntrim-dump", daemon=True)
-        self._link, self._overrun = link, overrun
-        self.free: SimpleQueue[_Buffer | None] = SimpleQueue()
-        self.filled: SimpleQueue[tuple[_Buffer, int] | BaseException | None] = SimpleQueue()
-        for _ in range(BUFFERS):
-            self.free.put(_Buffer(slots))
+    def __init__(self, link: Netlink, slots: int, overrun: Overrun, decode: Callable[[Bytes], T]) -> None:
+        self._link, self._overrun, self._decode = link, overrun, decode
+        self._threads = ThreadPoolExecutor(THREADS, "conntrim-dump")
+        self._free: SimpleQueue[_Buffer] = SimpleQueue()
+        for _ in range(THREADS):
+            self._free.put(_Buffer(slots))
+        self._closed, self.room = False, Semaphore(AHEAD)
+        self.turns: SimpleQueue[Future[tuple[T, bool]]] = SimpleQueue()
+        self._next()
 
-    def run(self) -> None:
-        """Read to the end; what goes wrong is for the one who waits for blocks."""
-        try:
-            ended = False
-            while not ended and (buffer := self.free.get()) is not None:
-                size, ended = self._filled(buffer)
-                self.filled.put((buffer, size))
-            self.filled.put(None)
-        except Exception as error:
-            self.filled.put(error)
+    def close(self) -> None:
+        """Stop reading, wait for the threads."""
+        self._closed = True
+        self.room.release()
+        self._threads.shutdown()
 
-    def _filled(self, buffer: _Buffer) -> tuple[int, bool]:
-        while True:
+    def _next(self) -> None:
+        self.turns.put(self._threads.submit(self._turn))
+
+    def _turn(self) -> tuple[T, bool]:
+        """Read a block, leave the next one to the other thread, decode this one."""
+        self.room.acquire()
+        buffer = self._free.get()
+        block, ended = self._filled(buffer)
+        if not ended and not self._closed:
+            self._next()
+        made = self._decode(block)
+        self._free.put(buffer)
+        return made, ended
+
+    def _filled(self, buffer: _Buffer) -> tuple[Bytes, bool]:
+        while not self._closed:
             try:
                 return buffer.fill(self._link)
             except OSError as error:
@@ -142,3 +173,4 @@ class _Reader(Thread):
                     self._overrun.times += 1
                 elif error.errno != errno.EINTR:
                     raise netlink_error(self._link.what, error.errno or 0) from error
+        return buffer.bytes[:0], True

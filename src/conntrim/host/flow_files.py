@@ -67,21 +67,22 @@ class FileFlows:
 
     def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """Read the file from its beginning to its end."""
+        self._text.columns = columns
         with self._opened() as stream:
             with ThreadPoolExecutor(THREADS) as threads:
                 waiting: deque[Future[Prepared]] = deque()
                 for part in self._parts(stream):
                     waiting.append(threads.submit(prepare, part))
                     if len(waiting) > THREADS:
-                        yield self._text.take(waiting.popleft().result(), last=False)
+                        yield from self._text.take(waiting.popleft().result(), last=False)
                 while waiting:
-                    yield self._text.take(waiting.popleft().result(), last=not waiting)
+                    yield from self._text.take(waiting.popleft().result(), last=not waiting)
             if self._cut and not self._text.entries:
                 raise InputError(self.source, self._cut.removeprefix(f"{self.source}: "), advice="nothing came before")
             if not self._text.entries:
                 yield self._text.feed(b"", last=True)
 
-    def _parts(self, stream: BinaryIO) -> Iterator[bytes]:
+    def _parts(self, stream: BinaryIO) -> Iterator[tuple[bytes | memoryview, ...]]:
         """The file in parts that end with an entry."""
         piece = self._read(stream)
         while piece:

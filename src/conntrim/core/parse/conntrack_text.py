@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy.typing as npt
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import ALL_COLUMNS, SHAPES, FlowTable, joined, table_of
-from conntrim.core.parse.conntrack_columns import BEFORE, Group, Mask, Piece
+from conntrim.core.parse.conntrack_columns import BEFORE, Group, Piece
 from conntrim.core.parse.conntrack_line import HEAD, BadEntryError, parse_entry
+from conntrim.core.parse.conntrack_words import Mask
 
 CONTINUATION = re.compile(rb"\s*(?:[a-z][a-z-]*=|\[[A-Z_]+\]|[A-Z][A-Z_0-9]+\s|\d+\s)")
 """How a wrapped entry goes on: a key, a flag, a state, a number."""
@@ -70,44 +71,50 @@ class Prepared:
     groups: tuple[Group, ...]
 
 
-def prepare(data: bytes) -> Prepared:
-    """The part of the work that needs nothing but the text: most of it, and threads may share it."""
-    if not data:
-        return Prepared(data, None, ())
-    end = b"" if data.endswith(b"\n") else b"\n"
-    piece = Piece(np.frombuffer(b"".join((bytes(BEFORE), data, end)), np.uint8))
-    return Prepared(data[:LOOKED_INTO], piece, tuple(piece.usual()))
+def prepare(parts: Sequence[bytes | memoryview]) -> Prepared:
+    """The part of the work that needs nothing but the text, in `parts`: most of it, and threads may share it."""
+    data = b"".join((bytes(BEFORE), *parts))
+    if len(data) == BEFORE:
+        return Prepared(b"", None, ())
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    piece = Piece(np.frombuffer(data, np.uint8))
+    return Prepared(data[BEFORE : BEFORE + LOOKED_INTO], piece, tuple(piece.usual()))
 
 
 class TextTable:
-    """Reads one saved table; `source` is its name in errors."""
+    """Reads one saved table; `source` is its name in errors, `columns` what is wanted of it."""
 
-    def __init__(self, source: str) -> None:
-        self.source, self.entries, self.bad_lines = source, 0, 0
+    def __init__(self, source: str, columns: frozenset[str] = ALL_COLUMNS) -> None:
+        self.source, self.columns, self.entries, self.bad_lines = source, columns, 0, 0
         self.bad: list[BadLine] = []
         self._line, self._left, self._begun = 0, b"", False
 
     def feed(self, text: bytes, *, last: bool = False) -> FlowTable:
         """Read the next part; the entries that are complete by now. InputError where this is no conntrack table."""
-        return self.take(prepare(self.cut(text, last=last)), last=last)
+        return joined(self.take(prepare(self.cut(text, last=last)), last=last))
 
-    def cut(self, text: bytes, *, last: bool) -> bytes:
-        """The next part, cut where an entry ends; what is left of it comes with the next one."""
+    def cut(self, text: bytes, *, last: bool) -> tuple[bytes | memoryview, ...]:
+        """The next part, in pieces, cut where an entry ends; what is left of it comes with the next one."""
         if not self._begun:
             text, self._begun = self._first(text), True
-        data = self._left + text
         # Whether an entry goes on after its line feed shows only when the next one starts.
-        end = len(data) if last else _last_head(data)
-        self._left = data[end:]
-        return data[:end]
+        end = len(text) if last else _last_head(text)
+        if not end and not last:
+            if len(self._left) + len(text) <= MOST_LEFT:
+                self._left += text
+                return ()
+            end = len(text)
+        before, self._left = self._left, text[end:]
+        return before, memoryview(text)[:end]
 
-    def take(self, prepared: Prepared, *, last: bool) -> FlowTable:
+    def take(self, prepared: Prepared, *, last: bool) -> list[FlowTable]:
         """The entries of a part that was cut and prepared, in the order of the file."""
         tables = list(self._tables(prepared))
         self.entries += sum(map(len, tables))
         if not self.entries and (last or self._line >= LOOKED_AT):
             raise self._refusal(prepared.data)
-        return joined(tables)
+        return tables
 
     def _first(self, piece: bytes) -> bytes:
         """Check and strip what only the beginning of a file can have."""
@@ -128,9 +135,12 @@ class TextTable:
             usual[lines] = True
         rows = list(self._entries(self._unusual(piece, usual)))
         for lines, columns in groups:
-            kept = usual[lines]
-            yield table_of(int(kept.sum()), ALL_COLUMNS, {name: column[kept] for name, column in columns.items()})
-        yield _table(rows)
+            kept, wanted = usual[lines], columns.keys() & self.columns
+            if kept.all():
+                yield table_of(len(lines), self.columns, {name: columns[name] for name in wanted})
+            else:
+                yield table_of(int(kept.sum()), self.columns, {name: columns[name][kept] for name in wanted})
+        yield _table(rows, self.columns)
         self._line += len(piece.ends)
 
     def _unusual(self, piece: Piece, usual: Mask) -> list[tuple[int, bytes]]:
@@ -199,10 +209,10 @@ def _last_head(data: bytes) -> int:
     return len(data) if len(data) > MOST_LEFT else 0
 
 
-def _table(rows: list[dict[str, int]]) -> FlowTable:
+def _table(rows: list[dict[str, int]], columns: frozenset[str]) -> FlowTable:
     """Entries as columns; a column that no entry has takes no memory."""
-    present = {name for row in rows for name in row}
-    return table_of(len(rows), frozenset(SHAPES), {name: _column(rows, name) for name in present})
+    present = {name for row in rows for name in row} & columns
+    return table_of(len(rows), columns, {name: _column(rows, name) for name in present})
 
 
 def _column(rows: list[dict[str, int]], name: str) -> npt.NDArray[Any]:
