@@ -146,9 +146,7 @@ def mutated(draw: st.DrawFn, seeds: list[str]) -> str:
     text = draw(st.sampled_from(seeds))
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 20)))
-    piece = draw(
-        st.sampled_from(["", text[start:end] * 2, "!", "--", "-", ":", "/", ",", '"', "0", "-1", "é", "\0", "[]"])
-    )
+    piece = draw(st.sampled_from(["", text[start:end] * 2, *PIECES]))
     return text[:start] + piece + text[end:]
 
 

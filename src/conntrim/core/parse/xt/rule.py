@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -29,6 +30,12 @@ IMPLIED: dict[int, str] = {
 
 FREE_TEXT = frozenset({"comment", "string", "hex-string", "log-prefix", "nflog-prefix", "ulog-prefix"})
 """Options whose value may well be an exclamation mark."""
+
+MODULE = re.compile(r"[\w-]{1,29}", re.ASCII)
+"""What can be the name of a match (XT_EXTENSION_MAXNAMELEN)."""
+
+DEVICE = re.compile(r"[^\s/]{1,15}")
+"""What can be the name of an interface (IFNAMSIZ)."""
 
 
 @dataclass(slots=True)
@@ -89,6 +96,8 @@ class Reader:
         """-m, -j, -g, -f, -c and the family marks."""
         if kind == "m":
             name = self.value(word)
+            if not MODULE.fullmatch(name):
+                raise ValueError(f"{name[:30]!r} is no name of a match")
             self.groups.append(Group(name, MATCHES.get(name)))
         elif kind == "j":
             self.jump_to(self.value(word))
@@ -165,6 +174,8 @@ class Reader:
 
 def _interface(way: str, name: str, negated: bool) -> Match | None:
     """-i or -o; `+` at the end is a wildcard, `+` alone any interface."""
+    if not DEVICE.fullmatch(name):
+        raise ValueError(f"{name[:30]!r} is no name of an interface")
     if name == "+" and not negated:
         return None
     return Interface(way, (name[:-1] + "*" if name.endswith("+") else name,), negated)

@@ -102,6 +102,8 @@ BAD = {
     "*filter\n-D INPUT 1\nCOMMIT\n": "f:2: -D is no command of a save file; -A and -I are",
     "*filter\nnonsense\nCOMMIT\n": "f:2: 'nonsense' is no line of a save file",
     "*filter\n:INPUT MAYBE [0:0]\nCOMMIT\n": "f:2: no chain in ':INPUT MAYBE [0:0]' (as in :INPUT ACCEPT [0:0])",
+    "*filter\n-A INPUT -i wlan0123456789012 -j DROP\nCOMMIT\n": ("f:2: 'wlan0123456789012' is no name of an interface"),
+    '*filter\n-A INPUT -m "a, b" -j DROP\nCOMMIT\n': "f:2: 'a, b' is no name of a match",
     '*filter\n-A INPUT -m comment --comment "x\nCOMMIT\n': "f:2: a quote is opened and never closed",
     "table inet filter {\n}\n": "f: this is nft's own text (give me `nft -j list ruleset`)",
     "Chain INPUT (policy ACCEPT)\n": "f: this is `iptables -L`, which hides half of it (give me iptables-save)",
