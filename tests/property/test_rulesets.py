@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conntrim.core.emit.iptables import restore_text
+from conntrim.core.emit.nft import nft_text
+from conntrim.core.emit.xt_match import NotExpressible
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
@@ -118,11 +121,21 @@ def test_what_is_written_is_read_back(listed: list[Rule]) -> None:
 
 
 def outcome(data: str | bytes) -> type[Ruleset] | type[InputError]:
-    """A rule set or a clear error; anything else is our bug and goes up."""
+    """A rule set, which can be written or is refused, or a clear error; anything else is our bug and goes up."""
     try:
-        return type(read(data, "fuzz"))
+        ruleset = read(data, "fuzz")
     except InputError:
         return InputError
+    with suppress(NotExpressible):
+        written(ruleset)
+    return type(ruleset)
+
+
+def written(ruleset: Ruleset) -> None:
+    """Written in each of its dialects; what iptables text came out is read again."""
+    nft_text(ruleset)
+    for dialect, family in {(t.dialect, t.family) for t in ruleset.tables if t.dialect is not Dialect.NFTABLES}:
+        read(restore_text(ruleset, dialect, family), "written", family)
 
 
 SEEDS = [row.save() for path in ROWS.glob("ip*tables.t") for row in rows(path)]

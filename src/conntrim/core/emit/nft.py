@@ -235,5 +235,5 @@ def _object(item: Json) -> Iterator[str]:
         refused(kind)
     try:
         yield from OBJECTS[kind](content)
-    except Unspeakable:
+    except (Unspeakable, KeyError):
         refused(item)

@@ -156,12 +156,10 @@ class Reader:
         if not word.startswith("--") or group is None:
             raise ValueError(f"unknown option {word}")
         arity = MANY if group.grammar is None else group.grammar[name]
-        if equals:
-            values = [value]
-        elif arity == MANY:
-            values = self.greedy()
-        else:
-            values = [self.value(word) for _ in range(arity)]
+        if equals and arity == 0:
+            raise ValueError(f"--{name} takes no value")
+        values = [value] if equals else []
+        values += self.greedy() if arity == MANY else [self.value(word) for _ in range(arity - len(values))]
         group.options.append(Option(self.negated, name, tuple(values)))
 
     def greedy(self) -> list[str]:

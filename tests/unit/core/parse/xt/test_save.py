@@ -103,6 +103,7 @@ BAD = {
     "*filter\nnonsense\nCOMMIT\n": "f:2: 'nonsense' is no line of a save file",
     "*filter\n:INPUT MAYBE [0:0]\nCOMMIT\n": "f:2: no chain in ':INPUT MAYBE [0:0]' (as in :INPUT ACCEPT [0:0])",
     "*filter\n-A INPUT -i wlan0123456789012 -j DROP\nCOMMIT\n": ("f:2: 'wlan0123456789012' is no name of an interface"),
+    "*filter\n-A INPUT -j LOG --log-ip=options\nCOMMIT\n": "f:2: --log-ip-options takes no value",
     '*filter\n-A INPUT -m "a, b" -j DROP\nCOMMIT\n': "f:2: 'a, b' is no name of a match",
     '*filter\n-A INPUT -m comment --comment "x\nCOMMIT\n': "f:2: a quote is opened and never closed",
     "table inet filter {\n}\n": "f: this is nft's own text (give me `nft -j list ruleset`)",
@@ -123,6 +124,16 @@ def test_bytes_that_are_no_text() -> None:
     with pytest.raises(InputError) as caught:
         read(b"*filter\n-A INPUT -m comment --comment \xff\nCOMMIT\n", "f")
     assert str(caught.value) == "f:2: these bytes are no UTF-8 text"
+
+
+def test_a_value_may_hang_on_its_option() -> None:
+    """`--match-set=web src` and `--dport=80` are read as with a blank; the set's directions follow."""
+    text = "*filter\n-A INPUT -p tcp -m set --match-set{0}web src -m tcp --dport{0}80 -j DROP\nCOMMIT\n"
+    apart, hung = (
+        [rule.matches for chain in read(text.format(sign), "f").tables[0].chains for rule in chain.rules]
+        for sign in " ="
+    )
+    assert apart == hung
 
 
 def test_deep_and_long() -> None:
