@@ -12,6 +12,10 @@ def main() -> None:
 
         print(f"conntrim {__version__}")
         return
+    import os
+
+    # NumPy's linear algebra, which nothing here uses, starts a thread a core that spins for a tenth of a second.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from conntrim.cli.main import run
 
     raise SystemExit(run(sys.argv[1:]))

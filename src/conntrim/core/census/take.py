@@ -26,7 +26,7 @@ from conntrim.core.model.census import (
     Viewpoint,
 )
 from conntrim.core.model.conntrack import Status
-from conntrim.core.model.flows import U8, FlowTable
+from conntrim.core.model.flows import U8, FlowTable, joined
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.service import Direction
 
@@ -38,6 +38,9 @@ NO_CLASS = 31
 
 COMPARED_ROWS = 1024
 """Rows whose counts are kept apart, to compare the parts of a sample with each other."""
+
+TOGETHER = 1 << 14
+"""Entries that are counted at once: blocks of a few hundred would cost more calls than work."""
 
 LONGEST = IDLE_STEPS[-1]
 """Idle seconds from here on are all in the last class."""
@@ -55,6 +58,7 @@ class CensusTaker:
         self._timeouts = timeout_table(viewpoint.timeouts)
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
         self._no_zone = [0, 0]
+        self._waiting: dict[bool, list[FlowTable]] = {False: [], True: []}
         self._steps = np.searchsorted(IDLE_STEPS, np.arange(LONGEST + 1), side="right").astype(np.uint8)
         self.compared: list[Counts] = []
         self.total = 0
@@ -64,12 +68,29 @@ class CensusTaker:
         if compare:
             kinds = block.protocol.astype(np.intp) << 4 | block.state & np.uint8(0xF)
             self._compare(np.bincount(kinds, minlength=1 << 12), len(block))
+        self.total += len(block)
         mapped = block.family == Family.IPV4
         if mapped.all() or not mapped.any():
-            self._add(block, mapped=bool(mapped.any()))
+            self._wait(block, mapped=bool(mapped.any()))
             return
-        self._add(block.rows(mapped), mapped=True)
-        self._add(block.rows(~mapped), mapped=False)
+        self._wait(block.rows(mapped), mapped=True)
+        self._wait(block.rows(~mapped), mapped=False)
+
+    def _wait(self, block: FlowTable, *, mapped: bool) -> None:
+        """Keep entries of one family until there are enough to be counted together."""
+        self._waiting[mapped].append(block)
+        if sum(map(len, self._waiting[mapped])) >= TOGETHER:
+            self._count(mapped=mapped)
+
+    def _count(self, *, mapped: bool) -> None:
+        waiting, self._waiting[mapped] = self._waiting[mapped], []
+        if waiting:
+            self._add(joined(waiting), mapped=mapped)
+
+    def _count_all(self) -> None:
+        """Count what was kept."""
+        for mapped in (False, True):
+            self._count(mapped=mapped)
 
     def _compare(self, kinds: Counts, rows: int) -> None:
         """Put a block's counts of protocol and state to those of its neighbours, until there are enough to compare."""
@@ -80,12 +101,12 @@ class CensusTaker:
 
     def largest(self) -> int:
         """The entries of the largest service."""
+        self._count_all()
         keys, counts = self._entries.items()
         return int(sum_by(keys >> np.uint64(16), counts)[1].max(initial=0))
 
     def _add(self, block: FlowTable, *, mapped: bool) -> None:
         """Count entries of one family."""
-        self.total += len(block)
         seen = self._classify(block, mapped=mapped)
         unreplied = (block.status & np.uint32(Status.SEEN_REPLY)) == 0
         translated = (block.status & np.uint32(NAT)) != 0
@@ -119,6 +140,7 @@ class CensusTaker:
         remarks: Iterable[str] = (),
     ) -> Census:
         """The census of what was added so far."""
+        self._count_all()
         services, rest = self._services()
         return Census(
             source=source,

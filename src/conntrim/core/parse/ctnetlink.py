@@ -27,6 +27,9 @@ BYTEORDER = "little" if np.little_endian else "big"
 ENTRY = np.uint32(CT_NEW | 2 << 16 if BYTEORDER == "little" else CT_NEW << 16 | 2)
 """The word of `nlmsg_type` and `nlmsg_flags` of an entry as a dump has it: NLM_F_MULTI and nothing else."""
 
+SIDE_BY_SIDE = 16
+"""Messages whose headers are compared as one."""
+
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]
 Places = npt.NDArray[np.intp]
@@ -102,7 +105,7 @@ class Decoder:
                     rows, malformed = rows[1:], malformed + 1
                     continue
             fits = _fits(rows, layouts[known])
-            if fits.all():
+            if fits is None:
                 tables.append(_table(rows, layouts[known].layout, self._columns))
                 break
             if fits.any():
@@ -175,11 +178,19 @@ def _strided(rows: Bytes, at: int, dtype: str) -> Column:
     return np.ndarray((len(rows),), dtype, rows, at, (rows.shape[1],))
 
 
-def _fits(rows: Bytes, known: _Known) -> npt.NDArray[np.bool_]:
-    """Which rows have exactly the attribute headers of the layout."""
-    agree = rows.view(np.uint32)[:, known.places] == known.pattern
-    # Nearly always every message of one length fits, and one answer for all is cheaper than one a row.
-    return np.ones(len(rows), np.bool_) if agree.all() else agree.all(axis=1)
+def _fits(rows: Bytes, known: _Known) -> npt.NDArray[np.bool_] | None:
+    """Which rows have exactly the attribute headers of the layout; None where all of them do, as nearly always."""
+    words = rows.view(np.uint32)
+    width, side = words.shape[1], len(words) // SIDE_BY_SIDE * SIDE_BY_SIDE
+    # A word is the same in all rows if it is the same in their conjunction and their disjunction. NumPy goes row by
+    # row; rows put side by side are fewer and longer.
+    wide = words[:side].reshape(-1, SIDE_BY_SIDE * width)
+    for logical in (np.bitwise_and, np.bitwise_or):
+        both = np.concatenate([logical.reduce(wide, axis=0).reshape(-1, width), words[side:]])
+        if (logical.reduce(both, axis=0)[known.places] != known.pattern).any():
+            found: npt.NDArray[np.bool_] = (words[:, known.places] == known.pattern).all(axis=1)
+            return found
+    return None
 
 
 def _table(rows: Bytes, layout: Layout, wanted: frozenset[str]) -> FlowTable:
