@@ -105,10 +105,9 @@ def boxes(space: Space, found: Set, universe: Set, limit: int) -> tuple[list[Box
 
 def pick(space: Space, found: Set) -> _Point:
     """One vector of a set that is not empty, a plain one where there is a choice."""
-    unknown = space.sets.literals(*space.free.values())
-    sure = ~((~found).exists(unknown))
-    if sure != space.nothing:
-        found = sure
+    if space.free:
+        sure = ~((~found).exists(space.sets.literals(*space.free.values())))
+        found = sure if sure != space.nothing else found
     for key, values in wishes(space.family, space.icmp):
         if key in space.bits:
             wished = found & space.field(key, values) if isinstance(key, Field) else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conntrim.core.model.conntrack import CtState
@@ -33,6 +34,8 @@ EFFECTS = (Notrack, SetMark, SetZone, Helper, Nat)
 
 DROPPED, LEFT, ACCEPTED = "dropped", "left", "accepted"
 KINDS: dict[Verdict, str] = {Verdict.ACCEPT: ACCEPTED, Verdict.DROP: DROPPED, Verdict.REJECT: DROPPED}
+BLOCK = 128
+"""Rules folded before the packets that are still alive are looked at again."""
 MOST_JUMPS = 64
 """Nested jumps: the kernel allows 16 levels (nftables) or as many as there are chains (iptables)."""
 
@@ -104,30 +107,34 @@ class Walk:
         return isinstance(statement, EFFECTS) or (isinstance(statement, Opaque) and statement.kind == "CONNMARK")
 
     def _rules(self, chain: Chain, incoming: Set, depth: int) -> Ends:
-        """The rules in order. A run of rules with one verdict takes one union: what was alive before it and is not
-        any more."""
-        nothing, tick = self.view.space.nothing, self.view.space.sets.tick
+        """The rules in order: rules that only end packets' ways are folded, a block at a time."""
+        nothing, either = self.view.space.nothing, self.view.space.sets.either
         ends: dict[str, list[Set]] = {DROPPED: [], LEFT: [], ACCEPTED: []}
-        live = start = incoming
-        run: str | None = None
-        for rule in chain.rules:
+        live = incoming
+        for block in blocks(chain.rules):
             if live == nothing:
                 break
-            tick()
-            kind = plain_end(rule)
-            if kind != run:
-                if run:
-                    ends[run].append(start & ~live)
-                run, start = kind, live
-            if kind:
-                live = live & ~self.view.rule(rule, self.table)
-            elif not all(isinstance(s, NoEffect) for s in rule.statements):
-                live = self._statements(rule, live, ends, depth)
-        if run:
-            ends[run].append(start & ~live)
+            self.view.space.sets.tick()
+            if plain_end(block[0]):
+                folded = self._folded(block)
+                for kind, found in folded.items():
+                    ends[kind].append(live & found)
+                live = live & ~either(list(folded.values()))
+            else:
+                live = self._statements(block[0], live, ends, depth)
         ends[LEFT].append(live)
-        either = self.view.space.sets.either
         return Ends(either(ends[DROPPED]), either(ends[ACCEPTED]), either(ends[LEFT]))
+
+    def _folded(self, rules: Sequence[Rule]) -> dict[str, Set]:
+        """Where rules with plain ends send all packets: each half for itself, then the first before the second. First
+        match has no order of evaluation, and small sets are cheaper than the large one of all that is still alive."""
+        kinds = {kind: None for rule in rules if (kind := plain_end(rule))}
+        if len(kinds) == 1:
+            return {kind: self.view.space.sets.either([self.view.rule(r, self.table) for r in rules]) for kind in kinds}
+        middle = len(rules) // 2
+        first, second = self._folded(rules[:middle]), self._folded(rules[middle:])
+        free, nothing = ~self.view.space.sets.either(list(first.values())), self.view.space.nothing
+        return {k: first.get(k, nothing) | (free & second[k] if k in second else nothing) for k in kinds}
 
     def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
@@ -222,6 +229,22 @@ class Walk:
             flipped = kept ^ (everything if statement.value >> here & 1 else nothing)
             bits[at] = on.ite(flipped, bit)
         self.view.changed()
+
+
+def blocks(rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
+    """The rules that do something, in order: up to `BLOCK` with plain ends together, every other by itself."""
+    block: list[Rule] = []
+    for rule in rules:
+        plain = plain_end(rule)
+        if block and (plain is None or len(block) == BLOCK):
+            yield block
+            block = []
+        if plain:
+            block.append(rule)
+        elif not all(isinstance(s, NoEffect) for s in rule.statements):
+            yield (rule,)
+    if block:
+        yield block
 
 
 def plain_end(rule: Rule) -> str | None:

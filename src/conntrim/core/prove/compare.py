@@ -13,13 +13,14 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
+from conntrim.core.netfilter.hooks import FAMILIES, Arranged
 from conntrim.core.netfilter.states import CHECKED, SANE
 from conntrim.core.prove.boxes import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.region import region
+from conntrim.core.prove.narrow import Sieve, bounds_of
+from conntrim.core.prove.region import Changes, along, changed_rules, parts, region
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.translation import by_kind, met
@@ -87,11 +88,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two rule sets, and both in the order of their hooks."""
+    """Two rule sets of one family, and the rules that only one of them has."""
 
-    before: Ruleset
-    after: Ruleset
-    arranged: tuple[Arranged, Arranged]
+    sieve: Sieve
+    changed: Changes
+
+    def along(self, direction: Direction) -> tuple[Arranged, Arranged]:
+        """Both, as packets see them that go that way and may meet what changed."""
+        changed = along(self.changed, direction)
+        if changed is None:
+            return self.sieve.arranged(None)
+        return self.sieve.arranged(bounds_of(m, self.sieve.family) for one in changed for m in parts(one))
 
 
 DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
@@ -111,12 +118,11 @@ def compare(
     found: list[Difference] = []
     undecided: list[str] = []
     remarks = dict.fromkeys(before.remarks + after.remarks)
-    names = Names.of((before, after))
-    pair = Pair(before, after, (arrange(before), arrange(after)))
+    names, changed = Names.of((before, after)), changed_rules(before, after)
     for family in _families(before, after):
         try:
             with deciding():
-                space = Space(family, names, tick)
+                space, pair = Space(family, names, tick), Pair(Sieve((before, after), family), changed)
                 for direction in DIRECTIONS:
                     question = Question(space, direction, pair, told_of(local, family), loose)
                     found += question.differences()
@@ -142,11 +148,12 @@ class Question:
     def __init__(self, space: Space, direction: Direction, pair: Pair, local: Intervals | None, loose: bool) -> None:
         self.space, self.loose, self.direction = space, loose, direction
         self.all = packets_of(space, direction, local)
-        self.scope = self.all & region(space, direction, pair.before, pair.after, local)
+        self.scope = self.all & region(space, direction, along(pair.changed, direction), local)
+        arranged = pair.along(direction)
         self.view = View(space, {})
-        self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in pair.arranged)
+        self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
-        self.undecided = met(space, pair.arranged, direction, self.before, self.after)
+        self.undecided = met(space, arranged, direction, self.before, self.after)
 
     def translated(self) -> Set:
         """Strangers' packets that either rule set sends elsewhere; where they differ in that, nothing is decided."""

@@ -35,12 +35,6 @@ def deciding() -> Iterator[None]:
 
 __all__ = ["CACHE", "NODES", "Diagrams", "NotDecided", "Set", "deciding"]
 
-Ranges = Sequence[tuple[int, int]]
-
-
-def _clip(ranges: Ranges, low: int, high: int) -> list[tuple[int, int]]:
-    return [(max(a, low), min(b, high)) for a, b in ranges if a <= high and b >= low]
-
 
 class Diagrams:
     """Variables and the sets over them. `tick` is called now and then and may raise `NotDecided` (time is up)."""
@@ -50,6 +44,7 @@ class Diagrams:
         self.tick = tick
         self.nothing: Set = self._manager.false()
         self.everything: Set = self._manager.true()
+        self._variables: list[Set] = []
         self._cubes: dict[tuple[int, ...], Set] = {}
 
     @property
@@ -59,11 +54,13 @@ class Diagrams:
 
     def add(self, count: int) -> tuple[int, ...]:
         """New variables below all others."""
-        return tuple(self._manager.add_vars(count))
+        found = tuple(self._manager.add_vars(count))
+        self._variables += [self._manager.var(n) for n in found]
+        return found
 
     def var(self, number: int) -> Set:
         """The vectors that have this bit set."""
-        return self._manager.var(number)
+        return self._variables[number]
 
     def literals(self, *numbers: int) -> Set:
         """All of these bits set: what a quantifier takes as its list of variables."""
@@ -85,20 +82,47 @@ class Diagrams:
 
     def among(self, bits: Sequence[Set | None], values: Intervals) -> Set:
         """Where the number with these bits (highest first, None where masked out and so zero) is one of `values`."""
-        return self._among(bits, 0, _clip(values.ranges, 0, (1 << len(bits)) - 1), 0)
+        last = (1 << len(bits)) - 1
+        return self.either([self._between(bits, low, min(high, last)) for low, high in values.ranges if low <= last])
 
-    def _among(self, bits: Sequence[Set | None], at: int, ranges: Ranges, low: int) -> Set:
-        if not ranges:
-            return self.nothing
-        size = 1 << (len(bits) - at)
-        if ranges[0] == (low, low + size - 1) and None not in bits[at:]:
-            return self.everything
-        if size == 1:
-            return self.everything
-        middle = low + size // 2
-        bit = bits[at]
-        below = self._among(bits, at + 1, _clip(ranges, low, middle - 1), low)
-        if bit is None:
-            return below
-        above = self._among(bits, at + 1, _clip(ranges, middle, low + size - 1), middle)
-        return below if above == below else bit.ite(above, below)
+    def _between(self, bits: Sequence[Set | None], low: int, high: int) -> Set:
+        """One range: the leading bits that its ends share, then at least the one or at most the other end."""
+        free = (low ^ high).bit_length()
+        if high - low == (1 << free) - 1:
+            found = self.everything  # an aligned block, a prefix: nothing below its leading bits matters
+        else:
+            split, rest = bits[len(bits) - free], bits[len(bits) - free + 1 :]
+            above = self._at_least(rest, low)
+            found = above if split is None else split.ite(self._at_most(rest, high), above)
+        return self._leading(bits[: len(bits) - free], low >> free, found)
+
+    def _leading(self, bits: Sequence[Set | None], value: int, found: Set) -> Set:
+        """`found`, where these bits are that number."""
+        for bit in reversed(bits):
+            if bit is None:
+                if value & 1:
+                    return self.nothing
+            else:
+                found = bit & found if value & 1 else ~bit & found
+            value >>= 1
+        return found
+
+    def _at_least(self, bits: Sequence[Set | None], low: int) -> Set:
+        found = self.everything
+        for bit in reversed(bits):
+            if low & 1:
+                found = self.nothing if bit is None else bit & found
+            elif bit is not None:
+                found = bit | found
+            low >>= 1
+        return found
+
+    def _at_most(self, bits: Sequence[Set | None], high: int) -> Set:
+        found = self.everything
+        for bit in reversed(bits):
+            if high & 1:
+                found = self.everything if bit is None else ~bit | found
+            elif bit is not None:
+                found = ~bit & found
+            high >>= 1
+        return found

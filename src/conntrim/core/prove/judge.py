@@ -19,7 +19,7 @@ from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, Helper, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
@@ -28,6 +28,8 @@ from conntrim.core.prove.flows import BACK, RST, SYN, Flow, conversation, flows_
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.kept import Kept
 from conntrim.core.prove.names import Names
+from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
+from conntrim.core.prove.region import changed_rules
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import strangers
 from conntrim.core.prove.view import View
@@ -104,8 +106,7 @@ def judge(
     `local` are the host's addresses (empty: not known), `local_ports` the ephemeral range, `tick` may raise
     `NotDecided` when time is up.
     """
-    pair = Pair(before, after, (arrange(before), arrange(after)))
-    names = Names.of((before, after))
+    names, changed = Names.of((before, after)), changed_rules(before, after)
     broken: list[Broken] = []
     residual: list[str] = []
     assumed: dict[str, None] = {}
@@ -115,6 +116,7 @@ def judge(
         try:
             with deciding():
                 mine = [f for f in flows if f.family is family]
+                pair = Pair(Sieve((before, after), family), changed)
                 case = _Case(Space(family, names, tick), pair, mine, told_of(local, family) or Intervals(), loose)
                 case.run()
                 broken += case.broken
@@ -166,14 +168,17 @@ class _Case:
             self._flow(flow)
         for direction in DIRECTIONS:
             self._everybody(direction)
-        for cut in Kept(self.space, self.pair.arranged, tuple(self.flows), self.local or None).cuts():
+        whole = self.pair.sieve.arranged(None)
+        for cut in Kept(self.space, whole, tuple(self.flows), self.local or None).cuts():
             self._found("nat-kept", cut.why, cut.packets, cut.universe)
 
     # --- the policy's own connections -----------------------------------------------------------------------------
 
     def _flow(self, flow: Flow) -> None:
         scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)
-        before, after = (self._talk(flow, scope, at) for at in (0, 1))
+        mine = fields_of(flow.fields.items(), self.space.family)
+        asked, answered = self.pair.sieve.arranged([mine]), self.pair.sieve.arranged([mine and mirrored(mine)])
+        before, after = (self._talk(flow, scope, asked[at], answered[at]) for at in (0, 1))
         whole = self._stateless(scope)
         opened = whole & self._opened(flow, before)
         requests, answers = flow.flags()
@@ -186,10 +191,10 @@ class _Case:
                 lost = self._passes(flow, before, name, flags) & ~self._passes(flow, after, name, flags)
                 self._found("delivered", f"{what} is newly dropped", opened & lost, whole, flow, name, flags)
 
-    def _talk(self, flow: Flow, scope: Set, at: int) -> _Talk:
-        arranged, local = self.pair.arranged[at], self.local or None
-        there = reach(self.space, arranged, flow.direction, scope, local=local)
-        back = reach(self.space, arranged, BACK[flow.direction], scope, mirrored=True, local=local)
+    def _talk(self, flow: Flow, scope: Set, asked: Arranged, answered: Arranged) -> _Talk:
+        local = self.local or None
+        there = reach(self.space, asked, flow.direction, scope, local=local)
+        back = reach(self.space, answered, BACK[flow.direction], scope, mirrored=True, local=local)
         return _Talk(there, back)
 
     def _stateless(self, found: Set) -> Set:
@@ -288,14 +293,18 @@ class _Case:
             return
         name = "errors-return" if direction is Direction.INBOUND else "answers-leave"
         found = self.space.field(self.space.icmp, ERRORS[self.space.family])
+        asked = [fields_of([(Field.PROTOCOL, Intervals.of(self.space.icmp_protocol))], self.space.family)]
         if direction is Direction.OUTBOUND:
             resets = self.space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 in (4, 20))))
             for flow in self.flows:
                 if flow.direction is Direction.INBOUND:
                     found = found | (flow.answers(self.space) & resets)
+                    mine = fields_of(flow.fields.items(), self.space.family)
+                    asked.append(mine and mirrored(mine))
         universe = question.universe(Population.STRANGERS)
         scope = question.all & found
-        old, new = (reach(self.space, a, direction, scope, local=self.local or None) for a in self.pair.arranged)
+        pair = self.pair.sieve.arranged(asked)
+        old, new = (reach(self.space, a, direction, scope, local=self.local or None) for a in pair)
         was = self._stateless(old.arrived & self.space.state(CtState.RELATED))
         now = self._stateless(new.arrived & self.space.state(CtState.INVALID)) & ~new.untracked
         now = now | (self._stateless(new.arrived & self.space.state(CtState.UNTRACKED)) & new.untracked)

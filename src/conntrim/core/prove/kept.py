@@ -69,6 +69,8 @@ class Kept:
 
     def cuts(self) -> Iterator[Cut]:
         """Every rule that loses connections to the change."""
+        if not self.arranged[0].nat[self.space.family]:
+            return
         before = without_filters(self.arranged[0])
         for direction in Direction:
             universe = self._openers(direction)

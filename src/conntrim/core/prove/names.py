@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Interface, Match, Ruleset
+from conntrim.core.model.ruleset import Interface, Ruleset
 
 LOOPBACK = "lo"
 OTHERS = ("eth0", "eth1", "eth9", *(f"{letter}other0" for letter in "abcdefghijklmnopqrstuvwxyz_0123456789"))
@@ -64,13 +64,10 @@ def _patterns(ruleset: Ruleset) -> Iterator[str]:
         for chain in table.chains:
             for rule in chain.rules:
                 for match in rule.matches:
-                    yield from _named(match)
+                    if type(match) is Interface:
+                        yield from match.names
         for named in table.sets:
             for element in named.elements:
                 for key in element:
                     if isinstance(key, tuple):
                         yield from key
-
-
-def _named(match: Match) -> tuple[str, ...]:
-    return match.names if isinstance(match, Interface) else ()

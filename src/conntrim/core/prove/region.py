@@ -29,8 +29,8 @@ from conntrim.core.model.ruleset import (
     Table,
     Verdict,
 )  # fmt: skip
-from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.hooks import CONNTRACK
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.space import IIF, OIF, Space
 from conntrim.core.prove.view import View, changes
@@ -38,25 +38,34 @@ from conntrim.core.prove.view import View, changes
 MOST_PAIRS = 4_000_000
 """Pairs of rules that may be aligned in one chain; beyond, everything between the common ends counts as changed."""
 
+MOST_DEPTH = 16
+"""Jumps followed into new chains."""
+
 Meaning = tuple[tuple[Match, ...], tuple[Statement, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A rule that only one side has; `own` are the chains of its table that only that side has."""
+    """A rule that only one side has; `own` are the chains of its table that only that side has, `hooks` those from
+    which a packet may come to the rule."""
 
     rule: Rule
     table: Table
     early: bool
     own: frozenset[str]
+    hooks: frozenset[Hook]
 
 
 def _meaning(rule: Rule) -> Meaning:
     return rule.matches, tuple(s for s in rule.statements if not isinstance(s, NoEffect))
 
 
-def changed_rules(before: Ruleset, after: Ruleset) -> list[Changed] | None:
-    """The rules that only one side has; None where more than rules differ (a table, a base chain, a set)."""
+Changes = list[Changed] | None
+"""All of them; None where more than rules differ (a table, a base chain, a set)."""
+
+
+def changed_rules(before: Ruleset, after: Ruleset) -> Changes:
+    """The rules that only one side has."""
     old, new = _keyed(before), _keyed(after)
     found: list[Changed] = []
     for key in old.keys() | new.keys():
@@ -97,12 +106,30 @@ def _in_table(one: Table, other: Table) -> list[Changed] | None:
     bases = {n for n, c in [*old.items(), *new.items()] if c.base}
     for name in (old.keys() & new.keys()) | bases:
         gone, come = _apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
-        found += [Changed(r, one, early, frozenset(old.keys() - new.keys())) for r in gone]
-        found += [Changed(r, other, early, frozenset(new.keys() - old.keys())) for r in come]
+        for rules, table, own in ((gone, one, old.keys() - new.keys()), (come, other, new.keys() - old.keys())):
+            hooks = _hooks(table, name) if rules else frozenset()
+            found += [Changed(r, table, early, frozenset(own), hooks) for r in rules]
     return found
 
 
+def _hooks(table: Table, name: str) -> frozenset[Hook]:
+    """The hooks from which packets may come into a chain."""
+    callers: dict[str, set[str]] = {}
+    for chain in table.chains:
+        for rule in chain.rules:
+            for statement in rule.statements:
+                if isinstance(statement, Jump):
+                    callers.setdefault(statement.chain, set()).add(chain.name)
+    seen, todo = {name}, [name]
+    while todo:
+        todo += (new := callers.get(todo.pop(), set()) - seen)
+        seen |= new
+    return frozenset(c.base.hook for c in table.chains if c.base and c.name in seen)
+
+
 def _sets(table: Table) -> dict[str, object]:
+    if not table.sets:
+        return {}
     asked = {m.set_name for c in table.chains for r in c.rules for m in r.matches if isinstance(m, InSet)}
     return {s.name: (s.elements, s.known, s.dynamic) for s in table.sets if s.name in asked}
 
@@ -116,14 +143,10 @@ def _early(table: Table) -> bool:
 
 def _apart(old: Chain, new: Chain) -> tuple[list[Rule], list[Rule]]:
     """The rules that only the one and only the other chain has, aligned in order."""
-    a, b = [_meaning(r) for r in old.rules], [_meaning(r) for r in new.rules]
-    start = 0
-    while start < min(len(a), len(b)) and a[start] == b[start]:
-        start += 1
-    end = 0
-    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
-        end += 1
-    old_rules, new_rules = old.rules[start : len(a) - end], new.rules[start : len(b) - end]
+    start = _alike(old.rules, new.rules)
+    old_rules, new_rules = old.rules[start:], new.rules[start:]
+    end = _alike(old_rules[::-1], new_rules[::-1])
+    old_rules, new_rules = old_rules[: len(old_rules) - end], new_rules[: len(new_rules) - end]
     if not old_rules or not new_rules or len(old_rules) * len(new_rules) > MOST_PAIRS:
         return list(old_rules), list(new_rules)
     numbers: dict[Meaning, int] = {}
@@ -137,33 +160,50 @@ def _apart(old: Chain, new: Chain) -> tuple[list[Rule], list[Rule]]:
     return gone, come
 
 
-def region(space: Space, direction: Direction, before: Ruleset, after: Ruleset, local: Intervals | None = None) -> Set:
+def _alike(old: tuple[Rule, ...], new: tuple[Rule, ...]) -> int:
+    """How many rules mean the same from the start on; a plan shares most of its rules with what was there."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((i for i, (a, b) in pairs if a is not b and _meaning(a) != _meaning(b)), min(len(old), len(new)))
+
+
+def parts(changed: Changed) -> Iterator[tuple[Match, ...]]:
+    """What a packet must fulfil to meet the rule; of a jump into a new chain, to meet one of that chain's rules."""
+    yield from _parts(changed, changed.rule, (), 0)
+
+
+def _parts(changed: Changed, rule: Rule, outer: tuple[Match, ...], depth: int) -> Iterator[tuple[Match, ...]]:
+    matches = outer + rule.matches
+    jumps = [s for s in rule.statements if isinstance(s, Jump)]
+    plain = all(isinstance(s, NoEffect | Jump) for s in rule.statements)
+    if plain and len(jumps) == 1 and not jumps[0].goto and jumps[0].chain in changed.own and depth < MOST_DEPTH:
+        target = changed.table.chain(jumps[0].chain)
+        for inner in target.rules if target else ():
+            yield from _parts(changed, inner, matches, depth + 1)
+    else:
+        yield matches
+
+
+def along(changed: Changes, direction: Direction) -> Changes:
+    """Those that packets of a direction may come to."""
+    return None if changed is None else [c for c in changed if c.hooks & frozenset(JOURNEYS[direction])]
+
+
+def region(space: Space, direction: Direction, changed: Changes, local: Intervals | None = None) -> Set:
     """All packets (in any ct state) that may fare differently."""
-    changed = changed_rules(before, after)
     if changed is None:
         return space.everything
     states = {s: space.state(s) for s in CtState}
     ours, to_us = direction is Direction.OUTBOUND, direction is Direction.INBOUND
     view = View(space, states, has_out=True, local=local, from_host=ours, to_host=to_us)
     loops = direction is Direction.LOOPBACK
-    return space.sets.either([part for c in changed for part in _packets(view, c, c.rule, loops, 0)])
-
-
-def _packets(view: View, changed: Changed, rule: Rule, loops: bool, depth: int) -> Iterator[Set]:
-    """The rule's packets; those of a jump into a new chain are the packets of that chain's rules."""
-    here = view.space.everything
-    for match in rule.matches:
-        here = here & _wide(view, match, changed, loops)
-    if here == view.space.nothing:
-        return
-    jumps = [s for s in rule.statements if isinstance(s, Jump)]
-    plain = all(isinstance(s, NoEffect | Jump) for s in rule.statements)
-    if plain and len(jumps) == 1 and not jumps[0].goto and jumps[0].chain in changed.own and depth < 16:
-        target = changed.table.chain(jumps[0].chain)
-        for inner in target.rules if target else ():
-            yield from (here & part for part in _packets(view, changed, inner, loops, depth + 1))
-    else:
-        yield here
+    found = []
+    for one in changed:
+        for matches in parts(one):
+            here = space.everything
+            for match in matches:
+                here = here & _wide(view, match, one, loops)
+            found.append(here)
+    return space.sets.either(found)
 
 
 def _wide(view: View, match: Match, changed: Changed, loops: bool) -> Set:
