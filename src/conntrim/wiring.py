@@ -63,13 +63,14 @@ def plan(directory: str) -> Plan:
     return read_plan(directory)
 
 
-def rollout(netns: str | None, state: str | None, root: str = "/") -> Ports:
-    """Everything that a rollout touches, in one network namespace; its files below `root`."""
+def rollout(netns: str | None, state: str | None, root: str | None = None) -> Ports:
+    """Everything that a rollout touches, in one network namespace; its files below `root`, where one is named."""
     from conntrim.app.rollout_work import Ports
     from conntrim.host.clock import HostClock
     from conntrim.host.files import HostFiles
     from conntrim.host.freshness import HostFreshness
     from conntrim.host.loader import HostLoader
+    from conntrim.host.persistence import HostPersistence
     from conntrim.host.purge import KernelPurge
     from conntrim.host.sysctls import HostSysctls
     from conntrim.store.journal import JournalFile, state_directory
@@ -78,10 +79,13 @@ def rollout(netns: str | None, state: str | None, root: str = "/") -> Ports:
         loader=HostLoader(netns),
         purge=KernelPurge(netns),
         sysctls=HostSysctls(netns),
-        files=HostFiles(root),
+        files=HostFiles(),
         clock=HostClock(),
         journal=JournalFile(state_directory(state), netns),
         freshness=HostFreshness(netns),
+        persistence=HostPersistence(netns),
+        root=root,
+        default_root="" if netns else "/",
     )
 
 

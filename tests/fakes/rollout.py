@@ -12,6 +12,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange, Plan
 from conntrim.core.model.policy import Untrack
 from conntrim.core.rollout.record import Guard, Journal, Moment, SavedFile
+from conntrim.core.rollout.stores import Store
 from tests.fakes.loader import FakeLoader, Faults
 
 
@@ -94,6 +95,10 @@ class FakeFiles:
     faults: Faults = field(default_factory=Faults)
     texts: dict[str, str] = field(default_factory=dict)
 
+    def below(self, root: str) -> FakeFiles:
+        """There is one directory only."""
+        return self
+
     def look(self, path: str, stamp: str) -> SavedFile:
         """As it is now."""
         text = self.texts.get(path)
@@ -148,6 +153,54 @@ class FakeFreshness:
         return self.changed
 
 
+@dataclass
+class FakePersistence:
+    """A host of which no file is known, but for those that a test names; what is loaded is what is listed."""
+
+    found: tuple[Store, ...] = ()
+    live: str = ""
+
+    def stores(self, root: str) -> tuple[Store, ...]:
+        """Those that the test names."""
+        return self.found
+
+    def takes_units(self, root: str) -> bool:
+        """It has no systemd."""
+        return False
+
+    def paths(self) -> dict[str, str]:
+        """No programs."""
+        return {}
+
+    def loaded_by(self, family: str) -> str:
+        """The fake's only program."""
+        return "fake"
+
+    def listing(self, program: str) -> str:
+        """What the test says."""
+        return self.live
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[FakeRehearsal]:
+        """Lists what it was fed."""
+        yield FakeRehearsal()
+
+
+@dataclass
+class FakeRehearsal:
+    """A namespace that lists what it was fed."""
+
+    text: str = ""
+
+    def load(self, program: str, text: str, *, onto: bool) -> None:
+        """Takes everything."""
+        self.text = text
+
+    def listing(self, program: str) -> str:
+        """As it came."""
+        return self.text
+
+
 class FakeHost:
     """One host in memory; all its parts share their faults."""
 
@@ -160,10 +213,14 @@ class FakeHost:
         self.files = FakeFiles(self.faults, {"/etc/rules": "old"})
         self.purge = FakePurge(self.faults, 7)
         self.freshness = FakeFreshness()
+        self.persistence = FakePersistence()
 
     def ports(self) -> Ports:
         """As the verbs take them."""
-        return Ports(self.loader, self.purge, self.sysctls, self.files, self.clock, self.journal, self.freshness)
+        return Ports(
+            self.loader, self.purge, self.sysctls, self.files, self.clock, self.journal, self.freshness,
+            self.persistence,
+        )  # fmt: skip
 
     def acting(self) -> frozenset[str]:
         """The rules that act on packets now: unguarded, or their guard has not expired."""

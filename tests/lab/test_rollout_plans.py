@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from conntrim.cli.main import run
 from conntrim.lab.netns import LabHost, bridged
 from tests.lab.planning import NFT_FIREWALL, RH_FIREWALL, RH_FIREWALL_V6, STRANGER, WEB, WEB_POLICY, ask, serve
 from tests.lab.test_rollout import entries
@@ -36,16 +39,34 @@ def listing(host: LabHost) -> str:
 class Operator:
     """Somebody at the command line of one host."""
 
-    def __init__(self, host: LabHost, directory: Path) -> None:
-        self.host, self.directory = host, directory
+    def __init__(self, host: LabHost, directory: Path, *, rooted: bool = True) -> None:
+        self.host, self.directory, self.rooted = host, directory, rooted
         (directory / "root").mkdir()
 
     def does(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs a verb there."""
-        state = [] if verb == "plan" else ["--state", str(self.directory / "state")]
-        root = ["--root", str(self.directory / "root")] if verb in ("confirm", "rollback", "status") else []
-        argv = [sys.executable, "-m", "conntrim", verb, *words, "--netns", self.host.name, *state, *root]
+        argv = [sys.executable, "-m", "conntrim", *self.arguments(verb, *words)]
         return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+
+    def arguments(self, verb: str, *words: str) -> list[str]:
+        """The verb with what tells it where."""
+        state = [] if verb == "plan" else ["--state", str(self.directory / "state")]
+        root = ["--root", str(self.directory / "root")] if verb == "confirm" and self.rooted else []
+        return [verb, *words, "--netns", self.host.name, *state, *root]
+
+
+class SwiftOperator(Operator):
+    """The same without a process for each verb."""
+
+    def does(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a verb there."""
+        arguments, out, errors = self.arguments(verb, *words), StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(errors):
+            try:
+                code = run(arguments)
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
 
 
 @pytest.mark.parametrize("kind", list(FIREWALLS))

@@ -156,6 +156,8 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         changed=changed,
         accepted=journal.accepted,
         purged=journal.purged,
+        lasting=journal.lasting.told if journal.lasting else (),
+        by_hand=journal.lasting.by_hand if journal.lasting else (),
         remarks=tuple(dict.fromkeys((*journal.remarks, *work.remarks))),
     )
 
@@ -182,9 +184,9 @@ def _changed(work: Work) -> tuple[str, ...]:
         if key in work.journal.settings and now != value:
             said.append(f"{key} is {now}, not {value}")
     written = {saved.path for saved in work.journal.files}
-    for change in plan.files:
+    for change in work.changes():
         kept = change.text.encode()
-        now_there = work.ports.files.look(change.path, "").content if change.path in written else kept
+        now_there = work.files.look(change.path, "").content if change.path in written else kept
         if now_there != kept:
             said.append(f"{change.path} is gone" if now_there is None else f"{change.path} was changed")
     return tuple(said)

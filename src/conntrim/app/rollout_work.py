@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from conntrim.app.persist import lasting
 from conntrim.app.ports.clock import Clock
 from conntrim.app.ports.files import Files
 from conntrim.app.ports.freshness import Freshness
 from conntrim.app.ports.journal import JournalStore
 from conntrim.app.ports.loader import Loader
+from conntrim.app.ports.persistence import Persistence
 from conntrim.app.ports.purge import Purge
 from conntrim.app.ports.sysctls import Sysctls
 from conntrim.core.model.errors import ConntrimError, HostError
-from conntrim.core.model.plan import Batch, Plan, Standing
+from conntrim.core.model.plan import Batch, FileChange, Plan, Standing
 from conntrim.core.rollout.commands import Do
-from conntrim.core.rollout.record import Guard, Journal, Note, SavedFile, Swap
+from conntrim.core.rollout.record import Guard, Journal, Lasting, Note, SavedFile, Swap
 from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.swap import FLIP, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
@@ -29,7 +31,11 @@ BUCKETS, MAX = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside world of a rollout, all of one network namespace."""
+    """The outside world of a rollout, all of one network namespace.
+
+    `root` is the directory that the operator named for the files, None where none was named; `default_root` stands
+    for it then, "" in a namespace that is not the host's own: its rules have no place in the host's files.
+    """
 
     loader: Loader
     purge: Purge
@@ -38,6 +44,9 @@ class Ports:
     clock: Clock
     journal: JournalStore
     freshness: Freshness
+    persistence: Persistence
+    root: str | None = None
+    default_root: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +226,41 @@ class Work:
             self.journal = replace(self.journal, settings=earlier)
             self._remark(f"{key} stays {before}, not {value}: {error.detail} ({error.advice})")
 
+    @property
+    def root(self) -> str:
+        """The directory that files are written below, "" where none may be written."""
+        return self.ports.root or self.journal.root or self.ports.default_root
+
+    @property
+    def files(self) -> Files:
+        """The files below it."""
+        return self.ports.files.below(self.root)
+
+    def changes(self) -> tuple[FileChange, ...]:
+        """The files that this confirm writes: the plan's, and those that make its rules last."""
+        return (*self.plan.files, *(self.journal.lasting.files if self.journal.lasting else ()))
+
+    def _decide_lasting(self) -> None:
+        """Once, and written down: a confirm that is taken up again must not see its own files as the host's."""
+        if self.root:
+            made = lasting(self.ports.persistence, self.plan, self.root)
+            decided = Lasting(tuple(made.files), tuple(made.told), tuple(made.by_hand))
+        else:
+            decided = Lasting((), (), ("no file was written: the host's own are not this namespace's (--root DIR)",))
+        self._keep(replace(self.journal, root=self.root, lasting=decided))
+
     def _write_files(self) -> None:
+        if self.journal.lasting is None:
+            self._decide_lasting()
+        if not self.root:
+            return
         stamp = datetime.fromtimestamp(self.ports.clock.now().wall, UTC).strftime("%Y%m%dT%H%M%SZ")
-        for change in self.plan.files:
+        for change in self.changes():
             saved = self._saved(change.path)
             if saved is None:
-                saved = self.ports.files.look(change.path, stamp)
+                saved = self.files.look(change.path, stamp)
                 self._keep(replace(self.journal, files=(*self.journal.files, saved)))
-            self.ports.files.write(change, saved)
+            self.files.write(change, saved)
 
     def _saved(self, path: str) -> SavedFile | None:
         return next((saved for saved in self.journal.files if saved.path == path), None)
@@ -259,9 +295,9 @@ class Work:
                 self.ports.sysctls.write(key, before)
             elif now != before:
                 self._remark(f"{key} was changed to {now} since; left as it is (before: {before})")
-        for change in self.plan.files:
+        for change in self.changes():
             saved = self._saved(change.path)
-            if saved and (said := self.ports.files.restore(change, saved)):
+            if saved and (said := self.files.restore(change, saved)):
                 self._remark(said)
 
     def _remark(self, text: str) -> None:

@@ -16,7 +16,7 @@ from conntrim.cli.rollout import answer, rooted, stated
 @rooted
 @as_json
 @click.pass_context
-def command(ctx: click.Context, *, netns: str | None, state: str | None, root: str, as_json: bool) -> None:
+def command(ctx: click.Context, *, netns: str | None, state: str | None, root: str | None, as_json: bool) -> None:
     """Keep the plan that is on trial: rules without guard, stale entries deleted, sysctls set, files written.
 
     Only while the trial is armed; after its deadline this is refused and the inert rules are taken out.

@@ -18,7 +18,7 @@ from conntrim.cli.rollout import answer, rooted, stated
 @as_json
 @click.pass_context
 def command(
-    ctx: click.Context, *, without_journal: bool, netns: str | None, state: str | None, root: str, as_json: bool
+    ctx: click.Context, *, without_journal: bool, netns: str | None, state: str | None, root: str | None, as_json: bool
 ) -> None:
     """Undo the trial or the confirmed plan: its rules go, sysctls and files are put back as they were."""
     act = rollout.rollback_without_journal if without_journal else rollout.rollback

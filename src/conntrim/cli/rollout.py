@@ -18,7 +18,7 @@ stated = click.option(
     "--state", metavar="DIR", help="Keep the journal here instead of /var/lib/conntrim or $CONNTRIM_STATE."
 )
 rooted = click.option(
-    "--root", default="/", metavar="DIR", help="Write the plan's files below this directory instead of /."
+    "--root", metavar="DIR", help="The files are below this directory instead of /; the journal remembers it."
 )
 
 

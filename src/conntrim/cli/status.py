@@ -17,7 +17,9 @@ from conntrim.cli.rollout import answer, rooted, stated
 @rooted
 @as_json
 @click.pass_context
-def command(ctx: click.Context, *, clean: bool, netns: str | None, state: str | None, root: str, as_json: bool) -> None:
+def command(
+    ctx: click.Context, *, clean: bool, netns: str | None, state: str | None, root: str | None, as_json: bool
+) -> None:
     """Where the rollout stands: nothing, on trial, over, confirmed; and what has changed since. Changes nothing.
 
     Exit code 0 where all is as the last verb left it, 1 where confirmed rules, sysctls or files have changed since.

@@ -18,6 +18,10 @@ class HostFiles:
     def __init__(self, root: str = "/") -> None:
         self.root = root.rstrip("/")
 
+    def below(self, root: str) -> HostFiles:
+        """The same files below another directory."""
+        return HostFiles(root)
+
     def look(self, path: str, stamp: str) -> SavedFile:
         """The file as it is now, and the name that its dated copy is to have."""
         real = self._real(path)

@@ -111,6 +111,9 @@ def _details(report: Report) -> Iterator[str]:
         yield f"Accepted by the operator: {', '.join(report.accepted)}"
     if report.purged is not None:
         yield f"Stale entries deleted: {report.purged:,}"
+    yield from _listed("Comes back at boot", report.lasting)
+    yield from (f"Does not come back at boot by itself: {item}" for item in report.by_hand[:1])
+    yield from (f"By hand: {item}" for item in report.by_hand[1:])
     yield from _listed("Gone from the kernel", report.missing)
     yield from _listed("Not in the journal", report.added)
     yield from _listed("Changed since", report.changed)

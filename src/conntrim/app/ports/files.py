@@ -11,6 +11,9 @@ from conntrim.core.rollout.record import SavedFile
 class Files(Protocol):
     """Whole files, written so that a reader sees the old text or the new one. Everything raises HostError."""
 
+    def below(self, root: str) -> Files:
+        """The same files below another directory."""
+
     def look(self, path: str, stamp: str) -> SavedFile:
         """The file as it is now, and the name that its dated copy is to have."""
 

@@ -20,6 +20,11 @@ _OURS = re.compile(rf'^-A {CHAIN_PREFIX}| -[jg] {CHAIN_PREFIX}|--comment "?{COMM
 _CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
 
 
+def is_ours_xt(line: str) -> bool:
+    """Is this line of an `iptables-save` text a rule of ours?"""
+    return _OURS.search(line) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class XtTable:
     """What is ours in one table of an `iptables-save` listing. `empty`: no rules, no own chains, policies accept."""
@@ -37,7 +42,7 @@ def xt_tables(listing: str) -> tuple[XtTable, ...]:
     for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
         name, *lines = part.splitlines()
         chains = [m[1] for line in lines if (m := _CHAIN.match(line))]
-        rules = [line for line in lines if line.startswith("-A ") and _OURS.search(line)]
+        rules = [line for line in lines if line.startswith("-A ") and is_ours_xt(line)]
         declared = [line.split() for line in lines if line.startswith(":")]
         empty = all(words[1] == "ACCEPT" for words in declared) and not any(line.startswith("-A ") for line in lines)
         base = tuple(words[0][1:] for words in declared)

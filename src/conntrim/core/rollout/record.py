@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from conntrim.core.model.plan import Plan
+from conntrim.core.model.plan import FileChange, Plan
 from conntrim.core.rollout.states import State
 
 STAGGER = 0.5
@@ -82,6 +82,15 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """What makes the confirmed rules last: files to write, who loads which of them, what is left to the operator."""
+
+    files: tuple[FileChange, ...] = ()
+    told: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """One line of the rollout's history: when (UTC, ISO 8601) and what."""
 
@@ -103,7 +112,8 @@ class Journal:
 
     `own` are our rules as the kernel listed them when the trial (later the confirm) was complete. `tables` are the
     tables that were there before. `accepted` names the obligations that the operator took upon themselves.
-    `settings` and `files` hold what was there before the confirm.
+    `settings` and `files` hold what was there before the confirm; `root` is the directory that the files are below,
+    `lasting` what was decided about the rules' own files.
     """
 
     state: State = State.NOTHING
@@ -116,5 +126,7 @@ class Journal:
     purged: int | None = None
     settings: dict[str, int] = field(default_factory=dict)
     files: tuple[SavedFile, ...] = ()
+    root: str = ""
+    lasting: Lasting | None = None
     remarks: tuple[str, ...] = ()
     history: tuple[Note, ...] = ()

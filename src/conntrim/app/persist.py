@@ -1,0 +1,165 @@
+"""Making confirmed rules last: which files, with what in them; each tried in an empty namespace before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from conntrim.app.ports.persistence import Persistence, Rehearsal
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.rollout.persist import (
+    NoPlaceError,
+    Ours,
+    Placed,
+    chains_xt,
+    new_table,
+    ours_xt,
+    skeleton_xt,
+    with_ours_xt,
+)
+from conntrim.core.rollout.persist_nft import OWN, chains_nft, ours_nft, own_file, own_table, with_ours_nft
+from conntrim.core.rollout.stores import Store, UnitLoad, family_of, unit_files
+
+
+@dataclass(slots=True)
+class Lasting:
+    """What a confirm writes so that its rules last, who loads it, and what it leaves to the operator."""
+
+    files: list[FileChange] = field(default_factory=list)
+    loads: list[UnitLoad] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    by_hand: list[str] = field(default_factory=list)
+
+
+def lasting(host: Persistence, plan: Plan, root: str) -> Lasting:
+    """Look at the kernel's listing and at the files, and decide. Writes nothing."""
+    made = Lasting()
+    try:
+        stores = host.stores(root)
+    except HostError as error:
+        return Lasting(by_hand=[str(error)])
+    for program in dict.fromkeys(batch.program for batch in plan.confirm):
+        persisted = _Persisting(host, plan, root, program, host.listing(program))
+        try:
+            persisted.into(made, stores)
+        except (NoPlaceError, HostError) as error:
+            made.by_hand += [f"{program}: {error}", *persisted.lines()]
+    made.files += unit_files(made.loads, host.paths())
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Persisting:
+    """One program's rules on their way into files."""
+
+    host: Persistence
+    plan: Plan
+    root: str
+    program: str
+    live: str
+
+    def into(self, made: Lasting, stores: Sequence[Store]) -> None:
+        """NoPlaceError where no file is known, or where it would not do what the kernel does now."""
+        store = self._store(stores)
+        if self.program == "nft":
+            self._nft(made, store)
+        else:
+            self._xt(made, store)
+
+    def _store(self, stores: Sequence[Store]) -> Store | None:
+        family = family_of(self.program)
+        found = next((s for s in stores if s.kind.family == family), None)
+        if found and family != "nft" and (loader := self.host.loaded_by(family)) != self.program:
+            raise NoPlaceError(f"{found.kind.path} is loaded by {loader}, the rules belong to {self.program}")
+        return found
+
+    def _xt(self, made: Lasting, store: Store | None) -> None:
+        ours = ours_xt(self.live)
+        if store is None:
+            raise NoPlaceError("no service is known here that loads iptables rules at boot")
+        text = with_ours_xt(store.text, ours, whole=store.kind.whole)
+        over = "" if store.kind.whole else skeleton_xt(self.live)
+        self._same(self._rehearsed(text, over), chains_xt(self.live), partly=not store.kind.whole)
+        made.files.append(FileChange(store.kind.path, text))
+        made.told.append(f"{store.kind.path}, loaded by {store.kind.service}")
+        if not store.kind.whole:
+            self._xt_unit(made, [o for o in ours if o.chains])
+
+    def _xt_unit(self, made: Lasting, own: Sequence[Ours]) -> None:
+        if not self.host.takes_units(self.root):
+            raise NoPlaceError("the raw table is in no file of ufw's, and no systemd runs here")
+        text = "".join(map(new_table, own))
+        scratch = self._rehearsed(text, "")
+        live = {
+            name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] in {o.table for o in own}
+        }
+        self._same(scratch, live, partly=True)
+        undo = next(b.text for b in self.plan.rollback_confirmed if b.program == self.program and b.text[:4] == "*raw")
+        made.loads.append(UnitLoad(self.program, text, undo))
+        made.told.append(f"{made.loads[-1].path}, loaded by conntrim.service")
+
+    def _nft(self, made: Lasting, store: Store | None) -> None:
+        ours, own = ours_nft(self.live), own_table(self.live)
+        if store is not None:
+            text, path, service = with_ours_nft(store.text, ours, own), store.kind.path, store.kind.service
+            self._same(self._rehearsed(text, ""), chains_nft(self.live), partly=False)
+            made.files.append(FileChange(path, text))
+        else:
+            if ours:
+                raise NoPlaceError(f"no file is known here from which {', '.join(ours)} is loaded at boot")
+            if not self.host.takes_units(self.root):
+                raise NoPlaceError("nftables.service is not enabled, and no systemd runs here")
+            load = UnitLoad("nft", own_file(self.live))
+            path, service = load.path, "conntrim.service"
+            self._same(self._rehearsed(load.text, ""), chains_nft(self.live), partly=False)
+            made.loads.append(load)
+        made.told.append(f"{path}, loaded by {service}")
+
+    def _rehearsed(self, text: str, over: str) -> dict[str, tuple[str, ...]]:
+        """The chains of an empty namespace after the text was loaded there."""
+        with self.host.rehearsal() as empty:
+            if over:
+                empty.load(self.program, over, onto=False)
+            empty.load(self.program, text, onto=bool(over))
+            return self._chains(empty)
+
+    def _chains(self, empty: Rehearsal) -> dict[str, tuple[str, ...]]:
+        listing = empty.listing(self.program)
+        return chains_nft(listing) if self.program == "nft" else chains_xt(listing)
+
+    def _same(self, scratch: dict[str, tuple[str, ...]], live: dict[str, tuple[str, ...]], *, partly: bool) -> None:
+        """NoPlaceError where a chain with rules of ours would not be what it is in the kernel now.
+
+        `partly`: rules that the file does not know come from elsewhere; the order of those that it knows must agree.
+        """
+        for name in self._touched(live):
+            there = scratch.get(name, ())
+            here = tuple(rule for rule in live[name] if not partly or rule in there)
+            if there != here and not (partly and not there):
+                at = next((n for n, pair in enumerate(zip(there, here, strict=False)) if pair[0] != pair[1]), -1)
+                why = f"{there[at]!r}, not {here[at]!r}" if at >= 0 else f"{len(there)} rules, not {len(here)}"
+                raise NoPlaceError(f"loaded by itself it would differ from the kernel in {name}: {why}")
+
+    def _touched(self, live: dict[str, tuple[str, ...]]) -> list[str]:
+        if self.program == "nft":
+            return [*ours_nft(self.live), *(name for name in live if name.startswith(f"{OWN} "))]
+        ours = ours_xt(self.live)
+        return [f"{o.table} {chain}" for o in ours for chain in (*o.chains, *dict.fromkeys(p.chain for p in o.placed))]
+
+    def lines(self) -> Iterator[str]:
+        """Our rules, for the operator to put where they belong."""
+        if self.program == "nft":
+            for name, placed in ours_nft(self.live).items():
+                yield from (_line(name, p) for p in placed)
+            yield f"to be loaded after them: {' '.join(own_table(self.live).split())}"
+            return
+        for ours in ours_xt(self.live):
+            yield from (_line(f"{ours.table} {p.chain}", p) for p in ours.placed)
+            yield from (
+                f"table {ours.table}: {text}" for text in (*(f"-N {chain}" for chain in ours.chains), *ours.own)
+            )
+
+
+def _line(chain: str, placed: Placed) -> str:
+    return f"{chain}, behind the first {placed.behind} rules: {placed.text}"
