@@ -15,6 +15,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -25,6 +26,8 @@ from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import SETTLING, State
 from conntrim.core.rollout.swap import FLIPPED
+from conntrim.host.signals import orderly_end
+from conntrim.lab.netns import sweep
 from tests.lab.besieged import Besieged, besieged
 from tests.lab.deadly import Blow, When, steps_of, struck
 from tests.lab.test_rollout_plans import FIREWALLS
@@ -217,7 +220,9 @@ def lane(ground: Ground, cases: Sequence[Case]) -> list[Outcome]:
 
 def run(chosen: Callable[[list[Case]], list[Case]], seed: int, lanes: int) -> Iterator[Outcome]:
     """The cases chosen of all, on so many hosts at a time; a host and its session live through `LENGTH` of them."""
-    with ProcessPoolExecutor(lanes, multiprocessing.get_context("spawn")) as pool:
+    with ExitStack() as stack:
+        pool = ProcessPoolExecutor(lanes, multiprocessing.get_context("spawn"))
+        stack.callback(pool.shutdown, cancel_futures=True)
         grounds = {ground.kind: ground for ground in pool.map(explored, FIREWALLS)}
         cases = chosen(all_cases(grounds.values(), seed))
         waiting = [
@@ -280,4 +285,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sweep()
+    with orderly_end():
+        sys.exit(main())

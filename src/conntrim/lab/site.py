@@ -61,12 +61,13 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The three hosts, up and serving."""
+    """The three hosts, up and serving, and others on the same wire."""
 
     client: LabHost
     web: LabHost
     cache: LabHost
     log: Path
+    others: dict[str, LabHost]
 
     def load(self, requests: int) -> Load:
         """Ask the site for its page with ab, without keep-alive, for `PATIENCE` seconds at most.
@@ -96,13 +97,13 @@ class Site:
 
 
 @contextmanager
-def site() -> Iterator[Site]:
-    """The site, serving; everything ends with the context."""
+def site(*others: str) -> Iterator[Site]:
+    """The site, serving, and other hosts (`name=last octet`) beside it; everything ends with the context."""
     with (
         tempfile.TemporaryDirectory(prefix="conntrim-lab-") as place,
-        bridged([f"client={CLIENT.rpartition('.')[2]}", "web=18", "cache=17"]) as hosts,
+        bridged([f"client={CLIENT.rpartition('.')[2]}", "web=18", "cache=17", *others]) as hosts,
     ):
-        made = Site(hosts["client"], hosts["web"], hosts["cache"], Path(place, "access.log"))
+        made = Site(hosts["client"], hosts["web"], hosts["cache"], Path(place, "access.log"), hosts)
         # Every page leaves the web host with a port in TIME_WAIT. When half of its ports are (the half that connect(2)
         # tries first), each further connection searches all of them, and a minute of load slows down tenfold.
         made.web.sysctl("net.ipv4.tcp_tw_reuse", 1)
