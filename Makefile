@@ -23,7 +23,7 @@ test: check lab
 torture: setup
 	$(PY) -m tests.lab.torture $(TORTURE)
 
-# Needs root; BENCH='--growth 10000 3000000' measures further sizes.
+# Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 bench: setup
 	$(PY) -m bench $(BENCH)
 
