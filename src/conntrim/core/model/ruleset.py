@@ -239,6 +239,11 @@ class Rule:
     handle: int = field(default=0, compare=False)
     """nft's handle, 0 where there is none."""
 
+    @property
+    def where(self) -> str:
+        """Its place; a listing without lines tells it by what it says."""
+        return str(self.place) if self.place.line else f"{self.place}: {self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Base:

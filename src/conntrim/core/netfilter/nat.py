@@ -27,6 +27,9 @@ _FORMS = tuple(re.compile(form) for form in (
 ))  # fmt: skip
 """How a target is written: a port, IPv4 with or without one, IPv6 in brackets with one, IPv6 alone."""
 
+_ADDRESSES = re.compile(r" map \{ (?:[^:{}]+ : \d+\.\d+\.\d+\.\d+(?:, | \}$))+$")
+"""A map that gives IPv4 addresses and nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -56,9 +59,11 @@ ANY_PORT = Intervals.of((0, 65535))
 
 def spans(nat: Nat) -> tuple[Intervals | None, Intervals | None]:
     """Every address and port that a nat statement may give; None: any address, and the port stays as far as it can."""
+    if "map" in nat.text.split():
+        return None, None if _ADDRESSES.search(nat.text) else ANY_PORT
     word = _target(nat)
     found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
-    if found is None or nat.kind == "netmap" or "map" in nat.text.split():
+    if found is None or nat.kind == "netmap":
         return None, ANY_PORT if word else None
     address, port, more = found.get("address"), found.get("port"), found.get("more") or ""
     ports = Intervals.of((int(port), int(more[1:] or port))) if port else None

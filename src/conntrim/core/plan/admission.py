@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from conntrim.core.emit.iptables import NotExpressible
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
-from conntrim.core.model.address import Family
 from conntrim.core.model.ruleset import Chain, Dialect, End, Jump, Rule, Ruleset, Table, TableFamily, Verdict
 from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.plan.box import is_stateful
 from conntrim.core.plan.passages import Passage
 from conntrim.core.plan.spelling import spell
@@ -22,11 +22,6 @@ from conntrim.core.plan.walk import Admission, Doubt, Twin, Walk, hits
 CONNTRACK_PRIORITY = -200
 """Chains at or before it, on the hooks where conntrack is, see no state (K1)."""
 
-COVERS: dict[TableFamily, tuple[Family, ...]] = {
-    TableFamily.IP: (Family.IPV4,),
-    TableFamily.IP6: (Family.IPV6,),
-    TableFamily.INET: (Family.IPV4, Family.IPV6),
-}
 ACCEPT = (End(Verdict.ACCEPT),)
 STATELESS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 
@@ -99,7 +94,7 @@ def _why(course: Course, twin: Twin) -> str:
 def walked_chains(ruleset: Ruleset, passage: Passage) -> Iterator[tuple[Table, Chain]]:
     """The base chains that a passage's packets run through with a ct state."""
     for table in ruleset.tables:
-        if table.dormant or passage.family not in COVERS.get(table.family, ()):
+        if table.dormant or passage.family not in FAMILIES.get(table.family, ()):
             continue
         for chain in table.chains:
             base = chain.base

@@ -16,7 +16,7 @@ from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing
 from conntrim.core.model.policy import Policy, Untrack, format_ports
-from conntrim.core.model.ruleset import Dialect, Notrack, Rule, Ruleset, TableFamily
+from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset, Statement, TableFamily
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
@@ -28,6 +28,7 @@ from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
+from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.texts import FAMILY_TABLES, RAW, Raw, Writer
 
@@ -70,14 +71,16 @@ def free_priority(ruleset: Ruleset) -> int:
     return next(p for p in count(RAW, -1) if p not in taken)
 
 
-def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW) -> tuple[Raw, ...]:
-    """The untracking rules: for iptables one set a family, for nft one table of family inet."""
+def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW, tracked: Sequence[Leg] = ()) -> tuple[Raw, ...]:
+    """The untracking rules, behind those that leave `tracked` alone: for iptables one set a family, for nft one table
+    of family inet."""
     tables = [TableFamily.INET] if dialect is Dialect.NFTABLES else list(FAMILY_TABLES.values())
     found = []
     for family in tables:
-        mine = [leg for leg in legs if family in (TableFamily.INET, FAMILY_TABLES[leg.family])]
+        wanted = [(leg, Return()) for leg in tracked] + [(leg, Notrack()) for leg in legs]
+        mine = [(leg, what) for leg, what in wanted if family in (TableFamily.INET, FAMILY_TABLES[leg.family])]
         rules = {
-            hook: tuple(r for leg in mine if leg.hook is hook for r in _untracking(leg, dialect, family))
+            hook: tuple(r for leg, what in mine if leg.hook is hook for r in _raw_rules(leg, what, dialect, family))
             for hook in HOOKS
         }
         if mine:
@@ -85,10 +88,11 @@ def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW) -> tuple
     return tuple(found)
 
 
-def _untracking(leg: Leg, dialect: Dialect, family: TableFamily) -> list[Rule]:
+def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily) -> list[Rule]:
     interfaces = {"out": "lo"} if leg.loopback else {}
     box = Box(leg.fields, CtState.UNTRACKED, interfaces)
-    return spell(box, Notrack(), leg.label, dialect, family, tracked=False)
+    comment = leg.label if isinstance(what, Notrack) else f"{leg.label} translated"
+    return spell(box, what, comment, dialect, family, tracked=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def compiled(request: Request) -> Compiled:
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
     legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
     found = admissions(base, passages(legs))
-    additions, raws = merged(found), raws_of(legs, dialect, free_priority(base))
+    additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), spared(base, legs, facts.local))
     changes = _changes(additions, raws, dialect, old)
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in changes))
     writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)
@@ -211,7 +215,8 @@ def _remarks(request: Request, courses: Sequence[Course]) -> tuple[str, ...]:
     ]
     closed = [c.passage for c in courses if c.passage.leg and not c.admitted]
     for passage in closed:
-        where = f"{passage.label} over {passage.family.name}"
+        on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
+        where = f"{passage.label}{on_lo} over {passage.family.name}"
         remarks.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")
     return tuple(dict.fromkeys(remarks))
 
@@ -232,7 +237,9 @@ def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialec
         table = "conntrim" if dialect is Dialect.NFTABLES else "raw"
         for hook, rules in raw.rules.items():
             own = f"untrack_{hook}" if dialect is Dialect.NFTABLES else CHAIN_PREFIX + hook.upper()
-            found += [
-                Change(f"{raw.family} {table} {own}", text(r, dialect, raw.family), "untracks this leg") for r in rules
-            ]
+            found += [Change(f"{raw.family} {table} {own}", text(r, dialect, raw.family), _raw_why(r)) for r in rules]
     return tuple(found)
+
+
+def _raw_why(rule: Rule) -> str:
+    return "untracks this leg" if rule.statements == (Notrack(),) else "leaves what a NAT rule translates tracked"

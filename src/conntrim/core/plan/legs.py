@@ -9,7 +9,7 @@ swapped. Replies over TCP are never a bare SYN, so nobody opens a connection *fr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from conntrim.core.model.address import Family, parse_prefix
@@ -57,11 +57,23 @@ class Leg:
         name = f"{self.service.direction} {protocol_name(self.service.protocol)}/{format_ports(self.service.ports)}"
         return f"{name} {self.way}" + (" lo" if self.loopback else "")
 
+    @property
+    def addresses(self) -> Intervals:
+        """All addresses of its family."""
+        return ADDRESSES[self.family]
+
     def route(self) -> tuple[Hook, ...]:
         """The hooks that the leg's packets pass, in order."""
         if self.loopback:
             return Hook.OUTPUT, Hook.POSTROUTING, Hook.PREROUTING, Hook.INPUT
         return (Hook.PREROUTING, Hook.INPUT) if self.hook is Hook.PREROUTING else (Hook.OUTPUT, Hook.POSTROUTING)
+
+
+def reply_to(request: Leg) -> Leg:
+    """The mirror image of a request over `lo`; over TCP never a bare SYN."""
+    same = {f: v for f, v in request.fields.items() if f not in MIRROR}
+    tcp = {Field.TCP_FLAGS: NOT_BARE_SYN} if request.service.protocol == Protocol.TCP else {}
+    return replace(request, way=Way.REPLY, fields=same | _mirrored(request.fields) | tcp)
 
 
 MIRROR = {Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT}

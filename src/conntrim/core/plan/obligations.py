@@ -33,6 +33,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.plan.admission import Addition, Course, excused
 from conntrim.core.plan.box import Box, Tri, asks_entry
 from conntrim.core.plan.legs import Leg
@@ -88,8 +89,10 @@ def _rules_on_the_way(c: Compiled, types: frozenset[str]) -> Iterator[tuple[Leg,
     for leg in c.legs:
         for hook, box in _seen_at(leg):
             for table in c.before.tables:
+                if table.dormant or leg.family not in FAMILIES.get(table.family, ()):
+                    continue
                 for chain in table.chains:
-                    if chain.base and chain.base.hook is hook and chain.base.type in types and not table.dormant:
+                    if chain.base and chain.base.hook is hook and chain.base.type in types:
                         for rule, matched in reached(table, chain, box):
                             yield leg, table, rule, matched
 

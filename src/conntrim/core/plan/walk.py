@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
     Chain,
@@ -33,6 +34,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     Table,
     Verdict,
+    XtConntrack,
 )
 from conntrim.core.plan.box import Box, Tri, asks_entry, is_stateful, judge, narrow, remaining
 
@@ -79,7 +81,10 @@ class Admission:
 @dataclass(slots=True)
 class Walk:
     """One walk of one base chain. `wide` are all packets that arrive after the plan, in their new state and with
-    all TCP flags; the box that is walked may be only the first of them, in its old state."""
+    all TCP flags; the box that is walked may be only the first of them, in its old state.
+
+    `tracked` is the state that the rest of them had, `together` whether every rule so far did the same with both.
+    """
 
     table: Table
     base: Chain
@@ -89,9 +94,12 @@ class Walk:
     admitted: list[Admission] = field(default_factory=list)
     refusing: list[Rule] = field(default_factory=list)
     hoist: Spot | None = None
+    tracked: CtState = CtState.ESTABLISHED
+    together: bool = True
 
     def run(self, box: Box) -> Walk:
         """Walk the whole base chain; the policy is its last rule."""
+        self.tracked = CtState.ESTABLISHED if box.state is CtState.NEW else box.state
         falls = self._chain(self.base, box, ())
         if falls and self.base.base is not None:
             if self.base.base.policy is Verdict.ACCEPT:
@@ -110,11 +118,12 @@ class Walk:
                 return left
             matched = judge(box, rule)
             here = Spot(chain.name, index)
-            if matched is Tri.NO:
-                self._passed_by(rule, box, here)
-                continue
             statement = decisive(rule)
             if statement is None:
+                continue
+            self.together = self.together and self._alike(rule, box)
+            if matched is Tri.NO:
+                self._passed_by(rule, statement, box, here)
                 continue
             inside = narrow(box, rule.matches)
             self._copy(rule, statement, inside, here)
@@ -128,14 +137,24 @@ class Walk:
     def _later(self, box: Box) -> Box:
         return later_box(box, self.wide)
 
-    def _passed_by(self, rule: Rule, box: Box, here: Spot) -> None:
-        """A rule that the tracked packets passed by; if it would refuse them now, later twins go before it."""
-        statement = decisive(rule)
-        if isinstance(statement, Return) or statement is None or judge(self._later(box), rule) is Tri.NO:
+    def _alike(self, rule: Rule, box: Box) -> bool:
+        """Whether a rule does the same with the later packets in their new state as in the old one."""
+        later = self._later(box)
+        matched = judge(later, rule)
+        asks = matched is not Tri.NO and any(asks_entry(m) for m in rule.matches if not isinstance(m, XtConntrack))
+        return matched is judge(later.in_state(self.tracked), rule) and not asks
+
+    def _passed_by(self, rule: Rule, statement: Statement, box: Box, here: Spot) -> None:
+        """A rule that the first packets pass by; if it refuses the rest only now, later twins go before it."""
+        if isinstance(statement, Return) or judge(self._later(box), rule) is Tri.NO:
             return
         if isinstance(statement, End):
-            if statement.verdict is not Verdict.ACCEPT and self.hoist is None:
-                self.hoist = here
+            if statement.verdict is Verdict.ACCEPT:
+                return
+            if self.together:
+                self.refusing.append(rule)
+            else:
+                self.hoist = self.hoist or here
         elif isinstance(statement, Jump) and self._refusing(statement, narrow(self._later(box), rule.matches)):
             self.hoist = self.hoist or here
 

@@ -17,7 +17,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, Helper, Ruleset
+from conntrim.core.model.ruleset import Field, Helper, Nat, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.states import FRESH, Need
@@ -176,11 +176,13 @@ class _Case:
 
     def _flow(self, flow: Flow) -> None:
         scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)
+        if flow.direction is Direction.LOOPBACK:  # nobody opens a connection from the port that he serves at
+            scope = scope & ~self.space.field(Field.SPORT, flow.fields[Field.DPORT])
         mine = fields_of(flow.fields.items(), self.space.family)
         asked, answered = self.pair.sieve.arranged([mine]), self.pair.sieve.arranged([mine and mirrored(mine)])
         before, after = (self._talk(flow, scope, asked[at], answered[at]) for at in (0, 1))
         whole = self._stateless(scope)
-        opened = whole & self._opened(flow, before)
+        opened = whole & self._opened(flow, before) & ~self._translated(flow, before)
         requests, answers = flow.flags()
         for name, ways in (("request", requests), ("answer", answers)):
             for flags in ways:
@@ -215,6 +217,12 @@ class _Case:
         requests, answers = flow.flags()
         found = self._passes(flow, talk, "request", requests[0]) & self._passes(flow, talk, "answer", answers[0])
         return found & self._passes(flow, talk, "request", requests[min(1, len(requests) - 1)])
+
+    def _translated(self, flow: Flow, talk: _Talk) -> Set:
+        """The connections that a rule translates: they are not to become untracked (nat-kept)."""
+        opening = flow.flags()[0][0]
+        hits = [hit.packets for _, hit in talk.there.hits if isinstance(hit.statement, Nat)]
+        return self.space.sets.either([self._at(self._stateless(found), flow, opening) for found in hits])
 
     def _passes(self, flow: Flow, talk: _Talk, name: str, flags: int) -> Set:
         """The connections whose packet passes, in the state that the rule set's own NOTRACK leaves it in (K14, K15)."""

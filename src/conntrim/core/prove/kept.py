@@ -82,12 +82,12 @@ class Kept:
     def _cut(self, direction: Direction, hook: Hook, hit: Hit, nat: Nat, universe: Set) -> Iterator[Cut]:
         packets = self._stateless(hit.packets)
         own = packets & self._newly(direction, mirrored=False)
-        why = f"{hit.rule.place} may translate packets that become untracked"
+        why = f"{hit.rule.where} may translate packets that become untracked"
         yield from self._confirmed(direction, hit.rule, Cut(why, own, universe))
         answered = packets & self.space.sets.either(
             [self._before_it(hook, nat, way) for way in ANSWERED.get((hook, direction), ())]
         )
-        why = f"{hit.rule.place} may translate connections whose answers become untracked"
+        why = f"{hit.rule.where} may translate connections whose answers become untracked"
         yield from self._confirmed(direction, hit.rule, Cut(why, answered, universe))
 
     def _confirmed(self, direction: Direction, rule: Rule, cut: Cut) -> Iterator[Cut]:
@@ -140,7 +140,8 @@ class Kept:
         source = hook in (Hook.POSTROUTING, Hook.INPUT)
         address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
         addresses, ports = spans(nat)
-        to = self.local if nat.kind in ("masquerade", "redirect") else addresses
+        ours = self.local | LOOPBACK if self.local else None
+        to = ours if nat.kind in ("masquerade", "redirect") else addresses
         after = after if to is None else after & space.field(address, to)
         if ports is not None:
             return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])

@@ -160,3 +160,19 @@ def test_both_families_of_ports_and_servers_are_split() -> None:
     ports = ", ".join(str(p) for p in range(1000, 1040, 2))
     made = plan(OUTBOUND.format("udp", ports, '192.168.0.16", "192.168.0.33'), filtered(LO, ESTABLISHED))
     assert len([r for _, r, _ in accepts(made) if "-p udp" in r]) == 4
+
+
+def test_flags_that_were_always_limited_are_no_news() -> None:
+    """Resets dropped in front of every state match were dropped of tracked connections too: nothing has to move."""
+    resets = "-p tcp -m tcp --tcp-flags RST RST -j DROP"
+    made = plan(WEB, filtered(LO, resets, ESTABLISHED, NEW80))
+    assert [resets in before for _, _, before in accepts(made)].count(True) == 0
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+
+
+def test_flags_that_only_new_packets_met_are_news() -> None:
+    """Behind the accept of ESTABLISHED the same rule would now meet every packet: the twins move in front of it."""
+    resets = "-p tcp -m tcp --tcp-flags RST RST -j DROP"
+    made = plan(WEB, filtered(LO, ESTABLISHED, resets, NEW80))
+    assert any("--dport 80" in rule and resets in before for _, rule, before in accepts(made))
+    assert Standing.PROVED is obligation(made, "delivered").standing

@@ -92,6 +92,18 @@ def test_nat_of_others_is_no_obstacle(name: str) -> None:
     assert Standing.PROVED is obligation(plan(WEB + CACHE, FORWARDING + INNOCENT[name]), "nat-kept").standing
 
 
+def test_what_nat_takes_on_lo_stays_tracked() -> None:
+    """Docker's own address on the bridge, masqueraded even on lo: the plan lets it return, and the rest is proved."""
+    rule = NAT.format("-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n")
+    made = plan(WEB, FORWARDING + rule, facts("192.168.0.18", "172.17.0.1"))
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    returning = [c.rule.split(" -m comment")[0] for c in made.changes if c.rule.endswith("-j RETURN")]
+    assert returning == [
+        "-s 172.17.0.1/32 -o lo -p tcp -m tcp --dport 80",
+        "-d 172.17.0.1/32 -o lo -p tcp -m tcp --sport 80 ! --tcp-flags FIN,SYN,RST,ACK SYN",
+    ]
+
+
 def test_what_the_filter_stops_is_not_translated() -> None:
     """A gateway that forwards nothing has no clients, whatever its NAT rules say."""
     rule = NAT.format("-A POSTROUTING -o eth0 -p udp -j MASQUERADE\n")
