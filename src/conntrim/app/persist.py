@@ -133,7 +133,7 @@ class _Persisting:
 
         `partly`: rules that the file does not know come from elsewhere; the order of those that it knows must agree.
         """
-        for name in self._touched(live):
+        for name in filter(live.__contains__, self._touched(live)):
             there = scratch.get(name, ())
             here = tuple(rule for rule in live[name] if not partly or rule in there)
             if there != here and not (partly and not there):

@@ -154,6 +154,7 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         missing=seen.missing,
         added=seen.added,
         changed=changed,
+        managers=plan.managers if plan else (),
         accepted=journal.accepted,
         purged=journal.purged,
         lasting=journal.lasting.told if journal.lasting else (),

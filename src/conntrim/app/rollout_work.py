@@ -19,11 +19,14 @@ from conntrim.app.ports.sysctls import Sysctls
 from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.plan import Batch, FileChange, Plan, Standing
 from conntrim.core.rollout.commands import Do
+from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.record import Guard, Journal, Lasting, Note, SavedFile, Swap
 from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.swap import FLIP, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
 
+MENDING = 60.0
+"""Seconds for which rules that are loaded again carry their guard, until they are swapped a moment later."""
 HISTORY = 50
 """Notes that the journal keeps; older ones go."""
 BUCKETS, MAX = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max"
@@ -90,6 +93,7 @@ class Work:
             Do.PURGE: self._purge,
             Do.TUNE: self._tune,
             Do.WRITE_FILES: self._write_files,
+            Do.MEND: self._mend,
             Do.REMOVE_RULES: self._remove_rules,
             Do.RESTORE: self._restore,
         }
@@ -203,6 +207,22 @@ class Work:
         if first:
             self.ports.loader.empty(KEPT_LIST)
         self.ports.loader.load(step, self.guard)
+
+    def _mend(self) -> None:
+        """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""
+        if difference := self.ports.freshness.difference(self.plan):
+            raise RefusedError(f"the rules are not those of the plan: {difference}; conntrim rollback, then plan again")
+        for at, batch in enumerate(self.plan.trial):
+            wanted = {own for own in self.journal.own if belongs(batch, own)}
+            left = wanted.intersection(self.own())
+            if left and left != wanted:
+                why = f"{len(left)} of {len(wanted)} rules are left in one table, the first: {min(left)}"
+                raise RefusedError(f"{why}; conntrim rollback, then apply")
+            if not left:
+                guard = Guard.starting(self.ports.clock.now(), MENDING)
+                self.ports.loader.load(batch, guard)
+                self.ports.loader.load(self.plan.confirm[at], guard)
+        self.journal = replace(self.journal, own=self.own())
 
     def _purge(self) -> None:
         purged = self.ports.purge.purge(self.plan.policy.untrack)

@@ -46,6 +46,7 @@ _STANDS: dict[State, Callable[[Report], str]] = {
     State.PURGING: lambda r: f"{_name(r)} is kept; deleting its stale entries is not done.",
     State.TUNING: lambda r: f"{_name(r)} is kept; setting its sysctls is not done.",
     State.WRITING: lambda r: f"{_name(r)} is kept; writing its files is not done.",
+    State.MENDING: lambda r: f"{_name(r)} is kept; loading again what is gone is not done.",
     State.CLEARING: lambda r: f"Old rules of {_name(r)} are not out yet.",
     State.BACKING_OUT: lambda r: f"Rules of {_name(r)} are not out yet.",
     State.WITHDRAWING: lambda r: f"Rules of {_name(r)} are not out yet.",
@@ -79,6 +80,10 @@ def _finish_rollback(report: Report) -> Iterator[str]:
     yield "Finish it: conntrim rollback"
 
 
+def _load_again(report: Report) -> Iterator[str]:
+    yield "Load it again: conntrim confirm     Undo it all: conntrim rollback"
+
+
 def _take_out(report: Report) -> Iterator[str]:
     yield "Take out what is left: conntrim rollback"
 
@@ -93,7 +98,8 @@ _NEXT: dict[State, Callable[[Report], Iterator[str]]] = {
     State.UNDOING: _finish_rollback,
     State.RESTORING: _finish_rollback,
     State.LOST: _take_out,
-    State.DRIFTED: _take_out,
+    State.DRIFTED: _load_again,
+    State.MENDING: _finish_confirm,
     State.STRAY: _take_out,
     State.LOADING: _take_out,
     State.CLEARING: _take_out,
@@ -107,6 +113,8 @@ def _details(report: Report) -> Iterator[str]:
         yield f"Why: {report.why}"
     if report.services:
         yield f"Untracked: {'; '.join(report.services)}"
+    if report.managers:
+        yield f"Rules here are made by: {', '.join(report.managers)}"
     if report.accepted:
         yield f"Accepted by the operator: {', '.join(report.accepted)}"
     if report.purged is not None:

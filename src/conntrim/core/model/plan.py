@@ -83,7 +83,8 @@ class Plan:
     placeholders above; `confirm` and `rollback_trial` hold the trial's own deadline. All four empty: the rule set
     needs no change. `ruleset_digest` is that of the rule set that the plan was made for, `ruleset_parts`
     those of its chains and sets by their names. `settings` are sysctl keys
-    (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists.
+    (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists. `managers` are the programs that
+    make the host's rules.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Plan:
     remarks: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     ruleset_parts: dict[str, str] = field(default_factory=dict)
+    managers: tuple[str, ...] = ()
 
     def standing(self) -> Standing:
         """The plan's own standing: its worst obligation's."""

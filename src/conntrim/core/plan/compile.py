@@ -22,6 +22,7 @@ from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box
 from conntrim.core.plan.legs import Leg, legs_of
+from conntrim.core.plan.managers import managers_of
 from conntrim.core.plan.obligations import Compiled, obligations
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
@@ -128,6 +129,7 @@ def compile_plan(request: Request) -> Plan:
         entries_before=entries[0],
         entries_after=entries[1],
         residual=residual_exposure(done),
+        managers=tuple(manager.name for manager in managers_of(request.ruleset)),
         remarks=(*_remarks(request, done.courses), *remarks_of(policy, facts)),
         changes=done.changes,
     )
@@ -203,7 +205,7 @@ def _short(text: str) -> str:
 
 
 def _remarks(request: Request, courses: Sequence[Course]) -> tuple[str, ...]:
-    remarks = []
+    remarks = [f"{m.name} makes rules here: {m.means}" for m in managers_of(request.ruleset)]
     if has_trial(request.ruleset):
         remarks.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
     remarks += [

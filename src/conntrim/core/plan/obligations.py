@@ -21,6 +21,7 @@ from conntrim.core.model.ruleset import (
     Field,
     Helper,
     In,
+    Match,
     Nat,
     NoEffect,
     Opaque,
@@ -226,7 +227,10 @@ def _helper_kept(c: Compiled) -> Judgement:
 
 def _no_ct_dependence(c: Compiled) -> Judgement:
     found: list[Judgement] = []
+    untranslated = _nat_kept(c)[0] is PROVED
     for leg, _, rule, _ in _rules_on_the_way(c, frozenset({"filter", "route"})):
+        if untranslated and any(_translated_only(m) for m in rule.matches):
+            continue
         asking = next((m for m in rule.matches if asks_entry(m)), None)
         doing = next((s for s in rule.statements if isinstance(s, Opaque | NoEffect) and _keeps_marks(s)), None)
         if asking is not None or doing is not None:
@@ -235,6 +239,14 @@ def _no_ct_dependence(c: Compiled) -> Judgement:
                 (OPEN, f"{rule.place} {what} the conntrack entry of {leg.label}, which will not exist", rule.text)
             )
     return _worst(found, "no rule on the way of a leg asks more of conntrack than the state")
+
+
+TRANSLATED_ONLY = (["ct", "status", "dnat"], ["ct", "status", "snat"])
+
+
+def _translated_only(match: Match) -> bool:
+    """Whether it holds for translated flows only (firewalld asks so): for no leg, where no rule translates one."""
+    return isinstance(match, Opaque) and match.text.replace("==", "").split() in TRANSLATED_ONLY
 
 
 def _keeps_marks(statement: Opaque | NoEffect) -> bool:

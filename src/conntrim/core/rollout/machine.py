@@ -23,8 +23,8 @@ A rollback    anything > UNDOING > RESTORING > NOTHING.
 
 EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`standing.py`).
 After a trial that expired or lost rules, an apply first takes out what is left (CLEARING) and a confirm is refused and
-takes it out (WITHDRAWING). Confirmed rules of which some are gone, and rules that the journal does not know, are
-touched by a rollback only.
+takes it out (WITHDRAWING). Confirmed rules of which a whole table is gone, as after a reload by the program that made
+it, are loaded again by a confirm (MENDING). Rules that the journal does not know are touched by a rollback only.
 
 Each asked-for verb has a row in every state: that is the whole of the crash recovery.
 """
@@ -45,6 +45,7 @@ WORK: dict[State, Do] = {
     State.PURGING: Do.PURGE,
     State.TUNING: Do.TUNE,
     State.WRITING: Do.WRITE_FILES,
+    State.MENDING: Do.MEND,
     State.CLEARING: Do.REMOVE_RULES,
     State.BACKING_OUT: Do.REMOVE_RULES,
     State.WITHDRAWING: Do.REMOVE_RULES,
@@ -171,7 +172,8 @@ TABLE: dict[State, Rows] = {
         Rollback: To(State.UNDOING),
         Clean: To(State.CONFIRMED, Answer.NOTHING_TO_CLEAN),
     },
-    State.DRIFTED: _only_rollback(State.DRIFTED, Answer.DRIFTED),
+    State.DRIFTED: _only_rollback(State.DRIFTED, Answer.DRIFTED) | {Confirm: To(State.MENDING)},
+    State.MENDING: _settling(State.MENDING, To(State.CONFIRMED, Answer.MENDED)),
     State.STRAY: _only_rollback(State.STRAY, Answer.STRAY),
     State.CLEARING: _removal(State.CLEARING, To(State.CHECKING)),
     State.BACKING_OUT: _removal(State.BACKING_OUT, To(State.NOTHING, Answer.FELL_BACK)),

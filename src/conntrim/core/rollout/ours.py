@@ -121,6 +121,14 @@ def _nft_ours(items: list[dict[str, dict[str, Any]]]) -> Iterator[NftObject]:
             yield NftObject(kind, path, name, int(body.get("handle", 0)), text)
 
 
+def belongs(batch: Batch, own: str) -> bool:
+    """Is this one of our rules, as `own_xt` or `own_nft` tells it, of the table that the batch fills?"""
+    if batch.program != "nft":
+        return own.startswith(f"{batch.program} {batch.text.splitlines()[0].removeprefix('*')} ")
+    family, table = batch.text.split()[2:4]
+    return own.split()[2:4] == [family, table] and own.startswith("nft ")
+
+
 def own_nft(listing: str) -> tuple[str, ...]:
     """Our tables, chains, sets and rules of an nft listing, one text each."""
     return tuple(found.text for found in nft_objects(listing))

@@ -30,6 +30,7 @@ class Report:
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    managers: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
     purged: int | None = None
     lasting: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ class State(StrEnum):
     PURGING = "purging"
     TUNING = "tuning"
     WRITING = "writing"
+    MENDING = "mending"
     WITHDRAWING = "withdrawing"
     UNDOING = "undoing"
     RESTORING = "restoring"
@@ -33,5 +34,5 @@ class State(StrEnum):
 OBSERVED = frozenset({State.EXPIRED, State.LOST, State.DRIFTED, State.STRAY})
 """Never in the journal: seen by looking at the clock and the kernel (`standing.py`)."""
 RESTING = OBSERVED | {State.NOTHING, State.TRIAL, State.CONFIRMED}
-SETTLING = frozenset({State.PURGING, State.TUNING, State.WRITING})
+SETTLING = frozenset({State.PURGING, State.TUNING, State.WRITING, State.MENDING})
 """The rules are kept; what goes with them is not complete."""

@@ -181,7 +181,20 @@ def test_rules_are_kept_only_through_the_swap() -> None:
     way = [State.TRIAL, State.REVIEWING, State.SWAPPING, State.PURGING, State.TUNING, State.WRITING, State.CONFIRMED]
     for before, after in pairwise(way):
         leading = {s for s in State if s is not after and any(r.state is after for r in TABLE[s].values())}
-        assert leading - {before} <= ({State.LOADING} if after is State.TRIAL else {State.REVIEWING})
+        others = {State.TRIAL: {State.LOADING}, State.CONFIRMED: {State.REVIEWING, State.MENDING}}
+        assert leading - {before} <= others.get(after, {State.REVIEWING})
+
+
+def test_what_a_reload_took_is_loaded_again_by_a_confirm() -> None:
+    """Only confirmed rules that are gone can be mended, and nothing is purged or written for that."""
+    assert [
+        ">> Confirm", "<< record mending", "<< load again what is gone",
+        ">> Done", "<< record confirmed", "<< tell confirmed again",
+    ] == dialogue(State.DRIFTED, Confirm(), Done())  # fmt: skip
+    assert {s for s in State if any(r.state is State.MENDING for r in TABLE[s].values())} == {
+        State.DRIFTED,
+        State.MENDING,
+    }
 
 
 def test_hangup_amid_undoing_stays_to_be_finished() -> None:
