@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from conntrim import wiring
-from conntrim.app.check import check
+from conntrim.app.check import Host, check
 from conntrim.cli import options
 from conntrim.cli.compare import addresses
+from conntrim.core.model.errors import InputError
 from conntrim.render.check import check_json, check_text
 from conntrim.render.sarif import sarif
 
@@ -18,14 +19,28 @@ FORMATS = {"text": check_text, "json": check_json, "sarif": sarif}
 @click.argument("files", nargs=-1, metavar="RULESET...")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", help="How to print it.")
 @click.option("--local", metavar="ADDR,...", help="The host's own addresses or prefixes.")
+@click.option("--flows", metavar="FILE", help="The host's conntrack table, to see what NOTRACK rules miss.")
 @options.netns
 @options.as_json
-def command(*, files: tuple[str, ...], form: str, local: str | None, netns: str | None, as_json: bool) -> None:
+def command(
+    *, files: tuple[str, ...], form: str, local: str | None, flows: str | None, netns: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Look for holes, one-sided and useless NOTRACK and what stands in its way.
 
-    RULESET: files of one host, as iptables-save, ip6tables-save or nft -j list ruleset print them; without any, the
-    kernel's rules. Exit code 0: clean; 1: findings, or it could not be decided; 2: bad input.
+    RULESET: files of one host, as iptables-save, ip6tables-save or nft -j list ruleset print them; - for standard
+    input; without any, the kernel's rules, addresses and conntrack table. Exit code 0: clean; 1: findings, or it could
+    not be decided; 2: bad input.
     """
-    found = check(wiring.rulesets(files, netns), addresses(local))
+    if files and netns is not None:
+        raise InputError("--netns", "files have no namespace", advice="leave out --netns or the files")
+    found = check(wiring.rulesets(files, netns), _host(files, local, flows, netns))
     click.echo(FORMATS["json" if as_json else form](found), nl=False)
     click.get_current_context().exit(1 if found.findings or found.undecided else 0)
+
+
+def _host(files: tuple[str, ...], local: str | None, flows: str | None, netns: str | None) -> Host:
+    """Files alone speak of another host; else what is not given is this kernel's."""
+    given = addresses(local)
+    if files:
+        return Host(given, wiring.flows(flows, None) if flows else None)
+    return Host(given or wiring.kernel(netns).local, wiring.flows(flows, None if flows else netns))

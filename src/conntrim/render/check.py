@@ -99,6 +99,10 @@ def _lines(found: Checked) -> Iterator[str]:
         if not finding.caused_by:
             yield ""
             yield from _finding(finding)
+            same = [f for f in _behind(finding, found.findings) if f.code == finding.code]
+            if same:
+                yield from _filled(f"the same at {', '.join(_short(f, finding) for f in same)}", "  ")
+            yield from _edits(tuple(dict.fromkeys(e for f in (finding, *same) for e in f.edits)))
             yield from _consequences(finding, found.findings)
     for reason in found.undecided:
         yield ""
@@ -143,18 +147,17 @@ def _edits(edits: Sequence[Edit]) -> Iterator[str]:
         yield f"     and {len(edits) - MOST_EDITS} more changes (--json)"
 
 
+def _behind(cause: Finding, every: Sequence[Finding]) -> list[Finding]:
+    return [f for f in every if f.caused_by == cause.name]
+
+
 def _consequences(cause: Finding, every: Sequence[Finding]) -> Iterator[str]:
-    """What to do, and what follows: findings of the same kind as places alone, others with their title and packet."""
-    behind = [f for f in every if f.caused_by == cause.name]
-    same = [f for f in behind if f.code == cause.code and f.place]
-    if same:
-        places = ", ".join(_short(f, cause) for f in same)
-        yield from _filled(f"the same at {places}", "  ")
-    yield from _edits(tuple(dict.fromkeys(e for f in (cause, *same) for e in f.edits)))
-    for finding in (f for f in behind if f not in same):
-        yield from _filled(f"so {finding.code} {finding.severity.name.lower()}: {finding.title}", "  ")
-        for line in finding.evidence:
-            yield from _filled(line, "    ")
+    """What follows from a finding: other kinds with their title and packet. The cause's cure is theirs."""
+    for finding in _behind(cause, every):
+        if finding.code != cause.code:
+            yield from _filled(f"so {finding.code} {finding.severity.name.lower()}: {finding.title}", "  ")
+            for line in finding.evidence:
+                yield from _filled(line, "    ")
         yield from _consequences(finding, every)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from conntrim import __version__
 from conntrim.core.diagnose.rulesets.ignored import Ignored
-from conntrim.core.diagnose.rulesets.registry import MODULES, Checked
+from conntrim.core.diagnose.rulesets.registry import PAGES, Checked
 from conntrim.core.diagnose.rulesets.rewrite import has_blank
 from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
 
@@ -32,7 +32,7 @@ def sarif(found: Checked) -> str:
             "shortDescription": {"text": (module.__doc__ or "").splitlines()[0]},
             "fullDescription": {"text": module.__doc__ or ""},
         }
-        for module in MODULES
+        for module in PAGES
     ]
     driver = {"name": "conntrim", "version": __version__, "rules": rules}
     notes = [{"level": "note", "message": {"text": text}} for text in (*found.undecided, *found.remarks)]
@@ -54,7 +54,7 @@ def _suppressed(ignored: Ignored) -> Json:
 def _result(finding: Finding, every: Sequence[Finding]) -> Json:
     text = "\n".join([finding.title, *finding.evidence, *finding.advice])
     result: Json = {
-        "ruleId": finding.code, "ruleIndex": [m.CODE for m in MODULES].index(finding.code),
+        "ruleId": finding.code, "ruleIndex": [m.CODE for m in PAGES].index(finding.code),
         "level": LEVELS[finding.severity], "message": {"text": text},
     }  # fmt: skip
     if finding.place:

@@ -19,7 +19,7 @@ class Page:
 
 PAGES: tuple[Page, ...] = (
     *(Page(module.CODE, module.NAME, module.__doc__ or "") for module in hosts.MODULES),
-    *(Page(module.CODE, module.NAME, module.__doc__ or "") for module in rulesets.MODULES),
+    *(Page(module.CODE, module.NAME, module.__doc__ or "") for module in rulesets.PAGES),
 )
 """In the order of the codes."""
 

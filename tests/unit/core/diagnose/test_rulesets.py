@@ -41,6 +41,42 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]]
                  [("CT104", 5), ("CT104", 7)]),
     "refused": ((IN_80, OUT_80), (*TIGHT[:3], ACCEPT_80, TIGHT[4]), [("CT105", 4)]),
     "errors refused": ((IN_80, OUT_80), TIGHT[3:], [("CT106", 8)]),
+    "errors do not leave": (
+        (IN_80, OUT_80), (*TIGHT, "-A OUTPUT -m conntrack --ctstate INVALID -j DROP"), [("CT106", 16)],
+    ),
+    "on lo": (("-A PREROUTING -i lo -p tcp -m tcp --dport 8080 -j CT --notrack", IN_80, OUT_80), TIGHT, [("CT104", 4)]),
+    "behind a zone": (("-A PREROUTING -p tcp -m tcp --dport 80 -j CT --zone 1", IN_80), TIGHT, [("CT104", 5)]),
+    "fragments in raw": (("-A PREROUTING -f -j CT --notrack",), TIGHT, [("CT104", 4)]),
+    "no address of this hook": (("-A OUTPUT -s 192.0.2.1/32 -d 192.0.2.1/32 -i eth0 -j CT --notrack",), TIGHT,
+                                [("CT104", 4)]),
+    "translated": (
+        (IN_80, OUT_80), (*TIGHT, "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 192.0.2.9"),
+        [("CT109", 4)],
+    ),
+    "masqueraded after all": ((IN_80, OUT_80), (*TIGHT, "-A POSTROUTING -o eth0 -j MASQUERADE"), []),
+    "helper": (
+        (IN_80, OUT_80, "-A PREROUTING -p tcp -m tcp --dport 80 -j CT --helper ftp"), TIGHT, [("CT110", 6)],
+    ),
+    "connlimit": (
+        (IN_80, OUT_80), ("-A INPUT -p tcp -m tcp --dport 80 -m connlimit --connlimit-above 20 -j REJECT", *TIGHT),
+        [("CT111", 11)],
+    ),
+    "connlimit of another port": (
+        (IN_80, OUT_80), ("-A INPUT -p tcp -m tcp --dport 25 -m connlimit --connlimit-above 20 -j REJECT", *TIGHT), [],
+    ),
+    "wider than it reads": (
+        (IN_80, OUT_80), ("-A INPUT -m conntrack --ctstate UNTRACKED --ctorigdst 192.0.2.9 -j ACCEPT", *TIGHT),
+        [("CT111", 11)],
+    ),
+    "accept never met": (
+        (IN_80, OUT_80), (*TIGHT, "-A INPUT -p tcp -m tcp --dport 8080 -m conntrack --ctstate UNTRACKED -j ACCEPT"),
+        [("CT113", 16)],
+    ),
+    "wide source port": ((), (*TIGHT, "-A INPUT -p udp -m udp --sport 53 -j ACCEPT"), [("CT114", 14)]),
+    "source port of a known connection": (
+        (), (*TIGHT, "-A INPUT -p udp -m udp --sport 53 -m conntrack --ctstate ESTABLISHED -j ACCEPT"), [],
+    ),
+    "source port of one server": ((), (*TIGHT, "-A INPUT -s 192.0.2.53/32 -p udp -m udp --sport 53 -j ACCEPT"), []),
     "no notrack": ((), (ACCEPT_ALL,), []),
 }  # fmt: skip
 """Raw rules, filter rules, and the findings by code and line."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import How, Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
@@ -20,6 +21,7 @@ from conntrim.core.model.ruleset import (
     Interface,
     Match,
     Notrack,
+    Opaque,
     Rule,
     Ruleset,
     Table,
@@ -111,6 +113,11 @@ class Side:
         """Packets of a set, whatever their TCP flags."""
         return found.exists(self.space.sets.literals(*self.space.bits[Field.TCP_FLAGS]))
 
+    def anywhere(self, found: Set) -> Set:
+        """Packets of a set, whatever their TCP flags and interfaces."""
+        bits = self.space.bits
+        return found.exists(self.space.sets.literals(*bits[IIF], *bits[OIF], *bits[Field.TCP_FLAGS]))
+
     def untracked(self, direction: Direction) -> Set:
         """The packets of a direction that some rule takes."""
         return self.space.sets.either([t.packets for t in self.taken if t.direction is direction])
@@ -197,6 +204,21 @@ class RuleCase:
         """The last rule that had its way with a packet."""
         return next((s.rule for s in reversed(self.path(packet)) if s.kind is StepKind.RULE), None)
 
+    def in_front(self, packet: Packet) -> tuple[How, Place, Home] | None:
+        """Where an accept of a refused packet belongs: before the rule that refuses it or jumps to a chain which only
+        ever refuses, or behind the rules of a base chain whose policy does."""
+        outcome = walk(self.full, packet)
+        if outcome.by is None or outcome.by.rule is None:
+            _, home = self.refusing(packet)
+            last = (home.chain.rules[-1].place if home.chain.rules else home.chain.place) if home else None
+            return (How.AFTER, last, home) if home and last else None
+        ways = [s.rule for s in outcome.path if s.kind is StepKind.RULE and s.hook is outcome.by.hook and s.rule]
+        for rule in reversed(ways):
+            home = self.home(rule)
+            if any(End(Verdict.ACCEPT) in r.statements for r in home.chain.rules):
+                return How.BEFORE, rule.place, home
+        return How.BEFORE, ways[-1].place, self.home(ways[-1])
+
     def refusing(self, packet: Packet) -> tuple[Rule | None, Home | None]:
         """The rule that drops a packet, or the base chain whose policy does."""
         step = walk(self.full, packet).by
@@ -214,7 +236,8 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
     rules = tuple(r for t in ruleset.tables for c in t.chains for r in c.rules if _notrack(r))
     sides = []
-    for family in (f for f in Family if f in seen and rules):
+    subject = rules or any(trusts_source_port(r) for t in ruleset.tables for c in t.chains for r in c.rules)
+    for family in (f for f in Family if f in seen and subject):
         space = Space(family, names, tick)
         side = Side(space, full, early, told_of(local, family), _meant(space, ruleset))
         side.taken += _taken(side)
@@ -257,6 +280,15 @@ def names_untracked(rule: Rule) -> bool:
 def names_field(rule: Rule, name: Field) -> bool:
     """Whether a rule names values of this field."""
     return any(isinstance(m, In) and m.field is name for m in rule.matches)
+
+
+def trusts_source_port(rule: Rule) -> bool:
+    """An accept that names a source port and nothing that a stranger cannot choose."""
+    asked = [states_asked(m) for m in rule.matches if states_asked(m)]
+    known = any(CtState.NEW not in states and CtState.UNTRACKED not in states for states in asked)
+    plain = not any(isinstance(m, Opaque) for m in rule.matches)
+    opens = End(Verdict.ACCEPT) in rule.statements and names_field(rule, Field.SPORT)
+    return opens and plain and not known and not any(names_field(rule, name) for name in (Field.DPORT, Field.SRC))
 
 
 def _notrack(rule: Rule) -> bool:

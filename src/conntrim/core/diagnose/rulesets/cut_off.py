@@ -67,6 +67,6 @@ def _finding(case: RuleCase, taken: Taken, told: Told) -> tuple[Finding, str]:
     finding = Finding(
         CODE, Severity.CRITICAL, "the filter refuses what this rule makes UNTRACKED", evidence, taken.rule.place,
         ("accept UNTRACKED for these peers and ports before what refuses the rest",),
-        witness=told.witness, edits=narrow.admitting(case, taken, told, rule, home),
+        witness=told.witness, edits=narrow.admitting(case, taken, told),
     )  # fmt: skip
     return finding, by

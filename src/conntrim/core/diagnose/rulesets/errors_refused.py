@@ -22,18 +22,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import rewrite
-from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Told, such_as
-from conntrim.core.model.address import Family
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Rule
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import Field, In
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.judge import ERRORS
 from conntrim.core.prove.space import ICMP_OF
 
 CODE, NAME = "CT106", "errors-refused"
+
+
+ABOUT: dict[Direction, tuple[Direction, ...]] = {
+    Direction.INBOUND: (Direction.INBOUND, Direction.OUTBOUND),
+    Direction.FORWARDED: (Direction.FORWARDED,),
+    Direction.OUTBOUND: (Direction.INBOUND, Direction.FORWARDED),
+}
+"""The way of the errors, and that of the packets which they are about."""
 
 
 def refused(side: Side, direction: Direction) -> Set:
@@ -47,8 +55,8 @@ def refused(side: Side, direction: Direction) -> Set:
 def check(case: RuleCase) -> Iterator[Finding]:
     """Directions with untracked packets about which errors do not come in, or are not passed on."""
     for side in case.sides:
-        for direction in (Direction.INBOUND, Direction.FORWARDED):
-            if side.untracked(direction) == side.space.nothing:
+        for direction, asked in ABOUT.items():
+            if all(side.untracked(d) == side.space.nothing for d in asked):
                 continue
             found = refused(side, direction)
             if found != side.space.nothing:
@@ -67,20 +75,21 @@ def _finding(case: RuleCase, told: Told, direction: Direction) -> Finding:
         place,
         ("accept these types before it: without them large transfers hang and dead ports mean time-outs",),
         witness=told.witness,
-        edits=_edits(rule, home, told.witness.family),
+        edits=_edits(case, told.witness),
     )
 
 
-def _edits(rule: Rule | None, home: Home | None, family: Family) -> tuple[Edit, ...]:
+def _edits(case: RuleCase, witness: Packet) -> tuple[Edit, ...]:
     """Accepts of the errors, each type its rule."""
-    if home is None:
+    place = case.in_front(witness)
+    if place is None:
         return ()
-    field, protocol = ICMP_OF[family]
-    how, place = (How.BEFORE, rule.place) if rule else (How.AFTER, home.chain.place)
+    how, where, home = place
+    field, protocol = ICMP_OF[witness.family]
     found: list[Edit] = []
-    for low, high in ERRORS[family].ranges:
+    for low, high in ERRORS[witness.family].ranges:
         for kind in range(low >> 8, (high >> 8) + 1):
             number = In(Field.PROTOCOL, Intervals.of(int(protocol)))
             asked = (number, In(field, Intervals.of((kind << 8, kind << 8 | 0xFF))))
-            found += rewrite.edit(how, place, rewrite.spelt(home, asked, rewrite.ACCEPT))
+            found += rewrite.edit(how, where, rewrite.spelt(home, asked, rewrite.ACCEPT))
     return tuple(found)

@@ -40,18 +40,17 @@ def accept(case: RuleCase, side: Side, taken: Taken, home: Home, like: Rule) -> 
     return rewrite.spelt(home, (*kept, rewrite.state_match(home, CtState.UNTRACKED)), rewrite.ACCEPT, like)
 
 
-def admitting(case: RuleCase, taken: Taken, told: Told, rule: Rule | None, home: Home | None) -> tuple[Edit, ...]:
-    """Accept the untracked packets `told`, which `rule` or the policy of `home` refuses."""
-    if home is None or (told.conditional and by_target(taken.rule)):
+def admitting(case: RuleCase, taken: Taken, told: Told) -> tuple[Edit, ...]:
+    """Accept the untracked packets `told`, which the filter refuses."""
+    place = case.in_front(told.witness)
+    if place is None or (told.conditional and by_target(taken.rule)):
         return ()
+    how, where, home = place
     matches = told.matches if by_target(taken.rule) else rewrite.tightened(taken.rule, home, _peer(case, taken.rule))
     asked = (*rewrite.ordered(matches), rewrite.state_match(home, CtState.UNTRACKED))
     text = rewrite.spelt(home, asked, rewrite.ACCEPT, taken.rule)
     pinned = () if by_target(taken.rule) else tuple(_pinned(case, taken.rule))
-    if rule is not None:
-        return *pinned, *rewrite.edit(How.BEFORE, rule.place, text)
-    last = home.chain.rules[-1].place if home.chain.rules else home.chain.place
-    return *pinned, *rewrite.edit(How.AFTER, last, text)
+    return *pinned, *rewrite.edit(how, where, text)
 
 
 def _with(matches: tuple[Match, ...], peer: In) -> tuple[Match, ...]:

@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Base, End, Helper, Jump, Notrack, Rule, SetZone, Verdict
+from conntrim.core.model.ruleset import Base, End, Field, Helper, Jump, Notrack, Rule, SetZone, Verdict
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK
 from conntrim.core.netfilter.outcome import Step, StepKind
@@ -71,7 +71,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
 
 def _why(case: RuleCase, rule: Rule) -> Why:
     home = case.home(rule)
-    bases = list(_bases(home))
+    bases = list(bases_of(home))
     if home.table.dormant:
         return Why(f"its table {home.table.name} is dormant", advice="wake the table up, or remove the rule")
     if not bases:
@@ -87,7 +87,7 @@ def _why(case: RuleCase, rule: Rule) -> Why:
     return _unreached(case, rule, home, {b.hook for b in early})
 
 
-def _bases(home: Home) -> Iterator[Base]:
+def bases_of(home: Home) -> Iterator[Base]:
     """The base chains of its table that lead to its chain."""
     reached, front = {home.chain.name}, [home.chain]
     while front:
@@ -116,6 +116,8 @@ def _unreached(case: RuleCase, rule: Rule, home: Home, hooks: set[Hook]) -> Why:
             "on lo every packet was seen by conntrack in OUTPUT, before it comes to PREROUTING",
             advice="untrack it in OUTPUT, requests and answers",
         )
+    if names_field(rule, Field.FRAGMENT):
+        return Why("conntrack puts fragments together before they come to raw (K6)")
     return Why("its matches fit no packet of this hook")
 
 

@@ -29,6 +29,7 @@ from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK
+from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.view import View
 
 CODE, NAME = "CT103", "one-way-notrack"
@@ -38,10 +39,15 @@ FEW = 0.1
 
 
 def covered(side: Side, taken: Taken) -> float:
-    """The part of a rule's packets whose answers are untracked as well, 0 to 1."""
+    """The part of a rule's packets whose answers are untracked as well, 0 to 1. By which interface a peer is reached
+    nobody told: a twin for one of them is a twin."""
+    return _share(side, side.answers(taken), taken)
+
+
+def _share(side: Side, found: Set, taken: Taken) -> float:
     count = side.space.sets.variables
-    packets = side.flagless(taken.packets)
-    return (packets & side.flagless(side.answers(taken))).sat_count(count) / packets.sat_count(count)
+    packets = side.anywhere(taken.packets)
+    return (packets & side.anywhere(found)).sat_count(count) / packets.sat_count(count)
 
 
 def lonely(case: RuleCase) -> Iterator[tuple[Side, Taken]]:
@@ -80,7 +86,7 @@ def _idle_twin(case: RuleCase, side: Side, taken: Taken) -> Rule | None:
         found = taken.packets
         for match in matches:
             found = found & view.match(match, table)
-        if found != side.space.nothing:
+        if _share(side, found, taken) > FEW:
             return rule
     return None
 

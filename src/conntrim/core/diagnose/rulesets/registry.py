@@ -8,21 +8,35 @@ from dataclasses import dataclass, replace
 from conntrim.core.diagnose.rulesets import (
     answers_refused,
     cut_off,
+    entry_asked,
     errors_refused,
+    fragments,
+    helper_skipped,
+    nat_skipped,
+    never_met,
     no_effect,
     one_way,
     open_range,
+    turned_round,
     untracked_hole,
+    wide_source_port,
 )  # fmt: skip
 from conntrim.core.diagnose.rulesets.case import case_of
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
 from conntrim.core.model.finding import Finding
+from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.prove.diagram import NotDecided, deciding
 
-MODULES = (untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused)
-"""In the order of their codes."""
+MODULES = (
+    untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused, nat_skipped,
+    helper_skipped, entry_asked, fragments, never_met, wide_source_port,
+)  # fmt: skip
+"""Those that need the rule set alone."""
+
+PAGES = tuple(sorted((*MODULES, turned_round), key=lambda module: module.CODE))
+"""All of them, in the order of their codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +50,43 @@ class Checked:
     remarks: tuple[str, ...] = ()
 
 
-def check_ruleset(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] = lambda: None) -> Checked:
-    """All findings. `local` are the host's addresses, `tick` may raise `NotDecided` when time is up."""
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A conntrack table of the host: its own addresses, and the entries as blocks with the columns `met.COLUMNS`."""
+
+    local: Intervals
+    blocks: Iterable[FlowTable]
+
+
+def check_ruleset(
+    ruleset: Ruleset,
+    local: Intervals | None,
+    tick: Callable[[], None] = lambda: None,
+    entries: Entries | None = None,
+) -> Checked:
+    """All findings. `local` are the host's addresses, `tick` may raise `NotDecided` when time is up; without `entries`
+    nothing is said about what the rules meet."""
     found: list[Finding] = []
     undecided: list[str] = []
     try:
         with deciding():
             case = case_of(ruleset, local, tick)
-            for module in MODULES:
+            for module in MODULES if case.sides else ():
                 found += module.check(case)
+            if entries and case.notracks:
+                found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
     except NotDecided as why:
         undecided.append(str(why))
-    out = sort_out(found, ruleset, {module.CODE for module in MODULES})
+    out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks)
     return Checked(tuple(in_order(out.told)), rules, out.ignored, tuple(undecided), remarks)
+
+
+def _behind(turned: list[Finding], found: list[Finding]) -> list[Finding]:
+    """Whatever else is wrong with a rule that stands the wrong way round follows from that."""
+    causes = {finding.place: finding.name for finding in turned}
+    return turned + [replace(f, caused_by=causes.get(f.place, f.caused_by)) for f in found]
 
 
 def in_order(found: Iterable[Finding]) -> list[Finding]:

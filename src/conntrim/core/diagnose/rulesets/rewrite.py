@@ -84,7 +84,7 @@ def _spelt(home: Home, rule: Rule, old: bool) -> str:
         text = xt_rule(rule, v6=home.table.family is TableFamily.IP6, old=old)
         return f"-A {home.chain.name} {text.replace(*SYN_WORDS)}"
     try:
-        return nft_rule(rule)
+        return nft_rule(rule).removesuffix(' comment ""')
     except NotExpressible:
         return rule_text(rule, home.table.family, {s.name: s for s in home.table.sets})
 

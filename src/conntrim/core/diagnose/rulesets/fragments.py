@@ -1,0 +1,42 @@
+"""A NOTRACK rule by ports stands where packets are still in fragments.
+
+What it says:
+    The chain of a NOTRACK rule runs before conntrack puts fragments
+    together (priority -400), and the rule asks for ports.
+
+Why it matters:
+    Only the first fragment has ports. The rule untracks it alone; the others
+    wait for it in vain, and the datagram is lost.
+
+What to do:
+    Give the chain the priority raw (-300): there packets are whole.
+
+Caveats:
+    TCP and most UDP never fragment; DNSSEC answers, NFS and tunnels do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets.case import RuleCase, names_field
+from conntrim.core.diagnose.rulesets.no_effect import bases_of
+from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.ruleset import Field
+from conntrim.core.netfilter.hooks import DEFRAG
+
+CODE, NAME = "CT112", "fragments"
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """NOTRACK rules by ports in front of reassembly."""
+    taking = {id(t.rule) for s in case.sides for t in s.taken}
+    for rule in case.notracks:
+        ported = names_field(rule, Field.SPORT) or names_field(rule, Field.DPORT)
+        early = [b for b in bases_of(case.home(rule)) if b.priority <= DEFRAG]
+        if ported and early and id(rule) in taking:
+            yield Finding(
+                CODE, Severity.WARNING, "this NOTRACK rule sees fragments, of which only the first has ports",
+                (rule.text, f"its chain has priority {early[0].priority}; reassembly comes at {DEFRAG}"), rule.place,
+                ("give the chain the priority raw (-300)",),
+            )  # fmt: skip

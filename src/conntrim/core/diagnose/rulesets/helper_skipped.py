@@ -1,0 +1,57 @@
+"""NOTRACK takes packets that a rule gives a conntrack helper.
+
+What it says:
+    A rule sets a helper (FTP, TFTP, SIP ...) for packets that a NOTRACK rule
+    makes untracked.
+
+Why it matters:
+    A helper reads the connection's entry and there is none: the data
+    channels that it would have announced are refused.
+
+What to do:
+    Leave the control connections tracked: name the ports of other services
+    in the NOTRACK rule, or accept these packets in raw before it.
+
+Caveats:
+    Kernels before 6.0 may give helpers by port without any rule; that is not
+    seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
+from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.ruleset import Helper, Rule
+from conntrim.core.model.service import Direction
+from conntrim.core.prove.diagram import Set
+
+CODE, NAME = "CT110", "helper-skipped"
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """Rules that set a helper in vain."""
+    told: set[int] = set()
+    for side in case.sides:
+        for direction in DIRECTIONS:
+            if side.untracked(direction) == side.space.nothing:
+                continue
+            way = side.way(direction)
+            for hit in (h for _, h in way.hits if isinstance(h.statement, Helper) and id(h.rule) not in told):
+                found = side.stateless(hit.packets) & way.untracked
+                if found != side.space.nothing:
+                    told.add(id(hit.rule))
+                    yield _finding(side, hit.rule, direction, found)
+
+
+def _finding(side: Side, rule: Rule, direction: Direction, found: Set) -> Finding:
+    told = side.told(found, direction)
+    by = next(t.rule for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing)
+    names = " and ".join(s.name for s in rule.statements if isinstance(s, Helper))
+    return Finding(
+        CODE, Severity.CRITICAL, f"packets for the helper {names} are untracked",
+        (f"without helper: {told.words}", such_as(told.witness), f"untracked by {by.place}: {by.text}"), rule.place,
+        ("accept them in raw before the NOTRACK rule, so that they stay tracked",), witness=told.witness,
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""NOTRACK takes packets that a NAT rule is there to translate.
+
+What it says:
+    A rule of a nat chain would translate packets that open a connection, and
+    a NOTRACK rule makes them untracked: they never come to the nat chains.
+
+Why it matters:
+    The translation stops without a word. A redirected or forwarded port
+    refuses connections, a masqueraded client sends from its private address.
+
+What to do:
+    Leave those packets tracked: accept them in raw before the NOTRACK rule,
+    or name in the NOTRACK rule what is not translated.
+
+Caveats:
+    Masquerading of what this host itself sends changes nothing as a rule and
+    is not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.ruleset import Nat, Rule
+from conntrim.core.model.service import Direction
+from conntrim.core.prove.chains import Hit
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.space import IIF, OIF
+
+CODE, NAME = "CT109", "nat-skipped"
+
+DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
+SOURCES = ("masquerade", "snat")
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """NOTRACK rules that keep packets from a translation, each with the first NAT rule that loses some."""
+    told: set[int] = set()
+    for side in case.sides:
+        for direction in DIRECTIONS:
+            for hit, packets in _skipped(side, direction):
+                for taken in (t for t in side.taken if t.direction is direction and id(t.rule) not in told):
+                    found = packets & taken.packets
+                    if found != side.space.nothing:
+                        told.add(id(taken.rule))
+                        yield _finding(side, taken.rule, hit.rule, direction, found)
+
+
+def _skipped(side: Side, direction: Direction) -> Iterator[tuple[Hit, Set]]:
+    """Effects of NAT rules that untracked openings would have had, were they tracked."""
+    if side.untracked(direction) == side.space.nothing:
+        return
+    way = side.way(direction)
+    for _, hit in way.hits:
+        if isinstance(hit.statement, Nat):
+            lost = side.stateless(hit.packets) & way.untracked & side.opening() & _changing(side, hit, direction)
+            if lost != side.space.nothing:
+                yield hit, lost
+
+
+def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
+    """The packets that a translation changes for certain: not those whose source is the host's already, nor what goes
+    back where it came from."""
+    assert isinstance(hit.statement, Nat), "only asked of those"
+    if hit.statement.kind not in SOURCES:
+        return side.space.everything
+    if direction is not Direction.FORWARDED:
+        return side.space.nothing if hit.statement.kind == "masquerade" else side.space.everything
+    codes = (side.space.names.codes((name,)) for name in side.space.names.known if name)
+    return ~side.space.sets.either([side.space.values(IIF, c) & side.space.values(OIF, c) for c in codes])
+
+
+def _finding(side: Side, rule: Rule, nat: Rule, direction: Direction, found: Set) -> Finding:
+    told = side.told(found, direction)
+    evidence = (f"no longer translated: {told.words}", such_as(told.witness), f"{nat.place}: {nat.text}")
+    return Finding(
+        CODE, Severity.CRITICAL, "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
+        ("accept them in raw before this rule, so that they stay tracked",), witness=told.witness,
+    )  # fmt: skip

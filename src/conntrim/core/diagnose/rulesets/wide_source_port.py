@@ -1,0 +1,116 @@
+"""An accept by source port opens every other port to whoever sends from it.
+
+What it says:
+    A rule accepts packets by their source port, and asks neither for a peer
+    nor for a port of ours nor for a known connection. Strangers who send
+    from that port reach ports that the rule set refuses to everybody else.
+
+Why it matters:
+    The source port is the sender's choice.
+
+What to do:
+    Ask for the state ESTABLISHED; where the packets are untracked, name the
+    servers (-s) and leave out SYNs (! --syn).
+
+Caveats:
+    Told where the packets reach something that is closed otherwise: a rule
+    of this kind in an open rule set changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets import rewrite
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as, trusts_source_port
+from conntrim.core.diagnose.rulesets.no_effect import bases_of
+from conntrim.core.diagnose.rulesets.seen import with_marks
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.ruleset import Rule
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import FAMILIES, JOURNEYS, Arranged, arrange
+from conntrim.core.netfilter.outcome import Fate
+from conntrim.core.netfilter.walk import walk
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.states import settled, strangers
+from conntrim.core.prove.view import View
+
+CODE, NAME = "CT114", "wide-source-port"
+
+
+PASSED = (Fate.ACCEPT, Fate.NOT_DECIDED)
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """Accepts by source port through which strangers reach what is closed otherwise."""
+    rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if trusts_source_port(r)}
+    if not rules:
+        return
+    marked, owners = with_marks(case.ruleset, lambda r: r.matches if id(r) in rules else None, instead=True)
+    without = arrange(marked)
+    for side in case.sides:
+        for direction in (Direction.INBOUND, Direction.FORWARDED):
+            here = [_fitting(side, case, rule) for rule in rules.values() if _reachable(case, rule, direction)]
+            scope = side.space.sets.either(here)
+            for owner, found in _opened(side, scope, without, owners, direction).items():
+                told = side.told(found, direction)
+                if owner in rules and walk(case.full, told.witness).verdict in PASSED:
+                    yield _finding(case, side, rules.pop(owner), told, found & side.untracked(direction))
+
+
+def _reachable(case: RuleCase, rule: Rule, direction: Direction) -> bool:
+    """Whether a hook that these packets pass leads to the rule's chain."""
+    return any(base.hook in JOURNEYS[direction] for base in bases_of(case.home(rule)))
+
+
+def _fitting(side: Side, case: RuleCase, rule: Rule) -> Set:
+    """The packets that a rule's matches fit, whatever their state."""
+    table = case.home(rule).table
+    if side.space.family not in FAMILIES.get(table.family, ()):
+        return side.space.nothing
+    view = View(side.space, dict.fromkeys(CtState, side.space.everything), has_out=True, local=side.local)
+    return view.rule(rule, table)
+
+
+def _opened(
+    side: Side, scope: Set, without: Arranged, owners: dict[int, int], direction: Direction
+) -> dict[int, Set]:  # fmt: skip
+    """By rule the strangers' openings that come to it and that nothing else lets in. A later base chain may refuse some
+    of them all the same: the witness is walked through the whole rule set."""
+    space = side.space
+    scope = packets_of(space, direction, side.local) & scope & side.opening()
+    if scope == space.nothing:
+        return {}
+    way = reach(space, without, direction, scope, local=side.local)
+    states = strangers(View(space, {}), way.untracked)
+    closed = side.stateless(scope) & ~settled(space, way.arrived, states)
+    found: dict[int, Set] = {}
+    for hit in (h for _, h in way.hits if id(h.rule) in owners):
+        packets = settled(space, hit.packets, states) & closed
+        if packets != space.nothing:
+            owner = owners[id(hit.rule)]
+            found[owner] = found.get(owner, space.nothing) | packets
+    return found
+
+
+def _edit(case: RuleCase, rule: Rule, tracked: bool) -> tuple[Edit, ...]:
+    """Ask for a known connection where there can be one, else for the server."""
+    home = case.home(rule)
+    family = rewrite.family_of_table(home)
+    if tracked and case.full.active[family]:
+        matches = (*rule.matches, rewrite.state_match(home, CtState.ESTABLISHED))
+    else:
+        matches = rewrite.tightened(rule, home, rewrite.blank("SERVER", family))
+    text = rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule)
+    return rewrite.edit(How.REPLACE, rule.place, text)
+
+
+def _finding(case: RuleCase, side: Side, rule: Rule, told: Told, untracked: Set) -> Finding:
+    return Finding(
+        CODE, Severity.WARNING, "whoever sends from this rule's source port reaches closed ports",
+        (rule.text, f"reachable through it alone: {told.words}", such_as(told.witness)), rule.place,
+        ("ask for the state ESTABLISHED; where these packets are untracked, for the server's address",),
+        witness=told.witness, edits=_edit(case, rule, tracked=untracked == side.space.nothing),
+    )  # fmt: skip

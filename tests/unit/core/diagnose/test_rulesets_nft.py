@@ -1,0 +1,131 @@
+"""The checks of rule sets in nft's dialect: the same mistakes, and those that only nft lets one make."""
+
+import json
+from typing import Any
+
+import pytest
+
+from conntrim.core.diagnose.rulesets.registry import Checked, check_ruleset
+from conntrim.core.model.finding import Finding
+from conntrim.core.parse.ruleset import read
+
+Expr = list[Any]
+ACCEPT: Expr = [{"accept": None}]
+NOTRACK: Expr = [{"notrack": None}]
+
+
+def port(side: str, number: int, protocol: str = "tcp") -> Expr:
+    """`tcp dport 80`."""
+    return [{"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": side}}, "right": number}}]
+
+
+def state(*names: str) -> Expr:
+    """`ct state established,related`."""
+    right: Any = list(names) if len(names) > 1 else names[0]
+    return [{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": right}}]
+
+
+def errors() -> Expr:
+    """`icmp type { 3, 11, 12 }`."""
+    types = {"set": ["destination-unreachable", "time-exceeded", "parameter-problem"]}
+    return [{"match": {"op": "==", "left": {"payload": {"protocol": "icmp", "field": "type"}}, "right": types}}]
+
+
+IN, OUT = port("dport", 80) + NOTRACK, port("sport", 80) + NOTRACK
+ALL = state("established", "related", "untracked") + ACCEPT
+NEW = port("dport", 80) + state("new", "untracked") + ACCEPT
+TIGHT = [errors() + ACCEPT, NEW, state("established", "related") + ACCEPT]
+
+Chains = dict[tuple[str, int, str], list[Expr]]
+
+
+def checked(chains: Chains) -> Checked:
+    """The findings of one table with chains by hook, priority and policy; handles count from 1 in each chain."""
+    listed: list[Any] = [{"table": {"family": "ip", "name": "t", "handle": 1}}]
+    for number, ((hook, priority, policy), rules) in enumerate(chains.items()):
+        name = {"family": "ip", "table": "t"}
+        hung = {"type": "filter", "hook": hook, "prio": priority, "policy": policy}
+        listed.append({"chain": name | {"name": f"c{number}", "handle": 9} | hung})
+        for handle, expr in enumerate(rules, 1):
+            listed.append({"rule": name | {"chain": f"c{number}", "handle": handle, "expr": expr}})
+    return check_ruleset(read(json.dumps({"nftables": listed}), "rules"), None)
+
+
+def where(finding: Finding) -> tuple[str, str]:
+    """Code, chain and handle."""
+    return finding.code, finding.place.within.removeprefix("ip t ") if finding.place else ""
+
+
+PRE, POST, FILTER = ("prerouting", -300, "accept"), ("output", -300, "accept"), ("input", 0, "drop")
+CASES: dict[str, tuple[Chains, list[tuple[str, str]]]] = {
+    "tight": ({PRE: [IN], POST: [OUT], FILTER: TIGHT}, []),
+    "one way": ({PRE: [IN], POST: [], FILTER: TIGHT}, [("CT103", "c0 handle 1")]),
+    "hole": (
+        {PRE: [IN, port("sport", 11211) + NOTRACK], POST: [OUT, port("dport", 11211) + NOTRACK],
+         FILTER: [errors() + ACCEPT, ALL, NEW]}, [("CT101", "c0 handle 2")],
+    ),
+    "open range": (
+        {PRE: [port("dport", 8000) + NOTRACK], POST: [port("sport", 8000) + NOTRACK], FILTER: [errors() + ACCEPT, ALL]},
+        [("CT102", "c0 handle 1")],
+    ),
+    "refused": (
+        {PRE: [IN], POST: [OUT], FILTER: [errors() + ACCEPT, port("dport", 80) + state("new") + ACCEPT, TIGHT[2]]},
+        [("CT105", "c0 handle 1")],
+    ),
+    "behind conntrack": (
+        {("prerouting", -150, "accept"): [IN], POST: [OUT], FILTER: TIGHT},
+        [("CT104", "c0 handle 1"), ("CT103", "c1 handle 1")],
+    ),
+    "wrong hook": ({("input", -10, "accept"): [IN], FILTER: TIGHT}, [("CT104", "c0 handle 1")]),
+    "before reassembly": (
+        {("prerouting", -450, "accept"): [IN], POST: [OUT], FILTER: TIGHT}, [("CT112", "c0 handle 1")],
+    ),
+    "wide source port": ({FILTER: [*TIGHT, port("sport", 53, "udp") + ACCEPT]}, [("CT114", "c0 handle 4")]),
+}  # fmt: skip
+"""Chains, and the findings by code, chain and handle."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_check_finds_its_own_and_nothing_else(name: str) -> None:
+    """Code and place of every finding, in a rule set with one mistake."""
+    chains, expected = CASES[name]
+    assert sorted(expected) == sorted(map(where, checked(chains).findings))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("behind conntrack", "behind conntrack (priority -150, conntrack -200)"),
+        ("wrong hook", "at the input hook, behind conntrack"),
+    ],
+)
+def test_a_rule_without_effect_is_told_why(name: str, words: str) -> None:
+    """The hook and the priority, where they are the reason."""
+    titles = [f.title for f in checked(CASES[name][0]).findings if f.code == "CT104"]
+    assert [True] == [words in title for title in titles]
+
+
+def test_a_twin_without_effect_is_the_cause() -> None:
+    """The rule in OUTPUT is one-sided because its twin stands behind conntrack."""
+    found = checked(CASES["behind conntrack"][0]).findings
+    assert ["", "CT104 rules ip t c0 handle 1"] == [f.caused_by for f in found]
+
+
+EDITS = [
+    ("one way", ["tcp sport 80 notrack"]),
+    ("hole", [
+        "tcp dport 80 ct state untracked accept",
+        "ip saddr SERVER tcp sport 11211 tcp flags & (fin | syn | rst | ack) != syn notrack",
+        "ip daddr SERVER tcp dport 11211 notrack",
+        "ip saddr SERVER tcp sport 11211 tcp flags & (fin | syn | rst | ack) != syn ct state untracked accept",
+        "ct state established,related accept",
+    ]),
+    ("refused", ["tcp dport 80 ct state untracked accept"]),
+    ("wide source port", ["udp sport 53 ct state established accept"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "texts"), EDITS)
+def test_the_advice_is_in_nfts_words(name: str, texts: list[str]) -> None:
+    """Every edit's rule, as nft reads it."""
+    assert texts == [e.text for f in checked(CASES[name][0]).findings for e in f.edits]
