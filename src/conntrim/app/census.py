@@ -20,6 +20,10 @@ changes while it is read.
 """
 
 
+ENDLESS, GRACE = 4, 1_000_000
+"""A dump is left when it has sent so many times the table, and so many entries more."""
+
+
 def take_census(flows: Flows, viewpoint: Viewpoint | None, top: int, sample: str | int = "exact") -> Census:
     """Count the entries: all of them, or with `sample` (`auto`, or a number of rows) the first of a kernel's dump.
 
@@ -31,18 +35,20 @@ def take_census(flows: Flows, viewpoint: Viewpoint | None, top: int, sample: str
     if viewpoint is None:
         viewpoint, blocks = _inferred(blocks)
     taker = CensusTaker(viewpoint, top)
-    ordered = False
+    ordered, endless = False, ""
     with closing(chain_of(blocks)) as every:
         for block in every:
             taker.add(block, compare=wanted is not None)
+            if endless := _endless(taker.total, before):
+                break
             if wanted is not None and taker.total >= wanted:
                 ordered = looks_ordered(taker.compared)
                 if not ordered:
                     break
                 wanted = None
     drawn = None if wanted is None or before is None else _sample(taker, before)
-    remarks = [*flows.remarks, *[ORDERED] * ordered]
-    if drawn is None:
+    remarks = [*flows.remarks, *[ORDERED] * ordered, *[endless] * bool(endless)]
+    if drawn is None and not endless:
         remarks += _drift(taker.total, before, flows.population())
     return taker.census(flows.source, bad_lines=flows.bad_lines, sample=drawn, remarks=remarks)
 
@@ -58,6 +64,15 @@ def _sample(taker: CensusTaker, population: int) -> Sample | None:
         return None
     half = min(taker.largest(), taker.total // 2)
     return Sample(taker.total, population, bound(half, taker.total, population))
+
+
+def _endless(read: int, before: int | None) -> str:
+    """A remark where a dump goes on and on, far past what the table held."""
+    if before is None or read <= ENDLESS * before + GRACE:
+        return ""
+    return (
+        f"the dump did not end: it was left after {read:,} entries of a table that held {before:,}; doubled ones count"
+    )
 
 
 def _drift(read: int, before: int | None, after: int | None) -> list[str]:

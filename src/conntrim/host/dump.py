@@ -14,14 +14,15 @@ import os
 import struct
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Semaphore
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from conntrim.host.netlink import HEADER, NLMSG_DONE, NLMSG_ERROR, Netlink, netlink_error
+from conntrim.host.netlink import HEADER, NLMSG_DONE, NLMSG_ERROR, netlink_error
 
 SLOT = 33 << 10
 """Bytes of a slot: the kernel's 32 KiB, and always room for the header of a filling message."""
@@ -62,6 +63,16 @@ class _Mmsghdr(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Link(Protocol):
+    """What a dump needs of a socket; `Netlink` is one."""
+
+    what: str
+    seq: int
+
+    def fileno(self) -> int:
+        """The descriptor."""
+
+
 class _Buffer:
     """Slots for some reads, and the vectors that tell the kernel of them."""
 
@@ -78,7 +89,7 @@ class _Buffer:
         self._read = np.ndarray((slots,), np.uint32, told, _Mmsghdr.read.offset, strides)
         self._flags = np.ndarray((slots,), np.int32, told, _Msghdr.flags.offset, strides)
 
-    def fill(self, link: Netlink) -> tuple[Bytes, bool]:
+    def fill(self, link: Link) -> tuple[Bytes, bool]:
         """Read into the slots: the block, and whether the dump ended. OSError as recvmmsg(2) has it."""
         self._tails[:] = 0
         got = _libc.recvmmsg(link.fileno(), self._headers, len(self._headers), MSG_WAITFORONE, None)
@@ -110,17 +121,21 @@ def _ends(read: bytes) -> bool:
     return False
 
 
-class Overrun:
-    """Counts how often the socket's buffer ran over (ENOBUFS)."""
+@dataclass(slots=True)
+class Trouble:
+    """What went wrong in a dump that was used all the same: the socket's buffer ran over (ENOBUFS), or the kernel gave
+    no more answer before the end.
+    """
 
-    times = 0
+    overrun: bool = False
+    stalled: bool = False
 
 
-def dump_blocks(link: Netlink, slots: int, overrun: Overrun, decode: Callable[[Bytes], T]) -> Generator[T, None, None]:
+def dump_blocks(link: Link, slots: int, trouble: Trouble, decode: Callable[[Bytes], T]) -> Generator[T, None, None]:
     """What `decode` makes of each block of a dump that was asked for, in their order; it must keep nothing of the
     block itself. Closing stops the reading.
     """
-    reader = _Reader(link, slots, overrun, decode)
+    reader = _Reader(link, slots, trouble, decode)
     try:
         ended = False
         while not ended:
@@ -134,8 +149,8 @@ def dump_blocks(link: Netlink, slots: int, overrun: Overrun, decode: Callable[[B
 class _Reader(Generic[T]):
     """The two threads; `turns` are the blocks in their order."""
 
-    def __init__(self, link: Netlink, slots: int, overrun: Overrun, decode: Callable[[Bytes], T]) -> None:
-        self._link, self._overrun, self._decode = link, overrun, decode
+    def __init__(self, link: Link, slots: int, trouble: Trouble, decode: Callable[[Bytes], T]) -> None:
+        self._link, self._trouble, self._decode, self._begun = link, trouble, decode, False
         self._threads = ThreadPoolExecutor(THREADS, "conntrim-dump")
         self._free: SimpleQueue[_Buffer] = SimpleQueue()
         for _ in range(THREADS):
@@ -165,12 +180,19 @@ class _Reader(Generic[T]):
         return made, ended
 
     def _filled(self, buffer: _Buffer) -> tuple[Bytes, bool]:
+        """The next block; an empty one in the place of what the kernel does not send, if it has sent any."""
         while not self._closed:
             try:
-                return buffer.fill(self._link)
+                block, ended = buffer.fill(self._link)
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
-                    self._overrun.times += 1
+                    self._trouble.overrun = True
+                elif error.errno == errno.EAGAIN and self._begun:
+                    self._trouble.stalled = True
+                    break
                 elif error.errno != errno.EINTR:
                     raise netlink_error(self._link.what, error.errno or 0) from error
+            else:
+                self._begun = True
+                return block, ended
         return buffer.bytes[:0], True

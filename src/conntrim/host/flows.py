@@ -8,7 +8,7 @@ from contextlib import closing
 
 from conntrim.core.model.flows import FlowTable, joined
 from conntrim.core.parse.ctnetlink import Decoded, Decoder
-from conntrim.host.dump import Overrun, dump_blocks
+from conntrim.host.dump import Trouble, dump_blocks
 from conntrim.host.netlink import NLM_F_DUMP, Netlink, attributes, netlink_error
 
 CT_GET, CT_GET_STATS = (1 << 8) | 1, (1 << 8) | 5
@@ -29,6 +29,7 @@ FEW_SLOTS = 16
 REMARKS = {
     "interrupted": "the table changed in shape while it was read: entries may be missing or counted twice",
     "overrun": "the socket's buffer ran over: entries are missing",
+    "stalled": "the kernel stopped sending before the end of the dump: entries are missing",
     "malformed": "messages of the kernel could not be read",
 }
 
@@ -59,24 +60,25 @@ class KernelFlows:
 
     def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """Dump the table."""
-        overrun = Overrun()
+        trouble = Trouble()
         with Netlink(NETLINK_NETFILTER, "reading the conntrack table", self._netns) as link:
             link.send(CT_GET, NLM_F_DUMP, NFGENMSG)
             decoder = Decoder(columns, link.seq)
-            with closing(dump_blocks(link, FEW_SLOTS if few else SLOTS, overrun, decoder.decode)) as blocks:
+            with closing(dump_blocks(link, FEW_SLOTS if few else SLOTS, trouble, decoder.decode)) as blocks:
                 for decoded in blocks:
-                    self._note(decoded, link.what, overrun)
+                    self._note(decoded, link.what, trouble)
                     if few:
                         # Together: a small block is compared with its neighbours, as a sample must be.
                         yield joined(decoded.tables)
                     else:
                         yield from decoded.tables
 
-    def _note(self, decoded: Decoded, what: str, overrun: Overrun) -> None:
+    def _note(self, decoded: Decoded, what: str, trouble: Trouble) -> None:
         if decoded.error:
             raise netlink_error(what, decoded.error)
-        if overrun.times:
-            self._seen["overrun"] = None
+        for name in ("overrun", "stalled"):
+            if getattr(trouble, name):
+                self._seen[name] = None
         if decoded.interrupted:
             self._seen["interrupted"] = None
         if decoded.malformed:

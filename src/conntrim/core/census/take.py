@@ -42,6 +42,9 @@ COMPARED_ROWS = 1024
 TOGETHER = 1 << 14
 """Entries that are counted at once: blocks of a few hundred would cost more calls than work."""
 
+KINDS = 251
+"""A prime number, so that hardly two of the usual ports and states fall together."""
+
 LONGEST = IDLE_STEPS[-1]
 """Idle seconds from here on are all in the last class."""
 
@@ -66,8 +69,7 @@ class CensusTaker:
     def add(self, block: FlowTable, *, compare: bool = False) -> None:
         """Count one block, which has the columns of `CENSUS_COLUMNS`; `compare`: keep its own counts in `compared`."""
         if compare:
-            kinds = block.protocol.astype(np.intp) << 4 | block.state & np.uint8(0xF)
-            self._compare(np.bincount(kinds, minlength=1 << 12), len(block))
+            self._compare(_kinds(block), len(block))
         self.total += len(block)
         mapped = block.family == Family.IPV4
         if mapped.all() or not mapped.any():
@@ -191,6 +193,13 @@ class CensusTaker:
             rows[key >> 1][0] += count
             rows[key >> 1][1] += count * (key & 1)
         return breakdown((Row(str(zone), *row) for zone, row in rows.items()), self._top)
+
+
+def _kinds(block: FlowTable) -> Counts:
+    """How many entries of each of `KINDS` kinds a block holds: protocol, state and server port, folded together."""
+    folded = block.protocol.astype(np.intp) * 31 + block.state * np.intp(7) + block.dport
+    counts: Counts = np.bincount(folded % KINDS, minlength=KINDS)
+    return counts
 
 
 def breakdown(rows: Iterable[Row], top: int) -> Breakdown:

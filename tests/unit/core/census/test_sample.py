@@ -78,3 +78,31 @@ def test_a_table_that_changes_by_half_while_it_is_read_is_noticed() -> None:
     assert any("held 2,000 before" in remark for remark in take_census(flows, VIEW, 5).remarks)
     flows = FakeFlows([clients_of([80] * 1_000)], population=1_010)
     assert take_census(flows, VIEW, 5).remarks == ()
+
+
+def test_a_dump_that_does_not_end_is_left() -> None:
+    """Past four times the table and a million entries the rest is not waited for; what was read is marked."""
+    block = clients_of([80] * 50_000)
+    flows = FakeFlows([block] * 100, population=50_000)
+    census = take_census(flows, VIEW, 5)
+    assert (flows.handed_out, census.total) == (25, 1_250_000)
+    assert any("did not end" in remark for remark in census.remarks)
+
+
+def test_an_emptied_stretch_of_the_hash_is_noticed() -> None:
+    """Half of one service's entries are gone from a third of the buckets, in nothing else do they differ: every such
+    table is read whole, and of twenty without the gap none, or one.
+    """
+    assert all(noticed(seed, gap=True) for seed in range(10))
+    assert sum(noticed(seed, gap=False) for seed in range(20)) <= 1
+
+
+def noticed(seed: int, *, gap: bool) -> bool:
+    """Whether a sample of a table with such a gap in its first third is refused; services differ by their port only."""
+    chance = np.random.default_rng(seed)
+    ports = chance.choice([80, 443, 8080, 25], 24_000, p=[0.5, 0.3, 0.15, 0.05])
+    place = np.arange(len(ports))
+    gone = gap & (place < 8_000) & (ports == 443) & (chance.random(len(ports)) < 0.5)
+    blocks = [clients_of(part.tolist()) for part in np.array_split(ports[~gone], 24)]
+    census = take_census(FakeFlows(blocks, population=100_000), VIEW, 5, sample=16_384)
+    return ORDERED in census.remarks
