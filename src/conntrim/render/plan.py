@@ -27,6 +27,8 @@ def answer(plan: Plan) -> str:
         what += f", entries {plan.entries_before:,} -> {plan.entries_after:,}"
     if not plan.trial and not plan.settings:
         return f"nothing to do: the rules of this policy are loaded ({services} services)"
+    if plan.closed:
+        what += f"; the rules do not let {', '.join(plan.closed)} through"
     if not bad:
         return f"ready: {what}; all {len(plan.obligations)} obligations proved"
     return f"not ready: {what}; {_named(bad)}"

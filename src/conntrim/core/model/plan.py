@@ -85,6 +85,7 @@ class Plan:
     those of its chains and sets by their names. `settings` are sysctl keys
     (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists. `managers` are the programs that
     make the host's rules.
+    `closed` are services whose requests the rules do not let through, now or then.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Plan:
     residual: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    closed: tuple[str, ...] = ()
     ruleset_parts: dict[str, str] = field(default_factory=dict)
     managers: tuple[str, ...] = ()
 

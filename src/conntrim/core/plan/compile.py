@@ -20,8 +20,8 @@ from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset,
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
-from conntrim.core.plan.box import Box
-from conntrim.core.plan.legs import Leg, legs_of
+from conntrim.core.plan.box import Box, Tri, judge
+from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
 from conntrim.core.plan.obligations import Compiled, obligations
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
@@ -130,8 +130,9 @@ def compile_plan(request: Request) -> Plan:
         entries_after=entries[1],
         residual=residual_exposure(done),
         managers=tuple(manager.name for manager in managers_of(request.ruleset)),
-        remarks=(*_remarks(request, done.courses), *remarks_of(policy, facts)),
+        remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
         changes=done.changes,
+        closed=_closed(done.courses),
     )
     present, wanted = _present(request.ruleset), _present(done.after)
     if present and present == wanted:
@@ -204,23 +205,45 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _remarks(request: Request, courses: Sequence[Course]) -> tuple[str, ...]:
+def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
     remarks = [f"{m.name} makes rules here: {m.means}" for m in managers_of(request.ruleset)]
     if has_trial(request.ruleset):
         remarks.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
     remarks += [
-        f"{rule.place} untracks packets already; it stays as it is, and so does what it exposes: {rule.text}"
-        for table in without_own(request.ruleset).tables
+        _already(rule, done.legs)
+        for table in done.before.tables
         for chain in table.chains
         for rule in chain.rules
         if any(isinstance(s, Notrack) for s in rule.statements)
     ]
-    closed = [c.passage for c in courses if c.passage.leg and not c.admitted]
-    for passage in closed:
+    for passage in (c.passage for c in done.courses if c.passage.leg and not c.admitted):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
         where = f"{passage.label}{on_lo} over {passage.family.name}"
         remarks.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")
     return tuple(dict.fromkeys(remarks))
+
+
+def _already(rule: Rule, legs: Sequence[Leg]) -> str:
+    """What becomes of an operator's own NOTRACK rule: the plan may say the same, more tightly."""
+    boxes = ((leg.label, Box(leg.fields, CtState.UNTRACKED, {})) for leg in legs if not leg.loopback)
+    same = dict.fromkeys(label for label, box in boxes if judge(box, rule) is Tri.ALL)
+    if same:
+        after = "delete it once the plan is confirmed, and what else it exposes is gone"
+        return (
+            f"{rule.place} untracks {', '.join(same)} already, and the plan does so more tightly; {after}: {rule.text}"
+        )
+    return f"{rule.place} untracks packets already; it stays as it is, and so does what it exposes: {rule.text}"
+
+
+def _closed(courses: Sequence[Course]) -> tuple[str, ...]:
+    """The services whose requests from or to the network the filter does not let through, in any family."""
+    shut: dict[Untrack, dict[Family, bool]] = {}
+    for course in courses:
+        leg, around = course.passage.leg, course.passage.later.interfaces.values()
+        if leg and leg.way is Way.REQUEST and "lo" not in around:
+            families = shut.setdefault(leg.service, {})
+            families[leg.family] = families.get(leg.family, False) or not course.admitted
+    return tuple(str(service) for service, families in shut.items() if all(families.values()))
 
 
 def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, old: bool) -> tuple[Change, ...]:
