@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import proofs
 from bench.chart import chart
 from bench.ratios import Run, growth_ratios, ratios, table
 from bench.works import ROOT, child, live_works, peer_works, rounds, text_works
@@ -114,6 +115,9 @@ def main() -> None:
     parser.add_argument("--chart", type=Path, default=ROOT / "docs" / "bench.svg")
     options = parser.parse_args()
     content = measure(options)
+    proved = proofs.rows(options.rounds)
+    print("\n" + proofs.table(proved))
+    content |= {"proofs": proofs.as_json(proved)}
     options.json.write_text(json.dumps(content, indent=2) + "\n")
     options.chart.write_text(chart(content))
 

@@ -125,6 +125,7 @@ class Bits:
         self.state, self.mark = z3.BitVec("ct_state", 3), z3.BitVec("mark", 32)
         self.free: dict[str, z3.BoolRef] = {}
         self.left_out: dict[str, None] = {}
+        self.made: dict[tuple[Field, Intervals, int | None], z3.BoolRef] = {}
 
     def packets(self, direction: Direction) -> z3.BoolRef:
         """All packets of a direction that exist."""
@@ -210,9 +211,15 @@ class Bits:
     def _in(self, name: Field, values: Intervals, mask: int | None, way: Way) -> z3.BoolRef:
         if special := SPECIAL.get(name):
             return special(self, name, values, mask, way)
-        if name in (Field.SRC, Field.DST):
-            return self._address(self.fields[name], values)
+        key = name, values, mask
+        if key not in self.made:
+            self.made[key] = self._plain(name, values, mask)
+        return self.made[key]
+
+    def _plain(self, name: Field, values: Intervals, mask: int | None) -> z3.BoolRef:
         number = self.fields[name]
+        if name in (Field.SRC, Field.DST):
+            return self._address(number, values)
         found = within(number if mask is None else number & mask, values)
         needs = NEEDS.get(name)
         return found if needs is None else z3.And(found, within(self.fields[Field.PROTOCOL], needs))

@@ -1,0 +1,158 @@
+"""What a proof costs: `check` and `compare` as whole processes, beside z3, and one added service in this process.
+
+`python -m bench.proofs` prints the rows that `make bench` shows. The large files are the corpus's where there is one
+(../shared/corpus or $CONNTRIM_CORPUS); the random rule sets are always there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.random_rules import random_rules
+from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Standing
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.parse.policy import parse_policy
+from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.compare import DIRECTIONS
+from conntrim.core.prove.judge import judge
+
+ROOT = Path(__file__).parent.parent
+CORPUS = Path(os.environ.get("CONNTRIM_CORPUS", ROOT.parent / "shared" / "corpus")) / "iptables"
+CHAIR = "ip4__configs_chair_for_Network_Architectures_and_Services__iptables-save-"
+LARGEST = CORPUS / f"{CHAIR}2016-06-27_16-29-01.save"
+SNAPSHOTS = (CORPUS / f"{CHAIR}2015-05-13_10-53-20.save", CORPUS / f"{CHAIR}2015-05-15_14-35-03.save")
+LOCAL, PORTS = Intervals.of(parse_address("192.0.2.1")), (32768, 60999)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One promise: what was measured, in `unit`, and the goal (None: for information)."""
+
+    name: str
+    measured: float
+    unit: str
+    way: str = ""
+    goal: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the promise is kept."""
+        if self.goal is None:
+            return None
+        return self.measured <= self.goal if self.way == "<=" else self.measured >= self.goal
+
+
+def process(*command: str) -> float:
+    """Seconds of a whole process that ends with 0 or 1 (findings, differences)."""
+    start = time.perf_counter()
+    status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+    seconds = time.perf_counter() - start
+    if status.returncode not in (0, 1):
+        raise SystemExit(f"{command} failed")
+    return seconds
+
+
+def added(service: int, before: Ruleset) -> tuple[Ruleset, Policy]:
+    """The rule set with one more service untracked, and its policy; what was there is shared, as a plan shares it."""
+    text = "\n".join([
+        "*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]",
+        f"-A PREROUTING -p tcp -m tcp --dport {service} -m addrtype --dst-type LOCAL -j CT --notrack",
+        f"-A OUTPUT -p tcp -m tcp --sport {service} ! --syn -j CT --notrack",
+        f"-A OUTPUT -o lo -p tcp -m tcp --dport {service} -j CT --notrack", "COMMIT",
+        "*filter", ":INPUT DROP [0:0]",
+        f"-A INPUT -p tcp -m tcp --dport {service} -m conntrack --ctstate UNTRACKED -j ACCEPT", "COMMIT", "",
+    ])  # fmt: skip
+    raw, more = read(text, "plan").tables
+    (table,) = before.tables
+    chains = tuple(replace(c, rules=more.chains[0].rules + c.rules) if c.name == "INPUT" else c for c in table.chains)
+    entry = f'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [{service}]\n'
+    return Ruleset((raw, replace(table, chains=chains))), parse_policy(entry.encode(), "policy")
+
+
+def proofs(count: int, services: int) -> Iterator[float]:
+    """Seconds that proving one more service takes, service by service. Its accept comes first: whom other rules refuse
+    it newly lets in, and to tell who that is is part of the proof."""
+    ports = range(2001, 2001 + services)  # no other rule has them, but for the wide ones
+    accepts = (f"-A INPUT -p tcp -m tcp --dport {service} -j ACCEPT" for service in ports)
+    before = read("\n".join([*random_rules(count), *accepts, "COMMIT", ""]), "host")
+    for service in ports:
+        after, policy = added(service, before)
+        start = time.perf_counter()
+        found = judge(before, after, policy, LOCAL, PORTS)
+        yield time.perf_counter() - start
+        assert all(o.standing is not Standing.NOT_DECIDED for o in found.obligations)
+
+
+def z3_answers(before: str, after: str) -> None:
+    """Whether AFTER treats any packet otherwise than BEFORE, asked of z3: one question for each direction."""
+    import z3  # noqa: PLC0415  # the one process that needs it
+
+    from bench.peer_z3 import Peer  # noqa: PLC0415
+
+    pair = tuple(read(Path(name).read_bytes().decode(), name) for name in (before, after))
+    for direction in DIRECTIONS:
+        peer, solver = Peer(Family.IPV4, pair), z3.SolverFor("QF_BV")
+        one, other = (peer.admitted(ruleset, Direction(direction)) for ruleset in pair)
+        solver.add(peer.packets(direction), one != other)
+        print(direction, solver.check())
+
+
+def corpus_rows(rounds: int) -> Iterator[Row]:
+    """The fastest of some rounds; each round runs one after the other, so that noise hits all."""
+    if not LARGEST.exists():
+        print(f"no corpus at {CORPUS}: its rows are left out", file=sys.stderr)
+        return
+    names = [str(path) for path in SNAPSHOTS]
+    works = {"check": ("conntrim", "check", str(LARGEST)), "compare": ("conntrim", "compare", *names),
+             "z3": ("bench.proofs", "z3", *names)}  # fmt: skip
+    best = {name: min(process(*work) for _ in range(rounds)) for name, work in works.items()}
+    yield Row("check of a 5,556-rule host", best["check"], "s", "<=", 1.5)
+    yield Row("compare of two 4,900-rule snapshots", best["compare"], "s", "<=", 2)
+    yield Row("the same asked of z3", best["z3"], "s")
+    yield Row("z3 / compare", best["z3"] / best["compare"], "x", ">=", 4)
+
+
+def rows(rounds: int) -> list[Row]:
+    """All of them."""
+    found = list(corpus_rows(rounds))
+    found.append(Row("one added service, 10,000 rules, median", median(proofs(10_000, 9)) * 1000, "ms", "<=", 50))
+    found.append(Row("one added service, 50,000 rules", median(proofs(50_000, 3)) * 1000, "ms", "<=", 60_000))
+    return found
+
+
+def table(found: list[Row]) -> str:
+    """The rows as text."""
+    lines = [f"{'proof':46} {'measured':>9}    {'goal':>8}"]
+    for row in found:
+        goal = "" if row.goal is None else f"{row.way} {row.goal:g}"
+        lines.append(
+            f"{row.name:46} {row.measured:9.2f} {row.unit:2} {goal:>8}{'  missed' if row.met is False else ''}"
+        )
+    return "\n".join(lines)
+
+
+def as_json(found: list[Row]) -> list[dict[str, Any]]:
+    """The rows for latest.json."""
+    return [
+        {"name": r.name, "measured": r.measured, "unit": r.unit, "way": r.way, "goal": r.goal, "met": r.met}
+        for r in found
+    ]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["z3"]:
+        z3_answers(*sys.argv[2:])
+    else:
+        print(table(rows(3)))
