@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ruleset import (
@@ -87,11 +88,30 @@ class Walk:
             return Ends(self.view.space.nothing, self.view.space.nothing, incoming)
         if self.impure(chain):
             return self._rules(chain, incoming, depth)
-        key = name, self.view.version
-        if key not in self._ends:
-            self._ends[key] = self._rules(chain, self.scope, depth)
-        ends = self._ends[key]
+        ends = self._known(chain, depth)
         return Ends(incoming & ends.dropped, incoming & ends.accepted, incoming & ends.left)
+
+    def _known(self, chain: Chain, depth: int) -> Ends:
+        """Where a chain sends all packets of the scope: found once, for both rule sets if they share it."""
+        made = self._ends.get((chain.name, self.view.version))
+        if made is None:
+            chains, known = self._below(chain, {}), self.view.space.known
+            sets = id(self.table) if self.table.sets else 0
+            key = (*map(id, chains.values()), sets, self.scope, self.view.signature())
+            if key not in known:
+                known[key] = chains, self._rules(chain, self.scope, depth)  # holding the chains keeps their ids theirs
+            made = self._ends[chain.name, self.view.version] = known[key][1]
+        return made
+
+    def _below(self, chain: Chain, found: dict[str, Chain]) -> dict[str, Chain]:
+        """The chain and all that it jumps to."""
+        if chain.name not in found:
+            found[chain.name] = chain
+            for rule in chain.rules:
+                for statement in rule.statements:
+                    if isinstance(statement, Jump) and (target := self.table.chain(statement.chain)):
+                        self._below(target, found)
+        return found
 
     def impure(self, chain: Chain, depth: int = 0) -> bool:
         """Whether packets may come out of the chain other than they went in."""
@@ -126,15 +146,20 @@ class Walk:
         return Ends(either(ends[DROPPED]), either(ends[ACCEPTED]), either(ends[LEFT]))
 
     def _folded(self, rules: Sequence[Rule]) -> dict[str, Set]:
-        """Where rules with plain ends send all packets: each half for itself, then the first before the second. First
-        match has no order of evaluation, and small sets are cheaper than the large one of all that is still alive."""
-        kinds = {kind: None for rule in rules if (kind := plain_end(rule))}
-        if len(kinds) == 1:
-            return {kind: self.view.space.sets.either([self.view.rule(r, self.table) for r in rules]) for kind in kinds}
-        middle = len(rules) // 2
-        first, second = self._folded(rules[:middle]), self._folded(rules[middle:])
-        free, nothing = ~self.view.space.sets.either(list(first.values())), self.view.space.nothing
-        return {k: first.get(k, nothing) | (free & second[k] if k in second else nothing) for k in kinds}
+        """Where rules with plain ends send all packets. First match has no order of evaluation: the sets of neighbours
+        are made one, run by run, then each pair of runs, and so on; small sets are cheaper than all that is alive."""
+        view, either, nothing = self.view, self.view.space.sets.either, self.view.space.nothing
+        found = [
+            {str(kind): either([view.rule(rule, self.table) for rule in run])}
+            for kind, run in groupby(rules, plain_end)
+        ]
+        while len(found) > 1:
+            view.space.sets.tick()
+            pairs = zip(found[::2], found[1::2], strict=False)
+            found = [_before(one, other, either(list(one.values())), nothing) for one, other in pairs] + (
+                [found[-1]] if len(found) % 2 else []
+            )
+        return found[0]
 
     def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
@@ -229,6 +254,11 @@ class Walk:
             flipped = kept ^ (everything if statement.value >> here & 1 else nothing)
             bits[at] = on.ite(flipped, bit)
         self.view.changed()
+
+
+def _before(first: dict[str, Set], second: dict[str, Set], taken: Set, nothing: Set) -> dict[str, Set]:
+    """Where both send packets, if the second sees what the first has not taken."""
+    return first | {kind: first.get(kind, nothing) | (found & ~taken) for kind, found in second.items()}
 
 
 def blocks(rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:

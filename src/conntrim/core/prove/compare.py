@@ -20,7 +20,7 @@ from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.narrow import Sieve, bounds_of
-from conntrim.core.prove.region import Changes, along, changed_rules, parts, region
+from conntrim.core.prove.region import Changes, along, changed_rules, parts, region, sharing
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.translation import by_kind, met
@@ -118,6 +118,7 @@ def compare(
     found: list[Difference] = []
     undecided: list[str] = []
     remarks = dict.fromkeys(before.remarks + after.remarks)
+    after = sharing(before, after)
     names, changed = Names.of((before, after)), changed_rules(before, after)
     for family in _families(before, after):
         try:

@@ -29,7 +29,7 @@ from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.kept import Kept
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
-from conntrim.core.prove.region import changed_rules
+from conntrim.core.prove.region import changed_rules, sharing
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import strangers
 from conntrim.core.prove.view import View
@@ -106,6 +106,7 @@ def judge(
     `local` are the host's addresses (empty: not known), `local_ports` the ephemeral range, `tick` may raise
     `NotDecided` when time is up.
     """
+    after = sharing(before, after)
     names, changed = Names.of((before, after)), changed_rules(before, after)
     broken: list[Broken] = []
     residual: list[str] = []

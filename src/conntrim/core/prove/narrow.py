@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from conntrim.core.model.address import V4_ALL, Family
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Match, Nat, Rule, Ruleset, Table
+from conntrim.core.model.ruleset import Chain, Field, In, Match, Nat, Rule, Ruleset, Table
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 
 Bounds = tuple[tuple[int, int], ...]
@@ -82,7 +82,8 @@ class Sieve:
         self._tables = [[t for t in r.tables if family in FAMILIES.get(t.family, ())] for r in rulesets]
         self._numbers: dict[int, int] = {}
         self._bounds: list[Bounds] = []
-        self._of = {id(t): [self._numbered(c.rules) for c in t.chains] for tables in self._tables for t in tables}
+        chains = {id(c): c for tables in self._tables for t in tables for c in t.chains}
+        self._of = {key: self._numbered(chain.rules) for key, chain in chains.items()}
         self._rows = _rows(self._bounds, family)
 
     def _numbered(self, rules: tuple[Rule, ...]) -> NDArray[np.int64]:
@@ -96,23 +97,24 @@ class Sieve:
 
     def arranged(self, asked: Iterable[Bounds | None] | None) -> tuple[Arranged, Arranged]:
         """Both in the order of their hooks, without rules that match none of the packets in any of these boxes; None:
-        whole."""
+        whole. What both have in common stays one thing."""
         boxes = None if asked is None else list(dict.fromkeys(b for b in asked if b is not None))
         if boxes is None or _ALL[self.family] in boxes or len(boxes) > MOST_BOUNDS:
             return self._whole
-        met = _overlapping(self._rows, _rows(boxes, self.family))
-        one, other = (arrange(Ruleset(tuple(self._only(t, met) for t in tables))) for tables in self._tables)
+        met, made = _overlapping(self._rows, _rows(boxes, self.family)), dict[int, Chain]()
+        one, other = (arrange(Ruleset(tuple(self._only(t, met, made) for t in tables))) for tables in self._tables)
         return one, other
 
-    def _only(self, table: Table, met: NDArray[np.bool_]) -> Table:
+    def _only(self, table: Table, met: NDArray[np.bool_], made: dict[int, Chain]) -> Table:
         nat = any(c.base is not None and c.base.type == "nat" for c in table.chains)
-        chains = []
-        for chain, numbers in zip(table.chains, self._of[id(table)], strict=True):
-            hit = met[numbers]
-            if nat:
-                hit |= np.fromiter(map(_translates, chain.rules), dtype=np.bool_, count=len(chain.rules))
-            chains.append(replace(chain, rules=tuple(chain.rules[i] for i in np.nonzero(hit)[0].tolist())))
-        return replace(table, chains=tuple(chains))
+        for chain in table.chains:
+            if id(chain) not in made:
+                hit = met[self._of[id(chain)]]
+                if nat:
+                    hit |= np.fromiter(map(_translates, chain.rules), dtype=np.bool_, count=len(chain.rules))
+                few = tuple(chain.rules[i] for i in np.nonzero(hit)[0].tolist())
+                made[id(chain)] = chain if len(few) == len(chain.rules) else replace(chain, rules=few)
+        return replace(table, chains=tuple(made[id(c)] for c in table.chains))
 
 
 def _overlapping(rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:

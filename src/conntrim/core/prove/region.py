@@ -77,6 +77,17 @@ def changed_rules(before: Ruleset, after: Ruleset) -> Changes:
     return found
 
 
+def sharing(before: Ruleset, after: Ruleset) -> Ruleset:
+    """AFTER, with the chains of BEFORE where both are equal: what is one thing is looked at once."""
+    old = {key: {c.name: c for c in table.chains} for key, table in _keyed(before).items()}
+    tables = []
+    for table in after.tables:
+        there = old.get((table.dialect, table.family, table.name), {})
+        chains = tuple(same if (same := there.get(c.name)) == c and same else c for c in table.chains)
+        tables.append(replace(table, chains=chains))
+    return replace(after, tables=tuple(tables))
+
+
 def _emptied(table: Table | None) -> Table:
     """What a table that is not there would be: no rules."""
     assert table is not None, "one side has it"
@@ -143,6 +154,8 @@ def _early(table: Table) -> bool:
 
 def _apart(old: Chain, new: Chain) -> tuple[list[Rule], list[Rule]]:
     """The rules that only the one and only the other chain has, aligned in order."""
+    if old is new:
+        return [], []
     start = _alike(old.rules, new.rules)
     old_rules, new_rules = old.rules[start:], new.rules[start:]
     end = _alike(old_rules[::-1], new_rules[::-1])

@@ -6,7 +6,8 @@ rule sets ask for (marks, lengths, texts nobody understands) gets its variables 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
@@ -42,6 +43,9 @@ class Space:
         ):  # fmt: skip
             self.bits[key] = self.sets.add(count)
         self.free: dict[str, int] = {}
+        self.known: dict[Hashable, tuple[object, Any]] = {}
+        """What was found about chains, with what it was found from (chains.py)."""
+        self._bits: dict[Key, list[Set | None]] = {}
         self._made: dict[tuple[Key, Intervals, int | None], Set] = {}
         self.with_ports = self.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
         self._needs = {
@@ -75,10 +79,18 @@ class Space:
         """The vectors whose property `& mask` is one of `values`, whether or not such packets have it."""
         made = self._made.get((key, values, mask))
         if made is None:
-            numbers = self.variables(key)
-            kept = [self.sets.var(n) if _kept(mask, len(numbers), i) else None for i, n in enumerate(numbers)]
+            kept = self._sets_of(key)
+            if mask is not None:
+                kept = [
+                    bit if mask >> at & 1 else None for at, bit in zip(range(len(kept) - 1, -1, -1), kept, strict=True)
+                ]
             made = self._made[key, values, mask] = self.sets.among(kept, self._own(key, values))
         return made
+
+    def _sets_of(self, key: Key) -> list[Set | None]:
+        if key not in self._bits:
+            self._bits[key] = [self.sets.var(n) for n in self.variables(key)]
+        return self._bits[key]
 
     def field(self, key: Field, values: Intervals, mask: int | None = None) -> Set:
         """The packets that have this property, with one of these values."""
@@ -111,7 +123,3 @@ class Space:
         if text not in self.free:
             self.free[text] = self.sets.add(1)[0]
         return self.sets.var(self.free[text])
-
-
-def _kept(mask: int | None, bits: int, at: int) -> bool:
-    return mask is None or bool(mask >> (bits - 1 - at) & 1)

@@ -6,7 +6,7 @@ each bit of the mark, the set of packets that have it *now*, in terms of the pac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import parse_address, parse_prefix
@@ -77,6 +77,11 @@ class View:
         self.version += 1
         self._made_now.clear()
 
+    def signature(self) -> Hashable:
+        """Two views with the same signature see the same in the same packets."""
+        told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host
+        return (*told, *self.states.values(), *(self.mark or ()))
+
     def key(self, key: Key) -> Key:
         """The variables that a property of the packets here stands in."""
         return MIRROR.get(key, key) if self.mirrored else key
@@ -89,6 +94,7 @@ class View:
 
     def rule(self, rule: Rule, table: Table) -> Set:
         """The packets that all matches of the rule hold for."""
+        self.space.sets.tick()
         found = self.space.everything
         for match in rule.matches:
             found = found & self.match(match, table)
