@@ -36,9 +36,9 @@ PAUSE = 0.02
 """Seconds between two looks: each may leave a connection in the server's backlog, which must hold those of `LIMIT`."""
 
 
-def until(reached: Callable[[], bool]) -> bool:
+def until(reached: Callable[[], bool], limit: float = LIMIT) -> bool:
     """Poll for a state; False where it does not come."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + limit
     while time.monotonic() < end:
         if reached():
             return True

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import random
 import signal
@@ -14,7 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -218,21 +219,30 @@ def lane(ground: Ground, cases: Sequence[Case]) -> list[Outcome]:
     return outcomes
 
 
-def run(chosen: Callable[[list[Case]], list[Case]], seed: int, lanes: int) -> Iterator[Outcome]:
-    """The cases chosen of all, on so many hosts at a time; a host and its session live through `LENGTH` of them."""
+def run(
+    chosen: Callable[[list[Case]], list[Case]], seed: int, lanes: int, seconds: float = math.inf
+) -> Iterator[Outcome]:
+    """The cases chosen of all, on so many hosts at a time; a host and its session live through `LENGTH` of them.
+
+    After so many seconds no further host is made.
+    """
+    end = time.monotonic() + seconds
     with ExitStack() as stack:
         pool = ProcessPoolExecutor(lanes, multiprocessing.get_context("spawn"))
         stack.callback(pool.shutdown, cancel_futures=True)
         grounds = {ground.kind: ground for ground in pool.map(explored, FIREWALLS)}
         cases = chosen(all_cases(grounds.values(), seed))
+        by_kind = {kind: [case for case in cases if case.kind == kind] for kind in grounds}
         waiting = [
-            pool.submit(lane, ground, mine[at : at + LENGTH])
-            for ground in grounds.values()
-            if (mine := [case for case in cases if case.kind == ground.kind])
-            for at in range(0, len(mine), LENGTH)
+            pool.submit(lane, grounds[kind], part)
+            for at in range(0, len(cases), LENGTH)
+            for kind, mine in by_kind.items()
+            if (part := mine[at : at + LENGTH])
         ]
         for done in as_completed(waiting):
-            yield from done.result()
+            yield from () if done.cancelled() else done.result()
+            if time.monotonic() > end:
+                list(map(Future.cancel, waiting))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -259,6 +269,7 @@ def main() -> int:
     parser.add_argument("--blows", type=int, default=0, help="so many of all cases, drawn at random; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--slice", default="1/1", help="2/3: the second third of them")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no further host after these")
     parser.add_argument("--only", default="", help="only cases whose description holds this text")
     parser.add_argument("--lanes", type=int, default=12, help="hosts at a time")
     given = parser.parse_args()
@@ -270,7 +281,7 @@ def main() -> int:
         return wanted[: given.blows or len(wanted)][nth - 1 :: parts]
 
     outcomes = []
-    for outcome in run(chosen, given.seed, given.lanes):
+    for outcome in run(chosen, given.seed, given.lanes, given.seconds):
         outcomes.append(outcome)
         if outcome.wrong:
             print(f"\n{outcome.case}\n{outcome.wrong}", file=sys.stderr)
