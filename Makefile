@@ -26,6 +26,7 @@ torture: setup
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 bench: setup
 	$(PY) -m bench $(BENCH)
+	$(PY) -m bench.apply
 
 golden: setup
 	GOLDEN=accept $(PY) -m pytest tests/golden

@@ -85,6 +85,7 @@ class Work:
         self.remarks: list[str] = []
         self.subject = journal.plan
         self._recent = False
+        self._own: tuple[str, ...] | None = None
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
             Do.LOAD_TRIAL: self._load_trial,
@@ -100,7 +101,11 @@ class Work:
 
     def do(self, work: Do) -> None:
         """Do one piece of work; any ConntrimError means that it failed."""
-        self._works[work]()
+        try:
+            self._works[work]()
+        except BaseException:
+            self._own = None
+            raise
 
     def record(self, state: State) -> None:
         """Write the state to the journal, with what a later run needs to know in it."""
@@ -146,8 +151,13 @@ class Work:
         return programs_of(self.journal.plan) if self.journal.plan else self.ports.loader.installed()
 
     def own(self) -> tuple[str, ...]:
+        """Our rules in the kernel, as last looked at: listing a large rule set takes longer than loading a plan."""
+        return self.look() if self._own is None else self._own
+
+    def look(self) -> tuple[str, ...]:
         """Our rules in the kernel now."""
-        return self.ports.loader.own(self.programs())
+        self._own = self.ports.loader.own(self.programs())
+        return self._own
 
     def _check_trial(self) -> None:
         self._check_obligations()
@@ -186,7 +196,7 @@ class Work:
             self.ports.loader.load(batch, self.guard.staggered(at))
         if self.guard.recent and set(self.programs()) - {"nft"}:
             self.ports.loader.fill(TRIAL_LIST)
-        self.journal = replace(self.journal, own=self.own())
+        self.journal = replace(self.journal, own=self.look())
 
     def _check_confirm(self) -> None:
         pending = itertools.takewhile(lambda step: step is not FLIP, steps(self.journal))
@@ -198,7 +208,7 @@ class Work:
         for at in range(swapped(self.journal, own), len(to_do)):
             self._keep(replace(self.journal, swap=Swap(at, own)))
             self._swap(to_do[at], first=at == 0)
-            own = self.own()
+            own = self.look()
 
     def _swap(self, step: Step, first: bool) -> None:
         if isinstance(step, Flip):
@@ -292,9 +302,8 @@ class Work:
                 self.ports.loader.load(batch, self.guard)
             except HostError as error:
                 self._remark(f"taken out by mark: {error}")
-        programs = self.programs()
-        self.ports.loader.sweep(programs, self.journal.tables)
-        if left := self.ports.loader.own(programs):
+        self.ports.loader.sweep(self.programs(), self.journal.tables)
+        if left := self.look():
             raise RefusedError(f"{len(left)} rules of ours are still in the kernel, the first: {left[0]}")
 
     def _way_out(self) -> tuple[Batch, ...]:
