@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab torture bench golden setup clean
+.PHONY: demo test check lab mutants torture bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -22,6 +22,10 @@ test: check lab
 # Needs root, some minutes; TORTURE='--blows 200 --slice 1/2' gives less of it.
 torture: setup
 	$(PY) -m tests.lab.torture $(TORTURE)
+
+# Proved plans broken in some hundred ways each, prover against kernel: about ten minutes.
+mutants: setup
+	CONNTRIM_MUTANTS=$(or $(N),100) $(PY) -m pytest tests/lab/test_mutants.py -q -s
 
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 bench: setup

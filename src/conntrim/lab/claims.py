@@ -9,6 +9,7 @@ from enum import Enum
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import ERRORS, reply_to
 from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.prove.compare import Comparison, Population
@@ -30,13 +31,19 @@ def _untracked(trace: Trace) -> bool:
     return bool(trace) and trace[0].state is CtState.UNTRACKED
 
 
-def holds(claim: Claim, before: Trace, after: Trace) -> bool:
-    """Whether the kernel's two answers are as claimed."""
+def arrived(packet: Packet, trace: Trace) -> bool:
+    """Whether the packet got where it wanted to; round the loopback it leaves the host on its way."""
+    return delivered(trace) and (packet.oif != "lo" or Hook.INPUT in (s.hook for s in trace if not s.answer))
+
+
+def holds(claim: Claim, packet: Packet, before: Trace, after: Trace) -> bool:
+    """Whether the kernel's two answers about a packet are as claimed."""
+    was, is_ = arrived(packet, before), arrived(packet, after)
     match claim:
         case Claim.ADMITTED:
-            return not delivered(before) and delivered(after)
+            return not was and is_
         case Claim.DROPPED:
-            return delivered(before) and not delivered(after)
+            return was and not is_
         case Claim.TRACKED:
             return not _untracked(after)
     return bool(before) and not _untracked(before) and _untracked(after)

@@ -21,7 +21,7 @@ from conntrim.core.model.ruleset import Dialect, Notrack, Ruleset, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.host.netns import entered
-from conntrim.lab.claims import Claim, Scene, holds, unplayable
+from conntrim.lab.claims import Scene, holds, unplayable
 from conntrim.lab.dialogue import format_packet, shots
 from conntrim.lab.fill import Entry, fill
 from conntrim.lab.judge import Judge, Network, Trace, delivered, judging, story
@@ -65,8 +65,7 @@ class Stage:
         able = [scene for scene, one in zip(scenes, told, strict=True) if not one.missing]
         traces = zip(self._under(before, able, 0), self._under(after, able, 1), strict=True)
         return tuple(
-            one if one.missing else _judged(one, scene.claim, *next(traces))
-            for scene, one in zip(scenes, told, strict=True)
+            one if one.missing else _judged(one, scene, *next(traces)) for scene, one in zip(scenes, told, strict=True)
         )
 
     def _under(self, ruleset: Ruleset, scenes: Iterable[Scene], side: int) -> list[Trace]:
@@ -115,8 +114,9 @@ def _told(scene: Scene) -> Played:
     return Played(scene.words, scene.claim.value, packets, missing=missing)
 
 
-def _judged(played: Played, claim: Claim, before: Trace, after: Trace) -> Played:
-    return replace(played, before=story(before), after=story(after), confirmed=holds(claim, before, after))
+def _judged(played: Played, scene: Scene, before: Trace, after: Trace) -> Played:
+    confirmed = holds(scene.claim, scene.witness, before, after)
+    return replace(played, before=story(before), after=story(after), confirmed=confirmed)
 
 
 def answered(trace: Trace) -> bool:

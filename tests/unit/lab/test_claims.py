@@ -6,13 +6,14 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.service import Hook
 from conntrim.core.prove.compare import Population
 from conntrim.core.prove.judge import Broken
-from conntrim.lab.claims import Claim, holds, scene_of, unplayable
+from conntrim.lab.claims import Claim, arrived, holds, scene_of, unplayable
 from conntrim.lab.dialogue import format_packet, parse_packet
 from conntrim.lab.judge import Sighting, Trace
 
 PASSED: Trace = (Sighting(Hook.PREROUTING, CtState.NEW), Sighting(Hook.INPUT, CtState.NEW))
 STOPPED: Trace = PASSED[:1]
 FREE: Trace = (Sighting(Hook.PREROUTING, CtState.UNTRACKED), Sighting(Hook.INPUT, CtState.UNTRACKED))
+PACKET = parse_packet("eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 S")
 TRACES = (PASSED, STOPPED, FREE, ())
 
 CONFIRMED: dict[Claim, set[tuple[int, int]]] = {
@@ -27,8 +28,15 @@ CONFIRMED: dict[Claim, set[tuple[int, int]]] = {
 @pytest.mark.parametrize("claim", Claim)
 def test_a_claim_holds_of_just_its_pairs(claim: Claim) -> None:
     """Every pair of a packet let through, stopped, untracked and never seen is judged."""
-    pairs = {(b, a) for b in range(4) for a in range(4) if holds(claim, TRACES[b], TRACES[a])}
+    pairs = {(b, a) for b in range(4) for a in range(4) if holds(claim, PACKET, TRACES[b], TRACES[a])}
     assert CONFIRMED[claim] == pairs
+
+
+def test_a_looped_packet_has_to_come_back_in() -> None:
+    """On `lo` a packet leaves the host before it arrives: one dropped in PREROUTING was let through only by half."""
+    looped = parse_packet(">lo tcp 192.0.2.1 4000 > 192.0.2.1 80 S")
+    gone = (Sighting(Hook.OUTPUT, CtState.NEW), Sighting(Hook.POSTROUTING, CtState.NEW))
+    assert (False, True) == (arrived(looped, gone), arrived(looped, (*gone, *PASSED)))
 
 
 def test_an_error_is_about_a_datagram_of_its_receiver() -> None:

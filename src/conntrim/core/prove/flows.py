@@ -57,6 +57,13 @@ class Flow:
         many = MULTICAST | BROADCAST
         return self.requests(space) & ~(space.field(Field.DST, many) | space.field(Field.SRC, many))
 
+    def carrying(self, space: Space, found: Set, flags: int) -> Set:
+        """The connections whose packet with these flags is in a set; without regard to them where there are none."""
+        if self.protocol != Protocol.TCP:
+            return found
+        here = found & space.field(Field.TCP_FLAGS, Intervals.of(flags))
+        return here.exists(space.sets.literals(*space.bits[Field.TCP_FLAGS]))
+
     def flags(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The flags of requests and answers; one dummy where the protocol has none."""
         return (REQUESTS, ANSWERS) if self.protocol == Protocol.TCP else ((0,), (0,))
@@ -73,18 +80,31 @@ def _mirrored(name: Field) -> Field:
     return Field(MIRROR.get(name, name))
 
 
-def conversation(flow: Flow, request: Packet, way: str, flags: int) -> tuple[Packet, ...]:
-    """A connection of the flow, of which `request` tells addresses and ports, up to the packet with these flags.
-
-    `way`: that packet is a `request` or an `answer`.
-    """
-    tcp = flow.protocol == Protocol.TCP
-    opening: tuple[tuple[str, int], ...] = (("request", SYN), ("answer", SYN | ACK), ("request", ACK))
-    turns = opening if tcp else (("request", 0),)
+def turns(flow: Flow, way: str, flags: int) -> tuple[tuple[str, int], ...]:
+    """The packets of a connection, as way (`request`, `answer`) and flags, up to the one asked for."""
+    opening: tuple[tuple[str, int], ...] = (("request", 0),)
+    if flow.protocol == Protocol.TCP:
+        opening = (("request", SYN), ("answer", SYN | ACK), ("request", ACK))
     last = (way, flags)
-    turns = (*(turns[: turns.index(last)] if last in turns else turns), last)
-    made = (replace(request, tcp_flags=int(f) if tcp else None) for _, f in turns)
-    return tuple(reply_to(packet) if who == "answer" else packet for (who, _), packet in zip(turns, made, strict=True))
+    return (*(opening[: opening.index(last)] if last in opening else opening), last)
+
+
+def conversation(flow: Flow, request: Packet, way: str, flags: int) -> tuple[Packet, ...]:
+    """These packets themselves, of the connection whose addresses and ports `request` tells."""
+    tcp = flow.protocol == Protocol.TCP
+    made = []
+    for who, with_flags in turns(flow, way, flags):
+        packet = replace(request, tcp_flags=int(with_flags) if tcp else None)
+        made.append(reply_to(packet) if who == "answer" else packet)
+    return tuple(made)
+
+
+def others(family: Family, direction: Direction) -> tuple[Flow, ...]:
+    """All connections of one direction, whoever's they are."""
+    whose = f"of connections {direction}"
+    return tuple(
+        Flow(whose, family, direction, {Field.PROTOCOL: Intervals.of(p)}) for p in (Protocol.TCP, Protocol.UDP)
+    )
 
 
 def flows_of(policy: Policy, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Flow]:

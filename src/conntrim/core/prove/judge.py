@@ -16,23 +16,21 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.policy import Policy
-from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, Helper, Nat, Ruleset
+from conntrim.core.model.ruleset import Field, Helper, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
+from conntrim.core.prove.conversation import Conversations
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.flows import BACK, RST, SYN, Flow, conversation, flows_of
-from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
-from conntrim.core.prove.kept import Kept
+from conntrim.core.prove.flows import BACK, SYN, Flow, conversation, flows_of, others
+from conntrim.core.prove.journey import packets_of, reach, told_of
+from conntrim.core.prove.kept import Kept, before_tracking
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
-from conntrim.core.prove.region import changed_rules, sharing
+from conntrim.core.prove.region import along, changed_rules, region, sharing
 from conntrim.core.prove.space import Space
-from conntrim.core.prove.states import strangers
-from conntrim.core.prove.view import View
 from conntrim.core.prove.words import describe, describe_packet
 
 NAMES = (
@@ -142,14 +140,6 @@ def _obligation(name: str, broken: Iterable[Broken], open_: dict[str, str]) -> O
     return Obligation(name, Standing.PROVED, FINE[name])
 
 
-@dataclass(frozen=True, slots=True)
-class _Talk:
-    """What one rule set does with a flow's requests and with their answers, both told by the request."""
-
-    there: Reach
-    back: Reach
-
-
 @dataclass(slots=True)
 class _Case:
     """One family; thrown away at its end."""
@@ -181,77 +171,26 @@ class _Case:
             scope = scope & ~self.space.field(Field.SPORT, flow.fields[Field.DPORT])
         mine = fields_of(flow.fields.items(), self.space.family)
         asked, answered = self.pair.sieve.arranged([mine]), self.pair.sieve.arranged([mine and mirrored(mine)])
-        before, after = (self._talk(flow, scope, asked[at], answered[at]) for at in (0, 1))
+        before, after = (self._conversations(flow, scope, asked[at], answered[at]) for at in (0, 1))
         whole = self._stateless(scope)
-        opened = whole & self._opened(flow, before) & ~self._translated(flow, before)
+        opened = whole & before.opened() & ~before.translated()
         requests, answers = flow.flags()
         for name, ways in (("request", requests), ("answer", answers)):
             for flags in ways:
-                reaches = [(t.there, t.back)[name == "answer"] for t in (before, after)]
-                untracked = self._at(reaches[1].untracked, flow, flags)
                 what = f"a packet of {flow.label}" if name == "request" else f"an answer of {flow.label}"
-                self._found("two-sided", f"{what} stays tracked", opened & ~untracked, whole, flow, name, flags)
-                lost = self._passes(flow, before, name, flags) & ~self._passes(flow, after, name, flags)
-                self._found("delivered", f"{what} is newly dropped", opened & lost, whole, flow, name, flags)
+                tracked = opened & ~after.untracked(name, flags)
+                self._found("two-sided", f"{what} stays tracked", tracked, whole, flow, name, flags)
+                lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
+                self._found("delivered", f"{what} is newly dropped", lost, whole, flow, name, flags)
 
-    def _talk(self, flow: Flow, scope: Set, asked: Arranged, answered: Arranged) -> _Talk:
+    def _conversations(self, flow: Flow, scope: Set, asked: Arranged, answered: Arranged) -> Conversations:
         local = self.local or None
         there = reach(self.space, asked, flow.direction, scope, local=local)
         back = reach(self.space, answered, BACK[flow.direction], scope, mirrored=True, local=local)
-        return _Talk(there, back)
+        return Conversations(self.space, flow, there, back, self.loose)
 
     def _stateless(self, found: Set) -> Set:
         return found.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
-
-    def _at(self, found: Set, flow: Flow, flags: int) -> Set:
-        """The connections whose packet with these flags is in a set."""
-        if flow.protocol != Protocol.TCP:
-            return found
-        here = found & self.space.field(Field.TCP_FLAGS, Intervals.of(flags))
-        return here.exists(self.space.sets.literals(*self.space.bits[Field.TCP_FLAGS]))
-
-    def _in(self, way: Reach, flow: Flow, flags: int, state: CtState) -> Set:
-        return self._at(self._stateless(way.arrived & self.space.state(state)), flow, flags)
-
-    def _opened(self, flow: Flow, talk: _Talk) -> Set:
-        """The connections that could be opened: the first packets of the dialogue pass."""
-        requests, answers = flow.flags()
-        found = self._passes(flow, talk, "request", requests[0]) & self._passes(flow, talk, "answer", answers[0])
-        return found & self._passes(flow, talk, "request", requests[min(1, len(requests) - 1)])
-
-    def _translated(self, flow: Flow, talk: _Talk) -> Set:
-        """The connections that a rule translates: they are not to become untracked (nat-kept)."""
-        opening = flow.flags()[0][0]
-        hits = [hit.packets for _, hit in talk.there.hits if isinstance(hit.statement, Nat)]
-        return self.space.sets.either([self._at(self._stateless(found), flow, opening) for found in hits])
-
-    def _passes(self, flow: Flow, talk: _Talk, name: str, flags: int) -> Set:
-        """The connections whose packet passes, in the state that the rule set's own NOTRACK leaves it in (K14, K15)."""
-        requests, answers = flow.flags()
-        way = talk.there if name == "request" else talk.back
-        opener = self._at(talk.there.untracked, flow, requests[0])
-        answer = self._at(talk.back.untracked, flow, answers[0])
-        mine = self._at(way.untracked, flow, flags)
-        opening = name == "request" and flags == requests[0]
-        tracked = CtState.NEW if opening else CtState.ESTABLISHED
-        alone = self._alone(way, flow, flags, name) if name == "answer" or opening else self._in(
-            way, flow, flags, CtState.INVALID
-        )  # fmt: skip
-        both = ~mine & ~opener & ~answer
-        return (
-            (mine & self._in(way, flow, flags, CtState.UNTRACKED))
-            | (both & self._in(way, flow, flags, tracked))
-            | (~mine & ~both & alone)
-        )
-
-    def _alone(self, way: Reach, flow: Flow, flags: int, name: str) -> Set:
-        """A packet whose other direction is untracked meets no entry: it is what a stranger's packet would be."""
-        view = View(self.space, {}, mirrored=name == "answer")
-        states = strangers(view, self.space.nothing, self.loose)
-        return self.space.sets.either([
-            self._at(states[s], flow, flags) & self._in(way, flow, flags, s)
-            for s in (CtState.NEW, CtState.INVALID)
-        ])  # fmt: skip
 
     # --- everybody else's -----------------------------------------------------------------------------------------
 
@@ -270,8 +209,38 @@ class _Case:
             else:
                 about = self.space.sets.either([own, *self._requests(direction)])
                 self._found("no-loss", f"newly dropped, {who}", old & ~new & ~about, universe, population)
+        self._halves(question, direction)
         self._answers(question, direction)
         self._helpers(question, direction)
+
+    def _halves(self, question: Question, direction: Direction) -> None:
+        """Connections that are none of the policy's and of which some packets become untracked (K14, K15)."""
+        touched = self._touched(question, direction)
+        for flow in others(self.space.family, direction):
+            scope = question.all & flow.connections(self.space) & touched
+            if scope == self.space.nothing:
+                continue
+            before, after = (self._conversations(flow, scope, a, a) for a in self.pair.sieve.arranged(None))
+            opened, whole = before.opened(), self._stateless(scope)
+            for name, ways in zip(("request", "answer"), flow.flags(), strict=True):
+                for flags in ways:
+                    lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
+                    self._found("no-loss", f"newly dropped, {flow.label}", lost, whole, flow, name, flags)
+
+    def _touched(self, question: Question, direction: Direction) -> Set:
+        """The requests of those connections: they or their answers become untracked."""
+        space, pair, local = self.space, self.pair, self.local or None
+        found, back = space.nothing, BACK[direction]
+        answers = region(space, back, along(pair.changed, back), local, mirrored=True)
+        ways = ((direction, question.scope, False), (back, packets_of(space, direction, local) & answers, True))
+        for way, scope, turned in ways:
+            old, new = (
+                reach(space, before_tracking(a), way, scope, mirrored=turned, local=local) for a in pair.along(way)
+            )
+            found = found | (new.untracked & ~old.untracked)
+        flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
+        own = [f.answers(space) for f in self.flows if BACK[f.direction] is direction]
+        return found.exists(flags) & ~space.sets.either([*self._requests(direction), *own])
 
     def _requests(self, direction: Direction) -> list[Set]:
         """The policy's requests; whether their connections can be opened is asked elsewhere."""
@@ -279,13 +248,14 @@ class _Case:
 
     def _own(self, question: Question, direction: Direction) -> Set:
         """The packets of this direction that the policy itself is about, and the errors that its flows need."""
-        space, found = self.space, space_errors(self.space, direction)
+        space = self.space
+        found = space.field(space.icmp, ERRORS[space.family])
         admitted = question.admitted(question.before, Population.STRANGERS)
         bare = space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 == SYN)))
         for flow in self.flows:
             if flow.direction is direction:
                 outside = ~self._stateless(question.scope)  # what the change cannot reach was not walked
-                opened = self._at(admitted | outside, flow, SYN)
+                opened = flow.carrying(space, admitted | outside, SYN)
                 found = found | (flow.requests(space) & opened)
             elif BACK[flow.direction] is direction:
                 found = found | (flow.answers(space) & ~bare)
@@ -344,11 +314,3 @@ class _Case:
                 self.broken.append(Broken(name, words, box.witness, box.conditions, population))
             case _:
                 self.broken.append(Broken(name, words, box.witness, box.conditions))
-
-
-def space_errors(space: Space, direction: Direction) -> Set:
-    """The ICMP errors, and going out the resets, that untracked flows need let through."""
-    found = space.field(space.icmp, ERRORS[space.family])
-    if direction is Direction.OUTBOUND:
-        found = found | space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & RST)))
-    return found

@@ -201,13 +201,15 @@ def along(changed: Changes, direction: Direction) -> Changes:
     return None if changed is None else [c for c in changed if c.hooks & frozenset(JOURNEYS[direction])]
 
 
-def region(space: Space, direction: Direction, changed: Changes, local: Intervals | None = None) -> Set:
-    """All packets (in any ct state) that may fare differently."""
+def region(
+    space: Space, direction: Direction, changed: Changes, local: Intervals | None = None, *, mirrored: bool = False
+) -> Set:
+    """All packets (in any ct state) that may fare differently; `mirrored`: told by the packets that they answer."""
     if changed is None:
         return space.everything
     states = {s: space.state(s) for s in CtState}
     ours, to_us = direction is Direction.OUTBOUND, direction is Direction.INBOUND
-    view = View(space, states, has_out=True, local=local, from_host=ours, to_host=to_us)
+    view = View(space, states, mirrored, has_out=True, local=local, from_host=ours, to_host=to_us)
     loops = direction is Direction.LOOPBACK
     found = []
     for one in changed:
@@ -227,7 +229,8 @@ def _wide(view: View, match: Match, changed: Changed, loops: bool) -> Set:
     match match:
         case Interface(way=way, names=names, negated=negated):
             codes = view.space.names.codes(names, negated)
-            return view.space.everything if 0 in codes else view.space.values(IIF if way == "in" else OIF, codes)
+            key = view.key(IIF if way == "in" else OIF)
+            return view.space.everything if 0 in codes else view.space.values(key, codes)
         case In(field=Field.MARK):
             return view.space.everything
         case In(field=Field.SRC_TYPE | Field.DST_TYPE | Field.PACKET_TYPE) if loops:

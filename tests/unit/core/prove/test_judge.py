@@ -5,6 +5,8 @@ import pytest
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Standing
+from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.dialogue import run
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.policy import parse_policy
@@ -84,6 +86,7 @@ COMMIT
 """
 HELPER = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j CT --helper ftp\nCOMMIT\n"
 INVALID_OUT = "-A OUTPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT"
+RESETS_OUT = "-A OUTPUT -p tcp -m tcp --tcp-flags RST RST -m conntrack --ctstate INVALID -j ACCEPT\n"
 
 MUTANTS: dict[str, tuple[str, str, str]] = {
     "the answers' leg dropped": (text(RAW[:2] + RAW[3:], ACCEPTS), BEFORE, "two-sided"),
@@ -110,6 +113,19 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     ),
     "another service untracked": (
         text((*RAW, "-A PREROUTING -p tcp -m tcp --dport 22 -j CT --notrack"), ACCEPTS), BEFORE, "no-loss",
+    ),
+    "requests beside the policy untracked": (
+        text((*RAW[:3], RAW[3].replace("11211", "11211:11212"), RAW[4]), ACCEPTS), BEFORE, "no-loss",
+    ),
+    "answers beside the policy untracked": (
+        text((*RAW, "-A PREROUTING -p tcp -m tcp --sport 443 ! --syn -j CT --notrack"), ACCEPTS), BEFORE, "no-loss",
+    ),
+    "datagrams untracked one way": (
+        text((*RAW, "-A OUTPUT -p udp -m udp --dport 53 -j CT --notrack"), ACCEPTS), BEFORE, "no-loss",
+    ),
+    "resets let out from every port": (
+        text(RAW, ACCEPTS).replace("unreachable\nCOMMIT", f"unreachable\n{RESETS_OUT}{INVALID_OUT}"),
+        BEFORE.replace("unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"), "no-exposure",
     ),
     "the errors' accept removed": (text(RAW, ACCEPTS[1:]), BEFORE, "errors-return"),
     "INVALID dropped going out": (
@@ -146,6 +162,24 @@ def test_the_witness_of_an_exposure_replays(name: str) -> None:
     for packet in witnesses:
         told = [walk(read(rules, "rules"), packet).verdict for rules in (before, after)]
         assert (told[0] is Fate.ACCEPT, told[1]) == (False, Fate.ACCEPT)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_witness_of_a_connection_replays(name: str) -> None:
+    """A connection's packet that is shown as lost gets through by the old rules and not by the new ones."""
+    after, before, _ = MUTANTS[name]
+    for broken in judged(after, before).broken:
+        if broken.earlier and broken.name != "two-sided":
+            packets = (*broken.earlier, broken.witness)
+            told = [run(read(rules, "rules"), packets)[-1].verdict for rules in (before, after)]
+            assert (told[0], told[1] is Fate.ACCEPT) == (Fate.ACCEPT, False), broken
+
+
+def test_a_connection_half_tracked_may_still_be_reset() -> None:
+    """K14: with the answers alone untracked the entry waits for one; a reset is NEW there, an ACK INVALID."""
+    found = judged(text(RAW[1:], ACCEPTS))
+    lost = {b.witness.tcp_flags for b in found.broken if b.name == "delivered" and b.witness.dport == 80}
+    assert {TcpFlag.ACK, TcpFlag.PSH | TcpFlag.ACK, TcpFlag.FIN | TcpFlag.ACK} == lost
 
 
 def test_a_packet_that_hangs_on_an_unknown_match_is_not_decided() -> None:

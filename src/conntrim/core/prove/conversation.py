@@ -1,0 +1,101 @@
+"""A flow's connections packet by packet, all at once: which of them get each packet through.
+
+The evaluator's own tracker is asked what a packet is; connections that share a table so far go through it together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.ruleset import Field, Nat
+from conntrim.core.netfilter.conntrack import track
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.memory import EMPTY, Memory
+from conntrim.core.netfilter.skb import Answers, Skb, Tracked
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import Flow, conversation, turns
+from conntrim.core.prove.journey import Reach
+from conntrim.core.prove.space import Space
+
+STAND_IN = (0xFFFFC0000201, 0xFFFFC0000202, 40_000)
+"""Addresses and the client's port of the connection that stands for all: the tracker sees nothing but who is who."""
+
+
+@dataclass(slots=True)
+class Conversations:
+    """What one rule set does with a flow's requests and with their answers, both told by the request."""
+
+    space: Space
+    flow: Flow
+    there: Reach
+    back: Reach
+    loose: bool = True
+    _passing: dict[tuple[str, int, CtState], Set] = field(default_factory=dict)
+
+    def opened(self) -> Set:
+        """The connections that can be opened: the first packets of the dialogue pass."""
+        requests, answers = self.flow.flags()
+        found = self.passes("request", requests[0]) & self.passes("answer", answers[0])
+        return found & self.passes("request", requests[min(1, len(requests) - 1)])
+
+    def translated(self) -> Set:
+        """The connections that a rule translates: they are not to become untracked (nat-kept)."""
+        variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
+        hits = [hit.packets.exists(variables) for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
+        opening = self.flow.flags()[0][0]
+        return self.space.sets.either([self.flow.carrying(self.space, found, opening) for found in hits])
+
+    def untracked(self, way: str, flags: int) -> Set:
+        """The connections whose packet with these flags raw rules leave untracked."""
+        return self.flow.carrying(self.space, self._reach(way).untracked, flags)
+
+    def passes(self, way: str, flags: int) -> Set:
+        """The connections whose packet with these flags passes, in the state in which those before it left them."""
+        sample = conversation(self.flow, self._sample(), way, flags)
+        tables: dict[Memory, Set] = {EMPTY: self.space.everything}
+        passed = self.space.nothing
+        for packet, (who, with_flags) in zip(sample, turns(self.flow, way, flags), strict=True):
+            tables, passed = self._next(tables, packet, who, with_flags)
+        return passed
+
+    def _next(self, tables: dict[Memory, Set], packet: Packet, who: str, flags: int) -> tuple[dict[Memory, Set], Set]:
+        """One packet further: the tables afterwards, and the connections that get it through."""
+        free = self.untracked(who, flags)
+        passed = free & self._in(who, flags, CtState.UNTRACKED)
+        after: dict[Memory, Set] = {}
+        for memory, connections in tables.items():
+            mine = connections & ~free
+            state, new, kept = self._tracked(packet, memory)
+            through = mine & self._in(who, flags, state)
+            passed = passed | through
+            # A new entry stays only if its packet gets through: it is confirmed behind all rules.
+            for table, part in ((new, through), (kept, mine & ~through), (memory, connections & free)):
+                after[table] = after.get(table, self.space.nothing) | part
+        return {table: part for table, part in after.items() if part != self.space.nothing}, passed
+
+    def _tracked(self, packet: Packet, memory: Memory) -> tuple[CtState, Memory, Memory]:
+        """The packet's state, the table if it gets through, and if it does not."""
+        skb = Skb(packet, Kernel(tcp_loose=self.loose), Answers({}))
+        seen = track(skb, memory)
+        skb.attached = seen.attached
+        if isinstance(seen.attached, Tracked) and not seen.attached.confirmed:
+            return skb.state, seen.memory.having(seen.attached.entry), seen.memory
+        return skb.state, seen.memory, seen.memory
+
+    def _sample(self) -> Packet:
+        source, target, port = STAND_IN
+        return Packet(self.flow.family, self.flow.protocol, source, target, port, 80)
+
+    def _reach(self, way: str) -> Reach:
+        return self.there if way == "request" else self.back
+
+    def _in(self, way: str, flags: int, state: CtState) -> Set:
+        """The connections whose packet with these flags arrives when it is in this state."""
+        key = way, flags, state
+        if key not in self._passing:
+            variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
+            arrived = (self._reach(way).arrived & self.space.state(state)).exists(variables)
+            self._passing[key] = self.flow.carrying(self.space, arrived, flags)
+        return self._passing[key]

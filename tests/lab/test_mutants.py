@@ -1,0 +1,183 @@
+"""Proved plans, broken one way at a time: whoever changes what the kernel does is told, with a packet that shows it.
+
+`CONNTRIM_MUTANTS` says how many mutants of each plan are tried (`make mutants`); else a few, always the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.model.address import Family
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.facts import HostFacts
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.plan import Batch, Plan, Standing
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.ruleset import Ruleset, TableFamily
+from conntrim.core.parse.policy import parse_policy
+from conntrim.core.parse.ruleset import read
+from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.plan.obligations import guarded
+from conntrim.core.prove.judge import Judgement, judge
+from conntrim.lab.claims import scenes_of
+from conntrim.lab.limits import global_limits
+from conntrim.lab.replay import Stage, batches_of, stage
+from conntrim.lab.truth import SIZES
+from tests.lab.battery import OURS, Act, Answer, acts, asked, harm
+from tests.lab.mutating import Mutant, mutants
+from tests.lab.planning import (
+    CACHE,
+    CACHE_POLICY,
+    NFT_FIREWALL,
+    RH_FIREWALL,
+    RH_FIREWALL_V6,
+    WEB,
+    WEB_POLICY,
+    deadline,
+    facts,
+    load,
+)
+
+MANY = int(os.environ.get("CONNTRIM_MUTANTS", "5"))
+ROLES = {"web": (WEB, WEB_POLICY), "cache": (CACHE, CACHE_POLICY)}
+DIALECTS = ("iptables", "nftables")
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Stage]:
+    """A stage for all mutants; the table's size is held, so that no other lab run fills it meanwhile."""
+    with global_limits(**SIZES), stage(("eth0", "eth1")) as found:
+        yield found
+
+
+def listed(made: Stage, dialect: str) -> Ruleset:
+    """What the kernel lists of a dialect."""
+    if dialect == "nftables":
+        return read(made.judge.listing(), "nft")
+    v4 = read(made.judge.host.run("iptables-save"), "rules.v4", TableFamily.IP)
+    return v4 + read(made.judge.host.run("ip6tables-save"), "rules.v6", TableFamily.IP6)
+
+
+FIREWALLS = {
+    "iptables": (Batch("iptables-restore", RH_FIREWALL), Batch("ip6tables-restore", RH_FIREWALL_V6)),
+    "nftables": (Batch("nft", NFT_FIREWALL),),
+}
+
+
+@dataclass(slots=True)
+class Bench:
+    """One plan, as it was proved and loaded, and what the kernel says to the battery with it and without it."""
+
+    made: Stage
+    policy: Policy
+    facts: HostFacts
+    before: Ruleset
+    after: Ruleset
+    plan: Plan
+    acts: list[Act]
+    was: Answer
+    good: Answer
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def judged(self, ruleset: Ruleset) -> Judgement:
+        """The obligations with a mutant in the place of the plan's rules."""
+        return judge(self.before, ruleset, self.policy, self.facts.local, self.facts.local_ports)
+
+    def asked(self, ruleset: Ruleset) -> Answer:
+        """The kernel's answers to the battery."""
+        with self.made.scenery(packets_of(self.acts)):
+            return asked(self.made, ruleset, self.acts)
+
+    def wrong(self, mutant: Mutant) -> list[str]:
+        """What prover and kernel disagree on, about one mutant."""
+        try:
+            done = harm(self.acts, self.was, self.good, self.asked(mutant.ruleset))
+        except (NotExpressible, HostError):
+            self.made.judge.unload()
+            self.counts["no rule set"] += 1
+            return []
+        found = self.judged(mutant.ruleset)
+        broken = any(o.standing is Standing.BROKEN for o in found.obligations)
+        open_ = [o.name for o in found.obligations if o.standing is Standing.NOT_DECIDED]
+        self.counts[f"{'harmful' if done else 'harmless'}, {'blamed' if broken else 'not blamed'}"] += 1
+        played = self.made.play(self.before, mutant.ruleset, list(scenes_of(found)))
+        self.counts["witnesses"] += len(played)
+        self.counts["confirmed"] += sum(one.confirmed for one in played)
+        self.counts += Counter(f"not played: {one.missing}" for one in played if one.missing)
+        told = [f"{mutant.name}: not confirmed: {one}" for one in played if not one.confirmed and not one.missing]
+        told += [f"{mutant.name}: no witness is confirmed"] if broken and not any(p.confirmed for p in played) else []
+        told += [f"{mutant.name}: called proved, but {done[0]}"] if done and not broken else []
+        return told + [f"{mutant.name}: not decided: {name}" for name in open_]
+
+
+def packets_of(acts: list[Act]) -> list[Packet]:
+    """All packets of a battery."""
+    return [packet for act in acts for line in act for packet in line.packets]
+
+
+def bench_of(made: Stage, role: str, dialect: str) -> Bench:
+    """Plan for a role as an operator does, load and confirm it, and ask the kernel what it lists then."""
+    address, text = ROLES[role]
+    policy, known = parse_policy(text, "policy.toml"), facts(address, OURS[Family.IPV6])
+    made.judge.load(FIREWALLS[dialect])
+    try:
+        before = listed(made, dialect)
+        plan = compile_plan(Request(policy, before, known))
+        until = deadline(600)
+        load(made.judge.host, plan.trial, until)
+        load(made.judge.host, plan.confirm, until)
+        after = listed(made, dialect)
+    finally:
+        made.judge.unload()
+    sent = acts(address, policy)
+    with made.scenery(packets_of(sent)):
+        was, good = asked(made, before, sent), asked(made, after, sent)
+    return Bench(made, policy, known, before, after, plan, sent, was, good)
+
+
+def some(found: list[Mutant], count: int) -> list[Mutant]:
+    """So many of them, spread evenly."""
+    return [found[i * len(found) // count] for i in range(count)] if count < len(found) else found
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("role", ROLES)
+def test_whoever_changes_what_the_kernel_does_is_told(made: Stage, role: str, dialect: str) -> None:
+    """Of each mutant kernel and prover say the same: harm is blamed, every witness is confirmed, no harm is no blame
+    without a packet."""
+    bench = bench_of(made, role, dialect)
+    assert {Standing.PROVED} == {o.standing for o in bench.judged(bench.after).obligations}
+    assert [] == harm(bench.acts, bench.was, bench.good, bench.good)
+    found = list(mutants(bench.after))
+    wrong = [line for mutant in some(found, MANY) for line in bench.wrong(mutant)]
+    print(f"\n{role}, {dialect}: {len(found)} mutants, {min(MANY, len(found))} tried: {dict(bench.counts)}")
+    assert [] == wrong
+    assert len(found) > 250
+    assert bench.counts["confirmed"] > 0
+
+
+def test_an_expired_trial_is_as_before_and_a_rule_without_its_guard_is_not(made: Stage) -> None:
+    """K39: behind its deadline a trial changes nothing; take one guard away, and both the text and the kernel tell."""
+    bench = bench_of(made, "web", "iptables")
+    spent = [Batch(b.program.replace("-nft-", "-"), b.text) for b in bench.plan.trial]
+    lines = [line for batch in spent for line in batch.text.splitlines() if line.startswith("-I PREROUTING")]
+    assert [True] == list({guarded(line) for line in lines})
+    free = lines[0].replace("-m time --datestop @DEADLINE@ ", "")
+    assert free != lines[0]
+    assert not guarded(free)
+    found = {}
+    for name, text in (("spent", lines[0]), ("free", free)):
+        batches = [Batch(b.program, b.text.replace(lines[0], text)) for b in spent]
+        made.judge.load(batches_of(bench.before))
+        load(made.judge.host, batches, "2020-01-01T00:00:00")
+        ruleset = listed(made, "iptables")
+        made.judge.unload()
+        found[name] = bench.asked(ruleset)
+    assert bench.was == found["spent"]
+    assert bench.was != found["free"]
