@@ -6,6 +6,7 @@ import pytest
 
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.walk import walk
@@ -123,3 +124,31 @@ def test_what_follows_stands_behind_its_cause() -> None:
     loose = (ACCEPT_ALL, ACCEPT_80, *TIGHT[:3])
     found = checked(("-A OUTPUT -p tcp -m tcp --dport 11211 -j CT --notrack",), loose)
     assert [("CT103", ""), ("CT107", "CT103 rules:4")] == [(f.code, f.caused_by) for f in found.findings]
+
+
+REPLAYS: dict[str, tuple[Fate, ...]] = {
+    "CT101": (Fate.ACCEPT,), "CT102": (Fate.ACCEPT,), "CT114": (Fate.ACCEPT,), "CT105": (Fate.DROP, Fate.REJECT),
+    "CT106": (Fate.DROP, Fate.REJECT), "CT107": (Fate.DROP, Fate.REJECT),
+}  # fmt: skip
+"""What becomes of a finding's witness in the rule set as it stands."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_witnesses_replay(name: str) -> None:
+    """What a finding calls reachable is accepted, what it calls refused is dropped, by the readable evaluator."""
+    raw, accepts, _ = CASES[name]
+    rules = ruleset(raw, accepts)
+    for finding in check_ruleset(rules, None).findings:
+        if finding.code in REPLAYS:
+            assert finding.witness is not None
+            assert walk(rules, finding.witness).verdict in REPLAYS[finding.code]
+
+
+def test_a_packet_that_nat_misses_is_untracked() -> None:
+    """CT109's witness goes past the DNAT rule with its destination as it was."""
+    raw, accepts, _ = CASES["translated"]
+    rules = ruleset(raw, accepts)
+    (finding,) = check_ruleset(rules, None).findings
+    assert finding.witness is not None
+    outcome = walk(rules, finding.witness)
+    assert (CtState.UNTRACKED, finding.witness.dst) == (outcome.state, outcome.left.dst)

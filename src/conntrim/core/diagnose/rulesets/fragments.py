@@ -6,7 +6,7 @@ What it says:
 
 Why it matters:
     Only the first fragment has ports. The rule untracks it alone; the others
-    wait for it in vain, and the datagram is lost.
+    wait for it in conntrack's queue, and the datagram is lost (K48).
 
 What to do:
     Give the chain the priority raw (-300): there packets are whole.

@@ -1,0 +1,93 @@
+"""`check` on a live kernel: what it reads there, that the kernel takes its advice, and what it says of fragments."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from conntrim.core.model.conntrack import TcpState
+from conntrim.host.netns import entered
+from conntrim.lab.fill import Entry, fill
+from conntrim.lab.netns import LabHost, bridged
+
+WEB, CACHE = "192.168.0.18", "192.168.0.17"
+FILTER = """*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -p icmp -j ACCEPT
+-A INPUT -m state --state ESTABLISHED,RELATED,UNTRACKED -j ACCEPT
+COMMIT
+"""
+USELESS = f"""*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 11211 -j NOTRACK
+-A OUTPUT -p tcp -m tcp --sport 11211 -j NOTRACK
+COMMIT
+{FILTER}"""
+
+
+def check(host: LabHost) -> tuple[int, Any]:
+    """The exit code and the JSON of `conntrim check` on a namespace."""
+    argv = [sys.executable, "-m", "conntrim", "check", "--netns", host.name, "--json"]
+    done = subprocess.run(argv, capture_output=True, check=False, timeout=60)
+    return done.returncode, json.loads(done.stdout)
+
+
+def web_host(host: LabHost) -> None:
+    """The document's web server with its useless rules, and its connections to the cache in the table."""
+    host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far")
+    host.run("ip", "address", "add", f"{WEB}/24", "dev", "eth0")
+    host.run("iptables-restore", text=USELESS)
+    fill(host.name, (Entry(6, WEB, CACHE, 35_000 + i, 11211, TcpState.TIME_WAIT, 120) for i in range(101)))
+
+
+def test_a_live_host_needs_no_arguments(host: LabHost) -> None:
+    """Rules, addresses and table come from the kernel: the rules stand the wrong way round for 101 entries."""
+    web_host(host)
+    code, report = check(host)
+    turned = [finding for finding in report["findings"] if finding["code"] == "CT108"]
+    assert (1, 2) == (code, len(turned))
+    assert "0 of 101 entries meet it; 101 would" in turned[0]["evidence"][1]
+    assert f"their far ends: {CACHE}" == turned[0]["evidence"][2]
+
+
+def test_the_kernel_takes_the_advice(host: LabHost) -> None:
+    """The edits as iptables-restore reads them: the rules are turned round, and nothing is left to find."""
+    web_host(host)
+    _, report = check(host)
+    edits = [edit for f in report["findings"] if f["code"] == "CT108" for edit in f["edits"]]
+    assert ["replace", "replace"] == [edit["how"] for edit in edits]
+    lines = ["*raw", "-F", *(edit["text"] for edit in edits), "COMMIT", ""]
+    host.run("iptables-restore", "--noflush", text="\n".join(lines))
+    code, report = check(host)
+    assert (0, []) == (code, report["findings"])
+
+
+@pytest.mark.parametrize(("priority", "first"), [(-300, 4000), (-450, 1)])
+def test_a_fragmented_datagram_is_lost_before_reassembly(priority: int, first: int) -> None:
+    """K48: NOTRACK by port at -450 takes the first fragment alone, and the datagram never arrives; at -300 it does."""
+    rules = f"""table ip t {{
+    chain early {{ type filter hook prerouting priority {priority}; udp dport 5000 notrack; }}
+    chain late {{ type filter hook input priority 0; ct state invalid counter; }}
+}}"""
+    with bridged(["sender=1", "receiver=2"]) as hosts:
+        hosts["receiver"].run("nft", "-f", "-", text=rules)
+        with entered(hosts["receiver"].name):
+            listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with entered(hosts["sender"].name):
+            sending = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with closing(listening), closing(sending):
+            listening.bind(("192.168.0.2", 5000))
+            listening.settimeout(20)
+            sending.sendto(b"x" * 4000, ("192.168.0.2", 5000))
+            sending.sendto(b"y", ("192.168.0.2", 5000))
+            assert first == len(listening.recv(5000))
