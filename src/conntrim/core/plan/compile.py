@@ -31,7 +31,7 @@ from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
 from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
-from conntrim.core.plan.texts import FAMILY_TABLES, RAW, Raw, Writer
+from conntrim.core.plan.texts import FAMILY_TABLES, RAW, XT_GUARD, Raw, Writer
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 
@@ -160,6 +160,7 @@ def compiled(request: Request) -> Compiled:
         dialect=dialect,
         before=base,
         after=applied(base, additions, raws, dialect, mark),
+        trial=applied(base, additions, raws, dialect, mark, guard=(XT_GUARD,)),
         legs=tuple(legs),
         courses=tuple(found.courses),
         additions=additions,

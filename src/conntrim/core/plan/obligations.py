@@ -41,8 +41,9 @@ from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.propose import HELPER_PORTS
 from conntrim.core.plan.reach import reached, within
 from conntrim.core.plan.spelling import PLACE
-from conntrim.core.plan.texts import FAMILY_TABLES, Texts
+from conntrim.core.plan.texts import FAMILY_TABLES, XT_GUARD, Texts
 from conntrim.core.plan.walk import hits, later_box
+from conntrim.core.prove.expired import expired
 from conntrim.core.prove.judge import judge as judge_all
 
 RAW_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
@@ -50,13 +51,15 @@ RAW_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules."""
+    """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules, `trial`
+    the guarded ones."""
 
     policy: Policy
     facts: HostFacts
     dialect: Dialect
     before: Ruleset
     after: Ruleset
+    trial: Ruleset
     legs: tuple[Leg, ...]
     courses: tuple[Course, ...]
     additions: tuple[Addition, ...]
@@ -287,7 +290,8 @@ def _uses_conntrack(table: Table) -> bool:
 
 
 def _guard_expired(c: Compiled) -> Judgement:
-    """By the trial's own text: it removes nothing, and what it adds to a chain of others carries the guard."""
+    """By the trial's own text, every line of which adds and is guarded or reached through a guarded jump only, and by
+    the sets of packets that its rules leave as they were once the guard is false."""
     if c.facts.era is Era.IP and c.texts.trial:
         return BROKEN, "kernels of the ip_conntrack era have no match on the date: nothing expires by itself", ""
     lines = [line for b in c.texts.trial for line in b.text.splitlines()]
@@ -296,7 +300,9 @@ def _guard_expired(c: Compiled) -> Judgement:
         for line in lines
         if not guarded(line)
     ]
-    return _worst(bare, f"all {len(lines)} lines of the trial add; each in a chain that is not ours carries the guard")
+    by_sets = expired(c.before, c.trial, XT_GUARD, c.facts.local)
+    found = [*bare, (by_sets.standing, by_sets.why, by_sets.witness)]
+    return _worst(found, f"all {len(lines)} lines of the trial add; each in a chain that is not ours carries the guard")
 
 
 def guarded(line: str) -> bool:

@@ -120,7 +120,7 @@ def compare(
     remarks = dict.fromkeys(before.remarks + after.remarks)
     after = sharing(before, after)
     names, changed = Names.of((before, after)), changed_rules(before, after)
-    for family in _families(before, after):
+    for family in families_of(before, after):
         try:
             with deciding():
                 space, pair = Space(family, names, tick), Pair(Sieve((before, after), family), changed)
@@ -137,7 +137,7 @@ def compare(
 _FAMILY = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 
 
-def _families(before: Ruleset, after: Ruleset) -> tuple[Family, ...]:
+def families_of(before: Ruleset, after: Ruleset) -> tuple[Family, ...]:
     """The families that any table is about."""
     seen = {f for r in (before, after) for t in r.tables for f in FAMILIES.get(t.family, ())}
     return tuple(f for f in Family if f in seen)

@@ -1,0 +1,99 @@
+"""Whether a trial is as good as not there once its guard has expired.
+
+The guard is a question like any other that no packet answers: one variable. With that variable false the trial must
+admit, leave untracked, give templates to and translate exactly the packets that the rules before it do, on every way
+through the hooks and in every ct state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.model.ruleset import Field, Opaque, Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.words import question
+from conntrim.core.prove.boxes import boxes
+from conntrim.core.prove.compare import Pair, families_of
+from conntrim.core.prove.diagram import NotDecided, Set, deciding
+from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
+from conntrim.core.prove.names import Names
+from conntrim.core.prove.narrow import Sieve
+from conntrim.core.prove.region import along, changed_rules, region, sharing
+from conntrim.core.prove.space import Space
+from conntrim.core.prove.words import describe, describe_packet
+
+NAME = "guard-expired"
+FINE = "with the guard false the trial admits, untracks and translates exactly what the rules before it do"
+
+SAME: tuple[tuple[str, Callable[[Reach], Set]], ...] = (
+    ("lets through other packets", lambda way: way.arrived),
+    ("leaves other packets untracked", lambda way: way.untracked),
+    ("gives templates to other packets", lambda way: way.templated),
+    ("translates other packets", lambda way: way.translated),
+)
+"""What must not differ, and how it is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One family's question."""
+
+    space: Space
+    pair: Pair
+    guard: Opaque
+    local: Intervals | None
+
+    def broken(self) -> Iterator[Obligation]:
+        """What still differs, direction by direction."""
+        for direction in Direction:
+            changed = along(self.pair.changed, direction)
+            universe = packets_of(self.space, direction, self.local)
+            scope = universe & region(self.space, direction, changed, self.local)
+            pair = self.pair.along(direction)
+            before, trial = (reach(self.space, a, direction, scope, local=self.local) for a in pair)
+            for what, part in SAME:
+                differing = self._expired(part(before) ^ part(trial))
+                if differing != self.space.nothing:
+                    yield self._told(f"{direction}: with the guard expired the trial {what}", differing, universe)
+
+    def _expired(self, found: Set) -> Set:
+        """With the guard false; where no rule on the way asks for it there is no such variable."""
+        number = self.space.free.get(question(self.guard))
+        if number is None:
+            return found
+        return (found & ~self.space.sets.var(number)).exists(self.space.sets.literals(number))
+
+    def _told(self, why: str, differing: Set, universe: Set) -> Obligation:
+        state = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
+        (box, *_), _ = boxes(self.space, differing.exists(state), universe.exists(state), 1)
+        standing = Standing.NOT_DECIDED if box.conditions else Standing.BROKEN
+        return Obligation(NAME, standing, f"{why}: {describe(self.space, box)}", describe_packet(box.witness))
+
+
+def expired(
+    before: Ruleset,
+    trial: Ruleset,
+    guard: Opaque,
+    local: Intervals,
+    tick: Callable[[], None] = lambda: None,
+) -> Obligation:
+    """`guard-expired` for a trial whose rules carry this match; `local` are the host's addresses (empty: not known)."""
+    trial = sharing(before, trial)
+    names, changed = Names.of((before, trial)), changed_rules(before, trial)
+    try:
+        with deciding():
+            for family in families_of(before, trial):
+                pair = Pair(Sieve((before, trial), family), changed)
+                case = _Trial(Space(family, names, tick), pair, guard, told_of(local, family))
+                if (worst := min(case.broken(), key=_gravity, default=None)) is not None:
+                    return worst
+    except NotDecided as why:
+        return Obligation(NAME, Standing.NOT_DECIDED, str(why))
+    return Obligation(NAME, Standing.PROVED, FINE)
+
+
+def _gravity(obligation: Obligation) -> bool:
+    return obligation.standing is not Standing.BROKEN
