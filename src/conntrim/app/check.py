@@ -35,9 +35,9 @@ def check(source: Rulesets, host: Host) -> Checked:
     ruleset = source.read()
     if host.flows is None or not _untracks(ruleset):
         return check_ruleset(ruleset, host.local or None, ticking())
-    entries, remarks = _entries(host.local, host.flows)
+    entries, guess = _entries(host.local, host.flows)
     found = check_ruleset(ruleset, host.local or None, ticking(), entries)
-    return replace(found, remarks=(*found.remarks, *remarks, *host.flows.remarks))
+    return replace(found, remarks=(*found.remarks, *guess, *host.flows.remarks))
 
 
 def _untracks(ruleset: Ruleset) -> bool:
@@ -51,8 +51,10 @@ def _entries(local: Intervals, flows: Flows) -> tuple[Entries, list[str]]:
         return Entries(local, blocks), []
     first, blocks = _first(blocks)
     guessed = infer_local(first)
-    names = ", ".join(format_range(*r) for r in guessed.ranges) or "none"
-    return Entries(guessed, blocks), [f"the host's own addresses, guessed from {flows.source}: {names}"]
+    names = ", ".join(format_range(*r) for r in guessed.ranges)
+    return Entries(guessed, blocks), [
+        f"the host's own addresses, guessed from {flows.source}: {names}"
+    ] if names else []
 
 
 def _first(blocks: Iterator[FlowTable]) -> tuple[list[FlowTable], Iterator[FlowTable]]:

@@ -7,6 +7,7 @@ import pytest
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Severity
 from conntrim.core.model.packet import Packet
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.walk import walk
@@ -36,6 +37,16 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]]
         ("-A PREROUTING -p tcp -m tcp --dport 10240:65000 -j CT --notrack",
          "-A OUTPUT -p tcp -m tcp --sport 10240:65000 -j CT --notrack"),
         (ACCEPT_ALL, *TIGHT[:3]), [("CT102", 4)],
+    ),
+    "hole for one peer": (
+        (IN_80, OUT_80, "-A PREROUTING -s 192.0.2.7/32 -p tcp -m tcp --sport 11211 -j CT --notrack",
+         "-A OUTPUT -d 192.0.2.7/32 -p tcp -m tcp --dport 11211 -j CT --notrack"),
+        (ACCEPT_ALL, ACCEPT_80, *TIGHT[:3]), [("CT101", 6)],
+    ),
+    "no hole for one peer": (
+        (IN_80, OUT_80, "-A PREROUTING -s 192.0.2.7/32 -p tcp -m tcp --sport 11211 ! --syn -j CT --notrack",
+         "-A OUTPUT -d 192.0.2.7/32 -p tcp -m tcp --dport 11211 -j CT --notrack"),
+        (ACCEPT_ALL, ACCEPT_80, *TIGHT[:3]), [],
     ),
     "one way": ((IN_80,), TIGHT, [("CT103", 4)]),
     "shadowed": (("-A PREROUTING -p tcp -j ACCEPT", IN_80, "-A OUTPUT -p tcp -j ACCEPT", OUT_80), TIGHT,
@@ -152,3 +163,11 @@ def test_a_packet_that_nat_misses_is_untracked() -> None:
     assert finding.witness is not None
     outcome = walk(rules, finding.witness)
     assert (CtState.UNTRACKED, finding.witness.dst) == (outcome.state, outcome.left.dst)
+
+
+def test_a_hole_for_one_peer_is_a_narrower_one() -> None:
+    """A rule that names its peer is told as that: a warning, about this peer."""
+    raw, accepts, _ = CASES["hole for one peer"]
+    (finding,) = checked(raw, accepts).findings
+    assert (Severity.WARNING, True) == (finding.severity, finding.title.startswith("the peers it names"))
+    assert "from 192.0.2.7" in finding.evidence[0]

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
@@ -35,6 +36,8 @@ from conntrim.core.prove.space import ICMP_OF
 
 CODE, NAME = "CT106", "errors-refused"
 
+
+NAMES = {Family.IPV4: "ICMP", Family.IPV6: "ICMPv6"}
 
 ABOUT: dict[Direction, tuple[Direction, ...]] = {
     Direction.INBOUND: (Direction.INBOUND, Direction.OUTBOUND),
@@ -70,7 +73,7 @@ def _finding(case: RuleCase, told: Told, direction: Direction) -> Finding:
     return Finding(
         CODE,
         Severity.WARNING,
-        f"ICMP errors about untracked connections are refused, {direction}",
+        f"{NAMES[told.witness.family]} errors about untracked connections are refused, {direction}",
         (f"refused: {told.words}", such_as(told.witness), *((f"refused by {place}: {by}",) if place else ())),
         place,
         ("accept these types before it: without them large transfers hang and dead ports mean time-outs",),

@@ -31,8 +31,23 @@ CODE, NAME = "CT102", "open-range"
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules by destination port that open more than the filter would."""
-    advice = "accept UNTRACKED for the services' own ports and clients only"
-    yield from findings(case, CODE, exposures(case, targeted=True), _title, advice)
+    yield from findings(case, CODE, exposures(case, targeted=True), _title, _advice)
+
+
+MANY = 1024
+"""Ports that no single service has."""
+
+
+def _advice(one: Exposure) -> tuple[str, ...]:
+    """What to do; a range of client ports was meant for answers, which are told by the server's port."""
+    own = ("accept UNTRACKED for the services' own ports and clients only",)
+    if one.told.ports.size < MANY:
+        return own
+    answers = (
+        "if the range is for answers to this host's own connections, untrack the server instead:"
+        " -s SERVER --sport PORT ! --syn coming in, -d SERVER --dport PORT going out"
+    )
+    return answers, *own
 
 
 def _title(one: Exposure) -> str:

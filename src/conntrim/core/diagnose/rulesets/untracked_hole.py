@@ -34,6 +34,7 @@ CODE, NAME = "CT101", "untracked-hole"
 
 
 Title = Callable[["Exposure"], str]
+Advice = Callable[["Exposure"], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +83,24 @@ def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
                 yield Exposure(taken, words, case.accepting(words.witness))
 
 
-def findings(case: RuleCase, code: str, found: Iterator[Exposure], title: Title, advice: str) -> Iterator[Finding]:
+def findings(case: RuleCase, code: str, found: Iterator[Exposure], title: Title, advice: Advice) -> Iterator[Finding]:
     """A finding each. What one filter rule lets in is one cause: the first finding has the cure of them all."""
     first: dict[int, str] = {}
     for one in found:
         finding = Finding(code, one.severity, title(one), one.evidence, one.taken.rule.place, witness=one.told.witness)
         cause = first.setdefault(id(one.by), finding.name)
         if cause == finding.name:
-            finding = replace(finding, advice=(advice,), edits=narrow.edits(case, one.taken, one.by))
+            finding = replace(finding, advice=advice(one), edits=narrow.edits(case, one.taken, one.by))
         yield replace(finding, caused_by="" if cause == finding.name else cause)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules by source port through which strangers reach what they could not reach tracked."""
-    advice = "accept UNTRACKED for the services' own peers and ports only, and no SYNs from a server's port"
-    yield from findings(case, CODE, exposures(case, targeted=False), _title, advice)
+    yield from findings(case, CODE, exposures(case, targeted=False), _title, _advice)
+
+
+def _advice(one: Exposure) -> tuple[str, ...]:
+    return ("accept UNTRACKED for the services' own peers and ports only, and no SYNs from a server's port",)
 
 
 def _title(one: Exposure) -> str:
