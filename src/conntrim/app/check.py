@@ -52,9 +52,8 @@ def _entries(local: Intervals, flows: Flows) -> tuple[Entries, list[str]]:
     first, blocks = _first(blocks)
     guessed = infer_local(first)
     names = ", ".join(format_range(*r) for r in guessed.ranges)
-    return Entries(guessed, blocks), [
-        f"the host's own addresses, guessed from {flows.source}: {names}"
-    ] if names else []
+    told = f"the host's own addresses, guessed from {flows.source}: {names}"
+    return Entries(guessed, blocks), [told] if names else []
 
 
 def _first(blocks: Iterator[FlowTable]) -> tuple[list[FlowTable], Iterator[FlowTable]]:

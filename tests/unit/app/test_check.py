@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from conntrim.app.check import Host, check
+from conntrim.core.diagnose.rulesets.met import COLUMNS
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
@@ -22,7 +23,7 @@ def source(name: str) -> FakeRulesets:
 
 def blocks() -> list[FlowTable]:
     """The web server's table."""
-    return list(FileFlows(str(HOSTS / "web.ip_conntrack")).blocks(frozenset({"src"})))
+    return list(FileFlows(str(HOSTS / "web.ip_conntrack")).blocks(COLUMNS))
 
 
 def test_without_notrack_no_table_is_read() -> None:
@@ -35,7 +36,7 @@ def test_named_addresses_are_not_guessed() -> None:
     """With --local nothing is guessed, without it the guess is said."""
     told, guessed = (check(source("web-useless"), Host(local, FakeFlows(blocks()))) for local in (WEB, Intervals()))
     assert ((), ("the host's own addresses, guessed from fake: 192.168.0.18",)) == (told.remarks, guessed.remarks)
-    assert [["CT108", "CT102", "CT108"]] * 2 == [[f.code for f in found.findings] for found in (told, guessed)]
+    assert [["CT108", "CT108", "CT102"]] * 2 == [[f.code for f in found.findings] for found in (told, guessed)]
 
 
 def test_an_empty_table_says_nothing() -> None:
