@@ -101,7 +101,8 @@ def _lines(found: Checked) -> Iterator[str]:
             yield from _finding(finding)
             same = [f for f in _behind(finding, found.findings) if f.code == finding.code]
             if same:
-                yield from _filled(f"the same at {', '.join(_short(f, finding) for f in same)}", "  ")
+                places = sorted((f.place for f in same if f.place), key=lambda p: (p.source, p.line, p.within))
+                yield from _filled(f"the same at {', '.join(_short(p, finding.place) for p in places)}", "  ")
             yield from _edits(tuple(dict.fromkeys(e for f in (finding, *same) for e in f.edits)))
             yield from _consequences(finding, found.findings)
     for reason in found.undecided:
@@ -161,12 +162,9 @@ def _consequences(cause: Finding, every: Sequence[Finding]) -> Iterator[str]:
         yield from _consequences(finding, every)
 
 
-def _short(finding: Finding, cause: Finding) -> str:
+def _short(place: Place, cause: Place | None) -> str:
     """`:17` where the file is the cause's, else the whole place."""
-    place = finding.place
-    if place and place.line and cause.place and place.source == cause.place.source:
-        return f":{place.line}"
-    return str(place)
+    return f":{place.line}" if place.line and cause and place.source == cause.source else str(place)
 
 
 def _filled(text: str, indent: str = "") -> list[str]:

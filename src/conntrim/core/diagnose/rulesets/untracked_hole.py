@@ -20,7 +20,7 @@ Caveats:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.diagnose.rulesets import narrow
@@ -83,10 +83,12 @@ def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
                 yield Exposure(taken, words, case.accepting(words.witness))
 
 
-def findings(case: RuleCase, code: str, found: Iterator[Exposure], title: Title, advice: Advice) -> Iterator[Finding]:
-    """A finding each. What one filter rule lets in is one cause: the first finding has the cure of them all."""
+def findings(
+    case: RuleCase, code: str, found: Iterable[Exposure], title: Title, advice: Advice
+) -> Iterator[Finding]:  # fmt: skip
+    """A finding each, the worst first. What one filter rule lets in is one cause: its first finding has the cure."""
     first: dict[int, str] = {}
-    for one in found:
+    for one in sorted(found, key=lambda e: -e.severity):
         finding = Finding(code, one.severity, title(one), one.evidence, one.taken.rule.place, witness=one.told.witness)
         cause = first.setdefault(id(one.by), finding.name)
         if cause == finding.name:
