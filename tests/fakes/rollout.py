@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout_work import Ports
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.model.plan import FileChange, Obligation, Plan
 from conntrim.core.model.policy import Untrack
 from conntrim.core.rollout.record import Guard, Journal, Moment, SavedFile
 from conntrim.core.rollout.stores import Store
@@ -77,6 +77,10 @@ class FakeSysctls:
     def read(self, key: str) -> int | None:
         """The value, None where there is none."""
         return self.values.get(key)
+
+    def set_by(self, key: str) -> tuple[str, ...]:
+        """A file of another program's."""
+        return (f"/etc/sysctl.d/99.conf:3 = {self.values[key]}",)
 
     def write(self, key: str, value: int) -> None:
         """Set it."""
@@ -147,6 +151,11 @@ class FakeFreshness:
     """The rule set that a plan was made for, or `changed` since."""
 
     changed: str = ""
+    obligations: tuple[Obligation, ...] = ()
+
+    def standing(self, plan: Plan) -> tuple[Obligation, ...]:
+        """What the test says."""
+        return self.obligations
 
     def difference(self, plan: Plan) -> str:
         """What differs."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from conntrim.app.rollout_work import Ports, Request, Work
 from conntrim.core.model.errors import ConntrimError
-from conntrim.core.model.plan import Plan
+from conntrim.core.model.plan import Plan, Standing
 from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
 from conntrim.core.rollout.events import (
     Apply,
@@ -139,11 +139,13 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     kept = rollout.state in SETTLING | {State.CONFIRMED, State.DRIFTED}
     seen = drift(journal, own) if journal.state in _LISTED else Drift()
     changed = _changed(work) if kept else ()
+    moved, broken = _moved(work) if kept and own else ((), ())
     plan = journal.plan or work.subject
     guard = journal.guard
     return Report(
         answer=tell.answer.words,
-        exit_code=tell.answer.exit_code or int(tell.answer is Answer.STANDS and bool(seen.missing or changed)),
+        exit_code=tell.answer.exit_code
+        or int(tell.answer is Answer.STANDS and bool(seen.missing or changed or broken)),
         state=rollout.state,
         why=tell.why if tell.answer.exit_code else rollout.why if tell.answer is Answer.STANDS else "",
         plan=plan.name if plan else "",
@@ -154,6 +156,8 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         missing=seen.missing,
         added=seen.added,
         changed=changed,
+        moved=moved,
+        broken=broken,
         managers=plan.managers if plan else (),
         accepted=journal.accepted,
         purged=journal.purged,
@@ -177,13 +181,28 @@ def _own(work: Work) -> tuple[str, ...]:
         return ()
 
 
+def _moved(work: Work) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The chains that have changed around our rules, and which obligations do not hold any more because of that."""
+    try:
+        moved = work.moved()
+        if not moved:
+            return (), ()
+        accepted = work.journal.accepted
+        wrong = [o for o in work.ports.freshness.standing(work.plan) if o.standing is not Standing.PROVED]
+        return moved, tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.name not in accepted)
+    except ConntrimError as error:
+        work.remarks.append(f"whether the rules still do what was proved is not known: {error}")
+        return (), ()
+
+
 def _changed(work: Work) -> tuple[str, ...]:
     """What of the confirm's sysctls and files is no longer as it left them."""
     plan, said = work.plan, []
     for key, value in plan.settings.items():
         now = work.ports.sysctls.read(key)
         if key in work.journal.settings and now != value:
-            said.append(f"{key} is {now}, not {value}")
+            files = ", ".join(work.ports.sysctls.set_by(key))
+            said.append(f"{key} is {now}, not {value}; {f'set by {files}' if files else 'no file sets it'}")
     written = {saved.path for saved in work.journal.files}
     for change in work.changes():
         kept = change.text.encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.plan import Batch, FileChange, Plan, Standing
 from conntrim.core.rollout.commands import Do
 from conntrim.core.rollout.ours import belongs
+from conntrim.core.rollout.placing import Chains, around, chains, misplaced
 from conntrim.core.rollout.record import Guard, Journal, Lasting, Note, SavedFile, Swap
 from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
@@ -77,6 +78,10 @@ def in_order(settings: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(settings.items(), key=lambda item: rank.get(item[0], 2))
 
 
+def _around(seen: Mapping[str, Chains]) -> dict[str, str]:
+    return {name: digest for program, found in seen.items() for name, digest in around(program, found).items()}
+
+
 class Work:
     """Does the table's commands one at a time; `journal` is what is known, the store follows with each `record`."""
 
@@ -86,6 +91,7 @@ class Work:
         self.subject = journal.plan
         self._recent = False
         self._own: tuple[str, ...] | None = None
+        self._seen: dict[str, dict[str, tuple[str, ...]]] = {}
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
             Do.LOAD_TRIAL: self._load_trial,
@@ -163,6 +169,8 @@ class Work:
         self._check_obligations()
         if not (self.plan.trial or self.plan.settings or self.plan.files):
             raise RefusedError("the plan changes nothing: there is nothing to try")
+        # Read before the rules are compared with the plan's: a change in between shows after the load.
+        self._seen = self._chains()
         if difference := self.ports.freshness.difference(self.plan):
             raise RefusedError(f"the plan is stale: {difference}; make it again with conntrim plan")
         self._check_batches()
@@ -196,9 +204,28 @@ class Work:
             self.ports.loader.load(batch, self.guard.staggered(at))
         if self.guard.recent and set(self.programs()) - {"nft"}:
             self.ports.loader.fill(TRIAL_LIST)
-        self.journal = replace(self.journal, own=self.look())
+        after = self._chains()
+        for program, seen in after.items():
+            if why := misplaced(self.plan.trial, program, self._seen[program], seen):
+                raise RefusedError(why)
+        self.journal = replace(self.journal, own=self.look(), around=_around(after))
+
+    def _chains(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The chains that each of the plan's programs lists now."""
+        return {program: chains(program, self.ports.persistence.listing(program)) for program in self.programs()}
+
+    def moved(self) -> tuple[str, ...]:
+        """The chains in which our rules no longer stand as they stood, or that others have changed around them."""
+        now, before = _around(self._chains()), self.journal.around
+        return tuple(name for name in before if now.get(name, before[name]) != before[name])
+
+    def _refuse_moved(self) -> None:
+        if moved := self.moved():
+            why = f"{', '.join(moved)} was changed since the trial began"
+            raise RefusedError(f"{why}; conntrim rollback, then plan again")
 
     def _check_confirm(self) -> None:
+        self._refuse_moved()
         pending = itertools.takewhile(lambda step: step is not FLIP, steps(self.journal))
         for batch in (*self.plan.confirm, *(step for step in pending if isinstance(step, Batch))):
             self.ports.loader.check(batch, self.guard)
@@ -209,6 +236,7 @@ class Work:
             self._keep(replace(self.journal, swap=Swap(at, own)))
             self._swap(to_do[at], first=at == 0)
             own = self.look()
+        self._refuse_moved()
 
     def _swap(self, step: Step, first: bool) -> None:
         if isinstance(step, Flip):
@@ -232,7 +260,7 @@ class Work:
                 guard = Guard.starting(self.ports.clock.now(), MENDING)
                 self.ports.loader.load(batch, guard)
                 self.ports.loader.load(self.plan.confirm[at], guard)
-        self.journal = replace(self.journal, own=self.own())
+        self.journal = replace(self.journal, own=self.look())
 
     def _purge(self) -> None:
         purged = self.ports.purge.purge(self.plan.policy.untrack)

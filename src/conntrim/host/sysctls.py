@@ -6,6 +6,7 @@ import errno
 
 from conntrim.core.model.errors import HostError
 from conntrim.host.netns import entered
+from conntrim.host.settings import settings
 
 ADVICE: dict[int, str] = {
     errno.EACCES: "read-only here: it is global and belongs to the initial network namespace (K25), or needs root",
@@ -28,6 +29,10 @@ class HostSysctls:
                 return int(file.read())
         except (OSError, ValueError):
             return None
+
+    def set_by(self, key: str) -> tuple[str, ...]:
+        """The files that set it at boot, as `FILE:LINE = VALUE`, the last one read last."""
+        return tuple(f"{s.source}:{s.line} = {s.value}" for s in settings([]) if s.key == key)
 
     def write(self, key: str, value: int) -> None:
         """Set it. HostError where the kernel refuses, saying why."""

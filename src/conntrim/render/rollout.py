@@ -125,6 +125,10 @@ def _details(report: Report) -> Iterator[str]:
     yield from _listed("Gone from the kernel", report.missing)
     yield from _listed("Not in the journal", report.added)
     yield from _listed("Changed since", report.changed)
+    yield from _listed("Changed around our rules", report.moved)
+    if report.moved and not report.broken:
+        yield "Proved again for the present rules: nothing is broken by that."
+    yield from _listed("No longer so", report.broken)
     yield from _listed("Note", report.remarks)
 
 

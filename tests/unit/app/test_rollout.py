@@ -191,7 +191,7 @@ def test_status_tells_drift() -> None:
     host.files.texts["/etc/rules"] = "by hand"
     report = status(host.ports())
     assert (report.exit_code, report.state, report.missing) == (1, State.DRIFTED, ("web raw",))
-    assert report.changed == ("a is 5, not 10", "/etc/rules was changed")
+    assert report.changed == ("a is 5, not 10; set by /etc/sysctl.d/99.conf:3 = 5", "/etc/rules was changed")
 
 
 def test_clean_spares_an_armed_trial() -> None:

@@ -11,5 +11,8 @@ class Sysctls(Protocol):
     def read(self, key: str) -> int | None:
         """The live value, None where this kernel has no such key."""
 
+    def set_by(self, key: str) -> tuple[str, ...]:
+        """The files that set it at boot, as `FILE:LINE = VALUE`, the last one read last."""
+
     def write(self, key: str, value: int) -> None:
         """Set it. HostError where the kernel refuses, saying why."""

@@ -110,7 +110,8 @@ class Swap:
 class Journal:
     """The journal of one network namespace.
 
-    `own` are our rules as the kernel listed them when the trial (later the confirm) was complete. `tables` are the
+    `own` are our rules as the kernel listed them when the trial (later the confirm) was complete, `around` a digest of
+    each chain that holds some of them. `tables` are the
     tables that were there before. `accepted` names the obligations that the operator took upon themselves.
     `settings` and `files` hold what was there before the confirm; `root` is the directory that the files are below,
     `lasting` what was decided about the rules' own files.
@@ -122,6 +123,7 @@ class Journal:
     accepted: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    around: dict[str, str] = field(default_factory=dict)
     swap: Swap | None = None
     purged: int | None = None
     settings: dict[str, int] = field(default_factory=dict)

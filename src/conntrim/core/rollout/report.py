@@ -14,8 +14,9 @@ class Report:
     `answer` and `exit_code` are the verb's; `why` says what stood in the way. `deadline` is the first UTC second in
     which the trial's rules are inert. `rules` counts ours in the kernel now; `missing` and `added` are how they differ
     from those that were loaded, `changed` the sysctls and files that no longer are as the confirm left them.
-    `lasting` tells which file brings the rules back at boot and who loads it, `by_hand` what the operator has to do
-    for that.
+    `moved` are the chains that others have changed around our rules, `broken` the obligations that do not hold for
+    the present rules, proved again because of that. `lasting` tells which file brings the rules back at boot and who
+    loads it, `by_hand` what the operator has to do for that.
     """
 
     answer: str
@@ -31,6 +32,8 @@ class Report:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     managers: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
     purged: int | None = None
     lasting: tuple[str, ...] = ()
