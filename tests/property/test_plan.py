@@ -14,7 +14,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.compile import Request, compiled
-from conntrim.core.plan.obligations import Compiled, obligations
+from conntrim.core.plan.obligations import Compiled, obligations, proved
 from tests.unit.core.plan.planning import CACHE, WEB, facts, filtered, rules
 
 HOST, SERVER, OTHER, CLIENT = (MAPPED | (192 << 24 | 168 << 16 | n) for n in (18, 17, 16, 66))
@@ -56,7 +56,7 @@ def made(text: str) -> Compiled:
 
 def standing(plan: Compiled) -> dict[str, Standing]:
     """Every obligation's standing."""
-    return {o.name: o.standing for o in obligations(plan)}
+    return {o.name: o.standing for o in obligations(plan, proved(plan))}
 
 
 TCP = 6

@@ -23,7 +23,7 @@ from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box, Tri, judge
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
-from conntrim.core.plan.obligations import Compiled, obligations
+from conntrim.core.plan.obligations import Compiled, obligations, proved
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
@@ -112,6 +112,7 @@ def compile_plan(request: Request) -> Plan:
     """The plan, its obligations decided but for `loads`, which the host is asked. InputError for a range too wide."""
     policy, facts, done = request.policy, request.facts, compiled(request)
     entries = predicted(policy, request.census) if request.census else (None, None)
+    proof = proved(done)
     plan = Plan(
         name="",
         dialect=done.dialect,
@@ -122,13 +123,13 @@ def compile_plan(request: Request) -> Plan:
         rollback_trial=done.texts.rollback_trial,
         rollback_confirmed=done.texts.rollback_confirmed,
         files=files_of(policy, facts.era, facts.max),
-        obligations=obligations(done),
+        obligations=obligations(done, proof),
         settings=settings_of(policy, facts.era, facts.max),
         ruleset_digest=request.digest,
         ruleset_parts=parts(request.ruleset),
         entries_before=entries[0],
         entries_after=entries[1],
-        residual=residual_exposure(done),
+        residual=(*residual_exposure(done), *proof.residual),
         managers=tuple(manager.name for manager in managers_of(request.ruleset)),
         remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
         changes=done.changes,

@@ -44,6 +44,7 @@ from conntrim.core.plan.spelling import PLACE
 from conntrim.core.plan.texts import FAMILY_TABLES, XT_GUARD, Texts
 from conntrim.core.plan.walk import hits, later_box
 from conntrim.core.prove.expired import expired
+from conntrim.core.prove.judge import Judgement as Proof
 from conntrim.core.prove.judge import judge as judge_all
 
 RAW_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
@@ -345,11 +346,14 @@ TABLE: dict[str, Callable[[Compiled], Judgement]] = {
 """Every obligation, in the order of the manual."""
 
 
-def obligations(c: Compiled) -> tuple[Obligation, ...]:
+def proved(c: Compiled) -> Proof:
+    """What packet sets say of the change."""
+    loose = c.facts.tcp_loose is not False
+    return judge_all(c.before, c.after, c.policy, c.facts.local, c.facts.local_ports, loose=loose)
+
+
+def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:
     """All twelve, decided as far as this can: the boxes' word, and the packet sets' where they decide."""
-    proof = judge_all(
-        c.before, c.after, c.policy, c.facts.local, c.facts.local_ports, loose=c.facts.tcp_loose is not False
-    )
     by_sets = {o.name: o for o in proof.obligations}
     return tuple(
         _settled(Obligation(name, *decide(c)), by_sets.get(name), bool(proof.assumed)) for name, decide in TABLE.items()

@@ -33,6 +33,10 @@ from conntrim.core.prove.region import along, changed_rules, region, sharing
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.words import describe, describe_packet
 
+MOST_RESIDUAL = 3
+"""Boxes told of what a policy newly admits in one direction."""
+MOST_DIGITS = 10**9
+"""A larger part is told by its first two digits."""
 NAMES = (
     "two-sided", "delivered", "no-exposure", "no-loss", "nat-kept", "helper-kept", "errors-return", "answers-leave",
 )  # fmt: skip
@@ -262,9 +266,14 @@ class _Case:
         return found
 
     def _rest(self, found: Set, universe: Set, direction: Direction) -> None:
-        if found != self.space.nothing:
-            parts, _ = boxes(self.space, found, universe, 3)
-            self.residual += [f"{direction}: {describe(self.space, box)}" for box in parts]
+        """What is newly admitted inside the policy's own legs, the largest box first, with its exact part of all."""
+        parts, whole = boxes(self.space, found, universe, MOST_RESIDUAL)
+        for box in parts:
+            rest = round(1 / box.share)
+            part = f"1 in {rest:,}" if rest < MOST_DIGITS else f"1 in {rest:.2g}"
+            self.residual.append(f"{describe(self.space, box)}: {part} of strangers' packets {direction}")
+        if not whole:
+            self.residual.append(f"and more, {direction}")
 
     def _answers(self, question: Question, direction: Direction) -> None:
         """ICMP errors and resets about the policy's flows: RELATED before, without an entry (INVALID) after (K19)."""
