@@ -145,7 +145,7 @@ def _writable(twin: Twin, table: Table, passage: Passage) -> bool:
     try:
         for rule in spell(twin.box, twin.statement, passage.label, table.dialect, table.family):
             if table.dialect is Dialect.NFTABLES:
-                nft_rule(rule)
+                nft_rule(rule, table=table)
             else:
                 xt_rule(rule, v6=table.family is TableFamily.IP6)
     except NotExpressible:

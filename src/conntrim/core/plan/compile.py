@@ -16,7 +16,7 @@ from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing
 from conntrim.core.model.policy import Policy, Untrack, format_ports
-from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset, Statement, TableFamily
+from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset, Statement, Table, TableFamily
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
@@ -249,9 +249,9 @@ def _closed(courses: Sequence[Course]) -> tuple[str, ...]:
 
 
 def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, old: bool) -> tuple[Change, ...]:
-    def text(rule: Rule, where: Dialect, family: TableFamily) -> str:
+    def text(rule: Rule, where: Dialect, family: TableFamily, table: Table | None = None) -> str:
         if where is Dialect.NFTABLES:
-            return nft_rule(rule)
+            return nft_rule(rule, table=table)
         return xt_rule(rule, v6=family is TableFamily.IP6, old=old)
 
     found = []
@@ -259,7 +259,7 @@ def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialec
         chain = a.table.chain(a.chain)
         before = chain.rules[a.index].text if chain and a.index < len(chain.rules) else ""
         where = f"{a.table.family} {a.table.name} {a.chain}"
-        found.append(Change(where, text(a.rule, a.table.dialect, a.table.family), a.why, before))
+        found.append(Change(where, text(a.rule, a.table.dialect, a.table.family, a.table), a.why, before))
     for raw in raws:
         table = "conntrim" if dialect is Dialect.NFTABLES else "raw"
         for hook, rules in raw.rules.items():

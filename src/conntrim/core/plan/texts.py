@@ -157,14 +157,16 @@ class Writer:
         where = f"{table.family} {table.name}"
         last_first = list(reversed(group))
         trial = [
-            self._insert(where, table, a, nft_rule(a.rule, suffix=TRIAL_SUFFIX, guard=NFT_GUARD)) for a in last_first
+            self._insert(where, table, a, nft_rule(a.rule, table=table, suffix=TRIAL_SUFFIX, guard=NFT_GUARD))
+            for a in last_first
         ]
         handles = [(a, self._handle(where, a.chain, a.rule.comment + TRIAL_SUFFIX)) for a in group]
-        gone = f"delete set {where} {ARMED}"
+        kept = [f"insert rule {where} {a.chain} handle {h} {nft_rule(a.rule, table=table)}" for a, h in handles]
+        gone = [*(f"delete rule {where} {a.chain} handle {h}" for a, h in handles), f"delete set {where} {ARMED}"]
         return (
             [*self._armed(where, sorted({*self.protocols, 1, 58})), *trial],
-            [*(f"replace rule {where} {a.chain} handle {h} {nft_rule(a.rule)}" for a, h in handles), gone],
-            [*(f"delete rule {where} {a.chain} handle {h}" for a, h in handles), gone],
+            [*kept, *gone],  # `replace rule` would say both, but nft 1.0.6 aborts on ranges in it (K49)
+            gone,
             [f"delete rule {where} {a.chain} handle {self._handle(where, a.chain, a.rule.comment)}" for a in group],
         )
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 
 from conntrim.core.diagnose.rulesets.case import Home, states_asked
-from conntrim.core.emit.nft import rule_text
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.emit.xt_match import NotExpressible
 from conntrim.core.model.address import Family, format_address, parse_address
@@ -83,10 +82,7 @@ def _spelt(home: Home, rule: Rule, old: bool) -> str:
     if home.table.dialect is not Dialect.NFTABLES:
         text = xt_rule(rule, v6=home.table.family is TableFamily.IP6, old=old)
         return f"-A {home.chain.name} {text.replace(*SYN_WORDS)}"
-    try:
-        return nft_rule(rule).removesuffix(' comment ""')
-    except NotExpressible:
-        return rule_text(rule, home.table.family, {s.name: s for s in home.table.sets})
+    return nft_rule(rule, table=home.table).removesuffix(' comment ""')
 
 
 def old_words(rule: Rule) -> bool:
