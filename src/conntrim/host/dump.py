@@ -13,7 +13,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Semaphore
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conntrim.host.netlink import HEADER, NLMSG_DONE, NLMSG_ERROR, netlink_error
+from conntrim.host.workers import THREADS, workers
 
 SLOT = 33 << 10
 """Bytes of a slot: the kernel's 32 KiB, and always room for the header of a filling message."""
@@ -31,7 +32,6 @@ TAIL = 2 << 10
 """Bytes at the end of every slot that are cleared before a read: what an earlier read left there would look like
 messages of this dump. The kernel leaves less of its 32 KiB unused than that, but for the last read."""
 
-THREADS = 2
 AHEAD = 4
 """Blocks that may be decoded and not yet taken."""
 
@@ -151,7 +151,7 @@ class _Reader(Generic[T]):
 
     def __init__(self, link: Link, slots: int, trouble: Trouble, decode: Callable[[Bytes], T]) -> None:
         self._link, self._trouble, self._decode, self._begun = link, trouble, decode, False
-        self._threads = ThreadPoolExecutor(THREADS, "conntrim-dump")
+        self._threads = workers("conntrim-dump")
         self._free: SimpleQueue[_Buffer] = SimpleQueue()
         for _ in range(THREADS):
             self._free.put(_Buffer(slots))

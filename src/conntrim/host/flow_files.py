@@ -9,7 +9,7 @@ import sys
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from io import BufferedReader
 from types import ModuleType
@@ -18,6 +18,7 @@ from typing import BinaryIO
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.parse.conntrack_text import Prepared, TextTable, prepare
+from conntrim.host.workers import THREADS, workers
 
 
 def _zstd() -> ModuleType | None:
@@ -35,9 +36,6 @@ DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, 
 
 PIECE = 2 << 20
 """Bytes a read."""
-
-THREADS = 2
-"""NumPy lets go of the interpreter while it works: two threads use two cores."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip"}
@@ -69,7 +67,7 @@ class FileFlows:
         """Read the file from its beginning to its end."""
         self._text.columns = columns
         with self._opened() as stream:
-            with ThreadPoolExecutor(THREADS) as threads:
+            with workers("conntrim-text") as threads:
                 waiting: deque[Future[Prepared]] = deque()
                 for part in self._parts(stream):
                     waiting.append(threads.submit(prepare, part))
