@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from conntrim.core.model.address import parse_address
+from conntrim.core.model.address import Family, parse_address, parse_prefix
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
+from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, SetMark, Table, TableFamily
-from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, arrange
-from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.dialogue import from_peer
+from conntrim.core.netfilter.entrywords import UNKNOWN_MARK
+from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
+from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.matches import LOOPBACK
-from conntrim.core.netfilter.memory import Memory
+from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.ruleset import read
@@ -25,7 +28,17 @@ from conntrim.lab.judge import FIRST, PLACES, TABLE, Sighting, Trace
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
 """The judge's own addresses."""
 
-KERNEL = Kernel(LOCAL, tcp_loose=True, active=True)
+ROUTES = tuple(
+    Route(parse_prefix(to), device, parse_address(source))
+    for to, device, source in (
+        ("127.0.0.0/8", "lo", "127.0.0.1"), ("::1/128", "lo", "::1"),
+        ("198.51.100.0/24", "eth1", "198.51.100.1"), ("2001:db8:1::/64", "eth1", "2001:db8:1::1"),
+        ("0.0.0.0/0", "eth0", "192.0.2.1"), ("::/0", "eth0", "2001:db8::1"),
+    )
+)  # fmt: skip
+"""The judge's routes."""
+
+KERNEL = Kernel(LOCAL, tcp_loose=True, active=True, routes=ROUTES)
 """The judge's namespace: its observer switches conntrack on (K5)."""
 
 _SEEN = Rule((), (SetMark(0, 0),), Place("observer"), "seen")
@@ -57,42 +70,78 @@ def ruleset_of(batches: Sequence[Batch], listing: str = "") -> Ruleset:
 
 def observed(ruleset: Ruleset) -> Arranged:
     """The rule set with the observer, in the judge's own order: what was registered last runs first (K2)."""
-    arranged = arrange(Ruleset((*ruleset.tables, OBSERVER)))
-    groups = {
-        key: tuple((station,) for group in found for station in _latest_first(group))
-        for key, found in arranged.groups.items()
-    }
-    return replace(arranged, groups=groups)
-
-
-def _latest_first(group: tuple[Station, ...]) -> list[Station]:
-    """The kernel's own stations are there first, so they run behind chains of their priority."""
-    return [*reversed([s for s in group if s.kind is Kind.CHAIN]), *(s for s in group if s.kind is not Kind.CHAIN)]
+    return replace(arrange(Ruleset((*ruleset.tables, OBSERVER))), latest_first=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Believed:
     """What the model says of one dialogue: the trace of each packet up to the first that it does not decide.
 
-    `entries` are what the table holds of it at the end, None where a packet was not decided: `doubt` says why.
+    `packets` are the dialogue as it is sent. `entries` are what the table holds of it at the end, None where a packet
+    was not decided: `doubt` says why. `tuples` are all that its packets and entries had.
     """
 
+    packets: tuple[Packet, ...]
     traces: tuple[Trace, ...]
     entries: tuple[Kept, ...] | None
     doubt: str = ""
+    tuples: frozenset[Tuple] = frozenset()
 
 
-def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL) -> Believed:
-    """What the model says of one dialogue that begins with an empty table."""
-    memory, traces = Memory(), list[Trace]()
-    for packet in packets:
-        outcome = walk(arranged, packet, memory, kernel)
-        if outcome.asked or _lost(outcome):
-            doubt = "; ".join(outcome.asked) or "the way of an answer's answer to a stranger"
-            return Believed(tuple(traces), None, doubt)
-        traces.append((*_sightings(outcome, answer=False),))
+def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL, peers: bool = False) -> Believed:
+    """What the model says of one dialogue that begins with an empty table.
+
+    `peers`: answers to translated packets are made as the peers make them, who saw other addresses.
+    """
+    memory, sent, traces, before = Memory(), list(packets), list[Trace](), list[Outcome]()
+    tuples: set[Tuple] = set()
+    for i in range(len(packets)):
+        if peers:
+            sent[i] = _as_peer(sent[i], before, kernel)
+        outcome = walk(arranged, sent[i], memory, kernel)
+        before.append(outcome)
         memory = outcome.memory
-    return Believed(tuple(traces), tuple(sorted(map(remembered, memory.entries))))
+        tuples |= _tuples(outcome)
+        if doubt := _doubt(outcome):
+            return Believed(tuple(sent), tuple(traces), None, doubt, frozenset(tuples))
+        traces.append((*_sightings(outcome, answer=False),))
+    entries = tuple(sorted(map(remembered, memory.entries)))
+    return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples))
+
+
+def _as_peer(packet: Packet, before: list[Outcome], kernel: Kernel) -> Packet:
+    """An answer as the peer makes it, with the interface by which it would leave if it were not translated back."""
+    made = from_peer(packet, before)
+    inside = made.iif in ("", "lo")
+    if made == packet or (not inside and (made.src in LOOPBACK or made.dst in LOOPBACK)):
+        return packet  # no such packet ever comes from outside
+    route = kernel.route(made.dst)
+    device = "" if made.dst in kernel.local or made.dst in LOOPBACK or route is None else route.device
+    return replace(made, iif="", oif=device or "lo") if inside else replace(made, oif=device)
+
+
+def _tuples(outcome: Outcome) -> set[Tuple]:
+    return {tuple_of(outcome.packet), *(t for e in outcome.memory.entries for t in (e.original, e.reply))}
+
+
+def _doubt(outcome: Outcome) -> str:
+    """Why the model does not know what the kernel does with a packet; empty where it knows."""
+    if outcome.asked:
+        return "; ".join(outcome.asked)
+    if any(entry.guessed for entry in outcome.memory.entries):
+        return "the address that the kernel picks"
+    if any(entry.mark == UNKNOWN_MARK for entry in outcome.memory.entries):
+        return "the mark of an entry"
+    if _unsummed(outcome):
+        return "a checksum that translation did not correct"
+    return "the way of an answer's answer to a stranger" if _lost(outcome) else ""
+
+
+def _unsummed(outcome: Outcome) -> bool:
+    """REJECT verifies what it takes for a checksum of an unknown IPv6 protocol; it covers the addresses."""
+    packet = outcome.packet
+    unknown = packet.family is Family.IPV6 and packet.protocol not in {*WITH_PORTS, Protocol.ICMPV6}
+    return unknown and outcome.answer is not None and (packet.src, packet.dst) != (outcome.left.src, outcome.left.dst)
 
 
 def _lost(outcome: Outcome) -> bool:

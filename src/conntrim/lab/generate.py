@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from conntrim.lab.script import Block, Line, Script, Sheet
+from conntrim.lab.translations import nft_translation, xt_translation
 from conntrim.lab.words import NFT_MATCHES, XT_MATCHES, Words
 
 XT_HOOKS: dict[str, tuple[str, ...]] = {
@@ -16,6 +17,7 @@ XT_HOOKS: dict[str, tuple[str, ...]] = {
     "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "security": ("INPUT", "FORWARD", "OUTPUT"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
 }
 """iptables' tables and their chains."""
 
@@ -29,14 +31,19 @@ XT_EFFECTS: dict[str, tuple[str, ...]] = {
     "raw": ("-j CT --notrack", "-j CT --notrack", "-j CT --notrack", "-j NOTRACK", "-j CT --zone 5",
             "-j CT --zone-orig 6", "-j ACCEPT", "-j DROP", "-j RETURN", ""),
     "mangle": ("-j MARK --set-mark 1", "-j MARK --set-xmark 0x2/0x3", "-j MARK --or-mark 4", "-j ACCEPT", "-j DROP",
-               "-j RETURN", ""),
+               "-j CONNMARK --set-mark 1", "-j CONNMARK --set-xmark 0x2/0x3", "-j CONNMARK --save-mark",
+               "-j CONNMARK --save-mark --nfmask 0x3 --ctmask 0xf", "-j CONNMARK --restore-mark",
+               "-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0x3", "-j RETURN", ""),
     "filter": ("-j ACCEPT", "-j ACCEPT", "-j DROP", "-j REJECT", "-j RETURN", ""),
     "security": ("-j ACCEPT", "-j DROP", "-j RETURN"),
+    "nat": ("-j ACCEPT", "-j RETURN", ""),
 }  # fmt: skip
 """What rules do, by table; a table's odds are its repetitions."""
 
 NFT_EFFECTS = (
     "accept", "accept", "accept", "drop", "drop", "return", "reject", "counter", "counter accept", "log group 99",
+    "ct mark set 1", "ct mark set meta mark", "meta mark set ct mark", "ct mark set ct mark | 4",
+    "ct mark set 5 accept", "meta mark set ct mark & 0x3 accept",
     "meta mark set 1", "meta mark set meta mark | 4", "meta mark set 2 accept",
     "notrack", "ct zone set 5", "ct original zone set 6",
     "tcp dport vmap { 22 : drop, 80 : accept, 443-1000 : continue }", "ct state vmap { invalid : drop, new : accept }",
@@ -65,7 +72,7 @@ def xt(random: Random) -> Script:
 
 
 def _xt_sheets(random: Random, family: str) -> list[Sheet]:
-    names = [name for name, odds in (("raw", 0.9), ("mangle", 0.3), ("filter", 0.9), ("security", 0.1))
+    names = [name for name, odds in (("raw", 0.9), ("mangle", 0.3), ("filter", 0.9), ("security", 0.1), ("nat", 0.4))
              if random.random() < odds]  # fmt: skip
     return [_xt_sheet(random, family, name) for name in names or ["filter"]]
 
@@ -93,6 +100,8 @@ def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callab
         if users and random.random() < 0.25:
             effect = f"{random.choice(('-j', '-j', '-g'))} {random.choice(users)}"
         matches = words.some(XT_MATCHES)
+        if table == "nat" and hook and random.random() < 0.7:
+            effect = xt_translation(words, any(m.startswith(("-p tcp", "-p udp")) for m in matches))
         if effect == "-j REJECT":
             reset = any(m.startswith("-p tcp") for m in matches) and random.random() < 0.5
             effect = f"{effect} {'--reject-with tcp-reset' if reset else random.choice(REJECTS[family])}".strip()
@@ -127,7 +136,7 @@ def _nft_base(random: Random, family: str, name: str, users: Sequence[str]) -> B
         hook = random.choice(("prerouting", "output"))
     policy = "drop" if random.random() < 0.1 else "accept"
     kind = "filter"
-    if hook != "forward" and priority in (-100, 100) and random.random() < 0.7:
+    if hook != "forward" and priority in (-100, 0, 100) and random.random() < 0.6:
         kind, priority, policy = "nat", {"prerouting": -100, "output": -100}.get(hook, 100), "accept"
     head = f"type {kind} hook {hook} priority {priority}; policy {policy};"
     return Block(name, head, _lines(random, 6, _nft_line(family, hook, priority, users, nat=kind == "nat")))
@@ -142,7 +151,7 @@ def _nft_line(
         if users and random.random() < 0.2:
             effect = f"{random.choice(('jump', 'jump', 'goto'))} {random.choice(users)}"
         if nat and effect not in ("accept", "drop", "return"):
-            effect = random.choice(("accept", "drop"))
+            effect = random.choice(("accept", "accept", "drop"))
         if effect == "reject" and family == "inet":
             effect = random.choice(NFT_REJECTS)
         if hook in ("postrouting", "") and effect.startswith("reject"):
@@ -151,6 +160,8 @@ def _nft_line(
         if " zone set" in effect and not (hook in ("prerouting", "output") and priority < -200):
             effect = "accept"
         matches = _peaceful(words.some(NFT_MATCHES))
+        if nat and random.random() < 0.7:
+            effect = nft_translation(words, matches)
         if effect.startswith("tcp dport") and matches and not matches[0].startswith(("tcp", "ct", "meta mark")):
             effect = "drop"  # nft refuses a port of TCP beside a match of another protocol
         return Line(matches, effect)

@@ -8,13 +8,14 @@ last step, so no program and no stack answers: every packet of a dialogue is the
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -88,6 +89,8 @@ SYSCTLS: tuple[tuple[str, int | str], ...] = (
     ("net.ipv4.conf.all.rp_filter", 0),
     ("net.ipv4.conf.default.rp_filter", 0),
     ("net.ipv4.conf.default.accept_local", 1),
+    ("net.ipv4.conf.all.send_redirects", 0),
+    ("net.ipv4.conf.default.send_redirects", 0),
     ("net.ipv4.ip_default_ttl", OWN_TTL),
     ("net.ipv6.conf.default.hop_limit", OWN_TTL),
     ("net.ipv6.conf.lo.hop_limit", OWN_TTL),
@@ -217,9 +220,12 @@ class Judge:
             if version == 4
             else (socket.inet_ntop(socket.AF_INET6, data[24:40]), 0, 0, 0)
         )
-        # EPERM: an OUTPUT chain dropped it. That is an answer, and the log has it.
-        with suppress(PermissionError):
+        # EPERM: an OUTPUT chain dropped it; EINVAL: it was translated to where it cannot be routed. The log has it.
+        try:
             self.raw[version].sendto(data, target)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EINVAL):
+                raise
 
 
 def sort_out(reads: Iterable[bytes], count: int) -> list[Trace]:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from random import Random
@@ -181,7 +181,7 @@ class Bench:
         talks = dialogues(random, self.wanted.share(index))
         before = sum(self.wanted.share(i) for i in range(index))
         self.tally.rulesets += 1
-        for judgement in judged(self.judge, script, talks, self.kernel).judgements:
+        for judgement in judged(self.judge, script, talks, self.kernel, peers=True).judgements:
             self.tally.count(judgement, before)
             if not judgement.agreed and len(self.tally.cases) < self.wanted.cases:
                 self.tally.cases.append(minimal(self.judge, script, judgement.packets, self.kernel))
@@ -213,26 +213,48 @@ class Judged:
     listing: str
 
 
-def judged(judge: Judge, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel) -> Judged:
-    """Load, fire, look at the table, and leave an empty judge behind."""
+def judged(
+    judge: Judge, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel, peers: bool = False
+) -> Judged:
+    """Load, fire, look at the table, and leave an empty judge behind.
+
+    `peers`: most dialogues' answers to translated packets are those of peers who saw the translated addresses.
+    """
     judge.load(script.batches())
     listing = judge.listing() if script.program == "nft" else ""
     model = observed(ruleset_of(script.batches(), listing))
+    believed = [expected(model, talk, kernel, peers and bool(i % OBLIVIOUS)) for i, talk in enumerate(talks)]
+    if peers:
+        believed = apart(believed)
     traces: list[tuple[Trace, ...]] = []
-    for batch in _batches(talks):
+    for batch in _batches([each.packets for each in believed]):
         fired = iter(judge.fire(shots(batch)))
         traces += [tuple(next(fired) for _ in packets) for packets in batch]
-    entries = by_dialogue(talks, dumped(judge.host.name))
+    entries = by_dialogue(believed, dumped(judge.host.name))
     judge.unload()
     judge.forget()
-    found = zip(talks, traces, entries, strict=True)
-    return Judged([Judgement(p, said, kept, expected(model, p, kernel)) for p, said, kept in found], listing)
+    found = zip(believed, traces, entries, strict=True)
+    return Judged([Judgement(each.packets, said, kept, each) for each, said, kept in found], listing)
 
 
-def by_dialogue(talks: Sequence[tuple[Packet, ...]], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:
+OBLIVIOUS = 7
+"""In every so many-th dialogue the peers answer as if nothing had been translated."""
+
+
+def apart(believed: Sequence[Believed]) -> list[Believed]:
+    """The same, but nothing is believed of dialogues that a translation brought upon each other's tuples."""
+    met = Counter(k for each in believed for k in {key(t) for t in each.tuples})
+    clash = "a tuple of another dialogue"
+    return [
+        replace(each, traces=(), entries=None, doubt=clash) if any(met[key(t)] > 1 for t in each.tuples) else each
+        for each in believed
+    ]
+
+
+def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:
     """The entries of each dialogue, in order; HostError for one that belongs to none: packets that are not ours."""
-    whose = {key_of(packet): index for index, packets in enumerate(talks) for packet in packets}
-    found: list[list[Kept]] = [[] for _ in talks]
+    whose = {key_of(packet): index for index, each in enumerate(believed) for packet in each.packets}
+    found: list[list[Kept]] = [[] for _ in believed]
     for entry in entries:
         index = whose.get(key(entry.original))
         if index is None:

@@ -39,26 +39,39 @@ class Numbers:
     payload: bytes = b""
 
 
+End = tuple[int, int | None]
+"""An address and port."""
+
+
 @dataclass(slots=True)
 class TcpSides:
-    """The sequence numbers of both ends of one connection, told by source address and port."""
+    """The sequence numbers of both ends of one connection, told by source address and port.
 
-    next: dict[tuple[int, int | None], int] = field(default_factory=dict)
-    closed: dict[tuple[int, int | None], int] = field(default_factory=dict)
-    spoken: set[tuple[int, int | None]] = field(default_factory=set)
+    An end that answers under another address, because the packets to it were translated, is still the same end.
+    """
+
+    next: dict[End, int] = field(default_factory=dict)
+    closed: dict[End, int] = field(default_factory=dict)
+    spoken: set[End] = field(default_factory=set)
+    opening: dict[End, bool] = field(default_factory=dict)
+    known_as: dict[End, End] = field(default_factory=dict)
+    last: Packet | None = None
 
     def take(self, packet: Packet) -> tuple[int, int]:
         """The packet's seq and ack; a side's SYN and FIN count one each (RFC 9293 section 3.4), repeated or not.
 
         Nonsense counts nothing, nor does a SYN amid a connection: conntrack takes a RST at its word only where its
-        number fits exactly.
+        number fits exactly. A SYN/ACK answers the SYN before it, wherever that came.
         """
-        near, far = (packet.src, packet.sport), (packet.dst, packet.dport)
+        near, far = self._ends(packet)
         flags = packet.tcp_flags or 0
         silent = near not in self.spoken
         self.spoken.add(near)
         seq = self.next.setdefault(near, FIRST)
         ack = self.next.setdefault(far, FIRST)
+        if flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN | TcpFlag.ACK and self.opening.get(far):
+            ack = FIRST + 1
+        self.opening[near] = flags & CHECKED == TcpFlag.SYN
         if flags & CHECKED not in SANE:
             pass
         elif flags & TcpFlag.SYN:
@@ -67,6 +80,20 @@ class TcpSides:
             seq = self.closed.setdefault(near, seq)
             self.next[near] = seq + 1
         return seq, ack if flags & TcpFlag.ACK else 0
+
+    def _ends(self, packet: Packet) -> tuple[End, End]:
+        """Sender and receiver; a stranger who answers the packet before is the one that it went to."""
+        near, far = (packet.src, packet.sport), (packet.dst, packet.dport)
+        last, self.last = self.last, packet
+        if last is not None and not {near, far} <= self.known_as.keys() and _answers(packet, last):
+            self.known_as.setdefault(near, self.known_as[last.dst, last.dport])
+            self.known_as.setdefault(far, self.known_as[last.src, last.sport])
+        return self.known_as.setdefault(near, near), self.known_as.setdefault(far, far)
+
+
+def _answers(packet: Packet, last: Packet) -> bool:
+    """Whether a packet goes the other way than the one before."""
+    return (packet.iif, packet.oif) == (last.oif, last.iif) or "lo" in (packet.iif, packet.oif)
 
 
 def ones_complement(data: bytes) -> int:

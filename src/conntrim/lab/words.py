@@ -33,6 +33,8 @@ PREFIXES: dict[str, tuple[str, ...]] = {
 
 XT_STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
 NFT_STATES = ("new", "established", "related", "invalid", "untracked")
+XT_STATUS = ("SEEN_REPLY", "ASSURED", "CONFIRMED", "NONE", "SEEN_REPLY,ASSURED")
+NFT_STATUS = ("seen-reply", "assured", "confirmed", "snat", "dnat", "snat,dnat", "seen-reply,dnat")
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 DEVICES = ("eth0", "eth1", "lo", "eth+", "e+")
 
@@ -160,12 +162,13 @@ XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         lambda w: f"-m state {w.maybe_not()}--state {w.states(XT_STATES)}",
         lambda w: f"-m conntrack --ctstate {w.states(XT_STATES)} --ctorigdst {w.prefix()}",
         lambda w: f"-m conntrack --ctproto {w.random.choice((6, 17))}",
+        lambda w: f"-m conntrack {w.maybe_not()}--ctstatus {w.random.choice(XT_STATUS)}",
         lambda w: f"-m conntrack --ctdir {w.random.choice(('ORIGINAL', 'REPLY'))}",
         lambda w: f"-m conntrack --ctstate {w.random.choice(('SNAT', 'DNAT', 'NEW,DNAT'))}",
     ),
     (
         lambda w: f"-m mark {w.maybe_not()}--mark {w.random.choice(('1', '0x1/0x3', '0', '4/4'))}",
-        lambda w: "-m connmark ! --mark 5" if w.random.random() < 0.1 else "",
+        lambda w: f"-m connmark {w.maybe_not()}--mark {w.random.choice(('1', '0x1/0x3', '0', '5'))}",
         lambda w: "-m comment --comment made-up",
     ),
 )
@@ -240,8 +243,11 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         lambda w: f"ct state {w.states(NFT_STATES)}",
         lambda w: f"ct state {w.unequal()}{w.random.choice(NFT_STATES)}",
         lambda w: f"ct state {{ {w.states(NFT_STATES).replace(',', ', ')} }}",
-        lambda w: "ct mark != 5",
-        lambda w: f"ct direction {w.random.choice(('original', 'reply'))}" if w.random.random() < 0.1 else "",
+        lambda w: f"ct mark {w.unequal()}{w.random.choice(('1', '0', '{ 1, 4 }', '1-7'))}",
+        lambda w: f"ct mark & 0x3 {w.random.choice(('==', '!='))} 0x1",
+        lambda w: f"ct direction {w.random.choice(('original', 'reply'))}",
+        lambda w: f"ct status {w.unequal()}{w.random.choice(NFT_STATUS)}",
+        lambda w: f"ct zone {w.unequal()}{w.random.choice(('0', '5'))}",
     ),
     (lambda w: f"meta mark {w.unequal()}{w.random.choice(('1', '0', '{ 1, 4 }'))}", lambda w: "meta mark & 0x3 == 0x1"),
 )

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.matches import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.netfilter.skb import Attached, Orphan, Template, Tracked
 from conntrim.core.netfilter.states import ICMP_ANSWERS
@@ -53,13 +53,13 @@ def reply_to(packet: Packet) -> Packet:
     return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
 
 
-def answer_to(packet: Packet, how: str, local: Intervals) -> Packet | None:
-    """The packet that REJECT sends because of this one; None where it sends none. `local`: the host's addresses."""
+def answer_to(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
+    """The packet that REJECT sends because of this one; None where it sends none."""
     silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST
     if silent:
         return None
     reset = "reset" in how or how == "tcp-rst"
-    return _reset(packet) if reset else _error(packet, how, local)
+    return _reset(packet) if reset else _error(packet, how, kernel)
 
 
 def _back(packet: Packet) -> tuple[str, str]:
@@ -78,25 +78,27 @@ def _reset(packet: Packet) -> Packet | None:
     )
 
 
-def _error(packet: Packet, how: str, local: Intervals) -> Packet | None:
+def _error(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
     if packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ()):
         return None
     protocol, kind, codes = UNREACHABLE[packet.family]
     words = how.replace("icmpx", "icmp").replace("icmp6-", "").replace("icmp-", "").replace(" type ", " ").split()
     code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
     iif, oif = _back(packet)
-    src = _speaker(packet, local)
+    src = _speaker(packet, kernel)
     return Packet(packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet)
 
 
-def _speaker(packet: Packet, local: Intervals) -> int:
+def _speaker(packet: Packet, kernel: Kernel) -> int:
     """Who sends an ICMP error: the host in its own name, from the address that was asked or one near the receiver.
 
-    The kernel asks its routes for the latter; without them the longest common prefix is the best guess.
+    The kernel asks its routes for the latter; where they are not told the longest common prefix is the best guess.
     """
-    own = [low for low, _ in local.ranges if family_of(low) is packet.family]
-    if packet.dst in local or packet.dst in LOOPBACK or not own:
+    own = [low for low, _ in kernel.local.ranges if family_of(low) is packet.family]
+    if packet.dst in kernel.local or packet.dst in LOOPBACK or not own:
         return packet.dst
+    if (route := kernel.route(packet.src)) is not None:
+        return route.source
     return min(own, key=lambda address: (address ^ packet.src).bit_length())
 
 

@@ -99,7 +99,9 @@ def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Ent
     if step is Move.IGNORE:
         in_step = kind is Class.SYN_ACK and entry.last == (not reply, Class.SYN)
         # An ignored SYN that is answered after all: the two ends agree, the entry follows them.
-        return replace(entry, tcp=TcpState.SYN_RECV, last=last) if in_step else replace(entry, last=last)
+        # And one of the opener's own makes conntrack forget that both ends had opened at once.
+        both = entry.simultaneous and last != (False, Class.SYN)
+        return replace(entry, tcp=TcpState.SYN_RECV if in_step else entry.tcp, last=last, simultaneous=both)
     if step is TcpState.SYN_RECV and reply and kind is Class.ACK and entry.simultaneous:
         step = TcpState.ESTABLISHED
     assert isinstance(step, TcpState), "an INVALID packet moves nothing"

@@ -88,15 +88,17 @@ def run(
     arranged = ruleset if isinstance(ruleset, Arranged) else arrange(ruleset)
     outcomes: list[Outcome] = []
     for packet in packets:
-        outcomes.append(walk(arranged, _from_peer(packet, outcomes), memory, kernel))
+        outcomes.append(walk(arranged, from_peer(packet, outcomes), memory, kernel))
         memory = outcomes[-1].memory
         if until_lost and outcomes[-1].verdict is not Fate.ACCEPT:
             break
     return tuple(outcomes)
 
 
-def _from_peer(packet: Packet, before: list[Outcome]) -> Packet:
+def from_peer(packet: Packet, before: list[Outcome]) -> Packet:
     """The packet as a peer makes it that saw the translated addresses."""
     for outcome in before:
+        if outcome.verdict is not Fate.ACCEPT:
+            continue
         packet = answered(packet, outcome.packet, outcome.left)
     return packet

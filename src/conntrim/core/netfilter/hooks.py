@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -95,6 +95,11 @@ class Station:
         return " and ".join(f"{t.family} {t.name} {c.name}" for t, c in self.chains) or self.kind
 
 
+def in_ranks(chains: Iterable[tuple[Table, Chain]]) -> list[list[tuple[Table, Chain]]]:
+    """The nat chains of a hook by priority: those of one rank share theirs (K2)."""
+    return [list(rank) for _, rank in groupby(chains, key=lambda each: each[1].base and each[1].base.priority)]
+
+
 Groups = tuple[tuple[Station, ...], ...]
 """The stations of one hook by priority; those of a group share theirs, and their order is not known (K2)."""
 
@@ -106,6 +111,8 @@ class Arranged:
     groups: Mapping[tuple[Family, Hook], Groups]
     active: Mapping[Family, bool]
     nat: Mapping[Family, bool]
+    latest_first: bool = False
+    """The rule set stands in the order of its registration, so it is known how ties go: the last one runs first."""
 
 
 def arrange(ruleset: Ruleset) -> Arranged:

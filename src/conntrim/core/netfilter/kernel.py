@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.netfilter.states import FRESH, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where packets to these addresses leave, and the host's own address there."""
+
+    to: tuple[int, int]
+    device: str
+    source: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """`local` are the host's own addresses (empty: whatever comes in without an outgoing interface is for the host).
 
+    `routes` stand in the order in which they are tried; without them the way of a translated packet is not known.
     `full`: the table is full and nothing can be evicted (K8). `active`: conntrack works in this namespace; None: it
     does if the rules use it (K5).
     """
@@ -22,6 +33,15 @@ class Kernel:
     active: bool | None = None
     fresh: tuple[Row, ...] = FRESH
     """The table of states; another one only where somebody wants to see it fail."""
+    routes: tuple[Route, ...] = ()
+
+    def route(self, to: int) -> Route | None:
+        """The route that a packet to this address takes, where it is known."""
+        return next((route for route in self.routes if route.to[0] <= to <= route.to[1]), None)
+
+    def own(self, device: str, family: Family) -> int | None:
+        """The host's own address at a device, where it is known."""
+        return next((r.source for r in self.routes if r.device == device and family_of(r.source) is family), None)
 
 
 DEFAULTS = Kernel()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conntrim.core.model.address import V4_ALL, Family, parse_address, parse_prefix
-from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.conntrack import CtState, Status
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Key, Match, Opaque, Table, XtConntrack
-from conntrim.core.netfilter.memory import Entry, Tuple
+from conntrim.core.netfilter.entrywords import Asked, asked
+from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
 
 UNKNOWN = -1
@@ -34,8 +35,10 @@ def address_type(skb: Skb, address: int, ours: bool) -> int:
     return RTN_LOCAL if local or address in LOOPBACK else RTN_UNICAST
 
 
-def _port(number: int | None, packet: Packet) -> int | None:
-    return None if packet.fragment or packet.protocol not in WITH_PORTS else number
+def _port(number: int | None, skb: Skb) -> int | None:
+    if skb.packet.fragment or skb.packet.protocol not in WITH_PORTS:
+        return None
+    return UNKNOWN if number == ANY_PORT and skb.entry is not None and (skb.entry.snat or skb.entry.dnat) else number
 
 
 def _told(number: int | None) -> int:
@@ -65,8 +68,8 @@ VALUES: dict[Field, Callable[[Skb], int | None]] = {
     Field.PROTOCOL: lambda skb: skb.packet.protocol,
     Field.SRC: lambda skb: skb.packet.src,
     Field.DST: lambda skb: skb.packet.dst,
-    Field.SPORT: lambda skb: _port(skb.packet.sport, skb.packet),
-    Field.DPORT: lambda skb: _port(skb.packet.dport, skb.packet),
+    Field.SPORT: lambda skb: _port(skb.packet.sport, skb),
+    Field.DPORT: lambda skb: _port(skb.packet.dport, skb),
     Field.TCP_FLAGS: lambda skb: (
         skb.packet.tcp_flags if skb.packet.protocol == Protocol.TCP and not skb.packet.fragment else None
     ),
@@ -123,7 +126,7 @@ def _xt_conntrack(match: XtConntrack, skb: Skb) -> bool | None:
 def _blank(packet: Packet) -> Tracked:
     """A template (K10) as the options see it: an entry of the original direction with nothing but zeros in it."""
     nobody = V4_ALL[0] if packet.family is Family.IPV4 else 0
-    return Tracked(Entry(Tuple(0, nobody, nobody), Tuple(0, nobody, nobody)), CtState.NEW, False, False)
+    return Tracked(Entry(Tuple(0, nobody, nobody), Tuple(0, nobody, nobody)), CtState.NEW, False, confirmed=True)
 
 
 def _span(text: str) -> Intervals:
@@ -131,7 +134,19 @@ def _span(text: str) -> Intervals:
     return Intervals.of((int(low), int(high or low)))
 
 
-OPTIONS: dict[str, Callable[[Tracked, str], bool]] = {
+def _status(ct: Tracked, value: str) -> bool | None:
+    bits = sum(XT_STATUS[name] for name in value.split(","))
+    return Asked("status", Intervals.of(0), bits, negated=True).holds(ct)
+
+
+XT_STATUS: dict[str, int] = {
+    "NONE": 0, "EXPECTED": Status.EXPECTED, "SEEN_REPLY": Status.SEEN_REPLY, "ASSURED": Status.ASSURED,
+    "CONFIRMED": Status.CONFIRMED,
+}  # fmt: skip
+"""`--ctstatus`: any of these bits."""
+
+OPTIONS: dict[str, Callable[[Tracked, str], bool | None]] = {
+    "--ctstatus": _status,
     "--ctdir": lambda ct, value: ct.reply is (value.upper() == "REPLY"),
     "--ctproto": lambda ct, value: str(ct.entry.original.protocol) == str(NUMBERS.get(value, value)),
     "--ctorigsrc": lambda ct, value: ct.entry.original.src in Intervals.of(parse_prefix(value)),
@@ -153,7 +168,8 @@ def _options(words: list[str], ct: Tracked) -> bool | None:
         if word == "!":
             negated = True
         elif word.startswith("--"):
-            hit = OPTIONS[word](ct, value) is not negated if word in OPTIONS else None
+            answer = OPTIONS[word](ct, value) if word in OPTIONS else None
+            hit = None if answer is None else answer is not negated
             if hit is False:
                 return False
             decided, negated = (decided if hit else None), False
@@ -212,7 +228,10 @@ WITHOUT_ENTRY: dict[str, Callable[[Opaque], bool]] = {
 
 
 def _opaque(match: Opaque, skb: Skb) -> bool | None:
-    answer = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind and skb.entry is None else None
+    if isinstance(skb.attached, Tracked | Template):
+        question = asked(match)
+        return question.holds(skb.attached) if question else None
+    answer = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None
     return answer(match) if answer else None
 
 

@@ -63,6 +63,7 @@ NO_ZONE = Zone()
 class Entry:
     """One entry. `original` and `reply` differ by more than direction where it is translated.
 
+    `guessed`: an address in `reply` is one of several that the kernel picks from.
     `assured`: a TCP connection that was seen to work both ways; what the model knows of other protocols is less.
     `closing`: one side has begun to close (a new SYN may then reopen it); `last` is the last TCP packet that was
     taken or ignored, as (reply direction, class).
@@ -79,6 +80,7 @@ class Entry:
     simultaneous: bool = False
     snat: bool = False
     dnat: bool = False
+    guessed: bool = False
     helper: str = ""
     mark: int = 0
 
@@ -112,6 +114,15 @@ class Memory:
             (tuple_, way, zone) in self.index
             for tuple_, zone in ((entry.original, original), (entry.reply, reply))
             for way in ("original", "reply")
+        )
+
+    def taken(self, entry: Entry) -> bool:
+        """Whether the NAT core finds this new entry's reply tuple in use: it looks in the zone of replies only, and
+        takes another entry's original tuple for one only where the new entry's original zone is that one as well.
+        """
+        zone = entry.zone.of("reply")
+        return (entry.reply, "reply", zone) in self.index or (
+            entry.zone.of("original") == zone and (entry.reply, "original", zone) in self.index
         )
 
     def without(self, entry: Entry) -> Memory:

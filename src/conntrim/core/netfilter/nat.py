@@ -11,7 +11,9 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import Nat
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.memory import Entry, Tuple, tuple_of
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple, tuple_of
+from conntrim.core.netfilter.states import ICMP_ANSWERS
 
 DST_HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 """Here destinations are rewritten, sources at the other two."""
@@ -33,38 +35,43 @@ _ADDRESSES = re.compile(r" map \{ (?:[^:{}]+ : \d+\.\d+\.\d+\.\d+(?:, | \}$))+$"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a nat statement points; None: that part stays. `certain` False: the kernel picks one of several."""
+    """Where a nat statement points; None: that part stays. `certain` False: the kernel picks one of several addresses.
+
+    `last` ends a range of ports; `any_port`: the kernel draws one.
+    """
 
     address: int | None
     port: int | None
     certain: bool = True
+    last: int | None = None
+    any_port: bool = False
 
 
-def target_of(nat: Nat, packet: Packet, local: Intervals, hook: Hook) -> Target:
+def target_of(nat: Nat, packet: Packet, kernel: Kernel, hook: Hook) -> Target:
     """The address and port that a nat statement gives a packet."""
-    if "map" in nat.text.split():
+    words = nat.text.replace(",", " ").split()
+    if "map" in words or nat.kind == "netmap":
         return Target(None, None, certain=False)
-    address, port, certain = _parse(_target(nat))
+    target = replace(_parse(_target(nat)), any_port=any("random" in w for w in words))
     if nat.kind == "masquerade":
-        return Target(*_own(packet, local, port))
+        address, certain = _masqueraded(packet, kernel)
+        return replace(target, address=address, certain=certain)
     if nat.kind == "redirect":
-        ours = packet.dst in local or (not local and not packet.oif)
-        there = packet.dst if ours else LOOPBACK[packet.family]
-        return Target(LOOPBACK[packet.family] if hook is Hook.OUTPUT else there, port, certain)
-    return Target(address, port, certain and nat.kind != "netmap")
+        return replace(target, address=_redirected(packet, kernel, hook))
+    return target
 
 
-ANY_PORT = Intervals.of((0, 65535))
+EVERY_PORT = Intervals.of((0, 65535))
 
 
 def spans(nat: Nat) -> tuple[Intervals | None, Intervals | None]:
     """Every address and port that a nat statement may give; None: any address, and the port stays as far as it can."""
     if "map" in nat.text.split():
-        return None, None if _ADDRESSES.search(nat.text) else ANY_PORT
+        return None, None if _ADDRESSES.search(nat.text) else EVERY_PORT
     word = _target(nat)
     found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
     if found is None or nat.kind == "netmap":
-        return None, ANY_PORT if word else None
+        return None, EVERY_PORT if word else None
     address, port, more = found.get("address"), found.get("port"), found.get("more") or ""
     ports = Intervals.of((int(port), int(more[1:] or port))) if port else None
     return (Intervals.of(parse_address(address)) if address and not found.get("to") else None), ports
@@ -75,49 +82,80 @@ def _target(nat: Nat) -> str:
     return next((w for w in reversed(nat.text.split()) if re.search(r"\d", w) and not w.startswith("-")), "")
 
 
-def _own(packet: Packet, local: Intervals, port: int | None) -> tuple[int | None, int | None, bool]:
-    """The host's own address that masquerading takes: certain where there is only one."""
-    own = [low for low, _ in local.ranges if family_of(low) is packet.family and low not in LOOPBACK.values()]
+def _masqueraded(packet: Packet, kernel: Kernel) -> tuple[int | None, bool]:
+    """The host's own address at the outgoing interface; without routes it is certain only where there is one at all."""
+    there = kernel.own(packet.oif, packet.family)
+    if there is not None and packet.oif != "lo":  # there it takes an address of some other interface
+        return there, True
+    own = [low for low, _ in kernel.local.ranges if family_of(low) is packet.family and low not in LOOPBACK.values()]
     own = [a for a in own if not format_address(a).startswith(("127.", "fe80:"))]
-    return (own[0] if own else None), port, len(own) == 1
+    return (own[0] if own else None), len(own) == 1 and packet.oif != "lo"
 
 
-def _parse(word: str) -> tuple[int | None, int | None, bool]:
+def _redirected(packet: Packet, kernel: Kernel, hook: Hook) -> int:
+    """Our own packets go to the loopback address, others to that of the interface they came in by."""
+    if hook is Hook.OUTPUT:
+        return LOOPBACK[packet.family]
+    there = kernel.own(packet.iif, packet.family)
+    ours = packet.dst in kernel.local or (not kernel.local and not packet.oif)
+    return there if there is not None else packet.dst if ours else LOOPBACK[packet.family]
+
+
+def _parse(word: str) -> Target:
     """`10.0.0.1:80`, `[2001:db8::1]:80`, `8080`, `10.0.0.1-10.0.0.9`: the first of a range, not certain then."""
     found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
     if found is None:
-        return None, None, not word
-    address, port = found.get("address"), found.get("port")
-    certain = not found.get("to") and not found.get("more")
+        return Target(None, None, not word)
+    address, port, more = found.get("address"), found.get("port"), found.get("more")
     try:
-        return (parse_address(address) if address else None), (int(port) if port else None), certain
+        return Target(
+            parse_address(address) if address else None, int(port) if port else None, not found.get("to"),
+            int(more[1:]) if more else None,
+        )  # fmt: skip
     except ValueError:
-        return None, None, False
+        return Target(None, None, certain=False)
 
 
 def translated(entry: Entry, target: Target, hook: Hook) -> Entry:
     """The entry once a nat statement at this hook has set it up: its answers then come from or go elsewhere."""
-    reply, ported = entry.reply, entry.original.protocol in WITH_PORTS
-    port = target.port if ported else None
-    if hook in DST_HOOKS:
-        after = reply._replace(
-            src=reply.src if target.address is None else target.address, sport=reply.sport if port is None else port
-        )
-    else:
-        after = reply._replace(
-            dst=reply.dst if target.address is None else target.address, dport=reply.dport if port is None else port
-        )
+    reply, destination = entry.reply, hook in DST_HOOKS
+    address = (reply.src if destination else reply.dst) if target.address is None else target.address
+    port = reply.sport if destination else reply.dport
+    port = _port(target, port) if entry.original.protocol in WITH_PORTS else port
+    after = reply._replace(src=address, sport=port) if destination else reply._replace(dst=address, dport=port)
     if after == reply:
-        return entry
-    return replace(entry, reply=after, dnat=entry.dnat or hook in DST_HOOKS, snat=entry.snat or hook not in DST_HOOKS)
+        return replace(entry, guessed=entry.guessed or not target.certain)
+    return replace(
+        entry, reply=after, dnat=entry.dnat or destination, snat=entry.snat or not destination,
+        guessed=entry.guessed or not target.certain,
+    )  # fmt: skip
+
+
+def _port(target: Target, port: int) -> int:
+    """The port that a target gives: one that lies in its range stays."""
+    if target.any_port:
+        return ANY_PORT
+    if target.port is None:
+        return port
+    if target.last is None:
+        return target.port
+    return port if target.port <= port <= target.last else ANY_PORT
+
+
+def evaded(entry: Entry) -> Entry:
+    """An entry whose tuples are taken, as the NAT core's last step leaves it: with another source port or number."""
+    if entry.original.protocol in WITH_PORTS:
+        return replace(entry, reply=entry.reply._replace(dport=ANY_PORT), snat=True)
+    return replace(entry, guessed=entry.original.protocol in ICMP_ANSWERS)
 
 
 def rewritten(packet: Packet, entry: Entry, reply: bool, hook: Hook) -> Packet:
-    """A packet of a translated entry as this hook leaves it."""
-    if not (entry.snat or entry.dnat):
+    """A packet of a translated entry as this hook leaves it: what a hook does to one direction undoes the other's."""
+    destination = hook in DST_HOOKS
+    if not (entry.dnat if destination is not reply else entry.snat):
         return packet
     goal = (entry.original if reply else entry.reply).inverted()
-    return packet if goal is None else _aimed(packet, goal, hook in DST_HOOKS)
+    return packet if goal is None else _aimed(packet, goal, destination)
 
 
 def _aimed(packet: Packet, goal: Tuple, destination: bool) -> Packet:
@@ -128,12 +166,25 @@ def _aimed(packet: Packet, goal: Tuple, destination: bool) -> Packet:
 
 
 def answered(packet: Packet, sent: Packet, left: Packet) -> Packet:
-    """`packet`, an answer to `sent`, as the other end makes it, that saw `left` instead."""
-    if sent == left or tuple_of(packet) != tuple_of(sent).inverted():
+    """`packet`, an answer to `sent` or an error about it, as the other end makes it, that saw `left` instead."""
+    if ANY_PORT in (left.sport, left.dport) or tuple_of(sent) == tuple_of(left):
+        return packet
+    if packet.inner is not None:
+        return _complained(packet, packet.inner, sent, left)
+    if tuple_of(packet) != tuple_of(sent).inverted():
         return packet
     ported = packet.protocol in WITH_PORTS
     return replace(
         packet,
-        src=left.dst, dst=left.src,
+        src=left.dst, dst=left.src, iif=left.oif, oif=left.iif,
         sport=left.dport if ported else packet.sport, dport=left.sport if ported else packet.dport,
     )  # fmt: skip
+
+
+def _complained(packet: Packet, inner: Packet, sent: Packet, left: Packet) -> Packet:
+    """An ICMP error of the receiver, or of a router on the way, about a packet that left as `left`."""
+    if tuple_of(inner) != tuple_of(sent):
+        return packet
+    src = left.dst if packet.src == sent.dst else packet.src
+    about = replace(inner, src=left.src, dst=left.dst, sport=left.sport, dport=left.dport)
+    return replace(packet, src=src, dst=left.src, iif=left.oif, oif=left.iif, inner=about)

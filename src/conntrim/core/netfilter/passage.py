@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState, TcpState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
@@ -19,12 +20,12 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter import nat
 from conntrim.core.netfilter.answers import answer_to, reply_to, tied
 from conntrim.core.netfilter.conntrack import track
-from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of
+from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of, in_ranks
 from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
-from conntrim.core.netfilter.memory import ANY_PORT, Entry, Memory
+from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
-from conntrim.core.netfilter.statements import EFFECTS, VERDICTS, Ending
+from conntrim.core.netfilter.statements import EFFECTS, VERDICTS, Ending, Unended
 from conntrim.core.netfilter.words import question
 
 RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
@@ -87,11 +88,16 @@ class Passage:
             yield Hook.OUTPUT
             if self._is_ours(self.skb.packet.dst):
                 self.skb.packet = replace(self.skb.packet, oif="lo")
+            elif self.skb.packet.dst != self.came.dst:
+                self.skb.packet = replace(self.skb.packet, oif=self._device())
             yield Hook.POSTROUTING
             if self.skb.packet.oif != "lo":
                 return
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
         yield Hook.PREROUTING
+        if self.skb.packet.dst != self.came.dst and self.skb.packet.iif != "lo":
+            ours = self._is_ours(self.skb.packet.dst)
+            self.skb.packet = replace(self.skb.packet, oif="" if ours else self._device())
         if self._is_forwarded():
             yield Hook.FORWARD
             yield Hook.POSTROUTING
@@ -100,6 +106,11 @@ class Passage:
 
     def _is_ours(self, address: int) -> bool:
         return address in LOOPBACK or address in self.skb.kernel.local
+
+    def _device(self) -> str:
+        """Where a translated packet leaves, "" where nobody told the routes."""
+        route = self.skb.kernel.route(self.skb.packet.dst)
+        return route.device if route else ""
 
     def _is_forwarded(self) -> bool:
         packet = self.skb.packet
@@ -119,9 +130,22 @@ class Passage:
         """K2: what shares a priority runs in an order that no listing tells."""
         for group in self.arranged.groups[self.came.family, self.hook]:
             alive = [s for s in group if self._alive(s)]
-            if len(alive) > 1 and self.skb.answers.ask(_tie(self.hook, alive)):
+            if len(alive) > 1 and self.arranged.latest_first:
+                # The kernel's own stations were there before.
+                alive.sort(key=lambda s: s.kind is not Kind.CHAIN)
+                chains = [s for s in alive if s.kind is Kind.CHAIN]
+                alive = [*reversed(chains), *alive[len(chains) :]]
+            elif len(alive) > 1 and self.skb.answers.ask(_tie(self.hook, alive)):
                 alive.reverse()
             yield from alive
+
+    def _ranked(self, station: Station) -> Iterator[tuple[Table, Chain]]:
+        """The nat chains of a hook in their order."""
+        for rank in in_ranks(station.chains):
+            names = [Station(station.priority, Kind.NAT, (each,)) for each in rank]
+            if len(rank) > 1 and (self.arranged.latest_first or self.skb.answers.ask(_tie(self.hook, names))):
+                rank.reverse()
+            yield from rank
 
     def _alive(self, station: Station) -> bool:
         if station.kind is Kind.NAT:
@@ -156,25 +180,33 @@ class Passage:
         if not isinstance(attached, Tracked):
             return None
         if not attached.confirmed:
-            for table, chain in station.chains:
+            for table, chain in self._ranked(station):
                 if (fate := self._base_chain(table, chain)) is not None:
                     return fate
                 if self.skb.attached is not attached:
                     break
         now = self.skb.attached
         assert isinstance(now, Tracked), "no nat chain takes the entry away"
+        if not now.confirmed and self.hook in CONFIRMING and self.memory.taken(now.entry):
+            now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
-        return None
+        return self._lost()
+
+    def _lost(self) -> Fate | None:
+        """Packets of the loopback that are sent elsewhere have no route: IPv4 by their source, and what came by lo."""
+        packet = self.skb.packet
+        if packet.dst == self.came.dst or self._is_ours(packet.dst):
+            return None
+        source = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and packet.family is Family.IPV4
+        if not source and not (self.hook is Hook.PREROUTING and packet.iif == "lo"):
+            return None
+        self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")
+        return Fate.DROP
 
     def _confirm(self) -> Fate | None:
         attached = self.skb.attached
         if isinstance(attached, Tracked) and not attached.confirmed:
-            clash = attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry)
-            if clash and self.arranged.nat[self.came.family]:
-                # The NAT core's null binding has given it another port already, one that nobody here can know.
-                elsewhere = attached.entry.reply._replace(dport=ANY_PORT)
-                attached = replace(attached, entry=replace(attached.entry, reply=elsewhere, snat=True))
-            elif clash:
+            if attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry):
                 self._step(StepKind.CONNTRACK, "another entry has a tuple of this one's: dropped (insert_failed)")
                 return Fate.DROP
             self.memory, self.made = self.memory.having(attached.entry), attached.entry
@@ -237,8 +269,16 @@ class Passage:
         self._step(StepKind.RULE, "", table.name, chain.name, rule)
         for statement in rule.statements:
             if (ending := EFFECTS[type(statement)](self, statement, table, rule)) is not None:
-                return ending
+                return None if ending is Unended.BROKEN else ending
         return None
+
+    def changed(self, entry: Entry) -> None:
+        """The packet's entry is another one now."""
+        attached = self.skb.attached
+        assert isinstance(attached, Tracked), "only a packet of an entry changes it"
+        if attached.confirmed and attached.entry in self.memory.entries:
+            self.memory = self.memory.having(entry, attached.entry)
+        self.skb.attached = replace(attached, entry=entry)
 
     def remark(self, note: str) -> None:
         """Say more about the step just taken, with the state as it is now."""
@@ -248,7 +288,7 @@ class Passage:
 
     def reject(self, how: str) -> Outcome | None:
         """Send REJECT's answer and see what becomes of it; None where it sends none."""
-        packet = answer_to(self.skb.packet, how, self.skb.kernel.local)
+        packet = answer_to(self.skb.packet, how, self.skb.kernel)
         if packet is None:
             return None
         if packet.protocol == Protocol.TCP:
@@ -262,10 +302,7 @@ class Passage:
         """REJECT's RST takes the connection's entry to CLOSE at once (nf_ct_set_closing())."""
         attached = self.skb.attached
         if isinstance(attached, Tracked):
-            closed = replace(attached.entry, tcp=TcpState.CLOSE)
-            if attached.confirmed:
-                self.memory = self.memory.having(closed, attached.entry)
-            self.skb.attached = replace(attached, entry=closed)
+            self.changed(replace(attached.entry, tcp=TcpState.CLOSE))
 
 
 def _tie(hook: Hook, stations: list[Station]) -> str:

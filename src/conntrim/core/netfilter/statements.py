@@ -26,6 +26,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )  # fmt: skip
 from conntrim.core.netfilter import nat
+from conntrim.core.netfilter.entrywords import UNKNOWN_MARK, Written, may_break, written
 from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
@@ -39,6 +40,7 @@ class Unended(Enum):
     """How a chain ends without a verdict."""
 
     BACK = "back to the calling chain, or to the policy"
+    BROKEN = "the rest of the rule is not done: the next rule"
 
 
 Ending = Fate | Unended | None
@@ -69,15 +71,19 @@ def _forget_dscp(statement: Opaque, skb: Skb) -> None:
 
 
 def _forget_mark(statement: Opaque, skb: Skb) -> None:
-    """Of CONNMARK only the restoring kind writes to the packet, and only where there is an entry."""
-    if statement.kind != "CONNMARK" or ("restore-mark" in statement.text and skb.entry is not None):
-        skb.mark_known = False
+    skb.mark_known = False
+
+
+def _forget_connmark(statement: Opaque, skb: Skb) -> None:
+    if isinstance(skb.attached, Tracked):
+        skb.attached = replace(skb.attached, entry=replace(skb.attached.entry, mark=UNKNOWN_MARK))
 
 
 FORGETS: dict[str, Callable[[Opaque, Skb], None]] = {
     **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), _forget_ttl),
     **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), _forget_dscp),
-    **dict.fromkeys(("meta mark", "CONNMARK"), _forget_mark),
+    "meta mark": _forget_mark,
+    **dict.fromkeys(("ct mark", "CONNMARK"), _forget_connmark),
 }
 """What is not known of the packet any more behind a statement of that kind."""
 
@@ -145,10 +151,12 @@ def _mark(on: Passage, statement: SetMark, table: Table, rule: Rule) -> None:
     on.remark(f"mark {mark:#x}")
 
 
-def _translate(on: Passage, statement: Nat, table: Table, rule: Rule) -> Fate:
+def _translate(on: Passage, statement: Nat, table: Table, rule: Rule) -> Ending:
     attached = on.skb.attached
+    if may_break(statement.text) and on.skb.answers.ask(f"{statement.kind} {statement.text}: nothing is found"):
+        return Unended.BROKEN
     if isinstance(attached, Tracked):
-        target = nat.target_of(statement, on.skb.packet, on.skb.kernel.local, on.hook)
+        target = nat.target_of(statement, on.skb.packet, on.skb.kernel, on.hook)
         if not target.certain and statement.kind == "dnat" and on.skb.answers.ask(f"dnat {statement.text}: where to"):
             return Fate.NOT_DECIDED
         on.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, on.hook))
@@ -162,11 +170,34 @@ def _opaque(on: Passage, statement: Opaque, table: Table, rule: Rule) -> Ending:
         zone = on.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
         _attach(on, table, Template(Zone(zone)))
         return None
+    if found := written(statement):
+        return _marked(on, found)
+    if may_break(statement.text) and on.skb.answers.ask(f"{question(statement)}: nothing is found"):
+        return Unended.BROKEN
     if forget := FORGETS.get(statement.kind):
         forget(statement, on.skb)
         return None
     asks = statement.kind not in HARMLESS
     return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
+
+
+def _marked(on: Passage, found: Written) -> Ending:
+    """A mark of the packet or of its entry; where there is no entry nothing happens, or the rule ends there."""
+    attached, packet = on.skb.attached, on.skb.packet
+    if not isinstance(attached, Tracked) and "ct" in (found.to, found.source):
+        if found.needs_entry and not isinstance(attached, Template):
+            return Unended.BROKEN
+        if not isinstance(attached, Template) or found.to == "ct":
+            return None
+    marks = {"": 0, "meta": packet.mark if on.skb.mark_known else UNKNOWN_MARK,
+             "ct": attached.entry.mark if isinstance(attached, Tracked) else 0}  # fmt: skip
+    mark = found.value(marks[found.to], marks[found.source])
+    if found.to == "ct" and isinstance(attached, Tracked):
+        on.changed(replace(attached.entry, mark=mark))
+    else:
+        on.skb.packet, on.skb.mark_known = replace(packet, mark=max(mark, 0)), mark != UNKNOWN_MARK
+    on.remark(f"{'entry' if found.to == 'ct' else 'packet'} marked" + (f" {mark:#x}" if mark >= 0 else ""))
+    return None
 
 
 def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:

@@ -25,6 +25,7 @@ from conntrim.core.model.ruleset import (
     Table,
     Verdict,
 )  # fmt: skip
+from conntrim.core.netfilter.entrywords import may_break
 from conntrim.core.netfilter.statements import HARMLESS
 from conntrim.core.netfilter.words import question
 from conntrim.core.prove.diagram import Set
@@ -164,12 +165,15 @@ class Walk:
     def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
         hit = live & self.view.rule(rule, self.table)
-        on = hit
+        on, broken = hit, self.view.space.nothing
         for statement in rule.statements:
             if on == self.view.space.nothing:
                 break
+            if isinstance(statement, Opaque | Nat) and may_break(statement.text):
+                ended = on & self.view.space.unknown(f"{_words(statement)}: nothing is found")
+                on, broken = on & ~ended, broken | ended
             on = self._statement(rule, statement, on, ends, depth)
-        return (live & ~hit) | on
+        return (live & ~hit) | on | broken
 
     def _statement(self, rule: Rule, statement: Statement, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         nothing = self.view.space.nothing
@@ -275,6 +279,10 @@ def blocks(rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
             yield (rule,)
     if block:
         yield block
+
+
+def _words(statement: Opaque | Nat) -> str:
+    return question(statement) if isinstance(statement, Opaque) else f"{statement.kind} {statement.text}"
 
 
 def plain_end(rule: Rule) -> str | None:

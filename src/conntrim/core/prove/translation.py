@@ -15,6 +15,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, Nat, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import Arranged
+from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.nat import target_of
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.journey import Reach
@@ -40,13 +41,15 @@ def _rules(space: Space, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule,
 def _image(space: Space, nat: Nat, hook: Hook) -> Set:
     """At least the packets that come out of a translation."""
     nowhere = Packet(space.family, Protocol.TCP, 0, space.whole(Field.DST, 0))
-    target = target_of(nat, nowhere, Intervals(), hook)
+    target = target_of(nat, nowhere, Kernel(), hook)
     found = space.everything
     if not target.certain or nat.kind != "dnat":
         return found
     if target.address is not None:
         found = found & space.field(Field.DST, Intervals.of(target.address))
-    return found if target.port is None else found & space.field(Field.DPORT, Intervals.of(target.port))
+    if target.port is None:
+        return found
+    return found & space.field(Field.DPORT, Intervals.of((target.port, target.last or target.port)))
 
 
 def _first(space: Space, found: Set) -> Set:

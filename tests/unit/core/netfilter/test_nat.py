@@ -8,6 +8,7 @@ from conntrim.core.model.address import format_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Nat
 from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import Entry, tuple_of
 from conntrim.core.netfilter.nat import rewritten, target_of, translated
 from tests.unit.core.netfilter.made import US, packet
@@ -36,7 +37,7 @@ ROWS: dict[tuple[str, str], tuple[str | None, int | None, bool]] = {
 @pytest.mark.parametrize("written", ROWS, ids=" ".join)
 def test_targets_as_both_dialects_write_them(written: tuple[str, str]) -> None:
     """Every form of a target is read; of a range the first, and then it is not certain."""
-    target = target_of(Nat(*written), packet(), Intervals.of(packet().dst), Hook.PREROUTING)
+    target = target_of(Nat(*written), packet(), Kernel(Intervals.of(packet().dst)), Hook.PREROUTING)
     address = None if target.address is None else format_address(target.address)
     assert ROWS[written] == (address, target.port, target.certain)
 
@@ -47,7 +48,7 @@ def test_an_entry_rewrites_both_directions() -> None:
     original = tuple_of(client)
     reply = original.inverted()
     assert reply is not None
-    target = target_of(Nat("dnat", "--to-destination 10.0.0.1:8080"), client, Intervals(), Hook.PREROUTING)
+    target = target_of(Nat("dnat", "--to-destination 10.0.0.1:8080"), client, Kernel(), Hook.PREROUTING)
     entry = translated(Entry(original, reply), target, Hook.PREROUTING)
     sent = rewritten(client, entry, False, Hook.PREROUTING)
     assert ("10.0.0.1", 8080) == (format_address(sent.dst), sent.dport)

@@ -318,12 +318,29 @@ def test_closing_and_opening_again() -> None:
 
 
 def test_an_unknown_mark_is_not_decided_until_it_is_set() -> None:
-    """Behind CONNMARK --restore-mark a mark match is open; a rule that sets the mark settles it."""
-    restore = target("CONNMARK", "--restore-mark")
+    """Behind a mark from a map a mark match is open; a rule that sets the mark settles it."""
+    mapped = target("meta mark", "meta mark set tcp dport map @marks")
     marked = rule(In(Field.MARK, Intervals.of(5)), DROP)
-    assert Fate.NOT_DECIDED is walk(rules(filtering(STATELESS, restore, marked)), web()).verdict
-    assert Fate.DROP is walk(rules(filtering(STATELESS, restore, rule(SetMark(5)), marked)), web()).verdict
-    assert Fate.ACCEPT is walk(rules(raw((notrack(),)), filtering(restore, marked)), web()).verdict
+    assert Fate.NOT_DECIDED is walk(rules(filtering(STATELESS, mapped, marked)), web()).verdict
+    assert Fate.DROP is walk(rules(filtering(STATELESS, mapped, rule(SetMark(5)), marked)), web()).verdict
+
+
+def test_a_mark_is_saved_and_restored() -> None:
+    """What CONNMARK saves in the entry it restores to later packets; one without an entry keeps its own (K24)."""
+    save, restore = (target("CONNMARK", f"--{way}-mark") for way in ("save", "restore"))
+    marked = rule(In(Field.MARK, Intervals.of(5)), DROP)
+    known = walk(rules(filtering(STATELESS, rule(SetMark(5)), save)), web()).memory
+    assert [5] == [entry.mark for entry in known.entries]
+    both = rules(filtering(STATELESS, restore, marked))
+    assert (Fate.DROP, Fate.ACCEPT) == (walk(both, web(), known).verdict, walk(both, web()).verdict)
+    assert Fate.ACCEPT is walk(rules(raw((notrack(),)), filtering(restore, marked)), web(), known).verdict
+
+
+def test_a_rule_ends_where_a_map_has_nothing() -> None:
+    """nft ends a rule at a look-up that finds nothing, so what stands behind it is open."""
+    mapped = target("meta mark", "meta mark set tcp dport map @marks")
+    mapped = replace(mapped, statements=(*mapped.statements, DROP))
+    assert Fate.NOT_DECIDED is walk(rules(filtering(STATELESS, mapped)), web()).verdict
 
 
 def test_an_unknown_target_is_not_decided() -> None:

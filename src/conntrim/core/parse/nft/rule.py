@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.finding import Place
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words
-from conntrim.core.model.ruleset import End, In, Match, NoEffect, Opaque, Rule, Statement, Verdict
+from conntrim.core.model.ruleset import In, Match, NoEffect, Opaque, Rule, Statement
 from conntrim.core.parse.nft.matches import Context, comparison, opaque
-from conntrim.core.parse.nft.statements import MATCHING, reject_needs, statement, writes
+from conntrim.core.parse.nft.statements import MATCHING, needs, statement, writes
 
 Maps = dict[str, list[Json]]
 """The named verdict maps of a table: their elements."""
@@ -96,11 +96,10 @@ class Reading:
     def doing(self, expression: Json, sofar: Sofar) -> Sofar:
         """One more statement."""
         done = statement(expression, self.context.family)
-        needs: tuple[Match, ...] = ()
-        if isinstance(done, End) and done.verdict is Verdict.REJECT:
-            wanted = reject_needs(done.text, self.context.family)
-            needs = tuple(need for need in wanted if need not in sofar.matches)
-        return Sofar((*sofar.matches, *needs), (*sofar.statements, done))
+        wanted = tuple(need for need in needs(done, self.context.family) if need not in sofar.matches)
+        if wanted:
+            sofar = self.flushed(sofar)
+        return Sofar((*sofar.matches, *wanted), (*sofar.statements, done))
 
     def flushed(self, sofar: Sofar) -> Sofar:
         """Before a match that stands behind a statement: what was done was done whether or not the match holds.

@@ -94,11 +94,17 @@ def reject_text(content: Json, family: TableFamily) -> str:
     return REJECTS[kind].get(code, f"{'icmp6' if kind == 'icmpv6' else kind}-{code}")
 
 
-def reject_needs(text: str, family: TableFamily) -> tuple[In, ...]:
-    """The family check that nft adds, and hides, in an inet table."""
-    if family is not TableFamily.INET:
+FAMILIES: tuple[tuple[tuple[str, ...], In], ...] = (
+    (("icmp-", "ip to", "ip prefix"), V4), (("icmp6-", "ip6 to", "ip6 prefix"), V6),
+)  # fmt: skip
+"""How the arguments begin of a reject or translation that is for one family."""
+
+
+def needs(done: Statement, family: TableFamily) -> tuple[In, ...]:
+    """The family check of a reject or translation in an inet table, which nft does not list."""
+    if family is not TableFamily.INET or not isinstance(done, Nat | End):
         return ()
-    return (V4,) if text.startswith("icmp-") else (V6,) if text.startswith("icmp6-") else ()
+    return next(((only,) for begins, only in FAMILIES if done.text.startswith(begins)), ())
 
 
 FIXED: dict[str, Statement] = {

@@ -1,0 +1,211 @@
+"""What rules of either dialect ask of a packet's entry beside its state, and what they write to its mark.
+
+The rule-set model keeps these as text (`Opaque`); here the commonest of it is read: marks, directions, status bits,
+zones. What is not read stays not decided.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from conntrim.core.model.conntrack import Status
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Opaque
+from conntrim.core.netfilter.skb import Attached, Template, Tracked
+
+EVERY = 0xFFFFFFFF
+UNKNOWN_MARK = -1
+"""The mark of an entry that was written by something that is not read here."""
+
+SYMBOLS: dict[str, dict[str, int]] = {
+    "direction": {"original": 0, "reply": 1},
+    "status": {
+        "expected": Status.EXPECTED, "seen-reply": Status.SEEN_REPLY, "assured": Status.ASSURED,
+        "confirmed": Status.CONFIRMED, "snat": Status.SRC_NAT, "dnat": Status.DST_NAT,
+    },
+    "mark": {}, "zone": {},
+}  # fmt: skip
+"""What nft calls the values of each ct key that is read here."""
+
+ASSURED_UNKNOWN = frozenset({Protocol.UDP, Protocol.UDPLITE, Protocol.SCTP})
+"""Protocols whose answered entries become ASSURED by time, or by what the model does not follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`key & mask` is one of `values`, or is not."""
+
+    key: str
+    values: Intervals
+    mask: int = EVERY
+    negated: bool = False
+    way: str = ""
+
+    def holds(self, attached: Tracked | Template) -> bool | None:
+        """The answer for a packet with an entry or template; None where the model does not know."""
+        if self.key == "status" and self.mask & _doubtful(attached):
+            return None
+        value = VALUES[self.key](attached, self.way)
+        return None if value == UNKNOWN_MARK else (value & self.mask in self.values) is not self.negated
+
+
+def _mark(attached: Tracked | Template, way: str) -> int:
+    return attached.entry.mark if isinstance(attached, Tracked) else 0
+
+
+def _direction(attached: Tracked | Template, way: str) -> int:
+    return int(isinstance(attached, Tracked) and attached.reply)
+
+
+def _zone(attached: Tracked | Template, way: str) -> int:
+    zone = attached.entry.zone if isinstance(attached, Tracked) else attached.zone
+    return zone.of(way) if way else zone.number
+
+
+def status_of(attached: Tracked | Template, way: str = "") -> int:
+    """The status bits, as far as `_doubtful` does not name them."""
+    if isinstance(attached, Template):
+        return Status.CONFIRMED
+    entry = attached.entry
+    bits = (
+        (attached.confirmed, Status.CONFIRMED), (entry.seen_reply, Status.SEEN_REPLY), (entry.assured, Status.ASSURED),
+        (entry.snat, Status.SRC_NAT), (entry.dnat, Status.DST_NAT),
+    )  # fmt: skip
+    return sum(bit for there, bit in bits if there)
+
+
+def _doubtful(attached: Tracked | Template) -> int:
+    timed = isinstance(attached, Tracked) and attached.entry.original.protocol in ASSURED_UNKNOWN
+    return Status.ASSURED if timed and isinstance(attached, Tracked) and attached.entry.seen_reply else 0
+
+
+VALUES: dict[str, Callable[[Tracked | Template, str], int]] = {
+    "mark": _mark, "direction": _direction, "zone": _zone, "status": status_of,
+}  # fmt: skip
+
+_NFT = re.compile(
+    r"ct (?:(?P<way>original|reply) )?(?P<key>mark|direction|status|zone) "
+    r"(?:& (?P<mask>\([^)]*\)|[\w-]+) )?(?:(?P<op>==|!=) )?(?P<right>\{[^}]*\}|[^<>{}]+)"
+)
+_XT = re.compile(r"(?P<op>! )?--mark (?P<right>\w+)(?:/(?P<mask>\w+))?")
+
+
+@lru_cache(maxsize=4096)
+def asked(match: Opaque) -> Asked | None:
+    """What a match asks; None where it is not read here."""
+    try:
+        if match.kind == "connmark" and (found := _XT.fullmatch(match.text)):
+            mask = int(found["mask"] or "0xffffffff", 0)
+            return Asked("mark", Intervals.of(int(found["right"], 0)), mask, bool(found["op"]))
+        found = _NFT.fullmatch(match.text) if match.kind.startswith("ct ") else None
+        return _nft(found) if found else None
+    except (KeyError, ValueError):
+        return None
+
+
+def _nft(found: re.Match[str]) -> Asked:
+    key, right, negated = found["key"], found["right"], found["op"] == "!="
+    flags = key == "status" and not found["mask"]
+    if flags and not right.startswith("{"):  # nft asks for any of the flags, or for none of them
+        bits = _bits(key, right)
+        return Asked(key, Intervals.of(0), bits, not negated)
+    if key == "status" and right.startswith("{"):
+        raise ValueError("a set of status words")
+    mask = _bits(key, found["mask"].strip("()")) if found["mask"] else EVERY
+    parts = right.strip("{} ").split(",") if key != "status" else [right]
+    return Asked(key, Intervals.of(*(_span(key, part.strip()) for part in parts)), mask, negated, found["way"] or "")
+
+
+def _bits(key: str, text: str) -> int:
+    bits = 0
+    for word in re.split(r"[|,]", text):
+        bits |= _number(key, word.strip())
+    return bits
+
+
+def _span(key: str, text: str) -> tuple[int, int]:
+    if key == "status" or text in SYMBOLS[key]:
+        return _bits(key, text), _bits(key, text)
+    low, _, high = text.partition("-")
+    return int(low, 0), int(high or low, 0)
+
+
+def _number(key: str, word: str) -> int:
+    return SYMBOLS[key][word] if word in SYMBOLS[key] else int(word, 0)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`to` ("meta" or "ct") mark becomes (its own bits outside `mask`) ^ (the bits of `source` in `kept`) ^ `flipped`.
+
+    `source` is "meta", "ct" or "" for none. `needs_entry`: nft ends the rule where there is no entry to read.
+    """
+
+    to: str
+    mask: int
+    source: str
+    kept: int
+    flipped: int
+    needs_entry: bool = False
+
+    def value(self, own: int, other: int) -> int:
+        """The new mark; `own` is the old one, `other` the source's."""
+        if UNKNOWN_MARK in (own if ~self.mask & EVERY else 0, other if self.kept else 0):
+            return UNKNOWN_MARK
+        return ((own & ~self.mask) ^ (other & self.kept) ^ self.flipped) & EVERY
+
+
+_SET_XMARK = re.compile(r"--set-xmark (\w+)/(\w+)")
+_COPIED = re.compile(r"--(save|restore)-mark(?: --nfmask (\w+) --ctmask (\w+))?")
+_SET = re.compile(r"(meta|ct) mark set (?:(meta|ct) mark)?(?:(?: & )(\w+))?(?:(?: \| )(\w+))?(?:(?: \^ )(\w+))?")
+_CONSTANT = re.compile(r"(meta|ct) mark set (\w+)")
+
+
+@lru_cache(maxsize=4096)
+def written(statement: Opaque) -> Written | None:
+    """What a statement writes to a mark; None where it is not read here."""
+    try:
+        if statement.kind == "CONNMARK":
+            return _connmark(statement.text)
+        return _nft_mark(statement.text) if statement.kind in ("meta mark", "ct mark") else None
+    except ValueError:
+        return None
+
+
+def _connmark(text: str) -> Written | None:
+    if found := _SET_XMARK.fullmatch(text):
+        return Written("ct", int(found[2], 0), "", 0, int(found[1], 0))
+    if found := _COPIED.fullmatch(text):
+        nfmask, ctmask = (int(text or "0xffffffff", 0) for text in (found[2], found[3]))
+        if found[1] == "save":
+            return Written("ct", ctmask, "meta", nfmask, 0)
+        return Written("meta", nfmask, "ct", ctmask, 0)
+    return None
+
+
+def _nft_mark(text: str) -> Written | None:
+    if found := _CONSTANT.fullmatch(text):
+        return Written(found[1], EVERY, "", 0, int(found[2], 0))
+    found = _SET.fullmatch(text)
+    if found is None or not found[2]:
+        return None
+    kept = int(found[3], 0) if found[3] else EVERY
+    ones, flips = int(found[4] or "0", 0), int(found[5] or "0", 0)
+    return Written(found[1], EVERY, found[2], kept & ~ones, ones ^ flips, found[2] == "ct")
+
+
+def may_break(statement_text: str) -> bool:
+    """Whether nft may end the rule at this statement: a look-up that finds nothing, an entry that is not there."""
+    return " map " in f" {statement_text} " or "set ct " in statement_text
+
+
+def has_entry(attached: Attached) -> bool:
+    """Whether `nf_ct_get()` finds an entry, a template included."""
+    return isinstance(attached, Tracked | Template)

@@ -1,0 +1,64 @@
+"""What the nat chains of made-up rules do, in the words of both dialects: targets of all kinds, certain and not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conntrim.lab.words import Words
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    "ip": ("198.51.100.7", "203.0.113.7", "192.0.2.1", "198.51.100.1", "192.0.2.77"),
+    "ip6": ("2001:db8:1::7", "2001:db8:2::7", "2001:db8::1", "2001:db8:1::1", "2001:db8::77"),
+}
+"""New destinations: behind the host, in the world, the host itself, a neighbour."""
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "ip": ("192.0.2.1", "198.51.100.1", "203.0.113.200", "192.0.2.201"),
+    "ip6": ("2001:db8::1", "2001:db8:1::1", "2001:db8:2::200", "2001:db8::201"),
+}
+"""New sources: the host's own addresses and others."""
+
+PORTS = ("8080", "80", "443", "5000-6000", "1024-65535")
+
+DESTINATIONS = ("prerouting", "output")
+"""Where destinations are translated."""
+
+
+def _to(words: Words, addresses: tuple[str, ...], ported: bool, v6: bool) -> str:
+    """An address, with a port where the rule is for a protocol that has them."""
+    address = words.random.choice(addresses)
+    if not ported or words.random.random() < 0.5:
+        return address
+    return f"{f'[{address}]' if v6 else address}:{words.random.choice(PORTS)}"
+
+
+ABOUT = {"ip": ("ip ", "icmp ", "meta nfproto ipv4"), "ip6": ("ip6 ", "icmpv6 ", "meta nfproto ipv6")}
+"""How a match begins that is about one family only."""
+
+
+def xt_translation(words: Words, ported: bool) -> str:
+    """A target of a chain of iptables' nat table."""
+    v6 = words.family == "ip6"
+    port = f" --to-ports {words.random.choice(PORTS)}" if ported and words.random.random() < 0.5 else ""
+    if words.hook in DESTINATIONS:
+        dnat = f"-j DNAT --to-destination {_to(words, TARGETS[words.family], ported, v6)}"
+        return words.random.choice((dnat, dnat, f"-j REDIRECT{port}"))
+    snat = f"-j SNAT --to-source {_to(words, SOURCES[words.family], ported, v6)}"
+    if words.hook == "input":
+        return snat
+    return words.random.choice((snat, snat, f"-j MASQUERADE{port}"))
+
+
+def nft_translation(words: Words, matches: Sequence[str]) -> str:
+    """A statement of a nat chain, of the family that the rule's matches are about."""
+    ip = next((ip for ip, marks in ABOUT.items() for m in matches if m.startswith(marks)), words.ip())
+    ported = any(m.startswith(("tcp", "udp")) for m in matches)
+    family = f" {ip}" if words.family == "inet" else ""
+    port = f" to :{words.random.choice(PORTS)}" if ported and words.random.random() < 0.5 else ""
+    if words.hook in DESTINATIONS:
+        dnat = f"dnat{family} to {_to(words, TARGETS[ip], ported, ip == 'ip6')}"
+        return words.random.choice((dnat, dnat, f"redirect{port}"))
+    snat = f"snat{family} to {_to(words, SOURCES[ip], ported, ip == 'ip6')}"
+    if words.hook == "input":
+        return snat
+    return words.random.choice((snat, snat, f"masquerade{port}"))
