@@ -26,7 +26,7 @@ from conntrim.core.model.plan import Batch
 from conntrim.lab.dialogue import format_packet, parse_packet
 
 MARK = "== "
-PROGRAMS = ("iptables-restore", "ip6tables-restore", "nft")
+PROGRAMS = ("ipset", "iptables-restore", "ip6tables-restore", "nft")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ FLAG_LETTERS = "FSRPAUEC"
 _LINE = re.compile(
     r"(?P<iif>[\w.]*)>(?P<oif>[\w.]*) (?P<proto>\S+)"
     r" (?P<src>\S+)(?: (?P<sport>\d+))? > (?P<dst>\S+)(?: (?P<dport>\d+))?"
-    r"(?: (?P<flags>[FSRPAUEC]+|\.))?(?: (?P<type>\d+)/(?P<code>\d+))?(?: id (?P<id>\d+))?(?: \((?P<inner>.*)\))?"
+    r"(?: (?P<flags>[FSRPAUEC]+|\.))?(?: (?P<type>\d+)/(?P<code>\d+))?(?: id (?P<id>\d+))?"
+    r"(?: dscp (?P<dscp>\d+))?(?: \((?P<inner>.*)\))?"
 )
 
 
@@ -38,6 +39,8 @@ def format_packet(packet: Packet) -> str:
         parts.append(f"{packet.icmp >> 8}/{packet.icmp & 255}")
         if packet.icmp_id:
             parts.append(f"id {packet.icmp_id}")
+    if packet.dscp:
+        parts.append(f"dscp {packet.dscp}")
     if packet.inner is not None:
         parts.append(f"({format_packet(packet.inner)})")
     return " ".join(parts)
@@ -60,7 +63,7 @@ def parse_packet(text: str, source: str = "packet", line: int = 0) -> Packet:
         icmp=int(found["type"]) << 8 | int(found["code"]) if found["type"] else None,
         iif=found["iif"], oif=found["oif"],
         inner=parse_packet(found["inner"], source, line) if found["inner"] else None,
-        icmp_id=int(found["id"] or 0),
+        icmp_id=int(found["id"] or 0), dscp=_number(found["dscp"]),
     )  # fmt: skip
 
 

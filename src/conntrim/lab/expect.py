@@ -20,10 +20,13 @@ from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
+from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.netfilter.walk import walk
+from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.entries import Kept, remembered
-from conntrim.lab.judge import FIRST, PLACES, TABLE, Sighting, Trace
+from conntrim.lab.judge import FIRST, OWN_TTL, PLACES, TABLE, Sighting, Trace
+from conntrim.lab.wire import TTL, size_of
 
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
 """The judge's own addresses."""
@@ -38,7 +41,7 @@ ROUTES = tuple(
 )  # fmt: skip
 """The judge's routes."""
 
-KERNEL = Kernel(LOCAL, tcp_loose=True, active=True, routes=ROUTES)
+KERNEL = Kernel(LOCAL, tcp_loose=True, active=True, routes=ROUTES, ttl=OWN_TTL)
 """The judge's namespace: its observer switches conntrack on (K5)."""
 
 _SEEN = Rule((), (SetMark(0, 0),), Place("observer"), "seen")
@@ -65,7 +68,8 @@ def ruleset_of(batches: Sequence[Batch], listing: str = "") -> Ruleset:
     if listing:
         parts.append(read(listing, "nft"))
     tables = chain.from_iterable(part.tables for part in parts)
-    return Ruleset(tuple(t for t in tables if t.name != TABLE))
+    ipsets = chain.from_iterable(read(b.text, b.program).ipsets for b in batches if b.program == "ipset")
+    return with_ipsets(Ruleset(tuple(t for t in tables if t.name != TABLE), ipsets=tuple(ipsets)))
 
 
 def observed(ruleset: Ruleset) -> Arranged:
@@ -98,7 +102,7 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
     for i in range(len(packets)):
         if peers:
             sent[i] = _as_peer(sent[i], before, kernel)
-        outcome = walk(arranged, sent[i], memory, kernel)
+        outcome = walk(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
         before.append(outcome)
         memory = outcome.memory
         tuples |= _tuples(outcome)
@@ -107,6 +111,15 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
         traces.append((*_sightings(outcome, answer=False),))
     entries = tuple(sorted(map(remembered, memory.entries)))
     return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples))
+
+
+ASSUMED = {row.fact: True for row in FRESH if row.need is Need.CHUNK}
+"""The chunk in our SCTP packets opens an association."""
+
+
+def as_built(packet: Packet) -> Packet:
+    """The packet with what the wire adds to it."""
+    return replace(packet, length=size_of(packet), ttl=TTL, dscp=packet.dscp or 0)
 
 
 def _as_peer(packet: Packet, before: list[Outcome], kernel: Kernel) -> Packet:

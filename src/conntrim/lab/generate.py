@@ -46,7 +46,8 @@ NFT_EFFECTS = (
     "ct mark set 5 accept", "meta mark set ct mark & 0x3 accept",
     "meta mark set 1", "meta mark set meta mark | 4", "meta mark set 2 accept",
     "notrack", "ct zone set 5", "ct original zone set 6",
-    "tcp dport vmap { 22 : drop, 80 : accept, 443-1000 : continue }", "ct state vmap { invalid : drop, new : accept }",
+    "tcp dport vmap { 22 : drop, 80 : accept, 443-1000 : continue }", "tcp dport vmap @what", "th dport vmap @what",
+    "ct state vmap @whose", "ct state vmap { invalid : drop, new : accept }",
 )  # fmt: skip
 RAW_EFFECTS = ("notrack", "notrack", "notrack", "ct zone set 5", "ct original zone set 6", "accept", "drop", "return")
 
@@ -126,8 +127,21 @@ def _nft_sheet(random: Random, name: str) -> Sheet:
         Block(user, "", _lines(random, 4, _nft_line(family, "", 0, users[i + 1 :]))) for i, user in enumerate(users)
     ]
     bases = [_nft_base(random, family, f"base{i}", users) for i in range(random.randint(2, 5))]
-    sets = ("set ports { type inet_service; flags interval; elements = { 80, 443, 4000-5000 }\n }",)
-    return Sheet(family, name, (*reversed(later), *bases), sets)
+    return Sheet(family, name, (*reversed(later), *bases), SETS)
+
+
+SETS = (
+    "set ports { type inet_service; flags interval; elements = { 80, 443, 4000-5000 }\n }",
+    "set nets4 { type ipv4_addr; flags interval; elements = { 192.0.2.0/28, 203.0.113.0/24 }\n }",
+    "set nets6 { type ipv6_addr; flags interval; elements = { 2001:db8::/124, 2001:db8:2::/64 }\n }",
+    "set pairs4 { type ipv4_addr . inet_service; flags interval;"
+    " elements = { 192.0.2.1 . 80, 192.0.2.0/24 . 22-53 }\n }",
+    "set pairs6 { type ipv6_addr . inet_service; flags interval;"
+    " elements = { 2001:db8::1 . 80, 2001:db8::/64 . 22-53 }\n }",
+    "map what { type inet_service : verdict; elements = { 22 : drop, 80 : accept, 443 : return }\n }",
+    "map whose { typeof ct state : verdict; elements = { invalid : drop, established : accept }\n }",
+)
+"""Named sets and verdict maps of every table."""
 
 
 def _nft_base(random: Random, family: str, name: str, users: Sequence[str]) -> Block:
@@ -162,19 +176,33 @@ def _nft_line(
         matches = _peaceful(words.some(NFT_MATCHES))
         if nat and random.random() < 0.7:
             effect = nft_translation(words, matches)
-        if effect.startswith("tcp dport") and matches and not matches[0].startswith(("tcp", "ct", "meta mark")):
+        if (
+            effect.startswith(("tcp dport", "th dport"))
+            and matches
+            and not matches[0].startswith(("tcp", "ct", "meta mark"))
+        ):
             effect = "drop"  # nft refuses a port of TCP beside a match of another protocol
         return Line(matches, effect)
 
     return make
 
 
+LAYERS: tuple[dict[str, str], ...] = (
+    {"ip ": "ip", "icmp ": "ip", "ip6 ": "ip6", "icmpv6 ": "ip6", "nfproto ipv4": "ip", "nfproto ipv6": "ip6"},
+    {"tcp ": "tcp", "udp ": "udp", "icmp ": "icmp", "icmpv6 ": "icmpv6", "l4proto ": "any"},
+)
+"""What of a match's text tells its network and its transport protocol."""
+
+
 def _peaceful(matches: tuple[str, ...]) -> tuple[str, ...]:
-    """Without what nft refuses beside the first match: addresses of the other family."""
-    alien = (
-        {"icmp": "ip6 ", "ip": "ip6 ", "icmpv6": "ip ", "ip6": "ip "}.get(matches[0].split()[0]) if matches else None
-    )
-    return tuple(m for m in matches if alien is None or not m.startswith(alien))
+    """Without what nft refuses beside an earlier match: the other family, another protocol."""
+    kept: list[str] = []
+    for match in matches:
+        spoken = [{of for word, of in layer.items() if f" {word}" in f" {match}"} for layer in LAYERS]
+        before = [{of for m in kept for word, of in layer.items() if f" {word}" in f" {m}"} for layer in LAYERS]
+        if all(not said or not told or said == told != {"any"} for said, told in zip(spoken, before, strict=True)):
+            kept.append(match)
+    return tuple(kept)
 
 
 def _lines(random: Random, most: int, make: Callable[[Random], Line]) -> tuple[Line, ...]:

@@ -158,11 +158,16 @@ def observer(answers: bool = False) -> str:
     return "\n".join([*lines, "}", ""])
 
 
+ARGUMENTS = {"nft": ("-f", "-"), "ipset": ("restore",)}
+"""What a program wants to be told to read its input."""
+
+
 class Judge:
     """One namespace that packets are shot into."""
 
     def __init__(self, host: LabHost, network: Network = BENCH) -> None:
         self.host = host
+        self.sets = False
         for key, value in SYSCTLS:
             host.sysctl(key, value)
         with entered(host.name):
@@ -183,7 +188,8 @@ class Judge:
     def load(self, batches: Iterable[Batch]) -> None:
         """Load rule texts, each by its own program; HostError where one is refused."""
         for batch in batches:
-            self.host.run(batch.program, *(["-f", "-"] if batch.program == "nft" else []), text=batch.text)
+            self.sets |= batch.program == "ipset"
+            self.host.run(batch.program, *ARGUMENTS.get(batch.program, ()), text=batch.text)
 
     def listing(self) -> str:
         """The kernel's own listing of the judged nft tables, an object a line."""
@@ -192,11 +198,14 @@ class Judge:
         return '{"nftables": [\n' + ",\n".join(map(json.dumps, ours)) + "\n]}\n"
 
     def unload(self) -> None:
-        """Delete every table but the observer's."""
+        """Delete every table but the observer's, and all ipsets."""
         listed = [line.split()[1:] for line in self.host.run("nft", "list", "tables").splitlines()]
         others = [f"delete table {family} {name}\n" for family, name in listed if name != TABLE]
         if others:
             self.host.run("nft", "-f", "-", text="".join(others))
+        if self.sets:
+            self.host.run("ipset", "destroy")
+            self.sets = False
 
     def forget(self) -> None:
         """Delete all conntrack entries."""

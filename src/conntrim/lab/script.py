@@ -53,7 +53,9 @@ class Script:
         if self.program == "nft":
             return (Batch("nft", "".join(_nft(sheet) for sheet in self.sheets)),) if self.sheets else ()
         texts = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
-        return tuple(
+        asked = any("--match-set" in m for s in self.sheets for b in s.blocks for line in b.lines for m in line.matches)
+        sets = (Batch("ipset", IPSETS),) if asked else ()
+        return sets + tuple(
             Batch(program, "".join(_xt(sheet) for sheet in self.sheets if sheet.family == family))
             for family, program in texts.items()
             if any(sheet.family == family for sheet in self.sheets)
@@ -66,6 +68,32 @@ class Script:
         for i, sheet in enumerate(self.sheets):
             for less in _smaller(sheet):
                 yield replace(self, sheets=(*self.sheets[:i], less, *self.sheets[i + 1 :]))
+
+
+IPSETS = """\
+create web4 hash:net family inet
+add web4 192.0.2.0/28
+add web4 203.0.113.0/24
+create web6 hash:net family inet6
+add web6 2001:db8::/124
+add web6 2001:db8:2::/64
+create pair4 hash:ip,port family inet
+add pair4 192.0.2.1,tcp:80
+add pair4 192.0.2.1,udp:53
+add pair4 198.51.100.1,tcp:443
+create pair6 hash:ip,port family inet6
+add pair6 2001:db8::1,tcp:80
+add pair6 2001:db8::1,udp:53
+create net4 hash:net,port family inet
+add net4 192.0.2.0/24,tcp:22-80
+create net6 hash:net,port family inet6
+add net6 2001:db8::/64,tcp:22-80
+create ports bitmap:port range 0-65535
+add ports 80
+add ports 4000-5000
+add ports 11211
+"""
+"""The sets that iptables' rules ask."""
 
 
 def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:

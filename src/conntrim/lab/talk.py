@@ -53,6 +53,10 @@ ODD_ICMP = {
 """ICMP types that nobody asked for, or that conntrack does not know."""
 
 
+CLASSES = (None, None, 10, 46)
+"""DSCP: mostly none."""
+
+
 def dialogues(random: Random, packets: int) -> list[Made]:
     """Dialogues of that many packets together, no two of one flow."""
     taken: set[Key] = set()
@@ -103,8 +107,9 @@ def _opener(random: Random) -> Packet:
     }[way]
     client = random.randint(1024, 65535) if random.random() < 0.8 else random.choice(PORTS)
     return Packet(
-        family, Protocol.TCP, parse_address(src), parse_address(dst), client, random.choice(PORTS), iif=iif, oif=oif
-    )
+        family, Protocol.TCP, parse_address(src), parse_address(dst), client, random.choice(PORTS), iif=iif, oif=oif,
+        dscp=random.choice(CLASSES),
+    )  # fmt: skip
 
 
 # --- kinds ----------------------------------------------------------------------------------------------------------
@@ -167,6 +172,17 @@ def _error(random: Random, opener: Packet) -> Made:
     return (*base[:at], error, *base[at:])
 
 
+def _sctp(random: Random, opener: Packet) -> Made:
+    """The chunk that opens an association, some times over: what follows the model does not know."""
+    return (replace(opener, protocol=Protocol.SCTP),) * random.randint(1, 3)
+
+
+def _udplite(random: Random, opener: Packet) -> Made:
+    """Queries and answers of UDP-Lite."""
+    there = replace(opener, protocol=Protocol.UDPLITE)
+    return tuple(random.choice((there, reply_to(there))) for _ in range(random.randint(1, 4)))
+
+
 def _generic(random: Random, opener: Packet) -> Made:
     """A protocol that conntrack knows only by its number."""
     there = replace(_portless(opener), protocol=99)
@@ -178,6 +194,7 @@ def _portless(packet: Packet) -> Packet:
 
 
 KINDS: dict[Callable[[Random, Packet], Made], int] = {
-    _tcp: 4, _broken_tcp: 3, _odd_tcp: 5, _udp: 4, _query: 2, _echo: 3, _odd_icmp: 2, _error: 5, _generic: 1,
+    _tcp: 4, _broken_tcp: 3, _odd_tcp: 5, _udp: 4, _query: 2, _echo: 3, _odd_icmp: 2, _error: 5, _generic: 1, _sctp: 1,
+    _udplite: 1,
 }  # fmt: skip
 """Kinds of dialogues and their odds."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.packet import Packet
@@ -105,12 +105,13 @@ def build(packet: Packet, numbers: Numbers) -> bytes:
     """The packet with its network header."""
     body = _BODIES.get(packet.protocol, _other)(packet, numbers)
     if packet.family is Family.IPV4:
+        tos = (packet.dscp or 0) << 2
         head = struct.pack(
-            ">BBHHHBBH4s4s", 0x45, 0, V4_HEADER + len(body), numbers.number, 0, TTL, packet.protocol, 0,
+            ">BBHHHBBH4s4s", 0x45, tos, V4_HEADER + len(body), numbers.number, 0, TTL, packet.protocol, 0,
             _v4(packet.src), _v4(packet.dst),
         )  # fmt: skip
         return head[:10] + ones_complement(head).to_bytes(2, "big") + head[12:] + body
-    first = 6 << 28 | numbers.number
+    first = 6 << 28 | (packet.dscp or 0) << 22 | numbers.number
     addresses = packet.src.to_bytes(16, "big") + packet.dst.to_bytes(16, "big")
     return struct.pack(">IHBB", first, len(body), packet.protocol, TTL) + addresses + body
 
@@ -188,11 +189,28 @@ def _other(packet: Packet, numbers: Numbers) -> bytes:
     return _summed(packet, b"\0" * 8, 0) if packet.family is Family.IPV6 else b"\xff\xff" + b"\0" * 6
 
 
+def _udplite(packet: Packet, numbers: Numbers) -> bytes:
+    """Coverage 0: the checksum is over everything (RFC 3828 section 3.1), summed as UDP: K47."""
+    return _summed(
+        replace(packet, protocol=Protocol.UDP), struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, 0, 0), 6
+    )
+
+
+def size_of(packet: Packet) -> int:
+    """The bytes that `build` makes of a packet."""
+    network = V4_HEADER if packet.family is Family.IPV4 else V6_HEADER
+    return network + SIZES.get(packet.protocol, 8) + (size_of(packet.inner) if packet.inner else 0)
+
+
+SIZES: dict[int, int] = {Protocol.TCP: 20, Protocol.SCTP: 12 + len(SCTP_INIT)}
+"""Bytes of the headers that are not 8."""
+
 _BODIES: dict[int, Callable[[Packet, Numbers], bytes]] = {
     Protocol.TCP: _tcp,
     Protocol.UDP: _udp,
     Protocol.ICMP: _icmp,
     Protocol.ICMPV6: _icmp,
     Protocol.SCTP: _sctp,
+    Protocol.UDPLITE: _udplite,
 }
 """How each protocol's packet continues after the network header."""

@@ -136,6 +136,24 @@ def _xt_range(w: Words) -> str:
     return f"-m iprange {w.maybe_not()}--{w.random.choice(('src', 'dst'))}-range {low}-{high}"
 
 
+def _xt_set(w: Words) -> str:
+    digit = "4" if w.family == "ip" else "6"
+    way = w.random.choice(("src", "dst"))
+    name = w.random.choice((f"web{digit}", f"pair{digit}", f"net{digit}", "ports"))
+    return f"-m set {w.maybe_not()}--match-set {name} {way}{f',{way}' if name[:3] in ('pai', 'net') else ''}"
+
+
+def _xt_size(w: Words) -> str:
+    """Length, hop count, class."""
+    hops = ("-m ttl", "--ttl-{}") if w.family == "ip" else ("-m hl", "--hl-{}")
+    return w.random.choice((
+        f"-m length {w.maybe_not()}--length {w.random.choice(('0:30', '28', '40:60', '49:65535'))}",
+        f"{hops[0]} {hops[1].format(w.random.choice(('eq', 'lt', 'gt')))} {w.random.choice((63, 64))}",
+        f"-m dscp {w.maybe_not()}--dscp {w.random.choice((0, 10, 46))}",
+        f"-m pkttype {w.maybe_not()}--pkt-type {w.random.choice(('unicast', 'multicast'))}",
+    ))  # fmt: skip
+
+
 XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
     (
         lambda w: f"{w.maybe_not()}-p {w.random.choice(('tcp', 'udp'))}",
@@ -157,6 +175,7 @@ XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         ),
     ),
     (_xt_device,),
+    (lambda w: "", lambda w: "", _xt_set, _xt_size),
     (
         lambda w: f"-m conntrack {w.maybe_not()}--ctstate {w.states(XT_STATES)}",
         lambda w: f"-m state {w.maybe_not()}--state {w.states(XT_STATES)}",
@@ -221,6 +240,26 @@ def _nft_device(w: Words) -> str:
     return f'{w.random.choice("io")}ifname {w.unequal()}"{name}"'
 
 
+def _nft_named(w: Words) -> str:
+    ip = w.ip()
+    digit, way, protocol = "4" if ip == "ip" else "6", w.random.choice("sd"), w.random.choice(("tcp", "udp"))
+    return w.random.choice((
+        f"{ip} {way}addr {w.unequal()}@nets{digit}",
+        f"{ip} {way}addr . {protocol} {w.random.choice('sd')}port @pairs{digit}",
+    ))  # fmt: skip
+
+
+def _nft_size(w: Words) -> str:
+    ip = w.ip()
+    hops = f"{'ip ttl' if ip == 'ip' else 'ip6 hoplimit'} {w.random.choice(('', '!= ', '< ', '> '))}"
+    return w.random.choice((
+        f"meta length {w.unequal()}{w.random.choice(('0-30', '28', '40-60', '{ 40, 60 }'))}",
+        f"{hops}{w.random.choice((63, 64))}",
+        f"{ip} dscp {w.unequal()}{w.random.choice(('cs0', 'af11', 'ef', '{ af11, ef }'))}",
+        f"meta pkttype {w.unequal()}{w.random.choice(('host', 'multicast'))}",
+    ))  # fmt: skip
+
+
 NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
     (
         lambda w: f"meta l4proto {w.unequal()}{w.random.choice(('tcp', 'udp', '{ tcp, udp }', 'icmp'))}",
@@ -238,6 +277,7 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         lambda w: f"meta nfproto {w.random.choice(('ipv4', 'ipv6'))}" if w.family == "inet" else "",
     ),
     (_nft_device,),
+    (lambda w: "", lambda w: "", _nft_named, _nft_size),
     (
         lambda w: f"ct state {w.states(NFT_STATES)}",
         lambda w: f"ct state {w.states(NFT_STATES)}",

@@ -59,7 +59,8 @@ def answer_to(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
     if silent:
         return None
     reset = "reset" in how or how == "tcp-rst"
-    return _reset(packet) if reset else _error(packet, how, kernel)
+    answer = _reset(packet) if reset else _error(packet, how, kernel)
+    return answer and replace(answer, ttl=kernel.ttl)
 
 
 def _back(packet: Packet) -> tuple[str, str]:
@@ -74,8 +75,9 @@ def _reset(packet: Packet) -> Packet | None:
     answer = TcpFlag.RST if flags & TcpFlag.ACK else TcpFlag.RST | TcpFlag.ACK
     iif, oif = _back(packet)
     return Packet(
-        packet.family, Protocol.TCP, packet.dst, packet.src, packet.dport, packet.sport, int(answer), iif=iif, oif=oif
-    )
+        packet.family, Protocol.TCP, packet.dst, packet.src, packet.dport, packet.sport, int(answer), iif=iif, oif=oif,
+        length=HEADERS[packet.family] + 20, dscp=0,
+    )  # fmt: skip
 
 
 def _error(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
@@ -86,7 +88,30 @@ def _error(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
     code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
     iif, oif = _back(packet)
     src = _speaker(packet, kernel)
-    return Packet(packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet)
+    return Packet(
+        packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet,
+        length=_error_length(packet), dscp=_error_class(packet),
+    )  # fmt: skip
+
+
+HEADERS: dict[Family, int] = {Family.IPV4: 20, Family.IPV6: 40}
+"""Bytes of a network header without options."""
+
+LONGEST: dict[Family, int] = {Family.IPV4: 576, Family.IPV6: 1280}
+"""Bytes of an ICMP error at most: it quotes as much as fits (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4)."""
+
+
+def _error_length(packet: Packet) -> int | None:
+    if packet.length is None:
+        return None
+    return min(HEADERS[packet.family] + 8 + packet.length, LONGEST[packet.family])
+
+
+def _error_class(packet: Packet) -> int | None:
+    """icmp_send() keeps the TOS bits and sets the precedence to internetwork control; ICMPv6 has class 0."""
+    if packet.family is Family.IPV6:
+        return 0
+    return None if packet.dscp is None else 0x30 | packet.dscp & 0x07
 
 
 def _speaker(packet: Packet, kernel: Kernel) -> int:

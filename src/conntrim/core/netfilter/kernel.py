@@ -34,6 +34,8 @@ class Kernel:
     fresh: tuple[Row, ...] = FRESH
     """The table of states; another one only where somebody wants to see it fail."""
     routes: tuple[Route, ...] = ()
+    ttl: int | None = None
+    """What the kernel's own packets start with."""
 
     def route(self, to: int) -> Route | None:
         """The route that a packet to this address takes, where it is known."""

@@ -9,7 +9,19 @@ from conntrim.core.model.conntrack import CtState, Status
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Key, Match, Opaque, Table, XtConntrack
+from conntrim.core.model.ruleset import (
+    AnyOf,
+    Dialect,
+    Field,
+    In,
+    InSet,
+    Interface,
+    Key,
+    Match,
+    Opaque,
+    Table,
+    XtConntrack,
+)
 from conntrim.core.netfilter.entrywords import Asked, asked
 from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
@@ -186,8 +198,8 @@ def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
     if found is None or not found.known or found.dynamic:
         return None
     values = [_part(part, skb) for part in match.fields]
-    if None in values:
-        return False
+    if None in values:  # what lacks a port is in no ipset (K46); nft asks for the protocol first
+        return match.negated and table is not None and table.dialect is not Dialect.NFTABLES
     if UNKNOWN in values:
         return None
     return any(_element(element, values) for element in found.elements) is not match.negated

@@ -99,6 +99,8 @@ class Passage:
             ours = self._is_ours(self.skb.packet.dst)
             self.skb.packet = replace(self.skb.packet, oif="" if ours else self._device())
         if self._is_forwarded():
+            if self.skb.packet.ttl:
+                self.skb.packet = replace(self.skb.packet, ttl=self.skb.packet.ttl - 1)
             yield Hook.FORWARD
             yield Hook.POSTROUTING
         else:

@@ -14,6 +14,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
     AnyOf,
+    Dialect,
     Field,
     In,
     InSet,
@@ -213,6 +214,8 @@ class View:
         else:
             found = self._elements(named, match.fields)
         present = self._present(match.fields)
+        if match.negated and table.dialect is not Dialect.NFTABLES:
+            return ~(present & found)  # what lacks a port is in no ipset (K46)
         return present & (~found if match.negated else found)
 
     def _elements(self, named: NamedSet, fields: tuple[Field | str, ...]) -> Set:
