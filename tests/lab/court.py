@@ -13,6 +13,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.dialogue import run
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Outcome, StepKind
+from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.dialogue import parse_packets, shots
 from conntrim.lab.judge import Judge, story
@@ -33,6 +34,15 @@ class Court:
         text = dedent(text)
         self.judge.load([Batch(program, text)])
         self.ruleset += read(text, program, FAMILIES[program]) if model is None else model
+
+    def law_nft(self, text: str) -> None:
+        """Load nft's own text; its meaning is read from the kernel's listing."""
+        self.judge.load([Batch("nft", dedent(text))])
+        self.ruleset += read(self.judge.listing(), "nft")
+
+    def know(self, ipsets: str) -> None:
+        """Take in what the ipsets hold that the laws ask."""
+        self.ruleset = with_ipsets(self.ruleset + read(ipsets, "ipset"))
 
     def repeal(self) -> None:
         """Delete all rules."""

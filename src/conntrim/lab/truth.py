@@ -15,6 +15,7 @@ from random import Random
 from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.truth import Doubt, Truth
+from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.host.signals import orderly_end
 from conntrim.lab.case import Case, format_case
@@ -207,10 +208,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of some dialogues under one rule set, and how the kernel lists that rule set."""
+    """What came of some dialogues under one rule set, how the kernel lists it, and what the model makes of that."""
 
     judgements: list[Judgement]
     listing: str
+    model: Arranged
 
 
 def judged(
@@ -234,7 +236,7 @@ def judged(
     judge.unload()
     judge.forget()
     found = zip(believed, traces, entries, strict=True)
-    return Judged([Judgement(each.packets, said, kept, each) for each, said, kept in found], listing)
+    return Judged([Judgement(each.packets, said, kept, each) for each, said, kept in found], listing, model)
 
 
 OBLIVIOUS = 7

@@ -120,7 +120,7 @@ def _v4(address: int) -> bytes:
     return (address & 0xFFFFFFFF).to_bytes(4, "big")
 
 
-def _summed(packet: Packet, body: bytes, offset: int) -> bytes:
+def summed(packet: Packet, body: bytes, offset: int) -> bytes:
     """The body with its checksum at `offset`, over the pseudo header as well (RFC 9293, RFC 8200 section 8.1)."""
     if packet.family is Family.IPV4:
         pseudo = _v4(packet.src) + _v4(packet.dst) + struct.pack(">HH", packet.protocol, len(body))
@@ -138,13 +138,13 @@ def _tcp(packet: Packet, numbers: Numbers) -> bytes:
         ">HHIIBBHHH", packet.sport or 0, packet.dport or 0, numbers.seq, numbers.ack, 5 << 4, packet.tcp_flags or 0,
         WINDOW, 0, 0,
     )  # fmt: skip
-    return _summed(packet, head + numbers.payload, 16)
+    return summed(packet, head + numbers.payload, 16)
 
 
 def _udp(packet: Packet, numbers: Numbers) -> bytes:
     length = 8 + len(numbers.payload)
     head = struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, length, 0)
-    return _summed(packet, head + numbers.payload, 6)
+    return summed(packet, head + numbers.payload, 6)
 
 
 def _icmp(packet: Packet, numbers: Numbers) -> bytes:
@@ -153,7 +153,7 @@ def _icmp(packet: Packet, numbers: Numbers) -> bytes:
     inner = build(packet.inner, numbers) if packet.inner else b""
     body = struct.pack(">BBH", kind, code, 0) + rest + inner + numbers.payload
     if packet.protocol == Protocol.ICMPV6:
-        return _summed(packet, body, 2)
+        return summed(packet, body, 2)
     odd = b"\0" if len(body) % 2 else b""
     return body[:2] + ones_complement(body + odd).to_bytes(2, "big") + body[4:]
 
@@ -186,12 +186,12 @@ def _sctp(packet: Packet, numbers: Numbers) -> bytes:
 def _other(packet: Packet, numbers: Numbers) -> bytes:
     # REJECT answers an unknown protocol only if its payload sums up right, in IPv6 with the pseudo header
     # (nf_reject_verify_csum in net/netfilter/nf_reject.h).
-    return _summed(packet, b"\0" * 8, 0) if packet.family is Family.IPV6 else b"\xff\xff" + b"\0" * 6
+    return summed(packet, b"\0" * 8, 0) if packet.family is Family.IPV6 else b"\xff\xff" + b"\0" * 6
 
 
 def _udplite(packet: Packet, numbers: Numbers) -> bytes:
-    """Coverage 0: the checksum is over everything (RFC 3828 section 3.1), summed as UDP: K47."""
-    return _summed(
+    """Coverage 0: the checksum is over everything (RFC 3828 section 3.1), summed as UDP: K51."""
+    return summed(
         replace(packet, protocol=Protocol.UDP), struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, 0, 0), 6
     )
 

@@ -34,8 +34,8 @@ def test_no_flow_comes_twice() -> None:
 
 
 def test_both_dialects_and_families_are_made() -> None:
-    """A hundred rule sets use every program and every family of tables."""
+    """A hundred rule sets use every program and every family of tables, and ask ipsets."""
     made = [ruleset(Random(i)) for i in range(100)]
     programs = {batch.program for script in made for batch in script.batches()}
     families = {sheet.family for script in made for sheet in script.sheets}
-    assert ({"iptables-restore", "ip6tables-restore", "nft"}, {"ip", "ip6", "inet"}) == (programs, families)
+    assert ({"ipset", "iptables-restore", "ip6tables-restore", "nft"}, {"ip", "ip6", "inet"}) == (programs, families)

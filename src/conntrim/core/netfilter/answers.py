@@ -59,21 +59,24 @@ def answer_to(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
     if silent:
         return None
     reset = "reset" in how or how == "tcp-rst"
-    answer = _reset(packet) if reset else _error(packet, how, kernel)
+    answer = _reset(packet, kernel) if reset else _error(packet, how, kernel)
     return answer and replace(answer, ttl=kernel.ttl)
 
 
-def _back(packet: Packet) -> tuple[str, str]:
-    """The interfaces of the answer: out where the packet came in, or round the loopback if it was our own."""
+def _back(packet: Packet, kernel: Kernel) -> tuple[str, str]:
+    """The interfaces of the answer: where its receiver is, or round the loopback if that is the host itself."""
+    route = kernel.route(packet.src)
+    if route is not None and packet.src not in kernel.local:
+        return ("lo", "lo") if route.device == "lo" else ("", route.device)
     return ("", packet.iif) if packet.iif and packet.iif != "lo" else ("lo", "lo")
 
 
-def _reset(packet: Packet) -> Packet | None:
+def _reset(packet: Packet, kernel: Kernel) -> Packet | None:
     flags = packet.tcp_flags
     if packet.protocol != Protocol.TCP or flags is None or flags & TcpFlag.RST:
         return None
     answer = TcpFlag.RST if flags & TcpFlag.ACK else TcpFlag.RST | TcpFlag.ACK
-    iif, oif = _back(packet)
+    iif, oif = _back(packet, kernel)
     return Packet(
         packet.family, Protocol.TCP, packet.dst, packet.src, packet.dport, packet.sport, int(answer), iif=iif, oif=oif,
         length=HEADERS[packet.family] + 20, dscp=0,
@@ -86,7 +89,7 @@ def _error(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
     protocol, kind, codes = UNREACHABLE[packet.family]
     words = how.replace("icmpx", "icmp").replace("icmp6-", "").replace("icmp-", "").replace(" type ", " ").split()
     code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
-    iif, oif = _back(packet)
+    iif, oif = _back(packet, kernel)
     src = _speaker(packet, kernel)
     return Packet(
         packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet,

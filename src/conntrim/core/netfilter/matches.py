@@ -198,7 +198,7 @@ def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
     if found is None or not found.known or found.dynamic:
         return None
     values = [_part(part, skb) for part in match.fields]
-    if None in values:  # what lacks a port is in no ipset (K46); nft asks for the protocol first
+    if None in values:  # what lacks a port is in no ipset (K50); nft asks for the protocol first
         return match.negated and table is not None and table.dialect is not Dialect.NFTABLES
     if UNKNOWN in values:
         return None

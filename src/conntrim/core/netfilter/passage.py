@@ -95,7 +95,7 @@ class Passage:
                 return
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
         yield Hook.PREROUTING
-        if self.skb.packet.dst != self.came.dst and self.skb.packet.iif != "lo":
+        if self.skb.packet.dst != self.came.dst:
             ours = self._is_ours(self.skb.packet.dst)
             self.skb.packet = replace(self.skb.packet, oif="" if ours else self._device())
         if self._is_forwarded():
@@ -116,7 +116,7 @@ class Passage:
 
     def _is_forwarded(self) -> bool:
         packet = self.skb.packet
-        if packet.iif == "lo":
+        if packet.iif == "lo" and packet.dst == self.came.dst:
             return False
         return bool(packet.oif) if packet.dst == self.came.dst else not self._is_ours(packet.dst)
 
@@ -126,7 +126,7 @@ class Passage:
         if self.hook in (Hook.PREROUTING, Hook.INPUT):
             return packet.iif, ""
         out = packet.oif or None
-        return (packet.iif if packet.iif != "lo" else "", out) if self.hook is not Hook.OUTPUT else ("", out)
+        return (packet.iif if out != "lo" else "", out) if self.hook is not Hook.OUTPUT else ("", out)
 
     def _stations(self) -> Iterator[Station]:
         """K2: what shares a priority runs in an order that no listing tells."""
@@ -195,11 +195,11 @@ class Passage:
         return self._lost()
 
     def _lost(self) -> Fate | None:
-        """Packets of the loopback that are sent elsewhere have no route: IPv4 by their source, and what came by lo."""
+        """K54: IPv4 packets of the loopback that are sent elsewhere have no route: by their source, or as they came."""
         packet = self.skb.packet
-        if packet.dst == self.came.dst or self._is_ours(packet.dst):
+        if packet.dst == self.came.dst or self._is_ours(packet.dst) or packet.family is not Family.IPV4:
             return None
-        source = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and packet.family is Family.IPV4
+        source = self.hook is Hook.OUTPUT and packet.src in LOOPBACK
         if not source and not (self.hook is Hook.PREROUTING and packet.iif == "lo"):
             return None
         self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")

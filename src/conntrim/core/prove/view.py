@@ -215,7 +215,7 @@ class View:
             found = self._elements(named, match.fields)
         present = self._present(match.fields)
         if match.negated and table.dialect is not Dialect.NFTABLES:
-            return ~(present & found)  # what lacks a port is in no ipset (K46)
+            return ~(present & found)  # what lacks a port is in no ipset (K50)
         return present & (~found if match.negated else found)
 
     def _elements(self, named: NamedSet, fields: tuple[Field | str, ...]) -> Set:
