@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants torture bench golden setup clean
+.PHONY: demo test check lab mutants opinions torture bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -26,6 +26,10 @@ torture: setup
 # Proved plans broken in some hundred ways each, prover against kernel: about ten minutes.
 mutants: setup
 	CONNTRIM_MUTANTS=$(or $(N),100) $(PY) -m pytest tests/lab/test_mutants.py -q -s
+
+# Random pairs of rule sets: compare, z3 and the kernel say the same. N=1000 takes half an hour.
+opinions: setup
+	CONNTRIM_PAIRS=$(or $(N),1000) $(PY) -m pytest tests/lab/test_pairs.py -q -s
 
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 bench: setup

@@ -149,7 +149,7 @@ class Bits:
         group = self._address(dst, MULTICAST | BROADCAST)
         return {
             Direction.INBOUND: z3.And(z3.Or(to_us, group), z3.Not(ours)),
-            Direction.OUTBOUND: ours,
+            Direction.OUTBOUND: z3.And(ours, z3.Not(to_us)),
             Direction.FORWARDED: z3.And(z3.Not(ours), z3.Not(to_us)),
         }[direction]
 

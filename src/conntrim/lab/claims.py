@@ -137,6 +137,6 @@ def unplayable(packet: Packet) -> str:
         return f"packets of protocol {packet.protocol} are not made here"
     if packet.length is not None or packet.ttl is not None or packet.dscp is not None:
         return "rules ask for its length, TTL or DSCP"
-    if packet.mark and packet.iif:
-        return "it comes in with a mark"
+    if packet.mark:
+        return "it carries a mark"
     return next((f"no interface can be called {name}" for name in names if len(name) > 15), "")

@@ -27,6 +27,8 @@ from conntrim.lab.fill import Entry, fill
 from conntrim.lab.judge import Judge, Network, Trace, delivered, judging, story
 
 PROGRAMS = {TableFamily.IP: "iptables-restore", TableFamily.IP6: "ip6tables-restore"}
+SOMEBODY = "address add 2001:db8:ffff::1/128 dev lo nodad\n"
+"""A host without any IPv6 address sends nothing, not even what names its sender."""
 BITS = {Family.IPV4: 32, Family.IPV6: 128}
 
 
@@ -85,7 +87,7 @@ class Stage:
 
     @contextmanager
     def scenery(self, packets: Sequence[Packet]) -> Iterator[None]:
-        """The addresses and routes that these packets need, for the time being."""
+        """The routes that these packets need, for the time being."""
         words = list(dict.fromkeys(chain.from_iterable(map(surroundings, packets))))
         self._ip("add", words)
         try:
@@ -125,21 +127,21 @@ def answered(trace: Trace) -> bool:
 
 
 def surroundings(packet: Packet) -> Iterator[str]:
-    """What a packet needs to go its way, in `ip`'s words without the verb: `address ... dev eth0`."""
+    """What a packet needs to go its way, in `ip`'s words without the verb: `route 192.0.2.9/32 dev eth0`.
+
+    What makes an address the host's own is its local route. An IPv6 address gets that from a work queue, some time
+    later; the route alone is there at once.
+    """
     bits = BITS[packet.family]
     src, dst = (f"{format_address(a)}/{bits}" for a in (packet.src, packet.dst))
-    nodad = " nodad" if packet.family is Family.IPV6 else ""
     if "lo" in (packet.iif, packet.oif):
-        yield from (
-            f"address {text} dev lo{nodad}"
-            for text, number in ((src, packet.src), (dst, packet.dst))
-            if number not in LOOPBACK
-        )
+        ours = (text for text, number in ((src, packet.src), (dst, packet.dst)) if number not in LOOPBACK)
+        yield from (f"route local {text} dev lo table local" for text in ours)
     elif not packet.oif:
-        yield f"address {dst} dev {packet.iif}{nodad}"
+        yield f"route local {dst} dev {packet.iif} table local"
         yield f"route {src} dev {packet.iif}"
     elif not packet.iif:
-        yield f"address {src} dev {packet.oif}{nodad}"
+        yield f"route local {src} dev {packet.oif} table local"
         yield f"route {dst} dev {packet.oif}"
     else:
         yield f"route {dst} dev {packet.oif}"
@@ -162,7 +164,7 @@ def interfaces(scenes: Iterable[Scene]) -> tuple[str, ...]:
 @contextmanager
 def stage(devices: Sequence[str], *, answers: bool = False) -> Iterator[Stage]:
     """A stage with these interfaces; `answers`: programs on it may answer."""
-    setup = "".join(f"link set {name} up\n" for name in devices)
+    setup = "".join(f"link set {name} up\n" for name in devices) + SOMEBODY
     with judging("replay", Network(tuple(devices), setup, answers)) as judge:
         yield Stage(judge)
 

@@ -77,7 +77,7 @@ def packets_of(space: Space, direction: Direction, local: Intervals | None = Non
     ours, to_us = view.field(Field.SRC, local), view.field(Field.DST, local | MULTICAST | BROADCAST)
     return {
         Direction.INBOUND: found & to_us & ~ours,
-        Direction.OUTBOUND: found & ours,
+        Direction.OUTBOUND: found & ours & ~view.field(Field.DST, local),
         Direction.FORWARDED: found & ~ours & ~view.field(Field.DST, local),
     }[direction]
 
