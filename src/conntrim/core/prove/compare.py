@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from conntrim.core.model.address import Family
@@ -20,6 +20,7 @@ from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.narrow import Sieve, bounds_of
+from conntrim.core.prove.orders import orders
 from conntrim.core.prove.region import Changes, along, changed_rules, parts, region, sharing
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
@@ -115,10 +116,21 @@ def compare(
 
     `tick` is called now and then and may raise `NotDecided`; what was found until then is kept.
     """
+    told = [(order, _compared(pair, local, loose, tick)) for pair, order in orders((before, after))]
+    first = told[0][1]
+    open_ = [f"what differs is another thing if {order}" for order, c in told if c.differences != first.differences]
+    undecided = dict.fromkeys([*(why for _, c in told for why in c.undecided), *open_])
+    return replace(first, undecided=tuple(undecided))
+
+
+def _compared(
+    rulesets: tuple[Ruleset, Ruleset], local: Intervals | None, loose: bool, tick: Callable[[], None]
+) -> Comparison:
+    """The same for one order of the chains."""
     found: list[Difference] = []
     undecided: list[str] = []
+    before, after = rulesets[0], sharing(*rulesets)
     remarks = dict.fromkeys(before.remarks + after.remarks)
-    after = sharing(before, after)
     names, changed = Names.of((before, after)), changed_rules(before, after)
     for family in families_of(before, after):
         try:

@@ -19,6 +19,7 @@ from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, Arranged, Kind, S
 from conntrim.core.prove.chains import Hit, Walk
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.names import LOOPBACK as LO
+from conntrim.core.prove.orders import acting
 from conntrim.core.prove.space import IIF, OIF, STATES, Space
 from conntrim.core.prove.view import BROADCAST, LOOPBACK, MULTICAST, View
 
@@ -118,7 +119,7 @@ class _Way:
         for hook in JOURNEYS[self.direction]:
             self._enter(hook)
             for group in self.arranged.groups[self.space.family, hook]:
-                self._order(group, hook)
+                self._order(acting(group), hook)
                 for station in group:
                     self._station(station, hook)
         return Reach(

@@ -29,6 +29,7 @@ from conntrim.core.prove.journey import packets_of, reach, told_of
 from conntrim.core.prove.kept import Kept, before_tracking
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
+from conntrim.core.prove.orders import orders
 from conntrim.core.prove.region import along, changed_rules, region, sharing
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.words import describe, describe_packet
@@ -108,7 +109,46 @@ def judge(
     `local` are the host's addresses (empty: not known), `local_ports` the ephemeral range, `tick` may raise
     `NotDecided` when time is up.
     """
-    after = sharing(before, after)
+    told = [
+        (order, _judged(pair, policy, local, local_ports, loose=loose, tick=tick))
+        for pair, order in orders((before, after))
+    ]
+    return told[0][1] if len(told) == 1 else _in_any_order(told)
+
+
+def _in_any_order(told: list[tuple[str, Judgement]]) -> Judgement:
+    """K2: what holds in every order holds, what breaks in every order breaks; else it hangs on what nobody knows."""
+    judged = [judgement for _, judgement in told]
+    same = tuple(_one_of([(order, o) for order, j in told for o in j.obligations if o.name == n]) for n in NAMES)
+    broken = {o.name for o in same if o.standing is Standing.BROKEN}
+    return Judgement(
+        same,
+        tuple(b for b in judged[0].broken if b.name in broken),
+        tuple(dict.fromkeys(text for j in judged for text in j.residual)),
+        tuple(dict.fromkeys(text for j in judged for text in j.assumed)),
+    )
+
+
+def _one_of(told: list[tuple[str, Obligation]]) -> Obligation:
+    standings = {o.standing for _, o in told}
+    order, worst = next(((order, o) for order, o in told if o.standing is not Standing.PROVED), told[0])
+    if len(standings) == 1:
+        return worst
+    why = f"if {order}, which no listing tells: {worst.why}"
+    return Obligation(worst.name, Standing.NOT_DECIDED, why, worst.witness)
+
+
+def _judged(
+    rulesets: tuple[Ruleset, Ruleset],
+    policy: Policy,
+    local: Intervals,
+    local_ports: tuple[int, int],
+    *,
+    loose: bool,
+    tick: Callable[[], None],
+) -> Judgement:
+    """The same for one order of the chains."""
+    before, after = rulesets[0], sharing(*rulesets)
     names, changed = Names.of((before, after)), changed_rules(before, after)
     broken: list[Broken] = []
     residual: list[str] = []
