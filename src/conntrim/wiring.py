@@ -71,6 +71,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
     from conntrim.host.freshness import HostFreshness
     from conntrim.host.loader import HostLoader
     from conntrim.host.persistence import HostPersistence
+    from conntrim.host.prober import HostProber
     from conntrim.host.purge import KernelPurge
     from conntrim.host.sysctls import HostSysctls
     from conntrim.store.journal import JournalFile, state_directory
@@ -84,6 +85,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
         journal=JournalFile(state_directory(state), netns),
         freshness=HostFreshness(netns),
         persistence=HostPersistence(netns),
+        prober=HostProber(netns),
         root=root,
         default_root="" if netns else "/",
     )

@@ -101,6 +101,10 @@ class FakeLoader:
         """All rules of this kernel are ours."""
         return tuple(self.rules)
 
+    def counted(self, programs: Sequence[str]) -> int | None:
+        """It counts nothing."""
+        return None
+
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """None."""
         return ()

@@ -11,6 +11,7 @@ from conntrim.app.rollout_work import Ports
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange, Obligation, Plan
 from conntrim.core.model.policy import Untrack
+from conntrim.core.rollout.probe import Session
 from conntrim.core.rollout.record import Guard, Journal, Moment, SavedFile
 from conntrim.core.rollout.stores import Store
 from tests.fakes.loader import FakeLoader, Faults
@@ -210,6 +211,26 @@ class FakeRehearsal:
         return self.text
 
 
+@dataclass
+class FakeProber:
+    """Services that answer, and an operator's session that is lost for a reason, or is none."""
+
+    answering: frozenset[int] = frozenset()
+    why: str = ""
+
+    def connect(self, host: str, port: int) -> str:
+        """Refused but for those that answer."""
+        return "" if port in self.answering else "Connection refused"
+
+    def session(self) -> Session | None:
+        """One where it may be lost."""
+        return Session("192.0.2.9", 50000, "192.0.2.1", 22) if self.why else None
+
+    def lost(self, session: Session) -> str:
+        """As the test says."""
+        return self.why
+
+
 class FakeHost:
     """One host in memory; all its parts share their faults."""
 
@@ -223,12 +244,13 @@ class FakeHost:
         self.purge = FakePurge(self.faults, 7)
         self.freshness = FakeFreshness()
         self.persistence = FakePersistence()
+        self.prober = FakeProber(frozenset({80}))
 
     def ports(self) -> Ports:
         """As the verbs take them."""
         return Ports(
             self.loader, self.purge, self.sysctls, self.files, self.clock, self.journal, self.freshness,
-            self.persistence,
+            self.persistence, self.prober,
         )  # fmt: skip
 
     def acting(self) -> frozenset[str]:

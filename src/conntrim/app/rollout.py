@@ -22,18 +22,23 @@ from conntrim.core.rollout.events import (
     Rollback,
 )
 from conntrim.core.rollout.machine import Rollout, step
+from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Journal
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.standing import Drift, drift, seconds_left, standing
 from conntrim.core.rollout.states import SETTLING, State
 
 
-def apply(ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = ()) -> Report:
-    """Load a plan on trial for so many seconds."""
+def apply(
+    ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = (), probes: tuple[Probe, ...] = ()
+) -> Report:
+    """Load a plan on trial for so many seconds, if all probes answer through it."""
     with ports.journal.lock("apply"):
         journal = ports.journal.read()
         known = journal.plan is None or same_change(journal.plan, plan) or not changes_anything(plan)
-        return _drive(Work(ports, journal, Request(plan, seconds, accepted)), Apply() if known else ApplyAnother())
+        return _drive(
+            Work(ports, journal, Request(plan, seconds, accepted, probes)), Apply() if known else ApplyAnother()
+        )
 
 
 def confirm(ports: Ports) -> Report:

@@ -14,6 +14,7 @@ from conntrim.app.ports.freshness import Freshness
 from conntrim.app.ports.journal import JournalStore
 from conntrim.app.ports.loader import Loader
 from conntrim.app.ports.persistence import Persistence
+from conntrim.app.ports.prober import Prober
 from conntrim.app.ports.purge import Purge
 from conntrim.app.ports.sysctls import Sysctls
 from conntrim.core.model.errors import ConntrimError, HostError
@@ -21,6 +22,7 @@ from conntrim.core.model.plan import Batch, FileChange, Plan, Standing
 from conntrim.core.rollout.commands import Do
 from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.placing import Chains, around, chains, misplaced
+from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard, Journal, Lasting, Note, SavedFile, Swap
 from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
@@ -49,17 +51,20 @@ class Ports:
     journal: JournalStore
     freshness: Freshness
     persistence: Persistence
+    prober: Prober
     root: str | None = None
     default_root: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an apply was asked for: the plan, the trial's seconds, the obligations that the operator accepts."""
+    """What an apply was asked for: the plan, the trial's seconds, the obligations that the operator accepts, and what
+    must answer through the new rules."""
 
     plan: Plan
     seconds: float
     accepted: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
 
 class RefusedError(ConntrimError):
@@ -95,6 +100,7 @@ class Work:
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
             Do.LOAD_TRIAL: self._load_trial,
+            Do.PROBE: self._probe,
             Do.CHECK_CONFIRM: self._check_confirm,
             Do.LOAD_CONFIRM: self._load_confirm,
             Do.PURGE: self._purge,
@@ -209,6 +215,20 @@ class Work:
             if why := misplaced(self.plan.trial, program, self._seen[program], seen):
                 raise RefusedError(why)
         self.journal = replace(self.journal, own=self.look(), around=_around(after))
+
+    def _probe(self) -> None:
+        """While the guard runs: what must answer answers, counters move, the operator's own session gets through."""
+        prober, probes = self.ports.prober, self.request.probes if self.request else ()
+        session = prober.session()
+        if session and (why := prober.lost(session)):
+            raise RefusedError(why)
+        before = self.ports.loader.counted(self.programs()) if probes else None
+        for probe in probes:
+            if why := prober.connect(probe.host, probe.port):
+                raise RefusedError(f"the probe of {probe} failed: {why}")
+        after = self.ports.loader.counted(self.programs()) if probes else None
+        if before is not None and after is not None:
+            self._remark(f"{after - before} packets of the probes were counted by the new rules")
 
     def _chains(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """The chains that each of the plan's programs lists now."""

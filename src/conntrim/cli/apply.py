@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
 import click
@@ -10,8 +11,10 @@ import click
 from conntrim import wiring
 from conntrim.app import rollout
 from conntrim.cli.options import as_json, netns
-from conntrim.cli.rollout import answer, stated
+from conntrim.cli.rollout import answer, rooted, stated
 from conntrim.core.model.errors import InputError
+from conntrim.core.rollout.commands import Answer
+from conntrim.core.rollout.probe import Probe, probe_of
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 LONGEST = 24 * 3600
@@ -27,21 +30,33 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+def probes_of(texts: Sequence[str], yes: bool) -> tuple[Probe, ...]:
+    """The probes named; InputError for one that is none, or where somebody wants no question and names none."""
+    if yes and not texts:
+        raise InputError("--yes", "nobody looks whether the service still answers", advice="name it with --probe")
+    found = [(text, probe_of(text)) for text in texts]
+    if wrong := [text for text, probe in found if probe is None]:
+        raise InputError("--probe", f"{wrong[0]!r} is not HOST:PORT", advice="such as 192.0.2.1:80 or [2001:db8::1]:80")
+    return tuple(probe for _, probe in found if probe)
+
+
 @click.command("apply")
 @click.argument("plan_dir")
 @click.option("--trial", default="60s", metavar="TIME", show_default=True, help="How long the rules act unless kept.")
 @click.option("--accept", multiple=True, metavar="OBLIGATION", help="Load although this obligation is not proved.")
-@click.option("--yes", is_flag=True, help="Accepted for scripts; apply never asks.")
+@click.option("--probe", "probed", multiple=True, metavar="HOST:PORT", help="Must answer, or the trial falls back.")
+@click.option("--yes", is_flag=True, help="Confirm at once where every --probe has answered: for scripts.")
 @click.option(
     "--wait", is_flag=True, help="Stay until the deadline and say how it ended. Ctrl-C ends only the waiting."
 )
 @netns
 @stated
+@rooted
 @as_json
 @click.pass_context
 def command(
-    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], yes: bool, wait: bool, netns: str | None,
-    state: str | None, as_json: bool,
+    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...], yes: bool,
+    wait: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a plan's rules on trial: they expire in the kernel by themselves unless you confirm them.
 
@@ -49,8 +64,15 @@ def command(
     a crash or kill -9 cannot keep a bad change in place. Keep it with `conntrim confirm`.
     """
     seconds, plan = seconds_of(trial), wiring.plan(plan_dir)
-    ports = wiring.rollout(netns, state)
-    report = answer(ctx, "apply", partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept), ports, as_json)
+    ports = wiring.rollout(netns, state, root)
+    act = partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept, probes=probes_of(probed, yes))
+    report = answer(ctx, "apply", act, ports, as_json)
+    if yes and report.answer == Answer.ALREADY_ARMED.words:
+        click.echo("conntrim: not confirmed: this trial was begun before, and nothing was probed now", err=True)
+        ctx.exit(1)
+    if yes and report.answer == Answer.ARMED.words:
+        answer(ctx, "confirm", rollout.confirm, ports, as_json)
+        return
     if wait:
         ports.clock.sleep(report.seconds_left + 1)
         answer(ctx, "status", rollout.status, ports, as_json)

@@ -9,7 +9,7 @@ import msgspec
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import DEADLINE, HANDLE, SECONDS, Batch
-from conntrim.core.rollout.ours import own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
+from conntrim.core.rollout.ours import is_ours_xt, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, recent
 from conntrim.host import programs
@@ -121,6 +121,12 @@ class HostLoader:
         if program == "nft":
             return self._run(["nft", "-j", "-a", "list", "ruleset"])
         return self._run([program.replace("-restore", "-save")])
+
+    def counted(self, programs: Sequence[str]) -> int | None:
+        """iptables counts for every rule; nft only where a rule says so, and ours do not."""
+        counting = [program for program in programs if program != "nft"]
+        lines = [x for p in counting for x in self._run([p.replace("-restore", "-save"), "-c"]).splitlines()]
+        return sum(int(x[1 : x.index(":")]) for x in lines if x[:1] == "[" and is_ours_xt(x)) if counting else None
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`; nft's are made and taken out by their plan."""

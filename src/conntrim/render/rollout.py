@@ -41,6 +41,7 @@ _STANDS: dict[State, Callable[[Report], str]] = {
     State.DRIFTED: lambda r: f"{_name(r)} is confirmed, but {len(r.missing)} of its rules are gone.",
     State.STRAY: lambda r: f"{r.rules} rules of ours are loaded, and no journal tells why.",
     State.LOADING: lambda r: f"Loading {_name(r)} did not end; what is loaded expires.",
+    State.PROBING: lambda r: f"{_name(r)} is loaded and being probed.",
     State.REVIEWING: lambda r: f"{_name(r)} is on trial.",
     State.SWAPPING: lambda r: f"The confirm of {_name(r)} stopped amid the rules.",
     State.PURGING: lambda r: f"{_name(r)} is kept; deleting its stale entries is not done.",

@@ -9,6 +9,7 @@ import pytest
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
 from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State
 from tests.fakes.loader import KilledError
@@ -292,3 +293,24 @@ def test_whether_it_loads_is_asked_here() -> None:
     host = FakeHost()
     plan = fake_plan(obligations=(Obligation("loads", Standing.NOT_DECIDED, "not asked"),))
     assert apply(host.ports(), plan, 60).answer == "armed"
+
+
+@pytest.mark.parametrize(("port", "answer"), [(80, "armed"), (81, "fell back")])
+def test_a_trial_stands_only_if_the_probes_answer(port: int, answer: str) -> None:
+    """A probe that fails takes out the rules at once and says which it was."""
+    host = FakeHost()
+    report = apply(host.ports(), PLAN, 60, probes=(Probe("192.0.2.1", port),))
+    assert report.answer == answer
+    assert (report.why, host.acting()) == (
+        ("", {"web accept (trial)", "web raw (trial)"})
+        if answer == "armed"
+        else ("the probe of 192.0.2.1:81 failed: Connection refused", frozenset())
+    )
+
+
+def test_a_trial_that_cuts_off_the_operator_falls_back_at_once() -> None:
+    """The session that apply was called from must get through the new rules."""
+    host = FakeHost()
+    host.prober.why = "the SSH session is no longer let through"
+    assert apply(host.ports(), PLAN, 60).why == "the SSH session is no longer let through"
+    assert host.loader.rules == {}

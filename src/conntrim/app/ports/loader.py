@@ -33,6 +33,9 @@ class Loader(Protocol):
         With `FLIPPED` after them while that holds.
         """
 
+    def counted(self, programs: Sequence[str]) -> int | None:
+        """How many packets our rules have counted; None where none of these programs counts them."""
+
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`."""
 

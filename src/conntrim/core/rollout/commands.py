@@ -13,6 +13,7 @@ class Do(StrEnum):
 
     CHECK_TRIAL = "check the plan"
     LOAD_TRIAL = "load the guarded rules"
+    PROBE = "probe the guarded rules"
     CHECK_CONFIRM = "check the unguarded rules"
     LOAD_CONFIRM = "swap in the unguarded rules"
     PURGE = "delete the stale entries"

@@ -15,7 +15,8 @@ operator); whoever drives it does the thing and feeds back `Done`, `Failed` or `
 It is a Moore machine: the work hangs on the state (`WORK`), so that a state found in the journal after a crash can be
 entered again, and the table (`TABLE`) says only where an event leads and what the operator is told when it ends.
 
-A trial goes  NOTHING > CHECKING > LOADING > TRIAL. A failure in LOADING takes out what was loaded (BACKING_OUT).
+A trial goes  NOTHING > CHECKING > LOADING > PROBING > TRIAL. A failure in LOADING or PROBING takes out what was loaded
+(BACKING_OUT).
 A confirm     TRIAL > REVIEWING > SWAPPING > PURGING > TUNING > WRITING > CONFIRMED. Up to SWAPPING a failure takes
               everything out; after it the rules are kept, and a further confirm goes on where the last one stopped.
               Entries are deleted only after the swap, so that a trial that falls back has cost no connection.
@@ -40,6 +41,7 @@ from conntrim.core.rollout.states import State
 WORK: dict[State, Do] = {
     State.CHECKING: Do.CHECK_TRIAL,
     State.LOADING: Do.LOAD_TRIAL,
+    State.PROBING: Do.PROBE,
     State.REVIEWING: Do.CHECK_CONFIRM,
     State.SWAPPING: Do.LOAD_CONFIRM,
     State.PURGING: Do.PURGE,
@@ -54,8 +56,9 @@ WORK: dict[State, Do] = {
 }
 """What a moving state does. Every moving state is here."""
 
-UNRECORDED = frozenset({State.REVIEWING})
-"""Moving states that change nothing and leave the journal as it is: a run that dies there never was."""
+UNRECORDED: dict[State, State] = {State.PROBING: State.LOADING, State.REVIEWING: State.TRIAL}
+"""Moving states that change nothing and leave the journal as it is, and what it then says: a run that dies there has
+got no further than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,11 @@ TABLE: dict[State, Rows] = {
     },
     State.LOADING: _LEFTOVERS
     | {
+        Done: To(State.PROBING),
+        Failed: To(State.BACKING_OUT),
+        Hangup: To(State.BACKING_OUT),
+    },
+    State.PROBING: {
         Done: To(State.TRIAL, Answer.ARMED),
         Failed: To(State.BACKING_OUT),
         Hangup: To(State.BACKING_OUT),
@@ -205,6 +213,6 @@ def _commands(before: State, after: Rollout, answer: Answer | None) -> tuple[Com
         work = WORK[after.state]
         record = Record(after.state, must=work is not Do.REMOVE_RULES)
         return (work,) if after.state in UNRECORDED else (record, work)
-    if after.state is before or before in UNRECORDED:
+    if after.state is UNRECORDED.get(before, before):
         return (Tell(answer, after.why),)
     return (Record(after.state), Tell(answer, after.why))

@@ -18,6 +18,7 @@ class State(StrEnum):
 
     CHECKING = "checking"
     LOADING = "loading"
+    PROBING = "probing"
     CLEARING = "clearing"
     BACKING_OUT = "backing out"
     REVIEWING = "reviewing"

@@ -52,8 +52,17 @@ def test_a_trial_is_recorded_before_each_step() -> None:
     assert [
         ">> Apply", "<< record checking", "<< check the plan",
         ">> Done", "<< record loading", "<< load the guarded rules",
+        ">> Done", "<< probe the guarded rules",
         ">> Done", "<< record trial", "<< tell armed",
-    ] == dialogue(State.NOTHING, Apply(), Done(), Done())  # fmt: skip
+    ] == dialogue(State.NOTHING, Apply(), Done(), Done(), Done())  # fmt: skip
+
+
+def test_a_probe_that_fails_takes_the_trial_back_at_once() -> None:
+    """Nobody waits for the guard where a service does not answer."""
+    assert [
+        ">> Failed no answer", "<< record backing out", "<< take out the rules",
+        ">> Done", "<< record nothing", "<< tell fell back: no answer",
+    ] == dialogue(State.PROBING, Failed("no answer"), Done())  # fmt: skip
 
 
 def test_a_refused_plan_loads_nothing() -> None:
@@ -181,7 +190,7 @@ def test_rules_are_kept_only_through_the_swap() -> None:
     way = [State.TRIAL, State.REVIEWING, State.SWAPPING, State.PURGING, State.TUNING, State.WRITING, State.CONFIRMED]
     for before, after in pairwise(way):
         leading = {s for s in State if s is not after and any(r.state is after for r in TABLE[s].values())}
-        others = {State.TRIAL: {State.LOADING}, State.CONFIRMED: {State.REVIEWING, State.MENDING}}
+        others = {State.TRIAL: {State.PROBING}, State.CONFIRMED: {State.REVIEWING, State.MENDING}}
         assert leading - {before} <= others.get(after, {State.REVIEWING})
 
 

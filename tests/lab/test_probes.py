@@ -1,0 +1,71 @@
+"""What apply tries before it leaves a trial standing: a service, the operator's own session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conntrim.core.model.plan import Batch
+from conntrim.lab.netns import LabHost
+from conntrim.render.json import to_json
+from tests.lab.handmade import DIALECTS, handmade, listing, load_before
+from tests.lab.test_rollout import entries, new_entries, server, without_empty_raw
+from tests.lab.test_rollout_plans import SwiftOperator
+
+
+def operator_with(host: LabHost, directory: Path, dialect: str, plan_text: str) -> SwiftOperator:
+    """Somebody with that plan, on a host with the operator's own rules."""
+    load_before(host, dialect)
+    (directory / "plan.json").write_text(plan_text)
+    return SwiftOperator(host, directory)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_yes_keeps_what_a_probe_has_proved(host: LabHost, tmp_path: Path, dialect: str) -> None:
+    """The service answers through the new rules, so it is confirmed in one go; without a probe that is refused."""
+    operator = operator_with(host, tmp_path, dialect, to_json("plan", handmade(dialect)))
+    refused = operator.does("apply", str(tmp_path), "--yes")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "name it with --probe" in refused.stderr
+    with server(host):
+        done = operator.does("apply", str(tmp_path), "--probe", "127.0.0.1:80", "--yes")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert "Confirmed. web is confirmed" in done.stdout
+        assert new_entries(host) == 0
+    counted = "packets of the probes were counted by the new rules"
+    assert (counted in " ".join(done.stdout.split())) is (dialect != "nftables")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_probe_without_an_answer_takes_the_trial_back(host: LabHost, tmp_path: Path, dialect: str) -> None:
+    """Nobody listens there: the rules are out again when apply returns, long before their deadline."""
+    operator = operator_with(host, tmp_path, dialect, to_json("plan", handmade(dialect)))
+    before = listing(host, dialect)
+    failed = operator.does("apply", str(tmp_path), "--trial", "1h", "--probe", "127.0.0.1:81", "--yes")
+    assert (failed.returncode, failed.stdout.splitlines()[0]) == (1, "Fell back. Nothing of ours is loaded.")
+    assert "Why: the probe of 127.0.0.1:81 failed: Connection refused" in failed.stdout
+    assert without_empty_raw(listing(host, dialect)) == before
+    assert entries(host) == 0
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_operator_s_session_is_looked_at(
+    host: LabHost, tmp_path: Path, dialect: str, cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that would refuse the peer of $SSH_CONNECTION falls back at once; one that does not touch it stands."""
+    plan = handmade(dialect)
+    wrong = {"nftables": 'insert rule inet filter input tcp dport 22 drop comment "conntrim: cut"\n'}.get(
+        dialect, '*filter\n-I INPUT -p tcp --dport 22 -m comment --comment "conntrim: cut" -j DROP\nCOMMIT\n'
+    )
+    first = plan.trial[0]
+    extra = Batch(first.program, wrong)
+    text = to_json("plan", replace(plan, trial=(first, extra, *plan.trial[1:])) if cut else plan)
+    operator = operator_with(host, tmp_path, dialect, text)
+    host.run("ip", "address", "add", "192.0.2.1/24", "dev", "lo")
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.1 22")
+    done = operator.does("apply", str(tmp_path))
+    assert (done.returncode, done.stdout.split(".")[0]) == ((1, "Fell back") if cut else (0, "Armed")), done.stdout
+    assert ("the SSH session from 192.0.2.1 port 50000" in " ".join(done.stdout.split())) is cut
