@@ -25,6 +25,11 @@ BREAKING = {
     "dnat": (WEB, NAT.format("-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n"), "nat-kept"),
     "snat": (CACHE, NAT.format(MASQUERADE), "nat-kept"),
     "inner port": (WEB, NAT.format("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80\n"), "nat-kept"),
+    "to us": (
+        WEB,
+        NAT.format("-A PREROUTING -d 192.168.0.18 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80\n"),
+        "nat-kept",
+    ),
     "our own's": (WEB, NAT.format("-A OUTPUT -d 192.168.0.18 -p tcp -j REDIRECT --to-ports 80\n"), "nat-kept"),
     "gateway": (INBOUND.format("udp", 53), NAT.format(MASQUERADE), "nat-kept"),
     "gateway to the cache": (CACHE, NAT.format("-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE\n"), "nat-kept"),
