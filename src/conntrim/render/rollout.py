@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from textwrap import fill
 
+from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
 
@@ -109,9 +110,15 @@ _NEXT: dict[State, Callable[[Report], Iterator[str]]] = {
 }
 
 
+_OTHER = frozenset({Answer.OTHER_TRIAL.words, Answer.OTHER_CONFIRMED.words})
+"""A plan is made for the rules without any of ours: the earlier one's have to be out before it is made."""
+
+
 def _details(report: Report) -> Iterator[str]:
     if report.why:
         yield f"Why: {report.why}"
+    if report.answer in _OTHER:
+        yield "Put another in its place: conntrim rollback, then conntrim plan -o DIR and conntrim apply DIR"
     if report.services:
         yield f"Untracked: {'; '.join(report.services)}"
     if report.managers:
