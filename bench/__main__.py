@@ -35,6 +35,8 @@ GROWTH = (10_000, 3_000_000)
 FEW = 20_000
 """pyroute2 decodes so many entries; its time is scaled up, since a dump of all of them takes more than a minute."""
 
+BUCKETS = 1 << 18
+
 KERNEL_BYTES = 500
 """Of an entry, with room to spare: a size for which the machine has no memory is left out."""
 
@@ -42,13 +44,16 @@ KERNEL_BYTES = 500
 @contextmanager
 def filled(entries: int) -> Iterator[tuple[str, int]]:
     """A namespace with about so many entries, in a hash of the size that they need: its name, and how many."""
-    limits = {"nf_conntrack_max": entries * 2, "nf_conntrack_buckets": 1 << (entries - 1).bit_length()}
+    # Never a smaller hash than the usual one: all namespaces of the machine share it.
+    limits = {"nf_conntrack_max": entries * 2, "nf_conntrack_buckets": max(1 << (entries - 1).bit_length(), BUCKETS)}
     with global_limits(**limits), lab_host("bench") as host:
         track(host.name)
         host.run("ip", "address", "add", "192.168.0.18/32", "dev", "lo")
         host.run("ip", "address", "add", "2001:db8::18/128", "dev", "lo")
         print(f"filling a table with {entries:,} entries", file=sys.stderr)
         yield host.name, busy_site(host.name, entries)
+        # The namespace goes some time after us; so many entries would crowd the hash when it has its old size again.
+        host.run("conntrack", "-F")
 
 
 def pyroute2(entries: int) -> Run:
