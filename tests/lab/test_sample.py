@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,18 +38,27 @@ def one_sample(seed: int) -> Iterator[bool]:
         yield 100 * error <= bound(seen.get(port, 0), rows, ENTRIES)
 
 
+SAMPLES = int(os.environ.get("CONNTRIM_SAMPLES", "100"))
+"""Real samples; CONNTRIM_SAMPLES=1000 takes some minutes."""
+
+LEAST = 0.93 if SAMPLES >= 1_000 else 0.90
+"""95 % are promised and measured. A hundred samples scatter by 1.2 points around that, so that one run in forty would
+be under 93 %; a thousand, or 90 %, leave that to one run in a hundred thousand.
+"""
+
+
 def test_the_stated_bounds_hold_in_a_hundred_real_samples() -> None:
-    """A hundred tables with four services each: at least 93 % of the shares are within their 95 % bounds."""
-    held = [ok for seed in range(100) for ok in one_sample(seed)]
-    assert len(held) == 400
-    assert np.mean(held) >= 0.93
+    """A hundred tables with four services each: the shares are within their 95 % bounds as often as that says."""
+    held = [ok for seed in range(SAMPLES) for ok in one_sample(seed)]
+    assert len(held) == 4 * SAMPLES
+    assert np.mean(held) >= LEAST
 
 
 def test_one_huge_peer_and_zones_are_sampled_as_well() -> None:
     """Half of the entries belong to one peer, a fifth to another zone, made one after the other: the hash scatters them
-    all the same. Of ten tables' three shares at least nine in ten are within their bounds.
+    all the same. Three shares of ten tables are within three times their bounds, which chance leaves once in a million.
     """
-    held: list[bool] = []
+    worst = 0.0
     for seed in range(10):
         chance = np.random.default_rng(1_000 + seed)
         with lab_host(f"sample{seed % 2}") as host:
@@ -65,5 +75,5 @@ def test_one_huge_peer_and_zones_are_sampled_as_well() -> None:
         peers, zones = ({row.key: row.entries for row in t.rows} for t in (census.peers, census.zones))
         web = next(s.entries for s in census.services if s.service.port == 443)
         for seen, entries in ((peers["203.0.113.1"], 3_000), (zones["7"], 1_200), (web, 1_800)):
-            held.append(100 * abs(seen / rows - entries / ENTRIES) <= bound(seen, rows, ENTRIES))
-    assert sum(held) >= 27
+            worst = max(worst, 100 * abs(seen / rows - entries / ENTRIES) / bound(seen, rows, ENTRIES))
+    assert worst < 3
