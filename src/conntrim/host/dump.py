@@ -1,9 +1,8 @@
-"""A netlink dump in large blocks: two threads take turns at reading a block and decoding it, each in its own cache.
+"""A netlink dump in large blocks: many reads a system call, in a thread, so that the kernel and we work side by side.
 
 The kernel makes at most 32 KiB of a dump a read. recvmmsg(2) fetches many of them at a time without Python in between,
 each into a slot of one buffer; the rest of a slot is filled by a message that says nothing, so that a block is one
-unbroken chain of messages. Whoever has read a block lets the other thread read the next one and decodes its own, on
-the core whose cache holds it: while one half of the work is the kernel's, the other half is ours.
+unbroken chain of messages. While one buffer is decoded the next ones are filled.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Semaphore
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from conntrim.host.netlink import HEADER, NLMSG_DONE, NLMSG_ERROR, netlink_error
-from conntrim.host.workers import THREADS, workers
+from conntrim.host.workers import workers
 
 SLOT = 33 << 10
 """Bytes of a slot: the kernel's 32 KiB, and always room for the header of a filling message."""
@@ -32,8 +30,8 @@ TAIL = 2 << 10
 """Bytes at the end of every slot that are cleared before a read: what an earlier read left there would look like
 messages of this dump. The kernel leaves less of its 32 KiB unused than that, but for the last read."""
 
-AHEAD = 4
-"""Blocks that may be decoded and not yet taken."""
+BUFFERS = 3
+"""One is decoded, one is filled, and one is ready where either was faster."""
 
 NLMSG_NOOP = 1
 MSG_TRUNC, MSG_WAITFORONE = 0x20, 0x10000
@@ -135,49 +133,46 @@ def dump_blocks(link: Link, slots: int, trouble: Trouble, decode: Callable[[Byte
     """What `decode` makes of each block of a dump that was asked for, in their order; it must keep nothing of the
     block itself. Closing stops the reading.
     """
-    reader = _Reader(link, slots, trouble, decode)
+    reader = _Reader(link, slots, trouble)
     try:
         ended = False
         while not ended:
-            made, ended = reader.turns.get().result()
-            reader.room.release()
+            buffer, block, ended = reader.turns.get().result()
+            made = decode(block)
+            reader.free.put(buffer)
             yield made
     finally:
         reader.close()
 
 
-class _Reader(Generic[T]):
-    """The two threads; `turns` are the blocks in their order."""
+class _Reader:
+    """The thread that fills buffers; `turns` are the blocks in their order, `free` the buffers that are done with."""
 
-    def __init__(self, link: Link, slots: int, trouble: Trouble, decode: Callable[[Bytes], T]) -> None:
-        self._link, self._trouble, self._decode, self._begun = link, trouble, decode, False
-        self._threads = workers("conntrim-dump")
-        self._free: SimpleQueue[_Buffer] = SimpleQueue()
-        for _ in range(THREADS):
-            self._free.put(_Buffer(slots))
-        self._closed, self.room = False, Semaphore(AHEAD)
-        self.turns: SimpleQueue[Future[tuple[T, bool]]] = SimpleQueue()
+    def __init__(self, link: Link, slots: int, trouble: Trouble) -> None:
+        self._link, self._trouble, self._begun, self._closed = link, trouble, False, False
+        self._thread = workers("conntrim-dump", 1)
+        self.free: SimpleQueue[_Buffer] = SimpleQueue()
+        for _ in range(BUFFERS):
+            self.free.put(_Buffer(slots))
+        self.turns: SimpleQueue[Future[tuple[_Buffer, Bytes, bool]]] = SimpleQueue()
         self._next()
 
     def close(self) -> None:
-        """Stop reading, wait for the threads."""
+        """Stop reading, wait for the thread."""
         self._closed = True
-        self.room.release()
-        self._threads.shutdown()
+        # It may be waiting for a buffer; that it gets one lets it see that it is over.
+        self.free.put(_Buffer(1))
+        self._thread.shutdown()
 
     def _next(self) -> None:
-        self.turns.put(self._threads.submit(self._turn))
+        self.turns.put(self._thread.submit(self._turn))
 
-    def _turn(self) -> tuple[T, bool]:
-        """Read a block, leave the next one to the other thread, decode this one."""
-        self.room.acquire()
-        buffer = self._free.get()
+    def _turn(self) -> tuple[_Buffer, Bytes, bool]:
+        buffer = self.free.get()
         block, ended = self._filled(buffer)
-        if not ended and not self._closed:
+        if not ended:
             self._next()
-        made = self._decode(block)
-        self._free.put(buffer)
-        return made, ended
+        return buffer, block, ended
 
     def _filled(self, buffer: _Buffer) -> tuple[Bytes, bool]:
         """The next block; an empty one in the place of what the kernel does not send, if it has sent any."""

@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 THREADS = 2
-"""One reads while the other decodes; more would only take turns at the interpreter."""
+"""As many as the interpreter keeps busy; more would only take turns at it."""
 
 SWITCH = 1e-4
 """Seconds after which a thread must let another one have the interpreter. Python's own 5 ms are longer than a block of
@@ -14,7 +14,7 @@ work: the thread that could go back to the kernel would wait for all of it, and 
 """
 
 
-def workers(name: str) -> ThreadPoolExecutor:
+def workers(name: str, threads: int = THREADS) -> ThreadPoolExecutor:
     """A pool of them."""
     sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH))
-    return ThreadPoolExecutor(THREADS, name)
+    return ThreadPoolExecutor(threads, name)
