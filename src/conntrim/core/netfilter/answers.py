@@ -55,7 +55,9 @@ def reply_to(packet: Packet) -> Packet:
 
 def answer_to(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
     """The packet that REJECT sends because of this one; None where it sends none."""
-    silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST
+    # K54: from a loopback address there is no route to elsewhere, where the source was translated.
+    stuck = packet.family is Family.IPV4 and packet.dst in LOOPBACK and packet.src not in LOOPBACK | kernel.local
+    silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST or (stuck and bool(kernel.local))
     if silent:
         return None
     reset = "reset" in how or how == "tcp-rst"

@@ -191,16 +191,18 @@ class Passage:
         assert isinstance(now, Tracked), "no nat chain takes the entry away"
         if not now.confirmed and self.hook in CONFIRMING and self.memory.taken(now.entry):
             now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
+        before = self.skb.packet.dst
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
-        return self._lost()
+        return self._lost() if self.skb.packet.dst != before else None
 
     def _lost(self) -> Fate | None:
-        """K54: IPv4 packets of the loopback that are sent elsewhere have no route: by their source, or as they came."""
+        """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor what came by lo to 127.0.0.1."""
         packet = self.skb.packet
-        if packet.dst == self.came.dst or self._is_ours(packet.dst) or packet.family is not Family.IPV4:
-            return None
-        source = self.hook is Hook.OUTPUT and packet.src in LOOPBACK
-        if not source and not (self.hook is Hook.PREROUTING and packet.iif == "lo"):
+        elsewhere = not self._is_ours(packet.dst)
+        out = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and elsewhere
+        martian = elsewhere or packet.src in LOOPBACK or packet.dst in LOOPBACK
+        back = self.hook is Hook.PREROUTING and packet.iif == "lo" and martian
+        if packet.family is not Family.IPV4 or not (out or back):
             return None
         self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")
         return Fate.DROP
