@@ -78,7 +78,8 @@ def restored(host: LabHost, plan: Plan) -> float:
 def applied(ports: Ports, plan: Plan) -> dict[str, float]:
     """Seconds of each part of an apply."""
     spent: Counter[str] = Counter()
-    timed: dict[str, Any] = {field.name: _Timed(getattr(ports, field.name), spent) for field in fields(ports)}
+    values = {field.name: getattr(ports, field.name) for field in fields(ports)}
+    timed: dict[str, Any] = {n: _Timed(port, spent) for n, port in values.items() if not isinstance(port, str | None)}
     report = apply(replace(ports, **timed), plan, 60, tuple(o.name for o in plan.obligations))
     if report.exit_code:
         raise SystemExit(f"apply: {report.answer}: {report.why}")

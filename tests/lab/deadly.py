@@ -62,8 +62,12 @@ def _step(name: str, given: tuple[object, ...]) -> str:
     return f"journal: {given[0].state}" if given and isinstance(given[0], Journal) else name.replace("_", " ")
 
 
-def _watched(made: Ports, on_call: Callable[[str, Act], object]) -> Ports:
-    ports: dict[str, Any] = {field.name: _Watched(getattr(made, field.name), on_call) for field in fields(made)}
+def watched(made: Ports, on_call: Callable[[str, Act], object]) -> Ports:
+    """The same ports, with every call going through `on_call`, which is given a name and the call."""
+    values = {field.name: getattr(made, field.name) for field in fields(made)}
+    ports: dict[str, Any] = {
+        name: _Watched(port, on_call) for name, port in values.items() if not isinstance(port, str | None)
+    }
     return replace(made, **ports)
 
 
@@ -75,7 +79,7 @@ def steps_of(made: Ports, verb: Callable[[Ports], object]) -> tuple[str, ...]:
         names.append(name)
         return act()
 
-    verb(_watched(made, noted))
+    verb(watched(made, noted))
     return tuple(names)
 
 
@@ -86,7 +90,7 @@ def struck(made: Ports, verb: Callable[[Ports], object], blow: Blow, seed: int, 
     if child == 0:
         sys.unraisablehook = lambda _: None  # a signal that falls into a fork's own hooks is lost, with a message
         with suppress(BaseException), orderly_end():
-            verb(_watched(made, _Striking(blow, random.Random(seed), writing)))
+            verb(watched(made, _Striking(blow, random.Random(seed), writing)))
         os._exit(0)
     os.close(writing)
     end = time.monotonic() + limit

@@ -44,7 +44,7 @@ class Ended:
 def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None = None, timeout: float = 60) -> Ended:
     """Run a program to its end with `text` on its standard input, whatever its exit code.
 
-    HostError where it is not installed or takes longer than `timeout` seconds.
+    HostError where it is not installed, cannot be started or takes longer than `timeout` seconds.
     """
     program = find(argv[0])
     if program is None:
@@ -63,6 +63,8 @@ def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None =
             )
     except subprocess.TimeoutExpired as error:
         raise HostError(" ".join(argv), f"did not end within {timeout:g} s") from error
+    except (OSError, subprocess.SubprocessError) as error:  # replaced amid an upgrade, no memory to start it
+        raise HostError(" ".join(argv), f"could not be started: {error}") from error
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
