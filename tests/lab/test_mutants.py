@@ -106,7 +106,7 @@ class Bench:
         broken = any(o.standing is Standing.BROKEN for o in found.obligations)
         open_ = [o.name for o in found.obligations if o.standing is Standing.NOT_DECIDED]
         self.counts[f"{'harmful' if done else 'harmless'}, {'blamed' if broken else 'not blamed'}"] += 1
-        played = self.made.play(self.before, mutant.ruleset, list(scenes_of(found)))
+        played = self.made.play(batches_of(self.before), batches_of(mutant.ruleset), list(scenes_of(found)))
         self.counts["witnesses"] += len(played)
         self.counts["confirmed"] += sum(one.confirmed for one in played)
         self.counts += Counter(f"not played: {one.missing}" for one in played if one.missing)

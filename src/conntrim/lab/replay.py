@@ -61,8 +61,8 @@ class Stage:
 
     judge: Judge
 
-    def play(self, before: Ruleset, after: Ruleset, scenes: Sequence[Scene]) -> tuple[Played, ...]:
-        """Play all scenes under both rule sets. HostError where the kernel refuses one of them."""
+    def play(self, before: Sequence[Batch], after: Sequence[Batch], scenes: Sequence[Scene]) -> tuple[Played, ...]:
+        """Play all scenes under both rule sets, given as texts. HostError where the kernel refuses one of them."""
         told = [_told(scene) for scene in scenes]
         able = [scene for scene, one in zip(scenes, told, strict=True) if not one.missing]
         traces = zip(self._under(before, able, 0), self._under(after, able, 1), strict=True)
@@ -70,9 +70,9 @@ class Stage:
             one if one.missing else _judged(one, scene, *next(traces)) for scene, one in zip(scenes, told, strict=True)
         )
 
-    def _under(self, ruleset: Ruleset, scenes: Iterable[Scene], side: int) -> list[Trace]:
-        self.judge.load(batches_of(ruleset))
+    def _under(self, batches: Sequence[Batch], scenes: Iterable[Scene], side: int) -> list[Trace]:
         try:
+            self.judge.load(batches)
             return [self.perform(scene.packets, scene.known[side])[-1] for scene in scenes]
         finally:
             self.judge.unload()
@@ -138,10 +138,10 @@ def surroundings(packet: Packet) -> Iterator[str]:
         ours = (text for text, number in ((src, packet.src), (dst, packet.dst)) if number not in LOOPBACK)
         yield from (f"route local {text} dev lo table local" for text in ours)
     elif not packet.oif:
-        yield f"route local {dst} dev {packet.iif} table local"
+        yield f"route local {dst} dev lo table local"
         yield f"route {src} dev {packet.iif}"
     elif not packet.iif:
-        yield f"route local {src} dev {packet.oif} table local"
+        yield f"route local {src} dev lo table local"
         yield f"route {dst} dev {packet.oif}"
     else:
         yield f"route {dst} dev {packet.oif}"
@@ -172,4 +172,4 @@ def stage(devices: Sequence[str], *, answers: bool = False) -> Iterator[Stage]:
 def replay(before: Ruleset, after: Ruleset, scenes: Sequence[Scene]) -> tuple[Played, ...]:
     """Play scenes on a stage of their own."""
     with stage(interfaces(scenes)) as made:
-        return made.play(before, after, scenes)
+        return made.play(batches_of(before), batches_of(after), scenes)

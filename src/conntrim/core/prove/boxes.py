@@ -144,10 +144,7 @@ def packet_at(space: Space, point: _Point) -> Packet:
 
 def contains(space: Space, found: Set, packet: Packet, answers: Mapping[str, bool] | None = None) -> bool:
     """Whether a packet is in a set that no longer asks for the ct state; questions not answered count as no."""
-    names = space.names
-    codes = {IIF: names.codes((packet.iif,)), OIF: names.codes((packet.oif,))}
-    numbers: dict[Key, int] = {key: next(iter(found), len(names.known) - 1) for key, found in codes.items()}
-    numbers |= {
+    numbers: dict[Key, int] = {IIF: space.names.code(packet.iif), OIF: space.names.code(packet.oif)} | {
         Field.PROTOCOL: packet.protocol, Field.SRC: packet.src, Field.DST: packet.dst, Field.SPORT: packet.sport or 0,
         Field.DPORT: packet.dport or 0, Field.TCP_FLAGS: packet.tcp_flags or 0, space.icmp: packet.icmp or 0,
         Field.MARK: packet.mark, Field.LENGTH: packet.length or 0, Field.TTL: packet.ttl or 0,

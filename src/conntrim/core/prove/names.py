@@ -20,9 +20,13 @@ def matches(name: str, pattern: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """`known[code]` is the interface that stands for all that no rule tells apart; code 0 is "no interface"."""
+    """`known[code]` is the interface that stands for all that no rule tells apart; code 0 is "no interface".
+
+    `patterns` are the names and wildcards that the rules tell them apart by.
+    """
 
     known: tuple[str, ...]
+    patterns: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, rulesets: Iterable[Ruleset]) -> Names:
@@ -36,12 +40,23 @@ class Names:
             if kind not in kinds:
                 kinds.add(kind)
                 found.append(name)
-        return cls((*found, _fresh_outside(exact, patterns)))
+        return cls((*found, _fresh_outside(exact, patterns)), frozenset(patterns))
 
     @property
     def bits(self) -> int:
         """How many bits a code has."""
         return max((len(self.known) - 1).bit_length(), 1)
+
+    def code(self, name: str) -> int:
+        """The code of an interface: its own, or that of the one which stands for its like."""
+        if name in self.known:
+            return self.known.index(name)
+        alike = (c for c, known in enumerate(self.known) if known not in ("", LOOPBACK, *self.patterns)
+                 and self._kind(known) == self._kind(name))  # fmt: skip
+        return next(alike, len(self.known) - 1)
+
+    def _kind(self, name: str) -> frozenset[str]:
+        return frozenset(pattern for pattern in self.patterns if matches(name, pattern))
 
     def codes(self, patterns: Iterable[str], negated: bool = False) -> Intervals:
         """The codes of the interfaces meant by any of the patterns, or by none of them."""
