@@ -173,7 +173,13 @@ def strike(host: Besieged, case: Case) -> Outcome:
 def _aftermath(host: Besieged, made: Ports, state: State) -> None:
     """After whatever deadline there is: kept and completed, or a rule set that means what it meant before."""
     journal = made.journal.read()
-    if state in KEPT or FLIPPED in made.loader.own(programs_of(host.plan)):
+    flipped = FLIPPED in made.loader.own(programs_of(host.plan))
+    if state is State.BACKING_OUT and flipped:
+        # Killed amid the way back, after the flip: what the operator kept stands until any verb goes on.
+        assert confirm(made).exit_code == 1
+        host.means_the_same()
+        return
+    if state in KEPT or flipped:
         _wait_out(made, journal.guard)
         assert not host.tracked()
         assert confirm(made).exit_code == 0

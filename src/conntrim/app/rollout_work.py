@@ -26,7 +26,7 @@ from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard, Journal, Lasting, Note, SavedFile, Swap
 from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import FLIP, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
+from conntrim.core.rollout.swap import FLIP, FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
 
 MENDING = 60.0
 """Seconds for which rules that are loaded again carry their guard, until they are swapped a moment later."""
@@ -344,7 +344,13 @@ class Work:
         return next((saved for saved in self.journal.files if saved.path == path), None)
 
     def _remove_rules(self) -> None:
-        """The plan's own way out, as it was reviewed; then by mark whatever is left, and see that nothing is."""
+        """The plan's own way out, as it was reviewed; then by mark whatever is left, and see that nothing is.
+
+        A confirm that is broken off amid its swap falls back whole: emptying the list takes back what filling it kept.
+        """
+        if FLIPPED in self.own():
+            self.ports.loader.empty(KEPT_LIST)
+            self.look()
         for batch in self._way_out():
             try:
                 self.ports.loader.load(batch, self.guard)

@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from itertools import chain
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.errors import HostError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.service import Hook
@@ -158,6 +160,21 @@ def observer(answers: bool = False) -> str:
     return "\n".join([*lines, "}", ""])
 
 
+PATIENCE = 10
+"""Seconds; a loaded machine needs a few milliseconds."""
+
+
+def _await_addresses(host: LabHost, setup: str) -> None:
+    """Wait for the local routes of IPv6 addresses: a work queue of the kernel makes them a moment later."""
+    added = (line.split()[2].partition("/")[0] for line in setup.splitlines() if line.startswith("address add"))
+    wanted = {address for address in added if ":" in address}
+    deadline = time.monotonic() + PATIENCE
+    while wanted - set(host.run("ip", "-6", "route", "show", "table", "local").split()):
+        if time.monotonic() > deadline:
+            raise HostError("lab", f"{', '.join(sorted(wanted))} got no local route within {PATIENCE} s")
+        time.sleep(0.005)
+
+
 ARGUMENTS = {"nft": ("-f", "-"), "ipset": ("restore",)}
 """What a program wants to be told to read its input."""
 
@@ -173,6 +190,7 @@ class Judge:
         with entered(host.name):
             self.tuns = {name: open_tun(name) for name in network.devices}
             host.run("ip", "-batch", "-", text=network.setup)
+            _await_addresses(host, network.setup)
             self.raw = {4: raw_socket(socket.AF_INET), 6: raw_socket(socket.AF_INET6)}
             self.log = NetfilterLog(GROUP)
         host.run("nft", "-f", "-", text=observer(network.answers))

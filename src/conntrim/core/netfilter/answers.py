@@ -135,7 +135,8 @@ def _speaker(packet: Packet, kernel: Kernel) -> int:
 def tied(attached: Attached) -> Attached:
     """What the kernel attaches to the answer of a packet with this attached."""
     if isinstance(attached, Tracked):
-        return Tracked(attached.entry, CtState.RELATED, not attached.reply, confirmed=True)
+        pending = attached.pending or not attached.confirmed
+        return Tracked(attached.entry, CtState.RELATED, not attached.reply, confirmed=True, pending=pending)
     if isinstance(attached, Template):
         return attached  # a zone goes along with the answer
     return None if attached is None else Orphan()

@@ -71,8 +71,9 @@ def status_of(attached: Tracked | Template, way: str = "") -> int:
     if isinstance(attached, Template):
         return Status.CONFIRMED
     entry = attached.entry
+    confirmed = attached.confirmed and not attached.pending
     bits = (
-        (attached.confirmed, Status.CONFIRMED), (entry.seen_reply, Status.SEEN_REPLY), (entry.assured, Status.ASSURED),
+        (confirmed, Status.CONFIRMED), (entry.seen_reply, Status.SEEN_REPLY), (entry.assured, Status.ASSURED),
         (entry.snat, Status.SRC_NAT), (entry.dnat, Status.DST_NAT),
     )  # fmt: skip
     return sum(bit for there, bit in bits if there)

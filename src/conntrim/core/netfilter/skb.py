@@ -29,12 +29,16 @@ class Untracked:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """An entry, and how this packet belongs to it. An entry not `confirmed` is lost where the packet is dropped."""
+    """An entry, and how this packet belongs to it. An entry not `confirmed` is lost where the packet is dropped.
+
+    REJECT's answer never confirms: if it answers a packet whose entry was not confirmed, that entry is `pending`.
+    """
 
     entry: Entry
     state: CtState
     reply: bool
     confirmed: bool
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
