@@ -15,7 +15,7 @@ check: setup
 	$(PY) -m pytest tests --ignore tests/lab -n auto
 
 lab: setup
-	$(PY) -m pytest tests/lab
+	$(PY) -m pytest tests/lab --durations 15
 
 test: check lab
 

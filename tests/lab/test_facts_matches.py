@@ -58,7 +58,7 @@ XT: dict[str, tuple[bool, bool, bool]] = {
 }
 """A match, and whether it holds for a NEW, an UNTRACKED and an INVALID packet."""
 
-UNKNOWN_WITH_ENTRY = ("-m connmark", "-m connbytes", "-m helper")
+UNKNOWN_WITH_ENTRY = ("-m connbytes", "-m helper")
 """Their answer for a packet with an entry is not in the model: not decided."""
 
 NFT: dict[str, tuple[bool, bool, bool]] = {

@@ -44,7 +44,7 @@ from tests.lab.planning import (
     load,
 )
 
-MANY = int(os.environ.get("CONNTRIM_MUTANTS", "5"))
+MANY = int(os.environ.get("CONNTRIM_MUTANTS", "3"))
 ROLES = {"web": (WEB, WEB_POLICY), "cache": (CACHE, CACHE_POLICY)}
 DIALECTS = ("iptables", "nftables")
 

@@ -28,7 +28,7 @@ from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import ports, until, without_empty_raw
 from tests.lab.torture import run
 
-BLOWS = 36
+BLOWS = 20
 """Of the thousand and more of the full form."""
 KILLS = int(os.environ.get("CONNTRIM_TORTURE", "9"))
 """Kills at random moments, over all dialects and verbs."""
