@@ -28,18 +28,19 @@ from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import ports, until, without_empty_raw
 from tests.lab.torture import run
 
-BLOWS = 20
+BLOWS = 36
 """Of the thousand and more of the full form."""
 KILLS = int(os.environ.get("CONNTRIM_TORTURE", "9"))
 """Kills at random moments, over all dialects and verbs."""
 
 
 def test_no_blow_at_any_step_locks_anybody_out() -> None:
-    """A fair sample of all blows, each with everything that must hold after it; some hit rules already kept."""
+    """A fair sample of all blows, each with everything that must hold after it; they hit at least four states."""
     outcomes = list(run(lambda cases: cases[:BLOWS], seed=1, lanes=6))
     assert [] == [f"{outcome.case}\n{outcome.wrong}" for outcome in outcomes if outcome.wrong]
     assert BLOWS == len(outcomes)
-    assert {"trial", "confirmed", "undoing"} <= {outcome.state for outcome in outcomes}
+    # Which state a blow finds is a matter of moments; that they find many is not.
+    assert len({outcome.state for outcome in outcomes}) >= 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
