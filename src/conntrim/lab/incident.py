@@ -17,7 +17,7 @@ from conntrim.core.model.plan import Plan, Standing
 from conntrim.host.facts import KernelFacts
 from conntrim.host.signals import orderly_end
 from conntrim.lab import document
-from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, Attempt, Knock, Seen
+from conntrim.lab.attempts import ATTEMPTS, FULL, HEALTHY, HOLE, REUSED, Attempt, Knock, Seen
 from conntrim.lab.cure import cure
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost, sweep
@@ -67,7 +67,8 @@ def cured(made: Site, host: LabHost, role: Role) -> Iterator[Stage]:
     with cure(host) as conntrim:
         seen = under_load(made, host)
         verdict = conntrim.diagnose()
-        yield stage(f"{role.prefix}diagnose", seen, verdict.said["summary"], seen.entries >= REQUESTS or seen.full)
+        as_told = seen.full or seen.entries >= REQUESTS * REUSED
+        yield stage(f"{role.prefix}diagnose", seen, verdict.said["summary"], as_told)
         plan = conntrim.plan()
         yield planned(plan, role)
         conntrim.apply([o.name for o in plan.obligations if o.standing is Standing.NOT_DECIDED])
