@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from conntrim.lab.judge import Judge, judging
 from tests.lab.court import Court
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heeded() -> None:
+    """What the lab starts heeds SIGHUP, even where this run was started without (nohup): a shell cannot trap it then."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # ignored here still, and the default again in every child
 
 
 @pytest.fixture(scope="module")
