@@ -13,7 +13,7 @@ from tests.lab.court import Court
 
 @pytest.fixture(scope="session", autouse=True)
 def _heeded() -> None:
-    """What the lab starts heeds SIGHUP, even where this run was started without (nohup): a shell cannot trap it then."""
+    """What the lab starts heeds SIGHUP, even where this run ignores it (nohup): a shell could not trap it then."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)  # ignored here still, and the default again in every child
 
