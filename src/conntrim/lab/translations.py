@@ -32,6 +32,11 @@ def _to(words: Words, addresses: tuple[str, ...], ported: bool, v6: bool) -> str
     return f"{f'[{address}]' if v6 else address}:{words.random.choice(PORTS)}"
 
 
+def _either(words: Words, named: str, own: str) -> str:
+    """To an address that the rule names, or half as often to the interface's own, which INPUT knows nothing of."""
+    return named if words.hook == "input" else words.random.choice((named, named, own))
+
+
 ABOUT = {"ip": ("ip ", "icmp ", "meta nfproto ipv4"), "ip6": ("ip6 ", "icmpv6 ", "meta nfproto ipv6")}
 """How a match begins that is about one family only."""
 
@@ -42,11 +47,9 @@ def xt_translation(words: Words, ported: bool) -> str:
     port = f" --to-ports {words.random.choice(PORTS)}" if ported and words.random.random() < 0.5 else ""
     if words.hook in DESTINATIONS:
         dnat = f"-j DNAT --to-destination {_to(words, TARGETS[words.family], ported, v6)}"
-        return words.random.choice((dnat, dnat, f"-j REDIRECT{port}"))
+        return _either(words, dnat, f"-j REDIRECT{port}")
     snat = f"-j SNAT --to-source {_to(words, SOURCES[words.family], ported, v6)}"
-    if words.hook == "input":
-        return snat
-    return words.random.choice((snat, snat, f"-j MASQUERADE{port}"))
+    return _either(words, snat, f"-j MASQUERADE{port}")
 
 
 def nft_translation(words: Words, matches: Sequence[str]) -> str:
@@ -57,8 +60,6 @@ def nft_translation(words: Words, matches: Sequence[str]) -> str:
     port = f" to :{words.random.choice(PORTS)}" if ported and words.random.random() < 0.5 else ""
     if words.hook in DESTINATIONS:
         dnat = f"dnat{family} to {_to(words, TARGETS[ip], ported, ip == 'ip6')}"
-        return words.random.choice((dnat, dnat, f"redirect{port}"))
+        return _either(words, dnat, f"redirect{port}")
     snat = f"snat{family} to {_to(words, SOURCES[ip], ported, ip == 'ip6')}"
-    if words.hook == "input":
-        return snat
-    return words.random.choice((snat, snat, f"masquerade{port}"))
+    return _either(words, snat, f"masquerade{port}")

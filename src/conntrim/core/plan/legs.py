@@ -16,13 +16,10 @@ from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES, Untrack, format_ports
 from conntrim.core.model.protocol import Protocol, protocol_name
-from conntrim.core.model.ruleset import Field, TcpFlag
+from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.syn import NOT_BARE_SYN
 
-SYN_MASK = TcpFlag.FIN | TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
-"""What `--syn` looks at."""
-BARE_SYN = Intervals.of(*(f for f in range(256) if f & SYN_MASK == TcpFlag.SYN))
-NOT_BARE_SYN = BARE_SYN.complement(8)
 LOCAL_TYPE = Intervals.of(2)
 """RTN_LOCAL: the address is this host's."""
 LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))

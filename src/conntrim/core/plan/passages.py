@@ -15,8 +15,9 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, In, TcpFlag
 from conntrim.core.model.service import Hook
+from conntrim.core.model.syn import BARE_SYN
 from conntrim.core.plan.box import Box
-from conntrim.core.plan.legs import BARE_SYN, Leg, Way
+from conntrim.core.plan.legs import Leg, Way
 
 ERRORS: dict[Family, tuple[Protocol, Field, tuple[int, ...]]] = {
     # RFC 792: destination unreachable (fragmentation needed is its code 4), time exceeded, parameter problem.

@@ -19,11 +19,10 @@ from conntrim.core.model.ruleset import (
     Rule,
     Statement,
     TableFamily,
-    TcpFlag,
     XtConntrack,
 )
+from conntrim.core.model.syn import NOT_BARE_SYN, NOT_SYN
 from conntrim.core.plan.box import Box
-from conntrim.core.plan.legs import NOT_BARE_SYN, SYN_MASK
 
 PLACE = Place("conntrim plan")
 MULTIPORT = 15
@@ -31,8 +30,6 @@ MULTIPORT = 15
 ADDRESS_FIELDS = (Field.SRC, Field.DST)
 PORT_FIELDS = (Field.SPORT, Field.DPORT)
 ICMP_FIELDS = (Field.ICMP, Field.ICMPV6)
-NOT_SYN = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)).complement(8), int(SYN_MASK))
-"""`! --syn`, as the masked match that both dialects write."""
 TABLE_FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
 
 

@@ -18,6 +18,7 @@ from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Field, Helper, Ruleset
 from conntrim.core.model.service import Direction
+from conntrim.core.model.syn import BARE_SYN
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
@@ -295,7 +296,7 @@ class _Case:
         space = self.space
         found = space.field(space.icmp, ERRORS[space.family])
         admitted = question.admitted(question.before, Population.STRANGERS)
-        bare = space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 == SYN)))
+        bare = space.field(Field.TCP_FLAGS, BARE_SYN)
         for flow in self.flows:
             if flow.direction is direction:
                 outside = ~self._stateless(question.scope)  # what the change cannot reach was not walked

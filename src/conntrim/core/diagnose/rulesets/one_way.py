@@ -28,6 +28,7 @@ from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, su
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.syn import NOT_SYN
 from conntrim.core.netfilter.hooks import CONNTRACK
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.view import View
@@ -110,7 +111,7 @@ def _mirrored(home: Home, rule: Rule, hook: Hook) -> str:
     matches = list(rewrite.mirrored(rule.matches, hook is Hook.OUTPUT))
     answers = hook is Hook.PREROUTING and rewrite.asks(matches, Field.SPORT)
     if answers and rewrite.over_tcp(matches):
-        matches.append(rewrite.NOT_SYN)
+        matches.append(NOT_SYN)
     elif answers and not rewrite.asks(matches, Field.SRC):
         matches.append(rewrite.blank("SERVER", rewrite.family_of_table(home)))
     return rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule)

@@ -24,14 +24,10 @@ from conntrim.core.model.ruleset import (
     Rule,
     Statement,
     TableFamily,
-    TcpFlag,
     Verdict,
     XtConntrack,
 )
-
-SYN_MASK = TcpFlag.FIN | TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
-NOT_SYN = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)).complement(8), int(SYN_MASK))
-"""`! --syn`, as the masked match that both dialects write."""
+from conntrim.core.model.syn import NOT_SYN
 
 ACCEPT = (End(Verdict.ACCEPT),)
 

@@ -32,6 +32,7 @@ from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, In, Match, Rule
 from conntrim.core.model.service import Hook
+from conntrim.core.model.syn import NOT_SYN
 
 CODE, NAME = "CT108", "port-turned-round"
 
@@ -71,7 +72,7 @@ def _edits(case: RuleCase, rule: Rule, met: Met) -> Iterator[Edit]:
     matches = [In(EXCHANGED.get(m.field, m.field), m.values, m.mask) if isinstance(m, In) else m for m in rule.matches]
     matches = [m for m in matches if not (isinstance(m, In) and m.field is Field.TCP_FLAGS)]
     if entering and rewrite.over_tcp(matches):
-        matches.append(rewrite.NOT_SYN)
+        matches.append(NOT_SYN)
     how = How.REPLACE
     for peer in _pins(matches, met, side, case, rule):
         text = rewrite.spelt(home, rewrite.ordered((*matches, *peer)), rule.statements, rule)
