@@ -18,7 +18,7 @@ from conntrim.core.model.policy import ADDRESSES, Untrack, format_ports
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.model.syn import NOT_BARE_SYN
+from conntrim.core.model.tcp_flags import NOT_BARE_SYN
 
 LOCAL_TYPE = Intervals.of(2)
 """RTN_LOCAL: the address is this host's."""

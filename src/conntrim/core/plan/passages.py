@@ -15,7 +15,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, In, TcpFlag
 from conntrim.core.model.service import Hook
-from conntrim.core.model.syn import BARE_SYN
+from conntrim.core.model.tcp_flags import BARE_SYN, flags_where
 from conntrim.core.plan.box import Box
 from conntrim.core.plan.legs import Leg, Way
 
@@ -29,7 +29,7 @@ ERRORS: dict[Family, tuple[Protocol, Field, tuple[int, ...]]] = {
 
 RST = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.RST)), int(TcpFlag.RST))
 """`--tcp-flags RST RST`."""
-WITH_RST = Intervals.of(*(f for f in range(256) if f & TcpFlag.RST))
+WITH_RST = flags_where(lambda flags: bool(flags & TcpFlag.RST))
 
 SIDES: dict[Hook, tuple[str, ...]] = {
     Hook.PREROUTING: ("in",),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Chain, Field, Jump, Return, Rule, Table
-from conntrim.core.model.syn import BARE_SYN
+from conntrim.core.model.tcp_flags import BARE_SYN
 from conntrim.core.plan.box import Box, Tri, judge, narrow, remaining
 from conntrim.core.plan.legs import Leg, Way
 from conntrim.core.plan.walk import decisive

@@ -21,7 +21,7 @@ from conntrim.core.model.ruleset import (
     TableFamily,
     XtConntrack,
 )
-from conntrim.core.model.syn import NOT_BARE_SYN, NOT_SYN
+from conntrim.core.model.tcp_flags import NOT_BARE_SYN, NOT_SYN
 from conntrim.core.plan.box import Box
 
 PLACE = Place("conntrim plan")

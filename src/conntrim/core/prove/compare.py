@@ -13,6 +13,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
+from conntrim.core.model.tcp_flags import flags_where
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged
 from conntrim.core.netfilter.states import CHECKED, SANE
 from conntrim.core.prove.boxes import Box, boxes
@@ -216,7 +217,7 @@ class Question:
             types = ((3, 5), (11, 12)) if space.icmp is Field.ICMP else ((1, 4),)
             return stateless & space.field(space.icmp, Intervals.of(*((a << 8, b << 8 | 0xFF) for a, b in types)))
         tcp = space.protocol(Protocol.TCP)
-        carried = Intervals.of(*(f for f in range(256) if f & (TcpFlag.ACK | TcpFlag.RST) and f & CHECKED in SANE))
+        carried = flags_where(lambda flags: bool(flags & (TcpFlag.ACK | TcpFlag.RST)) and flags & CHECKED in SANE)
         with_ports = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
         return stateless & with_ports & (~tcp | space.field(Field.TCP_FLAGS, carried))
 

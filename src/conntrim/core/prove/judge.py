@@ -16,9 +16,9 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.policy import Policy
-from conntrim.core.model.ruleset import Field, Helper, Ruleset
+from conntrim.core.model.ruleset import Field, Helper, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
-from conntrim.core.model.syn import BARE_SYN
+from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
@@ -44,6 +44,7 @@ NAMES = (
 )  # fmt: skip
 """What is decided here; the others are about texts and the kernel."""
 
+RESETS = flags_where(lambda flags: flags & SYN_MASK in (TcpFlag.RST, TcpFlag.RST | TcpFlag.ACK))
 ERRORS: dict[Family, Intervals] = {
     Family.IPV4: Intervals.of(*((t << 8, t << 8 | 0xFF) for t in (3, 11, 12))),
     Family.IPV6: Intervals.of((1 << 8, 4 << 8 | 0xFF)),
@@ -324,7 +325,7 @@ class _Case:
         found = self.space.field(self.space.icmp, ERRORS[self.space.family])
         asked = [fields_of([(Field.PROTOCOL, Intervals.of(self.space.icmp_protocol))], self.space.family)]
         if direction is Direction.OUTBOUND:
-            resets = self.space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 in (4, 20))))
+            resets = self.space.field(Field.TCP_FLAGS, RESETS)
             for flow in self.flows:
                 if flow.direction is Direction.INBOUND:
                     found = found | (flow.answers(self.space) & resets)

@@ -25,11 +25,11 @@ from conntrim.core.model.ruleset import (
     Rule,
     Ruleset,
     Table,
-    TcpFlag,
     Verdict,
     XtConntrack,
 )
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.tcp_flags import BARE_SYN
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.walk import walk
@@ -44,7 +44,6 @@ from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.view import View
 from conntrim.core.prove.words import describe, describe_packet
 
-BARE_SYN = Intervals.of(*(f for f in range(256) if f & 0x17 == TcpFlag.SYN))
 WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.PREROUTING: (Direction.INBOUND, Direction.FORWARDED),
     Hook.OUTPUT: (Direction.OUTBOUND, Direction.LOOPBACK),

@@ -28,7 +28,7 @@ from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, su
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.model.syn import NOT_SYN
+from conntrim.core.model.tcp_flags import NOT_SYN
 from conntrim.core.netfilter.hooks import CONNTRACK
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.view import View

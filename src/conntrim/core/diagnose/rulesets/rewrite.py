@@ -27,7 +27,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )
-from conntrim.core.model.syn import NOT_SYN
+from conntrim.core.model.tcp_flags import NOT_SYN
 
 ACCEPT = (End(Verdict.ACCEPT),)
 

@@ -32,7 +32,7 @@ from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, In, Match, Rule
 from conntrim.core.model.service import Hook
-from conntrim.core.model.syn import NOT_SYN
+from conntrim.core.model.tcp_flags import NOT_SYN
 
 CODE, NAME = "CT108", "port-turned-round"
 
