@@ -34,13 +34,8 @@ class Size:
 
 
 def steady_entries(arrivals_per_second: float, lifetime: float) -> int:
-    """Entries of a steady stream of new flows that each stay for `lifetime` seconds."""
+    """Entries of a steady stream of new flows that each stay for `lifetime` seconds (K32)."""
     return round(arrivals_per_second * lifetime)
-
-
-def arrivals_that_fill(maximum: int, lifetime: float) -> float:
-    """New flows a second that keep a table of that size full for ever (K32)."""
-    return maximum / lifetime
 
 
 def next_power(number: int) -> int:

@@ -15,7 +15,7 @@ from conntrim.core.model.conntrack import Status
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Opaque
-from conntrim.core.netfilter.skb import Attached, Template, Tracked
+from conntrim.core.netfilter.skb import Template, Tracked
 
 EVERY = 0xFFFFFFFF
 UNKNOWN_MARK = -1
@@ -205,8 +205,3 @@ def _nft_mark(text: str) -> Written | None:
 def may_break(statement_text: str) -> bool:
     """Whether nft may end the rule at this statement: a look-up that finds nothing, an entry that is not there."""
     return " map " in f" {statement_text} " or "set ct " in statement_text
-
-
-def has_entry(attached: Attached) -> bool:
-    """Whether `nf_ct_get()` finds an entry, a template included."""
-    return isinstance(attached, Tracked | Template)
