@@ -23,7 +23,7 @@ from conntrim.core.model.ruleset import Ruleset, TableFamily
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.compile import Request, compile_plan
-from conntrim.core.plan.obligations import guarded
+from conntrim.core.plan.fallback import guarded
 from conntrim.core.prove.judge import Judgement, judge
 from conntrim.lab.claims import scenes_of
 from conntrim.lab.limits import global_limits

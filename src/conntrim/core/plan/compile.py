@@ -21,9 +21,10 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box, Tri, judge
+from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
-from conntrim.core.plan.obligations import Compiled, obligations, proved
+from conntrim.core.plan.obligations import obligations, proved
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted

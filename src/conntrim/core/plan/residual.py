@@ -6,8 +6,8 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import End, Field, Verdict
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.legs import Leg
-from conntrim.core.plan.obligations import Compiled
 
 ERRORS = "ICMP errors (unreachable, too big, time exceeded, parameter problem) are let through without a flow"
 

@@ -7,7 +7,7 @@ from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.compile import free_priority
-from conntrim.core.plan.obligations import guarded
+from conntrim.core.plan.fallback import guarded
 from tests.unit.core.plan.planning import CACHE, INBOUND, WEB, facts, filtered, obligation, plan
 
 PLAIN = filtered(
