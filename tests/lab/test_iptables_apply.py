@@ -16,7 +16,7 @@ import pytest
 
 from conntrim.core.model.plan import Batch
 from conntrim.host.netns import entered
-from conntrim.host.programs import PATH, find
+from conntrim.host.programs import environment, find
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.render.json import to_json
 from tests.lab.handmade import GUARD, XT_FILTER, handmade
@@ -69,7 +69,7 @@ def started(host: LabHost | None, argv: list[str]) -> subprocess.Popen[str]:
     with entered(host.name if host else None):
         return subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-            start_new_session=True, env=os.environ | {"PATH": ":".join(PATH)},
+            start_new_session=True, env=environment(),
         )  # fmt: skip
 
 

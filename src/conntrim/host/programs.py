@@ -32,6 +32,11 @@ def find(name: str) -> str | None:
     return next((p for d in PATH if os.access(p := f"{d}/{name}", os.X_OK)), None)
 
 
+def environment() -> dict[str, str]:
+    """The caller's, but what a program itself starts (ufw: iptables, ip) is found where it was found."""
+    return os.environ | {"PATH": ":".join(PATH)}
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a program ended: its exit code, standard output and standard error."""
@@ -59,6 +64,7 @@ def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None =
                 text=True,
                 timeout=timeout,
                 check=False,
+                env=environment(),
                 preexec_fn=partial(_die_with, os.getpid()),
             )
     except subprocess.TimeoutExpired as error:

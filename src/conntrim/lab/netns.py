@@ -37,8 +37,9 @@ class LabHost:
         sink = subprocess.DEVNULL if quiet else None
         with entered(self.name):
             daemon = subprocess.Popen(
-                [program, *argv[1:]], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
-            )
+                [program, *argv[1:]], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+                env=programs.environment(),
+            )  # fmt: skip
         self.daemons.append(daemon)
         return daemon
 
