@@ -20,7 +20,7 @@ from typing import Any
 
 from conntrim import wiring
 from conntrim.app.rollout import apply, rollback
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import DEADLINE, Plan
 from conntrim.core.rollout.record import Guard
 from conntrim.host import programs

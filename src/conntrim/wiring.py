@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from conntrim.app.ports.listing import RulesetListing
     from conntrim.app.ports.plans import Plans
     from conntrim.app.ports.rulesets import Rulesets
-    from conntrim.app.rollout_work import Ports
+    from conntrim.app.rollout_run import Ports
     from conntrim.core.model.census import Viewpoint
     from conntrim.core.model.plan import Batch, Plan
     from conntrim.core.netfilter.kernel import Kernel
@@ -65,7 +65,7 @@ def plan(directory: str) -> Plan:
 
 def rollout(netns: str | None, state: str | None, root: str | None = None) -> Ports:
     """Everything that a rollout touches, in one network namespace; its files below `root`, where one is named."""
-    from conntrim.app.rollout_work import Ports
+    from conntrim.app.rollout_run import Ports
     from conntrim.host.clock import HostClock
     from conntrim.host.files import HostFiles
     from conntrim.host.freshness import HostFreshness

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from conntrim.app.ports.journal import HeldError
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange, Obligation, Plan
 from conntrim.core.model.policy import Untrack

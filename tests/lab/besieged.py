@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from conntrim import wiring
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.digest import digest
 from conntrim.core.model.plan import ARMED, FileChange, Plan
 from conntrim.core.model.ruleset import InSet, Match, Opaque, Rule, Ruleset, Table

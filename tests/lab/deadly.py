@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.rollout.record import Journal
 from conntrim.host.signals import orderly_end
 
@@ -21,8 +21,6 @@ UNWATCHED = frozenset({"lock", "now", "sleep"})
 """Methods that neither change nor look at anything that a rollout could leave half-done."""
 AMID = 0.012
 """Seconds: a blow amid a call falls at a random moment within them, which is what feeding one batch takes."""
-AGAIN = 0.03
-"""Seconds within which the second signal of a pair follows: amid the orderly end that the first one began."""
 
 Act = Callable[[], object]
 
@@ -37,11 +35,12 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """Which call is hit (the first is 1), when, and by which signals, one after the other."""
+    """Which call is hit (the first is 1), when, and by which signals: each so many calls after the one before it."""
 
     call: int
     when: When
     signals: tuple[signal.Signals, ...] = (signal.SIGKILL,)
+    apart: int = 1
 
 
 class _Watched:
@@ -83,8 +82,8 @@ def steps_of(made: Ports, verb: Callable[[Ports], object]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def struck(made: Ports, verb: Callable[[Ports], object], blow: Blow, seed: int, limit: float = 60) -> bool:
-    """Run a verb in a process of its own and strike it; False where it ended before the call to be hit."""
+def struck(made: Ports, verb: Callable[[Ports], object], blow: Blow, seed: int, limit: float = 60) -> int:
+    """Run a verb in a process of its own and strike it; how many signals it got before it ended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -100,42 +99,37 @@ def struck(made: Ports, verb: Callable[[Ports], object], blow: Blow, seed: int, 
             raise AssertionError(f"still running after {limit:g} s: {blow}")
         time.sleep(0.005)
     with open(reading, "rb") as told:
-        return told.read() != b""
+        return len(told.read())
 
 
 class _Striking:
-    """Counts calls, and strikes this process at one of them."""
+    """Counts calls, and strikes this process at those that the blow names."""
 
     def __init__(self, blow: Blow, chance: random.Random, told: int) -> None:
         self.blow, self.chance, self.told, self.calls = blow, chance, told, 0
 
     def __call__(self, name: str, act: Act) -> object:
         self.calls += 1
-        if self.calls != self.blow.call:
+        nth, between = divmod(self.calls - self.blow.call, self.blow.apart)
+        if between or not 0 <= nth < len(self.blow.signals):
             return act()
+        number = self.blow.signals[nth]
         os.write(self.told, b"!")
         if self.blow.when is When.AFTER:
             result = act()
-            self._strike(0)
+            os.kill(os.getpid(), number)
             return result
-        self._strike(AMID if self.blow.when is When.AMID else 0)
+        if self.blow.when is When.AMID:
+            self._soon(number)
+        else:
+            os.kill(os.getpid(), number)
         return act()
 
-    def _strike(self, within: float) -> None:
-        """The first signal at once or soon, the others soon after it, from a process that outlives this one."""
-        first, *others = self.blow.signals
-        delays = [self.chance.uniform(0, within), *(self.chance.uniform(0, AGAIN) for _ in others)]
-        if others or within:
-            victim = os.pidfd_open(os.getpid())
-            if os.fork() == 0:
-                _send(victim, self.blow.signals, delays)
-        else:
-            os.kill(os.getpid(), first)
-
-
-def _send(victim: int, signals: tuple[signal.Signals, ...], delays: list[float]) -> None:
-    with suppress(BaseException):
-        for number, delay in zip(signals, delays, strict=True):
-            time.sleep(delay)
-            signal.pidfd_send_signal(victim, number)
-    os._exit(0)
+    def _soon(self, number: signal.Signals) -> None:
+        """From another process: this one is busy then."""
+        victim, delay = os.pidfd_open(os.getpid()), self.chance.uniform(0, AMID)
+        if os.fork() == 0:
+            with suppress(BaseException):
+                time.sleep(delay)
+                signal.pidfd_send_signal(victim, number)
+            os._exit(0)

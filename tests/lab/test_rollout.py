@@ -18,7 +18,7 @@ import pytest
 
 from conntrim import wiring
 from conntrim.app.rollout import apply, clean, confirm, rollback, status
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import Batch, FileChange, Plan
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State

@@ -15,7 +15,7 @@ import pytest
 
 from conntrim import wiring
 from conntrim.app.rollout import apply, confirm, rollback, status
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.states import State
 from conntrim.host.netns import entered

@@ -14,20 +14,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from conntrim.app.rollout import apply, confirm, rollback, status
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.render.json import to_json
+from tests.lab.besieged import besieged
+from tests.lab.deadly import Blow, When, steps_of, struck
 from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import ports, until, without_empty_raw
-from tests.lab.torture import run
+from tests.lab.torture import LONG, SHORT, SIEGES, prepared, run
 
+CONFIRM = next(siege for siege in SIEGES if siege.name == "confirm")
 BLOWS = 36
 """Of the thousand and more of the full form."""
 KILLS = int(os.environ.get("CONNTRIM_TORTURE", "9"))
@@ -41,6 +45,36 @@ def test_no_blow_at_any_step_locks_anybody_out() -> None:
     assert BLOWS == len(outcomes)
     # Which state a blow finds is a matter of moments; that they find many is not.
     assert len({outcome.state for outcome in outcomes}) >= 4
+
+
+def _over(made: Ports) -> bool:
+    guard = made.journal.read().guard
+    return guard is not None and made.clock.now().wall > guard.wall
+
+
+@pytest.mark.parametrize(("kind", "step"), [("iptables", "fill"), ("legacy", "load")])
+def test_a_hang_up_from_the_flip_on_keeps_the_rules(kind: str, step: str) -> None:
+    """Hung up behind that step and killed at any call of the orderly end: kept for good, and a confirm goes on."""
+    with besieged(kind) as host:
+        made = prepared(host, CONFIRM, "undisturbed", LONG)
+        names = steps_of(made, confirm)
+        assert rollback(made).exit_code == 0
+        call = names.index(step, names.index("fill")) + 1
+        for apart in count(1):
+            made = prepared(host, CONFIRM, f"killed {apart}", SHORT if apart == 1 else LONG)
+            blow = Blow(call, When.AFTER, (signal.SIGHUP, signal.SIGKILL), apart)
+            signals = struck(made, confirm, blow, seed=apart)
+            if apart == 1:  # once is enough to see that no deadline ends it
+                assert until(partial(_over, made))
+            host.not_locked_out()
+            assert not host.tracked()
+            assert (status(made).state, status(made).rules > 0) == (State.KEEPING, True)
+            assert confirm(made).answer == "confirmed"
+            assert rollback(made).answer == "rolled back"
+            host.as_before(f"killed {apart}")
+            if signals == 1:
+                break
+        assert apart >= 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])

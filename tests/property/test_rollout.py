@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conntrim.app.rollout import apply, clean, confirm, rollback, status
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import SETTLING, State

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from conntrim.app.rollout_work import Ports, Request, Work
+from conntrim.app.rollout_run import Ports, Request
+from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
 from conntrim.core.model.plan import Plan, Standing
 from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
@@ -71,7 +72,7 @@ def rollback_without_journal(ports: Ports) -> Report:
 def status(ports: Ports) -> Report:
     """Where the rollout stands; changes nothing."""
     work = Work(ports, ports.journal.read())
-    rollout = standing(work.journal, ports.clock.now(), work.own())
+    rollout = standing(work.run.journal, ports.clock.now(), work.run.own())
     return _report(work, rollout, Tell(Answer.STANDS))
 
 
@@ -91,7 +92,7 @@ def same_change(one: Plan, other: Plan) -> bool:
 
 def _drive(work: Work, asked: Asked) -> Report:
     """Feed the table until it tells the operator."""
-    rollout = standing(work.journal, work.ports.clock.now(), work.own())
+    rollout = standing(work.run.journal, work.run.ports.clock.now(), work.run.own())
     heard: Event = asked
     while True:
         rollout, commands = step(rollout, heard)
@@ -139,11 +140,13 @@ def _attempt(work: Work, command: Do) -> Done | Failed | Hangup:
 
 
 def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
-    journal, now = work.journal, work.ports.clock.now()
+    journal, now = work.run.journal, work.run.ports.clock.now()
     own = _own(work)
+    if rollout.state is State.KEEPING:  # what broke it off may have come before the flip: that is still a trial
+        rollout = replace(rollout, state=standing(journal, now, own).state)
     kept = rollout.state in SETTLING | {State.CONFIRMED, State.DRIFTED}
     seen = drift(journal, own) if journal.state in _LISTED else Drift()
-    changed = _changed(work) if kept else ()
+    changed = work.surroundings.changed() if kept else ()
     moved, broken = _moved(work) if kept and own else ((), ())
     plan = journal.plan or work.subject
     guard = journal.guard
@@ -168,11 +171,11 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         purged=journal.purged,
         lasting=journal.lasting.told if journal.lasting else (),
         by_hand=journal.lasting.by_hand if journal.lasting else (),
-        remarks=tuple(dict.fromkeys((*journal.remarks, *work.remarks))),
+        remarks=tuple(dict.fromkeys((*journal.remarks, *work.run.remarks))),
     )
 
 
-_LISTED = SETTLING | {State.TRIAL, State.CONFIRMED}
+_LISTED = SETTLING - {State.KEEPING} | {State.TRIAL, State.CONFIRMED}
 """Recorded states in which the journal holds our rules as they were listed."""
 _GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
 
@@ -180,38 +183,21 @@ _GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
 def _own(work: Work) -> tuple[str, ...]:
     """Our rules in the kernel; that they cannot be read must not take the place of the answer."""
     try:
-        return work.own()
+        return work.run.own()
     except ConntrimError as error:
-        work.remarks.append(f"our rules could not be read back: {error}")
+        work.run.remarks.append(f"our rules could not be read back: {error}")
         return ()
 
 
 def _moved(work: Work) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The chains that have changed around our rules, and which obligations do not hold any more because of that."""
     try:
-        moved = work.moved()
+        moved = work.rules.moved()
         if not moved:
             return (), ()
-        accepted = work.journal.accepted
-        wrong = [o for o in work.ports.freshness.standing(work.plan) if o.standing is not Standing.PROVED]
+        accepted = work.run.journal.accepted
+        wrong = [o for o in work.run.ports.freshness.standing(work.run.plan) if o.standing is not Standing.PROVED]
         return moved, tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.name not in accepted)
     except ConntrimError as error:
-        work.remarks.append(f"whether the rules still do what was proved is not known: {error}")
+        work.run.remarks.append(f"whether the rules still do what was proved is not known: {error}")
         return (), ()
-
-
-def _changed(work: Work) -> tuple[str, ...]:
-    """What of the confirm's sysctls and files is no longer as it left them."""
-    plan, said = work.plan, []
-    for key, value in plan.settings.items():
-        now = work.ports.sysctls.read(key)
-        if key in work.journal.settings and now != value:
-            files = ", ".join(work.ports.sysctls.set_by(key))
-            said.append(f"{key} is {now}, not {value}; {f'set by {files}' if files else 'no file sets it'}")
-    written = {saved.path for saved in work.journal.files}
-    for change in work.changes():
-        kept = change.text.encode()
-        now_there = work.files.look(change.path, "").content if change.path in written else kept
-        if now_there != kept:
-            said.append(f"{change.path} is gone" if now_there is None else f"{change.path} was changed")
-    return tuple(said)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 
 from conntrim.app.ports.journal import HeldError
-from conntrim.app.rollout_work import Ports
+from conntrim.app.rollout_run import Ports
 from conntrim.core.rollout.report import Report
 from conntrim.host.signals import orderly_end
 from conntrim.render import rollout as text

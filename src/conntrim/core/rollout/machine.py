@@ -17,8 +17,9 @@ entered again, and the table (`TABLE`) says only where an event leads and what t
 
 A trial goes  NOTHING > CHECKING > LOADING > PROBING > TRIAL. A failure in LOADING or PROBING takes out what was loaded
 (BACKING_OUT).
-A confirm     TRIAL > REVIEWING > SWAPPING > PURGING > TUNING > WRITING > CONFIRMED. Up to SWAPPING a failure takes
-              everything out; after it the rules are kept, and a further confirm goes on where the last one stopped.
+A confirm     TRIAL > REVIEWING > SWAPPING > KEEPING > PURGING > TUNING > WRITING > CONFIRMED. Up to SWAPPING a failure
+              takes everything out; after it the rules are kept, and a further confirm goes on where the last one
+              stopped: from there on no way back is one transaction, so none is taken that nobody asked for.
               Entries are deleted only after the swap, so that a trial that falls back has cost no connection.
 A rollback    anything > UNDOING > RESTORING > NOTHING.
 
@@ -43,7 +44,8 @@ WORK: dict[State, Do] = {
     State.LOADING: Do.LOAD_TRIAL,
     State.PROBING: Do.PROBE,
     State.REVIEWING: Do.CHECK_CONFIRM,
-    State.SWAPPING: Do.LOAD_CONFIRM,
+    State.SWAPPING: Do.LOAD_KEPT,
+    State.KEEPING: Do.KEEP,
     State.PURGING: Do.PURGE,
     State.TUNING: Do.TUNE,
     State.WRITING: Do.WRITE_FILES,
@@ -164,12 +166,13 @@ TABLE: dict[State, Rows] = {
     },
     State.SWAPPING: _unfinished(State.SWAPPING, Answer.UNFINISHED_CONFIRM)
     | {
-        Done: To(State.PURGING),
+        Done: To(State.KEEPING),
         Failed: To(State.BACKING_OUT),
         Hangup: To(State.BACKING_OUT),
         Confirm: To(State.SWAPPING),
         Rollback: To(State.UNDOING),
     },
+    State.KEEPING: _settling(State.KEEPING, To(State.PURGING)),
     State.PURGING: _settling(State.PURGING, To(State.TUNING)),
     State.TUNING: _settling(State.TUNING, To(State.WRITING)),
     State.WRITING: _settling(State.WRITING, To(State.CONFIRMED, Answer.KEPT)),

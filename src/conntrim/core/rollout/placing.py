@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from conntrim.core.model.plan import CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, Batch
 from conntrim.core.rollout.ours import is_ours_xt
@@ -37,12 +38,21 @@ def _is_ours(program: str, rule: str) -> bool:
 
 
 def around(program: str, seen: Chains) -> dict[str, str]:
-    """A digest of each chain that holds rules of ours: it changes with their places, and with what is around them."""
+    """A digest of each chain that holds rules of ours: it changes with their places, and with what is around them.
+
+    Not with how many stand next to each other: amid a confirm the kept ones stand beside the guarded ones.
+    """
     return {
-        f"{program} {name}": hashlib.sha256("\n".join(rules).encode()).hexdigest()[:16]
+        f"{program} {name}": hashlib.sha256("\n".join(_places(rules)).encode()).hexdigest()[:16]
         for name, rules in seen.items()
         if OURS in rules
     }
+
+
+def _places(rules: Iterable[str]) -> Iterator[str]:
+    """The rules, with each run of ours as one."""
+    for rule, run in groupby(rules):
+        yield from (OURS,) if rule == OURS else run
 
 
 def theirs(seen: Chains) -> dict[str, tuple[str, ...]]:

@@ -53,7 +53,7 @@ def standing(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
     match journal.state:
         case State.TRIAL:
             return _trial(journal, now, own)
-        case State.SWAPPING:
+        case State.SWAPPING | State.KEEPING:
             return _swapping(journal, now, own)
         case State.NOTHING | State.CHECKING if own:
             return Rollout(State.STRAY, f"{len(own)} rules of ours are loaded that the journal does not know")
@@ -80,8 +80,8 @@ def _swapping(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
         return Rollout(State.LOST, "the host was restarted amid a confirm")
     to_do = steps(journal)
     done = to_do[: swapped(journal, own)]
-    if done == to_do:
-        return Rollout(State.PURGING)
-    if FLIP not in done and seconds_left(journal, now) <= MARGIN:
+    if FLIP in done or done == to_do:
+        return Rollout(State.KEEPING)
+    if seconds_left(journal, now) <= MARGIN:
         return Rollout(State.EXPIRED, "a confirm died amid the swap and the deadline has passed since")
     return Rollout(State.SWAPPING)

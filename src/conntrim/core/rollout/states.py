@@ -23,6 +23,7 @@ class State(StrEnum):
     BACKING_OUT = "backing out"
     REVIEWING = "reviewing"
     SWAPPING = "swapping"
+    KEEPING = "keeping"
     PURGING = "purging"
     TUNING = "tuning"
     WRITING = "writing"
@@ -35,5 +36,5 @@ class State(StrEnum):
 OBSERVED = frozenset({State.EXPIRED, State.LOST, State.DRIFTED, State.STRAY})
 """Never in the journal: seen by looking at the clock and the kernel (`standing.py`)."""
 RESTING = OBSERVED | {State.NOTHING, State.TRIAL, State.CONFIRMED}
-SETTLING = frozenset({State.PURGING, State.TUNING, State.WRITING, State.MENDING})
+SETTLING = frozenset({State.KEEPING, State.PURGING, State.TUNING, State.WRITING, State.MENDING})
 """The rules are kept; what goes with them is not complete."""

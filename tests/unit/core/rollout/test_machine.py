@@ -85,12 +85,13 @@ def test_a_confirm_deletes_entries_only_after_the_swap() -> None:
     """Confirm checks, swaps, and only then purges, tunes and writes."""
     assert [
         ">> Confirm", "<< check the unguarded rules",
-        ">> Done", "<< record swapping", "<< swap in the unguarded rules",
+        ">> Done", "<< record swapping", "<< place the unguarded rules beside the guarded ones",
+        ">> Done", "<< record keeping", "<< keep the unguarded rules",
         ">> Done", "<< record purging", "<< delete the stale entries",
         ">> Done", "<< record tuning", "<< set the sysctls",
         ">> Done", "<< record writing", "<< write the files",
         ">> Done", "<< record confirmed", "<< tell confirmed",
-    ] == dialogue(State.TRIAL, Confirm(), *[Done()] * 5)  # fmt: skip
+    ] == dialogue(State.TRIAL, Confirm(), *[Done()] * 6)  # fmt: skip
 
 
 def test_a_late_confirm_takes_out_the_leftovers() -> None:
@@ -186,8 +187,9 @@ def test_observed_states_are_never_recorded() -> None:
 
 
 def test_rules_are_kept_only_through_the_swap() -> None:
-    """The only way to confirmed is trial, review, swap, purge, tune, write in this order."""
-    way = [State.TRIAL, State.REVIEWING, State.SWAPPING, State.PURGING, State.TUNING, State.WRITING, State.CONFIRMED]
+    """The only way to confirmed is trial, review, swap, keep, purge, tune, write in this order."""
+    way = [State.TRIAL, State.REVIEWING, State.SWAPPING, State.KEEPING, State.PURGING, State.TUNING, State.WRITING]
+    way.append(State.CONFIRMED)
     for before, after in pairwise(way):
         leading = {s for s in State if s is not after and any(r.state is after for r in TABLE[s].values())}
         others = {State.TRIAL: {State.PROBING}, State.CONFIRMED: {State.REVIEWING, State.MENDING}}

@@ -61,3 +61,4 @@ def test_a_digest_changes_with_order_and_neighbours_only() -> None:
     assert list(before) == [f"{XT} filter INPUT"]
     assert around(XT, xt("a", "b", "*")) != before != around(XT, xt("a", "*", "c"))
     assert around(XT, xt("a", "b")) == {}
+    assert around(XT, xt("a", "*", "*", "b")) == before != around(XT, xt("*", "a", "*", "b"))

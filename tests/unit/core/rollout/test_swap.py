@@ -79,9 +79,12 @@ def test_the_flip_decides_what_a_deadline_means() -> None:
     assert FLIP == steps(dead)[2]
     assert State.SWAPPING is standing(dead, NOW, before).state
     assert State.EXPIRED is standing(dead, LATER, before).state
-    assert State.SWAPPING is standing(dead, LATER, flipped).state
+    assert State.KEEPING is standing(dead, LATER, flipped).state
     last = replace(dead, swap=Swap(4, flipped))
-    assert State.PURGING is standing(last, LATER, ("kept",)).state
+    assert State.KEEPING is standing(last, LATER, ("kept",)).state
+    begun = replace(dead, state=State.KEEPING)
+    assert State.SWAPPING is standing(begun, NOW, before).state
+    assert State.EXPIRED is standing(begun, LATER, before).state
 
 
 def test_a_restart_amid_the_swap_is_seen() -> None:

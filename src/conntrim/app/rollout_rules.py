@@ -1,0 +1,179 @@
+"""Our rules on their way into the kernel and out of it: checked, on trial, probed, kept, mended, removed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from conntrim.app.rollout_run import RefusedError, Run
+from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import Batch, Standing
+from conntrim.core.rollout.ours import belongs
+from conntrim.core.rollout.placing import Chains, around, chains, misplaced
+from conntrim.core.rollout.record import Guard, Swap
+from conntrim.core.rollout.standing import swapped
+from conntrim.core.rollout.swap import FLIP, FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
+
+MENDING = 60.0
+"""Seconds for which rules that are loaded again carry their guard, until they are swapped a moment later."""
+
+
+def _around(seen: Mapping[str, Chains]) -> dict[str, str]:
+    return {name: digest for program, found in seen.items() for name, digest in around(program, found).items()}
+
+
+class Rules:
+    """The rules of a run's plan in the kernel."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.ports = run, run.ports
+        self._seen: dict[str, dict[str, tuple[str, ...]]] = {}
+
+    def check_trial(self) -> None:
+        """Proved, not stale, something to do, and the kernel would take it; RefusedError, HostError."""
+        self._check_obligations()
+        if not (self.run.plan.trial or self.run.plan.settings or self.run.plan.files):
+            raise RefusedError("the plan changes nothing: there is nothing to try")
+        # Read before the rules are compared with the plan's: a change in between shows after the load.
+        self._seen = self._chains()
+        if difference := self.ports.freshness.difference(self.run.plan):
+            raise RefusedError(f"the plan is stale: {difference}; make it again with conntrim plan")
+        self._check_batches()
+        self.run.journal = replace(self.run.journal, tables=self.ports.loader.tables(self.run.programs()))
+
+    def _check_batches(self) -> None:
+        """With the second guard where the host takes it, else without: some kernels lack xt_recent."""
+        self.run.recent = self.ports.loader.offers_recent()
+        try:
+            self._check_each()
+        except HostError:
+            if not self.run.recent:
+                raise
+            self.run.recent = False
+            self._check_each()
+
+    def _check_each(self) -> None:
+        for batch in self.run.plan.trial:
+            self.ports.loader.check(batch, self.run.guard)
+
+    def _check_obligations(self) -> None:
+        undecided = [o for o in self.run.plan.obligations if o.standing is not Standing.PROVED]
+        # Whether the kernel takes the batches is asked right after this, of the kernel itself.
+        open_ones = [o for o in undecided if not (o.name == "loads" and o.standing is Standing.NOT_DECIDED)]
+        refused = [f"{o.name} is {o.standing} ({o.why})" for o in open_ones if o.name not in self.run.journal.accepted]
+        if refused:
+            raise RefusedError("; ".join(refused))
+
+    def load_trial(self) -> None:
+        """All batches, guarded; RefusedError where one of our rules does not stand where it was proved."""
+        for at, batch in enumerate(self.run.plan.trial):
+            self.ports.loader.load(batch, self.run.guard.staggered(at))
+        if self.run.guard.recent and set(self.run.programs()) - {"nft"}:
+            self.ports.loader.fill(TRIAL_LIST)
+        after = self._chains()
+        for program, seen in after.items():
+            if why := misplaced(self.run.plan.trial, program, self._seen[program], seen):
+                raise RefusedError(why)
+        self.run.journal = replace(self.run.journal, own=self.run.look(), around=_around(after))
+
+    def probe(self) -> None:
+        """While the guard runs: what must answer answers, counters move, the operator's own session gets through."""
+        prober, probes = self.ports.prober, self.run.request.probes if self.run.request else ()
+        session = prober.session()
+        if session and (why := prober.lost(session)):
+            raise RefusedError(why)
+        before = self.ports.loader.counted(self.run.programs()) if probes else None
+        for probe in probes:
+            if why := prober.connect(probe.host, probe.port):
+                raise RefusedError(f"the probe of {probe} failed: {why}")
+        after = self.ports.loader.counted(self.run.programs()) if probes else None
+        if before is not None and after is not None:
+            self.run.remark(f"{after - before} packets of the probes were counted by the new rules")
+
+    def _chains(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The chains that each of the plan's programs lists now."""
+        return {program: chains(program, self.ports.persistence.listing(program)) for program in self.run.programs()}
+
+    def moved(self) -> tuple[str, ...]:
+        """The chains in which our rules no longer stand as they stood, or that others have changed around them."""
+        now, before = _around(self._chains()), self.run.journal.around
+        return tuple(name for name in before if now.get(name, before[name]) != before[name])
+
+    def _refuse_moved(self) -> None:
+        if moved := self.moved():
+            why = f"{', '.join(moved)} was changed since the trial began"
+            raise RefusedError(f"{why}; conntrim rollback, then plan again")
+
+    def check_confirm(self) -> None:
+        """Nobody changed what is around the trial's rules, and the kernel would take the kept ones."""
+        self._refuse_moved()
+        pending = itertools.takewhile(lambda step: step is not FLIP, steps(self.run.journal))
+        for batch in (*self.run.plan.confirm, *(step for step in pending if isinstance(step, Batch))):
+            self.ports.loader.check(batch, self.run.guard)
+
+    def load_kept(self) -> None:
+        """All that falls back with the trial: up to the flip, or the whole swap where there is none."""
+        to_do = steps(self.run.journal)
+        self._go_on(to_do, to_do.index(FLIP) if FLIP in to_do else len(to_do))
+        self._refuse_moved()
+
+    def keep(self) -> None:
+        """The flip and what follows it. Filled once more where it is filled: a kill may have come amid it."""
+        to_do = steps(self.run.journal)
+        if FLIPPED in self.run.own():
+            self.ports.loader.fill(KEPT_LIST)
+        self._go_on(to_do, len(to_do))
+        self._refuse_moved()
+
+    def _go_on(self, to_do: Sequence[Step], end: int) -> None:
+        own = self.run.own()
+        for at in range(swapped(self.run.journal, own), end):
+            self.run.keep(replace(self.run.journal, swap=Swap(at, own)))
+            self._swap(to_do[at], first=at == 0)
+            own = self.run.look()
+
+    def _swap(self, step: Step, first: bool) -> None:
+        if isinstance(step, Flip):
+            self.ports.loader.fill(KEPT_LIST)
+            return
+        if first:
+            self.ports.loader.empty(KEPT_LIST)
+        self.ports.loader.load(step, self.run.guard)
+
+    def mend(self) -> None:
+        """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""
+        if difference := self.ports.freshness.difference(self.run.plan):
+            raise RefusedError(f"the rules are not those of the plan: {difference}; conntrim rollback, then plan again")
+        for at, batch in enumerate(self.run.plan.trial):
+            wanted = {own for own in self.run.journal.own if belongs(batch, own)}
+            left = wanted.intersection(self.run.own())
+            if left and left != wanted:
+                why = f"{len(left)} of {len(wanted)} rules are left in one table, the first: {min(left)}"
+                raise RefusedError(f"{why}; conntrim rollback, then apply")
+            if not left:
+                guard = Guard.starting(self.ports.clock.now(), MENDING)
+                self.ports.loader.load(batch, guard)
+                self.ports.loader.load(self.run.plan.confirm[at], guard)
+        self.run.journal = replace(self.run.journal, own=self.run.look())
+
+    def remove(self) -> None:
+        """The plan's own way out, as it was reviewed; then by mark whatever is left, and see that nothing is."""
+        for batch in self._way_out():
+            try:
+                self.ports.loader.load(batch, self.run.guard)
+            except HostError as error:
+                self.run.remark(f"taken out by mark: {error}")
+        self.ports.loader.sweep(self.run.programs(), self.run.journal.tables)
+        if left := self.run.look():
+            raise RefusedError(f"{len(left)} rules of ours are still in the kernel, the first: {left[0]}")
+
+    def _way_out(self) -> tuple[Batch, ...]:
+        """The plan's batches where they are known to fit; none after a crash in between, or where rules are gone."""
+        journal = self.run.journal
+        if journal.plan is None or not journal.own or set(journal.own) != set(self.run.own()):
+            return ()
+        done = 0 if journal.swap is None else journal.swap.steps
+        if done == 0:
+            return journal.plan.rollback_trial
+        return journal.plan.rollback_confirmed if done == len(steps(journal)) else ()
