@@ -112,7 +112,7 @@ def locked_out(way: Way, place: Path, seconds: int, patience: float) -> dict[str
 
 @pytest.mark.skipif(find("iptables-apply") is None, reason="iptables-apply is not installed")
 def test_who_is_locked_out_by_iptables_apply(tmp_path: Path) -> None:
-    """It falls back where its process lives on, undisturbed; whatever ends that leaves the mistake in place."""
+    """K71: it falls back where its process lives on, undisturbed; whatever ends that leaves the mistake in place."""
     expected = {"SIGHUP": True, "SIGTERM": True, "SIGKILL": True, "nobody answers": False}
     assert expected == in_time(iptables_apply, tmp_path, patience=0.5)
 

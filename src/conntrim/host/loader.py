@@ -11,6 +11,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import DEADLINE, HANDLE, SECONDS, Batch
 from conntrim.core.rollout.ours import is_ours_xt, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
+from conntrim.core.rollout.stores import family_of
 from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, recent
 from conntrim.host import programs
 from conntrim.host.clock import HostClock
@@ -129,8 +130,27 @@ class HostLoader:
         return sum(int(x[1 : x.index(":")]) for x in lines if x[:1] == "[" and is_ours_xt(x)) if counting else None
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
-        """The tables that these programs list now, as `PROGRAM NAME`; nft's are made and taken out by their plan."""
-        return tuple(f"{p} {t.name}" for p in programs if p != "nft" for t in xt_tables(self._listing(p)))
+        """The tables that these programs list now, as `PROGRAM NAME`, and their base chains, as `PROGRAM NAME CHAIN`.
+
+        Those of nft are made and taken out by their plan, those of iptables-legacy stay.
+        """
+        listed = [(p, t.name) for p in programs if p != "nft" for t in xt_tables(self._listing(p))]
+        chains = {p: self._base_chains(p) for p in dict.fromkeys(p for p, _ in listed)}
+        return tuple(" ".join((p, t, *c)) for p, t in listed for c in ((), *((c,) for c in chains[p].get(t, ()))))
+
+    def _base_chains(self, program: str) -> dict[str, tuple[str, ...]]:
+        """The base chains of each table of iptables-nft as nft lists them: by itself it lists some that are not there.
+
+        None where there is no nft, or where the tables are legacy ones, which always have all of theirs.
+        """
+        if programs_missing("nft") or self._is_legacy(program):
+            return {}
+        family, found = family_of(program), dict[str, tuple[str, ...]]()
+        listing = msgspec.json.decode(self._run(["nft", "-j", "list", "chains", family]))
+        for chain in (item["chain"] for item in listing["nftables"] if "hook" in item.get("chain", {})):
+            if chain["family"] == family:
+                found[chain["table"]] = (*found.get(chain["table"], ()), chain["name"])
+        return found
 
     def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
         """Take out everything that is ours, untracking first, and the tables that came with it."""
@@ -151,15 +171,19 @@ class HostLoader:
         yield from sorted(batches, key=lambda batch: not batch.text.startswith("*raw"))
 
     def _drop_tables(self, program: str, keep: Sequence[str]) -> None:
-        """iptables-nft makes a table by touching it: new and empty ones go again. Legacy tables cannot be removed."""
-        if program == "nft" or self._is_legacy(program) or programs_missing("nft"):
-            return
-        family = "ip6" if program.startswith("ip6") else "ip"
-        for table in xt_tables(self._listing(program)):
-            if table.empty and f"{program} {table.name}" not in keep:
-                # Chain by chain: nft refuses to delete a chain that somebody has put a rule in meanwhile.
-                lines = [f"delete chain {family} {table.name} {chain}" for chain in table.base]
-                self._run(["nft", "-f", "-"], "\n".join([*lines, f"delete table {family} {table.name}"]) + "\n")
+        """iptables-nft makes tables and base chains by touching them: new ones that do nothing go again."""
+        chains = {} if program == "nft" else self._base_chains(program)
+        for table in xt_tables(self._listing(program)) if chains else ():
+            before = [item for item in keep if f"{item} ".startswith(f"{program} {table.name} ")]
+            if len(before) == 1 or not (before or table.empty):
+                continue  # no chain of it is known, or it is the operator's as a whole
+            name = f"{family_of(program)} {table.name}"
+            new = [c for c in chains.get(table.name, ()) if f"{program} {table.name} {c}" not in before]
+            # Chain by chain: nft refuses to delete a chain that somebody has put a rule in meanwhile.
+            lines = [f"delete chain {name} {chain}" for chain in new if chain in table.idle]
+            lines += [] if before else [f"delete table {name}"]
+            if lines:
+                self._run(["nft", "-f", "-"], "\n".join(lines) + "\n")
 
     def _is_legacy(self, program: str) -> bool:
         return "nf_tables" not in self._run([program, "--version"])

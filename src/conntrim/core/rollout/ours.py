@@ -27,13 +27,22 @@ def is_ours_xt(line: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class XtTable:
-    """What is ours in one table of an `iptables-save` listing. `empty`: no rules, no own chains, policies accept."""
+    """What is ours in one table of an `iptables-save` listing.
+
+    `idle`: base chains without rules whose policy is accept. `empty`: there is nothing else. `iptables-nft-save` lists
+    base chains that are not there.
+    """
 
     name: str
     chains: tuple[str, ...]
     rules: tuple[str, ...]
     base: tuple[str, ...]
-    empty: bool
+    idle: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """No rules, no own chains, policies accept."""
+        return self.base == self.idle
 
 
 def xt_tables(listing: str) -> tuple[XtTable, ...]:
@@ -44,9 +53,10 @@ def xt_tables(listing: str) -> tuple[XtTable, ...]:
         chains = [m[1] for line in lines if (m := _CHAIN.match(line))]
         rules = [line for line in lines if line.startswith("-A ") and is_ours_xt(line)]
         declared = [line.split() for line in lines if line.startswith(":")]
-        empty = all(words[1] == "ACCEPT" for words in declared) and not any(line.startswith("-A ") for line in lines)
         base = tuple(words[0][1:] for words in declared)
-        found.append(XtTable(name, tuple(chains), tuple(rules), base, empty))
+        filled = {line.split()[1] for line in lines if line.startswith("-A ")}
+        idle = tuple(words[0][1:] for words in declared if words[1] == "ACCEPT" and words[0][1:] not in filled)
+        found.append(XtTable(name, tuple(chains), tuple(rules), base, idle))
     return tuple(found)
 
 

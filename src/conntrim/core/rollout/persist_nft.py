@@ -16,6 +16,9 @@ _QUOTED = re.compile(r'"[^"\n]*"|#[^\n]*')
 _NO_RULE = re.compile(r"(type|policy|comment|flags|device|devices|elements|size|timeout|include|define)\b")
 """First words of what stands in a chain block and is no rule."""
 
+_INCLUDE = re.compile(r"^\s*include\s", re.MULTILINE)
+_INCLUDED = ", and the file includes others: put our rules into the one that has it, by hand"
+
 
 @dataclass(slots=True)
 class _Block:
@@ -71,7 +74,7 @@ def with_ours_nft(text: str, ours: Mapping[str, Sequence[Placed]], own: str) -> 
     before: dict[int, list[str]] = {}
     for chain, placed in ours.items():
         if chain not in blocks:
-            raise NoPlaceError(f"there is no {chain} block")
+            raise NoPlaceError(f"there is no {chain} block{_INCLUDED if _INCLUDE.search(text) else ''}")
         for rule in placed:
             number = _place(blocks[chain], rule)
             before.setdefault(number, []).append(_indent(lines, blocks[chain], number) + rule.text)

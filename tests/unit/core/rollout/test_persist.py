@@ -133,7 +133,11 @@ def test_what_nft_lists_and_what_is_written_read_the_same() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (NFT.replace("chain input", "chain entry"), "there is no table inet filter chain input block"),
+        (NFT.replace("chain input", "chain entry"), "there is no table inet filter chain input block$"),
+        (
+            'include "/etc/nftables.d/*.nft"\n',
+            "no table inet filter chain input block, and the file includes others: put",
+        ),
         (NFT.replace("    reject\n", ""), "chain input has 3 rules there, not 4 or more"),
         (
             NFT.replace("accept # two; {\n    tcp", "accept; tcp"),
