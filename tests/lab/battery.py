@@ -20,7 +20,11 @@ from conntrim.lab.judge import Trace
 from conntrim.lab.replay import Stage, batches_of
 
 LOCAL_PORTS = (32_768, 60_999)
-CLIENTS = {Family.IPV4: ("198.51.100.7", "192.168.0.66", "192.168.0.17"), Family.IPV6: ("2001:db8:c::7",)}
+CLIENTS = {
+    Family.IPV4: ("198.51.100.7", "192.168.0.66", "192.168.0.17", "192.168.0.18"),
+    Family.IPV6: ("2001:db8:c::7",),
+}
+"""Strangers and neighbours; a host is no client of its own behind an interface."""
 OURS = {Family.IPV6: "2001:db8::18"}
 THERE = {Family.IPV4: "203.0.113.9", Family.IPV6: "2001:db8:2::9"}
 """A host behind this one: what goes there is forwarded."""
@@ -62,15 +66,19 @@ def _services(ours: dict[Family, int], policy: Policy) -> Iterator[Line]:
                 server = entry.peers.ranges[0][0]
                 yield from _outbound(ours[family], server, port)
     for family in Family:
-        for client in map(parse_address, CLIENTS[family]):
+        for client in _clients(ours[family], family):
             yield from _talk(_opener((client, ours[family]), (50_022, 22)), own=False)
             yield from _talk(_opener((ours[family], client), (50_443, 443), "", "eth0"), own=False)
             query = replace(_opener((ours[family], client), (50_053, 53), "", "eth0"), protocol=Protocol.UDP)
             yield Line(dialogue(Talk.UDP, query))
 
 
+def _clients(host: int, family: Family) -> Iterator[int]:
+    return (client for client in map(parse_address, CLIENTS[family]) if client != host)
+
+
 def _inbound(host: int, family: Family, port: int) -> Iterator[Line]:
-    for client in map(parse_address, CLIENTS[family]):
+    for client in _clients(host, family):
         for sport in (1024, *FROM_PORTS):
             yield from _talk(_opener((client, host), (sport, port)), own=True)
     loop = parse_address("127.0.0.1" if family is Family.IPV4 else "::1")
@@ -110,7 +118,7 @@ def _strangers(ours: dict[Family, int]) -> Iterator[Act]:
 
 def _strange(ours: dict[Family, int]) -> Iterator[Packet]:
     for family in Family:
-        for client in map(parse_address, CLIENTS[family]):
+        for client in _clients(ours[family], family):
             for sport in FROM_PORTS:
                 for dport in STRANGE_PORTS:
                     yield _opener((client, ours[family]), (sport, dport))
