@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conntrim.core.model.address import Family
+from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.walk import walk
+from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.flows import BACK, flows_of
+from conntrim.core.prove.fold import ACCEPTED, BLOCK, DROPPED, HEAD, blocks, folded, plain_end
+from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.judge import asked_of
+from conntrim.core.prove.names import Names
 from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
+from conntrim.core.prove.pair import Change
+from conntrim.core.prove.region import along, region
+from conntrim.core.prove.space import Space
+from conntrim.core.prove.view import View
 from tests.property.rulesets import WAYS, packets, saves
 
 
@@ -28,6 +41,66 @@ def test_a_packet_of_the_box_fares_the_same_without_the_other_rules(
         fields.append((Field.DPORT, Intervals.of(packet.dport)))
     few, _ = Sieve((ruleset, ruleset), Family.IPV4).arranged([fields_of(fields, Family.IPV4)])
     assert walk(ruleset, packet).verdict == walk(few, packet).verdict
+
+
+POLICY = b"""
+[[untrack]]
+direction = "inbound"
+protocol = "tcp"
+ports = [80]
+[[untrack]]
+direction = "outbound"
+protocol = "tcp"
+ports = [11211]
+to = ["198.51.100.7"]
+"""
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(saves(), saves(), st.booleans())
+def test_walks_of_few_rules_end_as_walks_of_all(one: str, other: str, alike: bool) -> None:
+    """A policy's requests, its answers and all that may meet a change fare the same with the rules that they can meet
+    as with all rules: two random rule sets, or one and itself with a rule more on top."""
+    before = read(one, "one")
+    after = read(one.replace("-A INPUT", "-A INPUT -p tcp -j DROP\n-A INPUT", 1) if alike else other, "other")
+    change, local = Change.of(before, after), Intervals.of(parse_address("192.0.2.1"))
+    flows = [f for f in flows_of(parse_policy(POLICY, "p"), local, (32768, 60999)) if f.family is Family.IPV4]
+    pair, space = change.pair(Family.IPV4, asked_of(flows, Family.IPV4)), Space(Family.IPV4, change.names)
+    ways = [(d, False, False, region(space, d, along(change.changed, d), local)) for d in Direction]
+    for flow in flows:
+        lo, scope = flow.direction is Direction.LOOPBACK, flow.connections(space)
+        ways += [(flow.direction, False, False, scope), (BACK[flow.direction], lo, True, scope)]
+    for direction, answers, turned, asked in ways:
+        scope = packets_of(space, direction, local, turned) & asked
+        for few, all_ in zip(pair.along(direction, answers=answers), pair.whole(), strict=True):
+            found = [reach(space, a, direction, scope, mirrored=turned, local=local) for a in (few, all_)]
+            assert found[0].arrived == found[1].arrived
+            assert found[0].untracked == found[1].untracked
+
+
+def test_folded_rules_end_packets_as_one_after_the_other_does() -> None:
+    """75 accepts and drops of overlapping ports, some blocks' worth: folding sends packets where their order does."""
+    chance = Random(1)
+    lines = ("-A INPUT -p tcp -m tcp --dport {}:{} -j {}".format(
+        *sorted(chance.sample(range(1000), 2)), chance.choice(("ACCEPT", "DROP"))) for _ in range(75))  # fmt: skip
+    ruleset = read("\n".join(["*filter", ":INPUT DROP [0:0]", *lines, "COMMIT", ""]), "random")
+    (table,) = ruleset.tables
+    space = Space(Family.IPV4, Names.of((ruleset,)))
+    view, live = View(space, {s: space.state(s) for s in CtState}, mark=[space.nothing] * 32), space.everything
+    ends = dict.fromkeys((ACCEPTED, DROPPED), space.nothing)
+    for rule in table.chains[0].rules:
+        kind, met = plain_end(rule), live & view.rule(rule, table)
+        assert kind is not None
+        ends[kind], live = ends[kind] | met, live & ~met
+    folds, left = dict.fromkeys((ACCEPTED, DROPPED), space.nothing), space.everything
+    sizes = []
+    for block in blocks(table.chains[0].rules):
+        sizes.append(len(block))
+        for kind, found in folded(view, block, table).items():
+            folds[kind] = folds[kind] | (left & found)
+        left = left & ~folds[ACCEPTED] & ~folds[DROPPED]
+    assert [HEAD, 75 - HEAD - 2 * BLOCK, BLOCK, BLOCK] == sizes
+    assert (ends, live) == (folds, left)
 
 
 def test_a_sieve_leaves_only_what_the_box_meets() -> None:

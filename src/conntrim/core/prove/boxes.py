@@ -217,7 +217,7 @@ def _only_with_field(space: Space, parts: dict[Key, Set]) -> None:
 
 def intervals_of(space: Space, key: Key, values: Set) -> Intervals:
     """A set over one property's variables as numbers, addresses as 128-bit ones."""
-    spans = islice(_spans(space, values & _unmasked(space, key, values), space.bits[key], 0), MOST_SPANS)
+    spans = islice(_spans(space, values & _unmasked(space, key, values), space.bits[key]), MOST_SPANS)
     return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
 
 
@@ -229,15 +229,14 @@ def _unmasked(space: Space, key: Key, values: Set) -> Set:
     return ~space.sets.either([space.sets.var(n) for n in free])
 
 
-def _spans(space: Space, values: Set, variables: tuple[int, ...], low: int) -> Iterator[tuple[int, int]]:
-    if values == space.nothing:
-        return
-    size = 1 << len(variables)
-    if values == space.everything:
-        yield low, low + size - 1
-        return
-    above, below = values, values
-    if values.node_var() == variables[0]:
-        above, below = values.cofactors() or (values, values)
-    yield from _spans(space, below, variables[1:], low)
-    yield from _spans(space, above, variables[1:], low + size // 2)
+def _spans(space: Space, values: Set, variables: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    nothing, everything = space.nothing, space.everything
+    todo = [(values, 0, 1 << len(variables), 0)]
+    while todo:
+        here, low, size, depth = todo.pop()
+        if here == everything:
+            yield low, low + size - 1
+        elif here != nothing:
+            own = here.node_var() == variables[depth]
+            above, below = (own and here.cofactors()) or (here, here)
+            todo += [(above, low + size // 2, size // 2, depth + 1), (below, low, size // 2, depth + 1)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ruleset import (
@@ -29,15 +27,12 @@ from conntrim.core.netfilter.entrywords import may_break
 from conntrim.core.netfilter.statements import HARMLESS
 from conntrim.core.netfilter.words import question
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.fold import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.view import View
 
 EFFECTS = (Notrack, SetMark, SetZone, Helper, Nat)
 """Statements that change what later rules see, or that the question is about."""
 
-DROPPED, LEFT, ACCEPTED = "dropped", "left", "accepted"
-KINDS: dict[Verdict, str] = {Verdict.ACCEPT: ACCEPTED, Verdict.DROP: DROPPED, Verdict.REJECT: DROPPED}
-BLOCK = 128
-"""Rules folded before the packets that are still alive are looked at again."""
 MOST_JUMPS = 64
 """Nested jumps: the kernel allows 16 levels (nftables) or as many as there are chains (iptables)."""
 
@@ -132,35 +127,19 @@ class Walk:
         nothing, either = self.view.space.nothing, self.view.space.sets.either
         ends: dict[str, list[Set]] = {DROPPED: [], LEFT: [], ACCEPTED: []}
         live = incoming
-        for block in blocks(chain.rules):
-            if live == nothing:
-                break
+        for block in blocks(chain.rules) if live != nothing else ():
             self.view.space.sets.tick()
             if plain_end(block[0]):
-                folded = self._folded(block)
-                for kind, found in folded.items():
+                sent = folded(self.view, block, self.table)
+                for kind, found in sent.items():
                     ends[kind].append(live & found)
-                live = live & ~either(list(folded.values()))
+                live = live & ~either(list(sent.values()))
             else:
                 live = self._statements(block[0], live, ends, depth)
+            if live == nothing:
+                break
         ends[LEFT].append(live)
         return Ends(either(ends[DROPPED]), either(ends[ACCEPTED]), either(ends[LEFT]))
-
-    def _folded(self, rules: Sequence[Rule]) -> dict[str, Set]:
-        """Where rules with plain ends send all packets. First match has no order of evaluation: the sets of neighbours
-        are made one, run by run, then each pair of runs, and so on; small sets are cheaper than all that is alive."""
-        view, either, nothing = self.view, self.view.space.sets.either, self.view.space.nothing
-        found = [
-            {str(kind): either([view.rule(rule, self.table) for rule in run])}
-            for kind, run in groupby(rules, plain_end)
-        ]
-        while len(found) > 1:
-            view.space.sets.tick()
-            pairs = zip(found[::2], found[1::2], strict=False)
-            found = [_before(one, other, either(list(one.values())), nothing) for one, other in pairs] + (
-                [found[-1]] if len(found) % 2 else []
-            )
-        return found[0]
 
     def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
@@ -260,39 +239,5 @@ class Walk:
         self.view.changed()
 
 
-def _before(first: dict[str, Set], second: dict[str, Set], taken: Set, nothing: Set) -> dict[str, Set]:
-    """Where both send packets, if the second sees what the first has not taken."""
-    return first | {kind: first.get(kind, nothing) | (found & ~taken) for kind, found in second.items()}
-
-
-def blocks(rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
-    """The rules that do something, in order: up to `BLOCK` with plain ends together, every other by itself."""
-    block: list[Rule] = []
-    for rule in rules:
-        plain = plain_end(rule)
-        if block and (plain is None or len(block) == BLOCK):
-            yield block
-            block = []
-        if plain:
-            block.append(rule)
-        elif not all(isinstance(s, NoEffect) for s in rule.statements):
-            yield (rule,)
-    if block:
-        yield block
-
-
 def _words(statement: Opaque | Nat) -> str:
     return question(statement) if isinstance(statement, Opaque) else f"{statement.kind} {statement.text}"
-
-
-def plain_end(rule: Rule) -> str | None:
-    """Where a rule that does nothing but end (and count) sends its packets; None for every other rule."""
-    deciding = [s for s in rule.statements if not isinstance(s, NoEffect)]
-    if len(deciding) != 1:
-        return None
-    match deciding[0]:
-        case End(verdict=verdict):
-            return KINDS.get(verdict)
-        case Return():
-            return LEFT
-    return None

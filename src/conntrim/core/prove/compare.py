@@ -14,15 +14,14 @@ from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import flags_where
-from conntrim.core.netfilter.hooks import FAMILIES, Arranged
+from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.netfilter.states import CHECKED, SANE
 from conntrim.core.prove.boxes import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
-from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Sieve, bounds_of
 from conntrim.core.prove.orders import orders
-from conntrim.core.prove.region import Changes, along, changed_rules, parts, region, sharing
+from conntrim.core.prove.pair import Change, Pair
+from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.translation import by_kind, met
@@ -88,21 +87,6 @@ class Comparison:
         return not self.differences and not self.undecided
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two rule sets of one family, and the rules that only one of them has."""
-
-    sieve: Sieve
-    changed: Changes
-
-    def along(self, direction: Direction) -> tuple[Arranged, Arranged]:
-        """Both, as packets see them that go that way and may meet what changed."""
-        changed = along(self.changed, direction)
-        if changed is None:
-            return self.sieve.arranged(None)
-        return self.sieve.arranged(bounds_of(m, self.sieve.family) for one in changed for m in parts(one))
-
-
 DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
 
 
@@ -130,13 +114,11 @@ def _compared(
     """The same for one order of the chains."""
     found: list[Difference] = []
     undecided: list[str] = []
-    before, after = rulesets[0], sharing(*rulesets)
-    remarks = dict.fromkeys(before.remarks + after.remarks)
-    names, changed = Names.of((before, after)), changed_rules(before, after)
-    for family in families_of(before, after):
+    change, remarks = Change.of(*rulesets), dict.fromkeys(rulesets[0].remarks + rulesets[1].remarks)
+    for family in families_of(*rulesets):
         try:
             with deciding():
-                space, pair = Space(family, names, tick), Pair(Sieve((before, after), family), changed)
+                space, pair = Space(family, change.names, tick), change.pair(family)
                 for direction in DIRECTIONS:
                     question = Question(space, direction, pair, told_of(local, family), loose)
                     found += question.differences()
@@ -159,10 +141,15 @@ def families_of(before: Ruleset, after: Ruleset) -> tuple[Family, ...]:
 class Question:
     """Both rule sets for one family and direction."""
 
-    def __init__(self, space: Space, direction: Direction, pair: Pair, local: Intervals | None, loose: bool) -> None:
+    def __init__(
+        self, space: Space, direction: Direction, pair: Pair, local: Intervals | None, loose: bool,
+        *, more: Set | None = None,
+    ) -> None:  # fmt: skip
+        """`more`: packets to follow although nothing that changed can meet them."""
         self.space, self.loose, self.direction = space, loose, direction
         self.all = packets_of(space, direction, local)
-        self.scope = self.all & region(space, direction, along(pair.changed, direction), local)
+        differing = region(space, direction, along(pair.changed, direction), local)
+        self.scope = self.all & (differing | (more or space.nothing))
         arranged = pair.along(direction)
         self.view = View(space, {})
         self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in arranged)

@@ -15,7 +15,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.skb import Answers, Skb, Tracked
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.flows import Flow, conversation, turns
+from conntrim.core.prove.flows import Flow, Steps, turn, turns
 from conntrim.core.prove.journey import Reach
 from conntrim.core.prove.space import Space
 
@@ -32,6 +32,7 @@ class Conversations:
     there: Reach
     back: Reach
     loose: bool = True
+    _known: dict[Steps, tuple[dict[Memory, Set], Set]] = field(default_factory=dict)
     _passing: dict[tuple[str, int, CtState], Set] = field(default_factory=dict)
 
     def opened(self) -> Set:
@@ -53,12 +54,16 @@ class Conversations:
 
     def passes(self, way: str, flags: int) -> Set:
         """The connections whose packet with these flags passes, in the state in which those before it left them."""
-        sample = conversation(self.flow, self._sample(), way, flags)
-        tables: dict[Memory, Set] = {EMPTY: self.space.everything}
-        passed = self.space.nothing
-        for packet, (who, with_flags) in zip(sample, turns(self.flow, way, flags), strict=True):
-            tables, passed = self._next(tables, packet, who, with_flags)
-        return passed
+        return self._along(turns(self.flow, way, flags))[1]
+
+    def _along(self, steps: Steps) -> tuple[dict[Memory, Set], Set]:
+        """The tables after these packets, and the connections that get the last one through."""
+        if not steps:
+            return {EMPTY: self.space.everything}, self.space.nothing
+        if steps not in self._known:
+            tables, _ = self._along(steps[:-1])
+            self._known[steps] = self._next(tables, turn(self.flow, self._sample(), *steps[-1]), *steps[-1])
+        return self._known[steps]
 
     def _next(self, tables: dict[Memory, Set], packet: Packet, who: str, flags: int) -> tuple[dict[Memory, Set], Set]:
         """One packet further: the tables afterwards, and the connections that get it through."""

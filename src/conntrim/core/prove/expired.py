@@ -16,12 +16,11 @@ from conntrim.core.model.ruleset import Field, Opaque, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.words import question
 from conntrim.core.prove.boxes import boxes
-from conntrim.core.prove.compare import Pair, families_of
+from conntrim.core.prove.compare import families_of
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
-from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Sieve
-from conntrim.core.prove.region import along, changed_rules, region, sharing
+from conntrim.core.prove.pair import Change, Pair
+from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.words import describe, describe_packet
 
@@ -81,13 +80,12 @@ def expired(
     tick: Callable[[], None] = lambda: None,
 ) -> Obligation:
     """`guard-expired` for a trial whose rules carry this match; `local` are the host's addresses (empty: not known)."""
-    trial = sharing(before, trial)
-    names, changed = Names.of((before, trial)), changed_rules(before, trial)
+    change = Change.of(before, trial)
     try:
         with deciding():
             for family in families_of(before, trial):
-                pair = Pair(Sieve((before, trial), family), changed)
-                case = _Trial(Space(family, names, tick), pair, guard, told_of(local, family))
+                space = Space(family, change.names, tick)
+                case = _Trial(space, change.pair(family), guard, told_of(local, family))
                 if (worst := min(case.broken(), key=_gravity, default=None)) is not None:
                     return worst
     except NotDecided as why:

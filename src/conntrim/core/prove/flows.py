@@ -80,9 +80,13 @@ def _mirrored(name: Field) -> Field:
     return Field(MIRROR.get(name, name))
 
 
-def turns(flow: Flow, way: str, flags: int) -> tuple[tuple[str, int], ...]:
-    """The packets of a connection, as way (`request`, `answer`) and flags, up to the one asked for."""
-    opening: tuple[tuple[str, int], ...] = (("request", 0),)
+Steps = tuple[tuple[str, int], ...]
+"""Packets of a connection, each as way (`request`, `answer`) and flags."""
+
+
+def turns(flow: Flow, way: str, flags: int) -> Steps:
+    """The packets of a connection up to the one asked for."""
+    opening: Steps = (("request", 0),)
     if flow.protocol == Protocol.TCP:
         opening = (("request", SYN), ("answer", SYN | ACK), ("request", ACK))
     last = (way, flags)
@@ -91,12 +95,13 @@ def turns(flow: Flow, way: str, flags: int) -> tuple[tuple[str, int], ...]:
 
 def conversation(flow: Flow, request: Packet, way: str, flags: int) -> tuple[Packet, ...]:
     """These packets themselves, of the connection whose addresses and ports `request` tells."""
-    tcp = flow.protocol == Protocol.TCP
-    made = []
-    for who, with_flags in turns(flow, way, flags):
-        packet = replace(request, tcp_flags=int(with_flags) if tcp else None)
-        made.append(reply_to(packet) if who == "answer" else packet)
-    return tuple(made)
+    return tuple(turn(flow, request, *step) for step in turns(flow, way, flags))
+
+
+def turn(flow: Flow, request: Packet, way: str, flags: int) -> Packet:
+    """One of them."""
+    packet = replace(request, tcp_flags=int(flags) if flow.protocol == Protocol.TCP else None)
+    return reply_to(packet) if way == "answer" else packet
 
 
 def others(family: Family, direction: Direction) -> tuple[Flow, ...]:

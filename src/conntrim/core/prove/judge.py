@@ -19,20 +19,19 @@ from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Field, Helper, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
-from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.boxes import boxes
-from conntrim.core.prove.compare import DIRECTIONS, Pair, Population, Question
+from conntrim.core.prove.compare import DIRECTIONS, Population, Question
 from conntrim.core.prove.conversation import Conversations
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.flows import BACK, SYN, Flow, conversation, flows_of, others
-from conntrim.core.prove.journey import packets_of, reach, told_of
+from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.kept import Kept, before_tracking
-from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
+from conntrim.core.prove.narrow import Bounds, fields_of, mirrored
 from conntrim.core.prove.orders import orders
-from conntrim.core.prove.region import along, changed_rules, region, sharing
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.pair import Arrangements, Asked, Change, Pair, Way
+from conntrim.core.prove.region import along, region
+from conntrim.core.prove.space import ICMP_OF, Space
 from conntrim.core.prove.words import describe, describe_packet
 
 MOST_RESIDUAL = 3
@@ -150,8 +149,7 @@ def _judged(
     tick: Callable[[], None],
 ) -> Judgement:
     """The same for one order of the chains."""
-    before, after = rulesets[0], sharing(*rulesets)
-    names, changed = Names.of((before, after)), changed_rules(before, after)
+    change = Change.of(*rulesets)
     broken: list[Broken] = []
     residual: list[str] = []
     assumed: dict[str, None] = {}
@@ -161,8 +159,8 @@ def _judged(
         try:
             with deciding():
                 mine = [f for f in flows if f.family is family]
-                pair = Pair(Sieve((before, after), family), changed)
-                case = _Case(Space(family, names, tick), pair, mine, told_of(local, family) or Intervals(), loose)
+                space, pair = Space(family, change.names, tick), change.pair(family, asked_of(mine, family))
+                case = _Case(space, pair, mine, told_of(local, family) or Intervals(), loose)
                 case.run()
                 broken += case.broken
                 residual += case.residual
@@ -172,6 +170,17 @@ def _judged(
             open_ |= dict.fromkeys(NAMES, str(why))
     decided = tuple(_obligation(n, broken, open_) for n in NAMES)
     return Judgement(decided, tuple(broken), tuple(dict.fromkeys(residual)), tuple(assumed))
+
+
+def asked_of(flows: Iterable[Flow], family: Family) -> Asked:
+    """The boxes of the packets that flows consist of, and of errors about them, as they go."""
+    errors = fields_of([(Field.PROTOCOL, Intervals.of(ICMP_OF[family][1]))], family)
+    found: dict[Way, list[Bounds | None]] = {(d, False): [errors] for d in Direction} | {(Direction.LOOPBACK, True): []}
+    for flow in flows:
+        mine = fields_of(flow.fields.items(), family)
+        found[flow.direction, False].append(mine)
+        found[BACK[flow.direction], flow.direction is Direction.LOOPBACK].append(mine and mirrored(mine))
+    return found
 
 
 def _obligation(name: str, broken: Iterable[Broken], open_: dict[str, str]) -> Obligation:
@@ -198,26 +207,38 @@ class _Case:
     broken: list[Broken] = field(default_factory=list)
     residual: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    questions: dict[Direction, Question] = field(default_factory=dict)
 
     def run(self) -> None:
         """All obligations, one after the other."""
+        self.questions |= {direction: self._question(direction) for direction in DIRECTIONS}
         for flow in self.flows:
             self._flow(flow)
         for direction in DIRECTIONS:
             self._everybody(direction)
-        whole = self.pair.sieve.arranged(None)
+        whole = self.pair.whole()
         for cut in Kept(self.space, whole, tuple(self.flows), self.local or None).cuts():
             self._found("nat-kept", cut.why, cut.packets, cut.universe)
+
+    def _question(self, direction: Direction) -> Question:
+        """One walk of each rule set answers for the policy's packets and for everybody else's."""
+        mine = [self._scope(flow) for flow in self.flows if flow.direction is direction]
+        more = self.space.sets.either([*mine, self._about(direction)])
+        return Question(self.space, direction, self.pair, self.local or None, self.loose, more=more)
 
     # --- the policy's own connections -----------------------------------------------------------------------------
 
     def _flow(self, flow: Flow) -> None:
-        scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)
-        if flow.direction is Direction.LOOPBACK:  # nobody opens a connection from the port that he serves at
-            scope = scope & ~self.space.field(Field.SPORT, flow.fields[Field.DPORT])
-        mine = fields_of(flow.fields.items(), self.space.family)
-        asked, answered = self.pair.sieve.arranged([mine]), self.pair.sieve.arranged([mine and mirrored(mine)])
-        before, after = (self._conversations(flow, scope, asked[at], answered[at]) for at in (0, 1))
+        scope, question = self._scope(flow), self.questions.get(flow.direction)
+        if question:
+            there = question.before, question.after
+        else:
+            there = self._walked(self.pair.along(flow.direction), flow.direction, scope)
+        lo = flow.direction is Direction.LOOPBACK
+        back = self._walked(
+            self.pair.along(BACK[flow.direction], answers=lo), BACK[flow.direction], scope, mirrored=True
+        )
+        before, after = (Conversations(self.space, flow, there[n], back[n], self.loose) for n in (0, 1))
         whole = self._stateless(scope)
         opened = whole & before.opened() & ~before.translated()
         requests, answers = flow.flags()
@@ -229,11 +250,15 @@ class _Case:
                 lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
                 self._found("delivered", f"{what} is newly dropped", lost, whole, flow, name, flags)
 
-    def _conversations(self, flow: Flow, scope: Set, asked: Arranged, answered: Arranged) -> Conversations:
-        local = self.local or None
-        there = reach(self.space, asked, flow.direction, scope, local=local)
-        back = reach(self.space, answered, BACK[flow.direction], scope, mirrored=True, local=local)
-        return Conversations(self.space, flow, there, back, self.loose)
+    def _scope(self, flow: Flow) -> Set:
+        scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)
+        if flow.direction is Direction.LOOPBACK:  # nobody opens a connection from the port that he serves at
+            scope = scope & ~self.space.field(Field.SPORT, flow.fields[Field.DPORT])
+        return scope
+
+    def _walked(self, pair: Arrangements, way: Direction, scope: Set, *, mirrored: bool = False) -> tuple[Reach, Reach]:
+        one, other = (reach(self.space, a, way, scope, mirrored=mirrored, local=self.local or None) for a in pair)
+        return one, other
 
     def _stateless(self, found: Set) -> Set:
         return found.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
@@ -241,7 +266,7 @@ class _Case:
     # --- everybody else's -----------------------------------------------------------------------------------------
 
     def _everybody(self, direction: Direction) -> None:
-        question = Question(self.space, direction, self.pair, self.local or None, self.loose)
+        question = self.questions[direction]
         self.doubts += (*question.doubts, *question.undecided)
         own = self._own(question, direction)
         for population in Population:
@@ -266,7 +291,9 @@ class _Case:
             scope = question.all & flow.connections(self.space) & touched
             if scope == self.space.nothing:
                 continue
-            before, after = (self._conversations(flow, scope, a, a) for a in self.pair.sieve.arranged(None))
+            there = self._walked(self.pair.whole(), direction, scope)
+            back = self._walked(self.pair.whole(), BACK[direction], scope, mirrored=True)
+            before, after = (Conversations(self.space, flow, there[n], back[n], self.loose) for n in (0, 1))
             opened, whole = before.opened(), self._stateless(scope)
             for name, ways in zip(("request", "answer"), flow.flags(), strict=True):
                 for flags in ways:
@@ -280,9 +307,8 @@ class _Case:
         answers = region(space, back, along(pair.changed, back), local, mirrored=True)
         ways = ((direction, question.scope, False), (back, packets_of(space, direction, local) & answers, True))
         for way, scope, turned in ways:
-            old, new = (
-                reach(space, before_tracking(a), way, scope, mirrored=turned, local=local) for a in pair.along(way)
-            )
+            one, other = map(before_tracking, pair.along(way))
+            old, new = self._walked((one, other), way, scope, mirrored=turned)
             found = found | (new.untracked & ~old.untracked)
         flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
         own = [f.answers(space) for f in self.flows if BACK[f.direction] is direction]
@@ -322,23 +348,22 @@ class _Case:
         if direction is Direction.FORWARDED:
             return
         name = "errors-return" if direction is Direction.INBOUND else "answers-leave"
-        found = self.space.field(self.space.icmp, ERRORS[self.space.family])
-        asked = [fields_of([(Field.PROTOCOL, Intervals.of(self.space.icmp_protocol))], self.space.family)]
-        if direction is Direction.OUTBOUND:
-            resets = self.space.field(Field.TCP_FLAGS, RESETS)
-            for flow in self.flows:
-                if flow.direction is Direction.INBOUND:
-                    found = found | (flow.answers(self.space) & resets)
-                    mine = fields_of(flow.fields.items(), self.space.family)
-                    asked.append(mine and mirrored(mine))
-        universe = question.universe(Population.STRANGERS)
-        scope = question.all & found
-        pair = self.pair.sieve.arranged(asked)
-        old, new = (reach(self.space, a, direction, scope, local=self.local or None) for a in pair)
+        old, new = question.before, question.after
         was = self._stateless(old.arrived & self.space.state(CtState.RELATED))
         now = self._stateless(new.arrived & self.space.state(CtState.INVALID)) & ~new.untracked
         now = now | (self._stateless(new.arrived & self.space.state(CtState.UNTRACKED)) & new.untracked)
-        self._found(name, "dropped without an entry, let through with one", found & was & ~now, universe)
+        lost, universe = self._about(direction) & was & ~now, question.universe(Population.STRANGERS)
+        self._found(name, "dropped without an entry, let through with one", lost, universe)
+
+    def _about(self, direction: Direction) -> Set:
+        """ICMP errors about the policy's flows, and the resets that answer strangers' packets."""
+        found = packets_of(self.space, direction, self.local or None)
+        errors = self.space.field(self.space.icmp, ERRORS[self.space.family])
+        if direction is not Direction.OUTBOUND:
+            return found & errors
+        resets = self.space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 in (4, 20))))
+        answers = [flow.answers(self.space) for flow in self.flows if flow.direction is Direction.INBOUND]
+        return found & (errors | (self.space.sets.either(answers) & resets))
 
     def _helpers(self, question: Question, direction: Direction) -> None:
         """Newly untracked packets must not be ones that a rule gave a helper."""

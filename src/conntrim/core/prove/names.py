@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Interface, Ruleset
+from conntrim.core.model.ruleset import Interface, Match, Ruleset, Table
 
 LOOPBACK = "lo"
 OTHERS = ("eth0", "eth1", "eth9", *(f"{letter}other0" for letter in "abcdefghijklmnopqrstuvwxyz_0123456789"))
@@ -31,7 +31,14 @@ class Names:
     @classmethod
     def of(cls, rulesets: Iterable[Ruleset]) -> Names:
         """All names and patterns that these rule sets tell apart."""
-        patterns = {p for ruleset in rulesets for p in _patterns(ruleset)} - {""}
+        tables = [t for ruleset in rulesets for t in ruleset.tables]
+        return cls.told(tables, (m for t in tables for c in t.chains for r in c.rules for m in r.matches))
+
+    @classmethod
+    def told(cls, tables: Iterable[Table], asked: Iterable[Match]) -> Names:
+        """The same by what the tables' rules ask for, and by the tables' sets."""
+        patterns = {p for match in asked if type(match) is Interface for p in match.names}
+        patterns = (patterns | {p for table in tables for p in _elements(table)}) - {""}
         exact = {p for p in patterns if not p.endswith("*")} | {LOOPBACK}
         found, kinds = ["", *sorted(exact)], {frozenset[str]()}
         for stem in sorted((p[:-1] for p in patterns if p.endswith("*") and p != "*"), key=len):
@@ -74,15 +81,9 @@ def _fresh_outside(exact: set[str], patterns: set[str]) -> str:
     return next((c for c in OTHERS if c not in exact and not c.startswith(starts)), "?")
 
 
-def _patterns(ruleset: Ruleset) -> Iterator[str]:
-    for table in ruleset.tables:
-        for chain in table.chains:
-            for rule in chain.rules:
-                for match in rule.matches:
-                    if type(match) is Interface:
-                        yield from match.names
-        for named in table.sets:
-            for element in named.elements:
-                for key in element:
-                    if isinstance(key, tuple):
-                        yield from key
+def _elements(table: Table) -> Iterator[str]:
+    for named in table.sets:
+        for element in named.elements:
+            for key in element:
+                if isinstance(key, tuple):
+                    yield from key

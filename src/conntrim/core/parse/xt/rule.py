@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Statement
@@ -170,6 +171,7 @@ class Reader:
         return self.words[start : self.at]
 
 
+@lru_cache(maxsize=4096)
 def _interface(way: str, name: str, negated: bool) -> Match | None:
     """-i or -o; `+` at the end is a wildcard, `+` alone any interface."""
     if not DEVICE.fullmatch(name):
@@ -179,6 +181,7 @@ def _interface(way: str, name: str, negated: bool) -> Match | None:
     return Interface(way, (name[:-1] + "*" if name.endswith("+") else name,), negated)
 
 
+@lru_cache(maxsize=1024)
 def _protocol(text: str, negated: bool) -> In | None:
     wanted = protocol(text)
     if wanted == 0:

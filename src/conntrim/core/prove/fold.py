@@ -1,0 +1,78 @@
+"""Rules that do nothing but end packets' ways, many at a time: where they send all packets, whatever comes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+
+from conntrim.core.model.ruleset import End, NoEffect, Return, Rule, Table, Verdict
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.view import View
+
+DROPPED, LEFT, ACCEPTED = "dropped", "left", "accepted"
+KINDS: dict[Verdict, str] = {Verdict.ACCEPT: ACCEPTED, Verdict.DROP: DROPPED, Verdict.REJECT: DROPPED}
+
+HEAD = 8
+"""Rules folded first: the usual ones at the top of a chain (lo, established) often leave nobody alive."""
+BLOCK = 32
+"""Rules folded before the packets that are still alive are looked at again."""
+
+
+def blocks(rules: Sequence[Rule]) -> Iterator[Sequence[Rule]]:
+    """The rules that do something, in order: neighbours with plain ends together, every other by itself.
+
+    Blocks are counted from the end: a rule that only one of two chains has, near its top, moves none below it.
+    """
+    acting = (rule for rule in rules if not all(isinstance(s, NoEffect) for s in rule.statements))
+    for plain, run in groupby(acting, lambda rule: plain_end(rule) is not None):
+        yield from (_cut if plain else zip)(run)
+
+
+def _cut(run: Iterator[Rule]) -> Iterator[tuple[Rule, ...]]:
+    yield tuple(islice(run, HEAD))
+    rest = tuple(run)
+    for end in range(len(rest) % BLOCK, len(rest) + 1, BLOCK):
+        if end:
+            yield rest[max(end - BLOCK, 0) : end]
+
+
+def folded(view: View, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
+    """Where a block of rules with plain ends sends all packets: found once for whoever sees the same."""
+    known = view.space.known
+    key = (*map(id, rules), id(table) if table.sets else 0, view.signature())
+    if key not in known:
+        known[key] = (rules, table), _folded(view, rules, table)  # holding the rules keeps their ids theirs
+    found: dict[str, Set] = known[key][1]
+    return found
+
+
+def _folded(view: View, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
+    """First match has no order of evaluation: the sets of neighbours are made one, run by run, then each pair of runs,
+    and so on; small sets are cheaper than all that is alive."""
+    either = view.space.sets.either
+    found = [{str(kind): either([view.rule(r, table) for r in run])} for kind, run in groupby(rules, plain_end)]
+    while len(found) > 1:
+        view.space.sets.tick()
+        odd = len(found) % 2
+        pairs = zip(found[odd::2], found[odd + 1 :: 2], strict=True)
+        found = found[:odd] + [_before(view, one, other) for one, other in pairs]
+    return found[0]
+
+
+def _before(view: View, first: dict[str, Set], second: dict[str, Set]) -> dict[str, Set]:
+    """Where both send packets, if the second sees what the first has not taken."""
+    nothing, free = view.space.nothing, ~view.space.sets.either(list(first.values()))
+    return first | {kind: first.get(kind, nothing) | (found & free) for kind, found in second.items()}
+
+
+def plain_end(rule: Rule) -> str | None:
+    """Where a rule that does nothing but end (and count) sends its packets; None for every other rule."""
+    deciding = [s for s in rule.statements if not isinstance(s, NoEffect)]
+    if len(deciding) != 1:
+        return None
+    match deciding[0]:
+        case End(verdict=verdict):
+            return KINDS.get(verdict)
+        case Return():
+            return LEFT
+    return None

@@ -1,0 +1,68 @@
+"""Two rule sets made ready for questions: what differs, and which of their rules packets of a direction can meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
+from conntrim.core.prove.names import Names
+from conntrim.core.prove.narrow import Bounds, Listed, Sieve, bounds_of
+from conntrim.core.prove.region import Changes, along, changed_rules, parts, sharing
+
+Way = tuple[Direction, bool]
+"""A direction, and whether it is about answers only: on the loopback they go the way of the requests."""
+Arrangements = tuple[Arranged, Arranged]
+Asked = Mapping[Way, Iterable[Bounds | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rule sets of one family, and the rules that only one of them has.
+
+    `asked` are boxes of packets that a question is about beside those which may meet what changed.
+    """
+
+    sieve: Sieve
+    changed: Changes
+    asked: Asked
+    _made: dict[Way, Arrangements] = field(default_factory=dict)
+
+    def whole(self) -> Arrangements:
+        """Both with all their rules."""
+        return self.sieve.arranged(None)
+
+    def along(self, direction: Direction, *, answers: bool = False) -> Arrangements:
+        """Both as packets see them that go that way."""
+        way = direction, answers
+        if way not in self._made:
+            changed = along(self.changed, direction)
+            met = None if changed is None else [bounds_of(m, self.sieve.family) for c in changed for m in parts(c)]
+            boxes = None if met is None else [*met, *self.asked.get(way, ())]
+            self._made[way] = self.sieve.arranged(boxes, JOURNEYS[direction])
+        return self._made[way]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The same for every family; what both rule sets share is one thing, and looked at once."""
+
+    rulesets: tuple[Ruleset, Ruleset]
+    listed: Listed
+    names: Names
+    changed: Changes
+
+    @classmethod
+    def of(cls, before: Ruleset, after: Ruleset) -> Change:
+        """From BEFORE and AFTER as they were read."""
+        pair = before, sharing(before, after)
+        listed = Listed(pair)
+        names = Names.told((t for ruleset in pair for t in ruleset.tables), listed.matches)
+        return cls(pair, listed, names, changed_rules(*pair))
+
+    def pair(self, family: Family, asked: Asked | None = None) -> Pair:
+        """For questions about one family."""
+        return Pair(Sieve(self.rulesets, family, self.listed), self.changed, asked or {})
