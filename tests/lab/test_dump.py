@@ -32,7 +32,7 @@ def test_a_small_socket_buffer_loses_nothing(host: LabHost) -> None:
     """K46: the kernel makes the next part of a dump when the reader has room for it."""
     filled(host)
     trouble = Trouble()
-    with Netlink(NETLINK_NETFILTER, "a test", host.name) as link:
+    with global_limits(), Netlink(NETLINK_NETFILTER, "a test", host.name) as link:
         with socket.socket(fileno=os.dup(link.fileno())) as same:
             same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         link.send(CT_GET, NLM_F_DUMP, NFGENMSG)

@@ -32,7 +32,9 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 def read_stream(megabytes: int) -> tuple[str, int]:
     """The census of a stream of that size: its first line, and the reader's largest memory in kB."""
-    with subprocess.Popen([sys.executable, "-c", READER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    # It finds conntrim where this process does, installed or not.
+    command, env = [sys.executable, "-c", READER], os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
         assert process.stdin
         assert process.stdout
         for _ in range(megabytes):

@@ -49,11 +49,15 @@ class Tally:
         if not self._parts:
             return
         parts = [self._sum, *self._parts]
-        keys, counts = sum_by(np.concatenate([k for k, _ in parts]), np.concatenate([c for _, c in parts]))
+        keys, counts = np.concatenate([k for k, _ in parts]), np.concatenate([c for _, c in parts])
+        # The parts would be a third of the memory that sorting takes.
+        self._parts = parts = []
+        self._sum = keys[:0], counts[:0]
+        keys, counts = sum_by(keys, counts)
         if self._keep is not None:
             kept = self._keep(keys, counts)
             keys, counts = keys[kept], counts[kept]
-        self._sum, self._parts, self._pending = (keys, counts), [], 0
+        self._sum, self._pending = (keys, counts), 0
 
 
 def sum_by(keys: Keys, counts: Counts) -> tuple[Keys, Counts]:

@@ -66,12 +66,15 @@ SHAPES: dict[str, tuple[str, int]] = {
 
 ALL_COLUMNS = frozenset(SHAPES)
 
+ZERO = bytes(8)
+"""The one value that columns of zeros point to."""
+
 
 def zeros(rows: int, column: str) -> npt.NDArray[np.generic]:
     """A column of zeros that takes no memory: what a reader puts where it did not fill one."""
     dtype, width = SHAPES[column]
     shape = (rows,) if width == 1 else (rows, width)
-    return np.broadcast_to(np.zeros((), dtype), shape)
+    return np.ndarray(shape, dtype, ZERO, strides=(0,) * len(shape))
 
 
 def table_of(rows: int, columns: frozenset[str], filled: Mapping[str, npt.NDArray[Any]]) -> FlowTable:

@@ -16,7 +16,9 @@ VIEW = Viewpoint(Intervals.of(HERE))
 
 
 def test_the_stated_bounds_hold_in_a_thousand_samples() -> None:
-    """Shares from one half to one in a hundred, samples from a fiftieth to a half: 95 % means at least 93 %."""
+    """Shares from one half to one in a hundred, samples from a fiftieth to a half: 95 % are promised, 98 % meant: a
+    thousand samples are never far below that.
+    """
     chance = np.random.default_rng(20_000)
     for share, rows, population in (
         (0.5, 2_000, 100_000),
@@ -27,12 +29,12 @@ def test_the_stated_bounds_hold_in_a_thousand_samples() -> None:
         of_kind = int(share * population)
         seen = chance.hypergeometric(of_kind, population - of_kind, rows, 1_000)
         held = [abs(100 * int(n) / rows - 100 * share) <= bound(int(n), rows, population) for n in seen]
-        assert np.mean(held) >= 0.93
+        assert np.mean(held) >= 0.975
 
 
 def test_the_automatic_sample_keeps_its_promise() -> None:
     """Every share within 1 point, however large the table; small tables are read whole."""
-    assert bound(ROWS // 2, ROWS, 3_000_000) < 0.8
+    assert bound(ROWS // 2, ROWS, 3_000_000) < 0.92
     assert rows_wanted("auto", 855_360) == ROWS
     assert rows_wanted("auto", 100_000) is None
     assert rows_wanted("exact", 855_360) is None
