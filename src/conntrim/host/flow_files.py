@@ -129,7 +129,8 @@ def _decompressed(source: str, raw: BufferedReader) -> BinaryIO:
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]  # it is one, typeshed says otherwise
     if start.startswith(ZSTD):
         if zstd is None:
-            raise InputError(source, "zstd needs a package", advice="pip install 'conntrim[zstd]', or zstdcat FILE |")
+            advice = "pip install 'conntrim[zstd]', or zstdcat FILE | conntrim census -"
+            raise InputError(source, "zstd needs a package", advice=advice)
         stream: BinaryIO = zstd.ZstdFile(raw)
         return stream
     return raw

@@ -30,11 +30,24 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
+WITHOUT_ZSTD = """
+import sys
+sys.modules["compression.zstd"] = sys.modules["backports.zstd"] = None
+from conntrim.cli.main import run
+sys.exit(run(["census", sys.argv[1]]))
+"""
+"""A Python that has neither module."""
+
+
+def elsewhere() -> dict[str, str]:
+    """The environment of a Python that finds conntrim where this one does, installed or not."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
 def read_stream(megabytes: int) -> tuple[str, int]:
     """The census of a stream of that size: its first line, and the reader's largest memory in kB."""
-    # It finds conntrim where this process does, installed or not.
-    command, env = [sys.executable, "-c", READER], os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
+    command = [sys.executable, "-c", READER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=elsewhere()) as process:
         assert process.stdin
         assert process.stdout
         for _ in range(megabytes):
@@ -60,3 +73,14 @@ def test_a_file_that_turns_into_something_else_is_used_up_to_there(tmp_path: Pat
     assert census.total == LINES.count(b"\n")
     assert 1 <= census.bad_lines < 10
     assert any(f"{path}:{census.total + 1}:" in remark for remark in census.remarks)
+
+
+def test_a_zst_file_without_the_package_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """Exit code 2, the file's name, and how to read it all the same; no traceback."""
+    path = tmp_path / "table.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
+    command = [sys.executable, "-c", WITHOUT_ZSTD, str(path)]
+    done = subprocess.run(command, env=elsewhere(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    advice = "pip install 'conntrim[zstd]', or zstdcat FILE | conntrim census -"
+    assert done.stderr == f"conntrim: {path}: zstd needs a package ({advice})\n"
