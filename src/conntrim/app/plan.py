@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from conntrim.app.budget import ticking
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.census import Census
 from conntrim.core.model.errors import InputError
@@ -60,7 +61,9 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
 def make_plan(inputs: Inputs) -> Planned:
     """Propose if need be, compile, and let the kernel check the texts. InputError where there is nothing to plan."""
     proposal = _proposal(inputs)
-    request = Request(proposal.policy, inputs.ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census)
+    request = Request(
+        proposal.policy, inputs.ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking()
+    )
     plan = _checked(compile_plan(request), inputs.check)
     remarks = (*inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
     return Planned(

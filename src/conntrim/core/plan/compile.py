@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -99,7 +99,10 @@ def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a plan is compiled from. `dialect` None: the host's own; `digest` is that of `ruleset` as it is loaded."""
+    """What a plan is compiled from. `dialect` None: the host's own; `digest` is that of `ruleset` as it is loaded.
+
+    `tick` is called now and then by the proofs, and may raise `NotDecided` when time is up.
+    """
 
     policy: Policy
     ruleset: Ruleset
@@ -107,6 +110,7 @@ class Request:
     dialect: Dialect | None = None
     digest: str = ""
     census: Census | None = None
+    tick: Callable[[], None] = lambda: None
 
 
 def compile_plan(request: Request) -> Plan:
@@ -168,6 +172,7 @@ def compiled(request: Request) -> Compiled:
         additions=additions,
         texts=writer.texts(additions, raws),
         changes=changes,
+        tick=request.tick,
     )
 
 

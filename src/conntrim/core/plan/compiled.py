@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from conntrim.core.model.facts import HostFacts
@@ -33,6 +33,7 @@ class Compiled:
     additions: tuple[Addition, ...]
     texts: Texts
     changes: tuple[Change, ...]
+    tick: Callable[[], None]
 
 
 Judgement = tuple[Standing, str, str]

@@ -35,7 +35,7 @@ TABLE: dict[str, Callable[[Compiled], Judgement]] = {
 def proved(c: Compiled) -> Proof:
     """What packet sets say of the change."""
     loose = c.facts.tcp_loose is not False
-    return judge_all(c.before, c.after, c.policy, c.facts.local, c.facts.local_ports, loose=loose)
+    return judge_all(c.before, c.after, c.policy, c.facts.local, c.facts.local_ports, loose=loose, tick=c.tick)
 
 
 def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:

@@ -9,9 +9,11 @@ from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
+from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.prove.compare import compare
 from conntrim.core.prove.diagram import Diagrams, NotDecided, deciding
-from conntrim.core.prove.judge import judge
+from conntrim.core.prove.judge import NAMES, judge
+from tests.unit.core.plan.planning import facts
 
 HEAD = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 
@@ -85,3 +87,13 @@ def test_a_proof_out_of_time_proves_nothing() -> None:
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n', "policy")
     found = judge(before, before, policy, Intervals(), (32768, 60999), tick=counted(3))
     assert {(Standing.NOT_DECIDED, "more than 3 steps of work")} == {(o.standing, o.why) for o in found.obligations}
+
+
+def test_a_plan_out_of_time_is_not_ready() -> None:
+    """What only packet sets decide says that its time was up, the guard's end included; the plan is not proved."""
+    before = rules("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT")
+    policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n', "policy")
+    plan = compile_plan(Request(policy, before, facts("192.0.2.1"), tick=counted(3)))
+    why = {o.name: o.why for o in plan.obligations if o.standing is Standing.NOT_DECIDED}
+    assert {"more than 3 steps of work"} == {why[name] for name in (*NAMES, "guard-expired")}
+    assert plan.standing() is not Standing.PROVED
