@@ -99,7 +99,7 @@ def test_folded_rules_end_packets_as_one_after_the_other_does() -> None:
         for kind, found in folded(view, block, table).items():
             folds[kind] = folds[kind] | (left & found)
         left = left & ~folds[ACCEPTED] & ~folds[DROPPED]
-    assert [HEAD, 75 - HEAD - 2 * BLOCK, BLOCK, BLOCK] == sizes
+    assert [HEAD, 75 - HEAD - BLOCK, BLOCK] == sizes
     assert (ends, live) == (folds, left)
 
 

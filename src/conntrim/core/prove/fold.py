@@ -14,7 +14,7 @@ KINDS: dict[Verdict, str] = {Verdict.ACCEPT: ACCEPTED, Verdict.DROP: DROPPED, Ve
 
 HEAD = 8
 """Rules folded first: the usual ones at the top of a chain (lo, established) often leave nobody alive."""
-BLOCK = 32
+BLOCK = 64
 """Rules folded before the packets that are still alive are looked at again."""
 
 
