@@ -25,7 +25,7 @@ from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.render.json import to_json
-from tests.lab.besieged import besieged
+from tests.lab.besieged import Besieged, besieged
 from tests.lab.deadly import Blow, When, steps_of, struck
 from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import ports, until, without_empty_raw
@@ -47,6 +47,16 @@ def test_no_blow_at_any_step_locks_anybody_out() -> None:
     assert len({outcome.state for outcome in outcomes}) >= 4
 
 
+def _hung_up(host: Besieged, blow: Blow) -> tuple[Ports, int]:
+    """The ports of a confirm that was struck, with a trial that is long enough for it; how many signals it got."""
+    for seconds in (SHORT, SHORT * 4, SHORT * 16) if blow.apart == 1 else (LONG,):
+        made = prepared(host, CONFIRM, f"killed {blow.apart}", seconds)
+        if signals := struck(made, confirm, blow, seed=blow.apart):
+            return made, signals
+        rollback(made)
+    raise AssertionError("the confirm never came to that step")
+
+
 def _over(made: Ports) -> bool:
     guard = made.journal.read().guard
     return guard is not None and made.clock.now().wall > guard.wall
@@ -61,9 +71,7 @@ def test_a_hang_up_from_the_flip_on_keeps_the_rules(kind: str, step: str) -> Non
         assert rollback(made).exit_code == 0
         call = names.index(step, names.index("fill")) + 1
         for apart in count(1):
-            made = prepared(host, CONFIRM, f"killed {apart}", SHORT if apart == 1 else LONG)
-            blow = Blow(call, When.AFTER, (signal.SIGHUP, signal.SIGKILL), apart)
-            signals = struck(made, confirm, blow, seed=apart)
+            made, signals = _hung_up(host, Blow(call, When.AFTER, (signal.SIGHUP, signal.SIGKILL), apart))
             if apart == 1:  # once is enough to see that no deadline ends it
                 assert until(partial(_over, made))
             host.not_locked_out()
