@@ -1,4 +1,4 @@
-"""K50 to K54: sets without ports, UDP-Lite, where redirects go, rules that end at a look-up, the loopback and NAT."""
+"""K50 to K57: sets and ports, UDP-Lite, where redirects go, rules that end at a look-up, NAT and loopback, ranges."""
 
 from __future__ import annotations
 
@@ -105,3 +105,88 @@ def test_k54_nothing_leaves_the_loopback(court: Court) -> None:
     assert ["output new", "output new, postrouting new", "output new, postrouting new"] == court.hear(
         ">lo udp 127.0.0.1 4000 > 127.0.0.1 80", ">eth0 udp 192.0.2.1 4000 > 192.0.2.9 80", ">lo udp ::1 4000 > ::1 80"
     )
+
+
+def test_k54_what_comes_from_the_loopback_is_not_forwarded(court: Court) -> None:
+    """Sent elsewhere by PREROUTING, a packet from ::1 is lost."""
+    court.law(
+        "*raw\n-A PREROUTING -j CT --zone-orig 6\nCOMMIT\n"
+        "*nat\n-A PREROUTING -j DNAT --to-destination 2001:db8::77\nCOMMIT\n",
+        "ip6tables-restore",
+    )
+    # The SYN has an entry in zone 0, with which the ACK does not fit; in PREROUTING it begins a flow of zone 6.
+    heard = court.hear(">lo tcp ::1 4000 > ::1 80 S", ">lo tcp ::1 4000 > ::1 80 A")
+    assert "output invalid, postrouting invalid, prerouting new" == heard[1]
+
+
+RANGES = {
+    "-A PREROUTING -p udp -j DNAT --to-destination 192.0.2.1:5000-5002": "iptables",
+    "-A PREROUTING -p udp -j REDIRECT --to-ports 5000-5002": "iptables",
+    "udp dport 1-65535 dnat to 192.0.2.1:5000-5002": "nft",
+    "udp dport 1-65535 redirect to :5000-5002": "nft",
+}
+"""Rules that give a destination one of three ports."""
+
+
+@pytest.mark.parametrize("rule", RANGES)
+def test_k55_a_destination_gets_the_first_free_port_of_a_range(court: Court, rule: str) -> None:
+    """From outside the range the first two flows of a client get 5000 and 5001; a port within the range stays."""
+    if RANGES[rule] == "nft":
+        court.law_nft(f"table ip t {{ chain c {{ type nat hook prerouting priority -100;\n {rule}\n }}\n }}\n")
+    else:
+        court.law(f"*nat\n{rule}\nCOMMIT\n")
+    assert [THROUGH] * 3 == court.hear(*(UDP.format(4000, "192.0.2.1")[:-2] + port for port in ("80", "443", "5002")))
+    found = {entry.original.dport: entry.reply.sport for entry in dumped(court.judge.host.name)}
+    assert {80: 5000, 443: 5001, 5002: 5002} == found
+
+
+def test_k55_a_source_gets_any_port_of_a_range(court: Court) -> None:
+    """From outside the range it is one of the range, from within it stays; a single port is taken, free or not."""
+    court.law("*nat\n-A INPUT -p udp -j SNAT --to-source 192.0.2.201:5000-6000\nCOMMIT\n")
+    court.hear(UDP.format(4000, "192.0.2.1"), UDP.format(5500, "192.0.2.1"))
+    found = {entry.original.sport: entry.reply.dport for entry in dumped(court.judge.host.name)}
+    assert found[4000] in range(5000, 6001)
+    assert 5500 == found[5500]
+    court.repeal()
+    court.law("*nat\n-A INPUT -p tcp -j SNAT --to-source 192.0.2.201:5000\nCOMMIT\n")
+    syn = "eth0> tcp 192.0.2.9 {} > 192.0.2.1 80 S"
+    assert [THROUGH, "prerouting new"] == court.hear(syn.format(4000), syn.format(4001))
+
+
+def test_k56_a_bitmap_of_ports_knows_tcp_and_udp(court: Court) -> None:
+    """A datagram of UDP-Lite to a port of the set passes the rule that drops UDP's; a negated rule matches it."""
+    court.judge.host.run("ipset", "create", "k56", "bitmap:port", "range", "0-1023")
+    court.judge.host.run("ipset", "add", "k56", "80")
+    try:
+        court.law("*filter\n-A INPUT -m set --match-set k56 dst -j DROP\nCOMMIT\n")
+        court.know(court.judge.host.run("ipset", "save"))
+        lite = UDP.replace("udp", "udplite")
+        heard = court.hear(UDP.format(4000, "192.0.2.1"), lite.format(4000, "192.0.2.1"))
+        assert ["prerouting new", THROUGH] == heard
+    finally:
+        court.repeal()
+        court.judge.host.run("ipset", "destroy", "k56")
+
+
+def test_k57_a_source_keeps_the_port_that_it_was_given(court: Court) -> None:
+    """The second flow of a source, translated by a rule without ports, has the first one's port behind that address."""
+    court.law(
+        "*nat\n-A INPUT -p udp --dport 80 -j SNAT --to-source 192.0.2.201:5000\n"
+        "-A INPUT -p udp -j SNAT --to-source 192.0.2.201\nCOMMIT\n"
+    )
+    court.hear(UDP.format(4000, "192.0.2.1"), "eth0> udp 192.0.2.9 4000 > 192.0.2.1 53")
+    assert [5000, 5000] == [entry.reply.dport for entry in dumped(court.judge.host.name)]
+
+
+def test_k23_nft_passes_a_template_by(court: Court) -> None:
+    """Behind a zone's template `ct direction` ends the rule, where iptables' `--ctdir` matches."""
+    court.law_nft("""\
+        table inet t { chain c { type filter hook prerouting priority -300;
+          ct zone set 5
+          ct direction original drop
+          ct mark != 5 drop
+          meta mark set ct mark drop
+        }
+        }
+        """)  # fmt: skip
+    assert [THROUGH] == court.hear(UDP.format(4000, "192.0.2.1"))

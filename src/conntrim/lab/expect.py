@@ -19,6 +19,7 @@ from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
 from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
+from conntrim.core.netfilter.nat import source_of
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.netfilter.walk import walk
@@ -26,7 +27,7 @@ from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.entries import Kept, remembered
 from conntrim.lab.judge import FIRST, OWN_TTL, PLACES, TABLE, Sighting, Trace
-from conntrim.lab.wire import TTL, size_of
+from conntrim.lab.wire import TTL, End, size_of
 
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
 """The judge's own addresses."""
@@ -77,12 +78,17 @@ def observed(ruleset: Ruleset) -> Arranged:
     return replace(arrange(Ruleset((*ruleset.tables, OBSERVER))), latest_first=True)
 
 
+Source = tuple[int, int, int, int]
+"""Protocol, address, port and zone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Believed:
     """What the model says of one dialogue: the trace of each packet up to the first that it does not decide.
 
     `packets` are the dialogue as it is sent. `entries` are what the table holds of it at the end, None where a packet
-    was not decided: `doubt` says why. `tuples` are all that its packets and entries had.
+    was not decided: `doubt` says why. `tuples` are all that its packets and entries had, `sources` those that were
+    translated, with what they became.
     """
 
     packets: tuple[Packet, ...]
@@ -90,6 +96,7 @@ class Believed:
     entries: tuple[Kept, ...] | None
     doubt: str = ""
     tuples: frozenset[Tuple] = frozenset()
+    sources: frozenset[tuple[Source, End]] = frozenset()
 
 
 def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL, peers: bool = False) -> Believed:
@@ -99,6 +106,7 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
     """
     memory, sent, traces, before = Memory(), list(packets), list[Trace](), list[Outcome]()
     tuples: set[Tuple] = set()
+    sources: set[tuple[Source, End]] = set()
     for i in range(len(packets)):
         if peers:
             sent[i] = _as_peer(sent[i], before, kernel)
@@ -106,11 +114,12 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
         before.append(outcome)
         memory = outcome.memory
         tuples |= _tuples(outcome)
+        sources |= {(source_of(e), (e.reply.dst, e.reply.dport)) for e in memory.entries if e.snat}
         if doubt := _doubt(outcome):
-            return Believed(tuple(sent), tuple(traces), None, doubt, frozenset(tuples))
+            return Believed(tuple(sent), tuple(traces), None, doubt, frozenset(tuples), frozenset(sources))
         traces.append((*_sightings(outcome, answer=False),))
     entries = tuple(sorted(map(remembered, memory.entries)))
-    return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples))
+    return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples), frozenset(sources))
 
 
 ASSUMED = {row.fact: True for row in FRESH if row.need is Need.CHUNK}
@@ -134,7 +143,11 @@ def _as_peer(packet: Packet, before: list[Outcome], kernel: Kernel) -> Packet:
 
 
 def _tuples(outcome: Outcome) -> set[Tuple]:
-    return {tuple_of(outcome.packet), *(t for e in outcome.memory.entries for t in (e.original, e.reply))}
+    """All that is looked up or put in the table: of an ICMP error what it is about."""
+    return {
+        tuple_of(outcome.packet.inner or outcome.packet),
+        *(t for e in outcome.memory.entries for t in (e.original, e.reply)),
+    }
 
 
 def _doubt(outcome: Outcome) -> str:

@@ -97,8 +97,11 @@ SYSCTLS: tuple[tuple[str, int | str], ...] = (
     ("net.ipv6.conf.default.hop_limit", OWN_TTL),
     ("net.ipv6.conf.lo.hop_limit", OWN_TTL),
     ("net.ipv6.conf.default.router_solicitations", 0),
+    # Without link-local addresses there are no ICMPv6 redirects, of which the kernel sends a few and then fewer.
+    ("net.ipv6.conf.default.addr_gen_mode", 1),
     # The model knows no sequence numbers: they decide nothing here.
     ("net.netfilter.nf_conntrack_tcp_be_liberal", 1),
+    ("net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", 1),
     # A REJECT's answer must not fall victim to a rate limit.
     ("net.ipv4.icmp_ratemask", 0),
     ("net.ipv6.icmp.ratemask", "\n"),

@@ -21,15 +21,15 @@ from conntrim.host.signals import orderly_end
 from conntrim.lab.case import Case, format_case
 from conntrim.lab.dialogue import shots
 from conntrim.lab.entries import Kept, alike, dumped, told
-from conntrim.lab.expect import KERNEL, Believed, expected, observed, ruleset_of
+from conntrim.lab.expect import KERNEL, Believed, Source, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
 from conntrim.lab.judge import Judge, Trace, judging, story
 from conntrim.lab.limits import global_limits
 from conntrim.lab.private import limits_writable
 from conntrim.lab.script import Script
 from conntrim.lab.shrink import shrink
-from conntrim.lab.talk import dialogues, key, key_of
-from conntrim.lab.wire import MAX_NUMBER
+from conntrim.lab.talk import Key, dialogues, key, key_of
+from conntrim.lab.wire import MAX_NUMBER, End
 
 GROUP = 20
 """So many rule sets are one piece of work."""
@@ -244,13 +244,25 @@ OBLIVIOUS = 7
 
 
 def apart(believed: Sequence[Believed]) -> list[Believed]:
-    """The same, but nothing is believed of dialogues that a translation brought upon each other's tuples."""
-    met = Counter(k for each in believed for k in {key(t) for t in each.tuples})
-    clash = "a tuple of another dialogue"
+    """The same, but nothing is believed of dialogues that a translation brought upon each other's tuples or sources."""
+    met = Counter(k for each in believed for k in _claims(each))
+    became: dict[Source, set[End]] = {}
+    for source, end in (pair for each in believed for pair in each.sources):
+        became.setdefault(source, set()).add(end)
+    shared = Counter(s for each in believed for s in {source for source, _ in each.sources})
+
+    def clash(each: Believed) -> str:
+        if any(met[k] > 1 for k in _claims(each)):
+            return "a tuple of another dialogue"
+        return "the source of another dialogue" if any(shared[s] > 1 < len(became[s]) for s, _ in each.sources) else ""
+
     return [
-        replace(each, traces=(), entries=None, doubt=clash) if any(met[key(t)] > 1 for t in each.tuples) else each
-        for each in believed
+        replace(each, traces=(), entries=None, doubt=doubt) if (doubt := clash(each)) else each for each in believed
     ]
+
+
+def _claims(each: Believed) -> set[Key]:
+    return {key(tuple_) for tuple_ in each.tuples}
 
 
 def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:

@@ -53,7 +53,7 @@ class TcpSides:
     next: dict[End, int] = field(default_factory=dict)
     closed: dict[End, int] = field(default_factory=dict)
     spoken: set[End] = field(default_factory=set)
-    opening: dict[End, bool] = field(default_factory=dict)
+    opened: set[End] = field(default_factory=set)
     known_as: dict[End, End] = field(default_factory=dict)
     last: Packet | None = None
 
@@ -61,20 +61,22 @@ class TcpSides:
         """The packet's seq and ack; a side's SYN and FIN count one each (RFC 9293 section 3.4), repeated or not.
 
         Nonsense counts nothing, nor does a SYN amid a connection: conntrack takes a RST at its word only where its
-        number fits exactly. A SYN/ACK answers the SYN before it, wherever that came.
+        number fits exactly. A SYN/ACK answers the other side's SYN, wherever that came.
         """
         near, far = self._ends(packet)
         flags = packet.tcp_flags or 0
-        silent = near not in self.spoken
-        self.spoken.add(near)
         seq = self.next.setdefault(near, FIRST)
         ack = self.next.setdefault(far, FIRST)
-        if flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN | TcpFlag.ACK and self.opening.get(far):
-            ack = FIRST + 1
-        self.opening[near] = flags & CHECKED == TcpFlag.SYN
         if flags & CHECKED not in SANE:
-            pass
-        elif flags & TcpFlag.SYN:
+            return seq, ack if flags & TcpFlag.ACK else 0
+        silent = near not in self.spoken
+        if not flags & TcpFlag.RST:  # one that comes first belongs to nothing
+            self.spoken.add(near)
+        if flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN | TcpFlag.ACK and far in self.opened:
+            ack = FIRST + 1
+        if flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN:
+            self.opened.add(near)
+        if flags & TcpFlag.SYN:
             seq, self.next[near] = FIRST, max(seq, FIRST + 1) if silent else seq
         elif flags & TcpFlag.FIN:
             seq = self.closed.setdefault(near, seq)
@@ -92,8 +94,8 @@ class TcpSides:
 
 
 def _answers(packet: Packet, last: Packet) -> bool:
-    """Whether a packet goes the other way than the one before."""
-    return (packet.iif, packet.oif) == (last.oif, last.iif) or "lo" in (packet.iif, packet.oif)
+    """Whether a packet comes from where the one before went; translated, it may leave by yet another device."""
+    return packet.iif == last.oif or "lo" in (packet.iif, packet.oif)
 
 
 def ones_complement(data: bytes) -> int:

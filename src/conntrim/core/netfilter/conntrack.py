@@ -76,7 +76,7 @@ def _known_tcp(skb: Skb, template: Template, entry: Entry, reply: bool, memory: 
     if _reopens(entry, reply, step):
         return _fresh(skb, template, memory.without(entry))
     if kind is Class.RST and not entry.seen_reply:
-        gone = Tracked(entry, _state(entry, reply), reply, confirmed=True)
+        gone = Tracked(replied(entry) if reply else entry, _state(entry, reply), reply, confirmed=True)
         return Seen(gone, memory.without(entry), "the connection is refused: its entry goes")
     return _known(entry, reply, memory, _moved(entry, reply, kind, step))
 
@@ -97,11 +97,12 @@ def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Ent
     if step is TcpState.SYN_SENT and entry.tcp in (TcpState.TIME_WAIT, TcpState.CLOSE):
         step = Move.IGNORE
     if step is Move.IGNORE:
-        in_step = kind is Class.SYN_ACK and entry.last == (not reply, Class.SYN)
+        in_step = kind is Class.SYN_ACK and entry.last == (not reply, Class.SYN) and entry.ignored
         # An ignored SYN that is answered after all: the two ends agree, the entry follows them.
         # And one of the opener's own makes conntrack forget that both ends had opened at once.
         both = entry.simultaneous and last != (False, Class.SYN)
-        return replace(entry, tcp=TcpState.SYN_RECV if in_step else entry.tcp, last=last, simultaneous=both)
+        tcp = TcpState.SYN_RECV if in_step else entry.tcp
+        return replace(entry, tcp=tcp, last=last, ignored=True, simultaneous=both)
     if step is TcpState.SYN_RECV and reply and kind is Class.ACK and entry.simultaneous:
         step = TcpState.ESTABLISHED
     assert isinstance(step, TcpState), "an INVALID packet moves nothing"
@@ -109,8 +110,9 @@ def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Ent
     simultaneous = entry.simultaneous or step is TcpState.SYN_SENT2
     works = entry.seen_reply and step is TcpState.ESTABLISHED and entry.tcp in (TcpState.SYN_RECV, step)
     return replace(
-        entry, tcp=step, closing=closing, last=last, simultaneous=simultaneous, assured=entry.assured or works
-    )
+        entry, tcp=step, closing=closing, last=last, ignored=False, simultaneous=simultaneous,
+        assured=entry.assured or works,
+    )  # fmt: skip
 
 
 # --- packets without an entry -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from conntrim.core.model.conntrack import Status
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Opaque
-from conntrim.core.netfilter.skb import Template, Tracked
+from conntrim.core.netfilter.skb import Tracked
 
 EVERY = 0xFFFFFFFF
 UNKNOWN_MARK = -1
@@ -45,31 +45,31 @@ class Asked:
     negated: bool = False
     way: str = ""
 
-    def holds(self, attached: Tracked | Template) -> bool | None:
-        """The answer for a packet with an entry or template; None where the model does not know."""
+    def holds(self, attached: Tracked) -> bool | None:
+        """The answer for a packet with an entry; None where the model does not know."""
         if self.key == "status" and self.mask & _doubtful(attached):
             return None
-        value = VALUES[self.key](attached, self.way)
+        return self.fits(VALUES[self.key](attached, self.way))
+
+    def fits(self, value: int) -> bool | None:
+        """The answer where the key has this value."""
         return None if value == UNKNOWN_MARK else (value & self.mask in self.values) is not self.negated
 
 
-def _mark(attached: Tracked | Template, way: str) -> int:
-    return attached.entry.mark if isinstance(attached, Tracked) else 0
+def _mark(attached: Tracked, way: str) -> int:
+    return attached.entry.mark
 
 
-def _direction(attached: Tracked | Template, way: str) -> int:
-    return int(isinstance(attached, Tracked) and attached.reply)
+def _direction(attached: Tracked, way: str) -> int:
+    return int(attached.reply)
 
 
-def _zone(attached: Tracked | Template, way: str) -> int:
-    zone = attached.entry.zone if isinstance(attached, Tracked) else attached.zone
-    return zone.of(way) if way else zone.number
+def _zone(attached: Tracked, way: str) -> int:
+    return attached.entry.zone.of(way) if way else attached.entry.zone.number
 
 
-def status_of(attached: Tracked | Template, way: str = "") -> int:
+def status_of(attached: Tracked, way: str = "") -> int:
     """The status bits, as far as `_doubtful` does not name them."""
-    if isinstance(attached, Template):
-        return Status.CONFIRMED
     entry = attached.entry
     confirmed = attached.confirmed and not attached.pending
     bits = (
@@ -79,12 +79,12 @@ def status_of(attached: Tracked | Template, way: str = "") -> int:
     return sum(bit for there, bit in bits if there)
 
 
-def _doubtful(attached: Tracked | Template) -> int:
-    timed = isinstance(attached, Tracked) and attached.entry.original.protocol in ASSURED_UNKNOWN
-    return Status.ASSURED if timed and isinstance(attached, Tracked) and attached.entry.seen_reply else 0
+def _doubtful(attached: Tracked) -> int:
+    timed = attached.entry.original.protocol in ASSURED_UNKNOWN
+    return Status.ASSURED if timed and attached.entry.seen_reply else 0
 
 
-VALUES: dict[str, Callable[[Tracked | Template, str], int]] = {
+VALUES: dict[str, Callable[[Tracked, str], int]] = {
     "mark": _mark, "direction": _direction, "zone": _zone, "status": status_of,
 }  # fmt: skip
 

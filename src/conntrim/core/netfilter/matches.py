@@ -240,9 +240,12 @@ WITHOUT_ENTRY: dict[str, Callable[[Opaque], bool]] = {
 
 
 def _opaque(match: Opaque, skb: Skb) -> bool | None:
-    if isinstance(skb.attached, Tracked | Template):
+    if isinstance(skb.attached, Tracked):
         question = asked(match)
         return question.holds(skb.attached) if question else None
+    if isinstance(skb.attached, Template) and not match.kind.startswith("ct "):  # K23: nft passes templates by
+        question = asked(match)
+        return question.fits(0) if question else None
     answer = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None
     return answer(match) if answer else None
 

@@ -66,7 +66,7 @@ class Entry:
     `guessed`: an address in `reply` is one of several that the kernel picks from.
     `assured`: a TCP connection that was seen to work both ways; what the model knows of other protocols is less.
     `closing`: one side has begun to close (a new SYN may then reopen it); `last` is the last TCP packet that was
-    taken or ignored, as (reply direction, class).
+    taken or ignored, as (reply direction, class); `ignored`: it was.
     """
 
     original: Tuple
@@ -77,6 +77,7 @@ class Entry:
     tcp: TcpState = TcpState.NONE
     closing: bool = False
     last: tuple[bool, Class] | None = None
+    ignored: bool = False
     simultaneous: bool = False
     snat: bool = False
     dnat: bool = False
@@ -108,10 +109,14 @@ class Memory:
         return None
 
     def clashes(self, entry: Entry) -> bool:
-        """Whether a tuple of this new entry is taken already: possible where a zone counts for one direction only."""
+        """Whether a tuple of this new entry is taken already: possible where a zone counts for one direction only.
+
+        Where a zone does, a tuple is held against one of the other direction only if the new entry has the same number
+        for that direction too (nf_ct_key_equal() asks for it).
+        """
         original, reply = entry.zone.of("original"), entry.zone.of("reply")
         return any(
-            (tuple_, way, zone) in self.index
+            zone == entry.zone.of(way) and (tuple_, way, zone) in self.index
             for tuple_, zone in ((entry.original, original), (entry.reply, reply))
             for way in ("original", "reply")
         )

@@ -12,7 +12,7 @@ from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import Nat
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.kernel import Kernel
-from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple, tuple_of
+from conntrim.core.netfilter.memory import ANY_PORT, EMPTY, Entry, Memory, Tuple, tuple_of
 from conntrim.core.netfilter.states import ICMP_ANSWERS
 
 DST_HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
@@ -116,37 +116,80 @@ def _parse(word: str) -> Target:
         return Target(None, None, certain=False)
 
 
-def translated(entry: Entry, target: Target, hook: Hook) -> Entry:
-    """The entry once a nat statement at this hook has set it up: its answers then come from or go elsewhere."""
+def translated(entry: Entry, target: Target, hook: Hook, memory: Memory = EMPTY) -> Entry:
+    """The entry once a nat statement at this hook has set it up: its answers then come from or go elsewhere.
+
+    `memory` tells which ports are taken.
+    """
     reply, destination = entry.reply, hook in DST_HOOKS
     address = (reply.src if destination else reply.dst) if target.address is None else target.address
-    port = reply.sport if destination else reply.dport
-    port = _port(target, port) if entry.original.protocol in WITH_PORTS else port
-    after = reply._replace(src=address, sport=port) if destination else reply._replace(dst=address, dport=port)
-    if after == reply:
-        return replace(entry, guessed=entry.guessed or not target.certain)
-    return replace(
-        entry, reply=after, dnat=entry.dnat or destination, snat=entry.snat or not destination,
-        guessed=entry.guessed or not target.certain,
-    )  # fmt: skip
+    moved = reply._replace(src=address) if destination else reply._replace(dst=address)
+    guessed = entry.guessed or not target.certain
+    entry = replace(entry, guessed=guessed)
+    after = replace(entry, reply=moved)
+    if entry.original.protocol in WITH_PORTS:
+        after = _ported(after, target, destination, memory)
+    elif not destination and memory.taken(after):
+        after = evaded(after)
+    if after.reply == reply:
+        return after
+    return replace(after, dnat=entry.dnat or destination, snat=entry.snat or not destination)
 
 
-def _port(target: Target, port: int) -> int:
-    """The port that a target gives: one that lies in its range stays."""
+PORTS_TRIED = 16
+"""Of a range of ports for destinations so many are tried from its start on: the kernel would try more."""
+
+
+def _ported(entry: Entry, target: Target, destination: bool, memory: Memory) -> Entry:
+    """The entry with the port that the kernel takes: the one that it has, one of the range, or another of its class.
+
+    K55: a destination's port becomes the first free one of the range, a source's any of it. A single port is taken even
+    if its tuple is not free.
+    """
+    port = entry.reply.sport if destination else entry.reply.dport
     if target.any_port:
-        return ANY_PORT
+        return _with_port(entry, ANY_PORT, destination)
+    if not destination and (before := _as_before(entry, target, memory)) is not None:
+        return before
     if target.port is None:
-        return port
-    if target.last is None:
-        return target.port
-    return port if target.port <= port <= target.last else ANY_PORT
+        return entry if destination or not memory.taken(entry) else evaded(entry)
+    last = target.port if target.last is None else target.last
+    if last == target.port:
+        return _with_port(entry, last, destination)
+    tried = [port] if target.port <= port <= last else []
+    tried += range(target.port, min(last + 1, target.port + PORTS_TRIED)) if destination else ()
+    ways = (_with_port(entry, each, destination) for each in tried)
+    return next((way for way in ways if not memory.taken(way)), _with_port(entry, ANY_PORT, destination))
+
+
+def _as_before(entry: Entry, target: Target, memory: Memory) -> Entry | None:
+    """The entry with the port that an earlier flow of the same source has behind the same address (K57)."""
+    low, high = target.port or 0, (target.last or target.port) if target.port is not None else 0xFFFF
+    if entry.reply.dst == entry.original.src and low <= entry.original.sport <= (high or 0):
+        return None
+    for other in reversed(memory.entries):
+        port, same = other.reply.dport, source_of(other) == source_of(entry) and other.reply.dst == entry.reply.dst
+        if same and (port == ANY_PORT or low <= port <= (high or 0)):
+            way = _with_port(entry, port, destination=False)
+            return None if memory.taken(way) else way
+    return None
+
+
+def source_of(entry: Entry) -> tuple[int, int, int, int]:
+    """What the NAT core remembers the translation of sources by."""
+    return entry.original.protocol, entry.original.src, entry.original.sport, entry.zone.of("original")
+
+
+def _with_port(entry: Entry, port: int, destination: bool) -> Entry:
+    reply = entry.reply
+    return replace(entry, reply=reply._replace(sport=port) if destination else reply._replace(dport=port))
 
 
 def evaded(entry: Entry) -> Entry:
-    """An entry whose tuples are taken, as the NAT core's last step leaves it: with another source port or number."""
+    """An entry whose tuples are taken, as the NAT core leaves it: with another source port or number (K44)."""
     if entry.original.protocol in WITH_PORTS:
         return replace(entry, reply=entry.reply._replace(dport=ANY_PORT), snat=True)
-    return replace(entry, guessed=entry.original.protocol in ICMP_ANSWERS)
+    return replace(entry, guessed=entry.guessed or entry.original.protocol in ICMP_ANSWERS)
 
 
 def rewritten(packet: Packet, entry: Entry, reply: bool, hook: Hook) -> Packet:

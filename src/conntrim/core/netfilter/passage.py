@@ -45,6 +45,8 @@ class Passage:
     made: Entry | None = None
     answer: Outcome | None = None
     passed: list[tuple[Hook, CtState | None]] = field(default_factory=list)
+    bound: bool = False
+    """Whether a nat statement of this hook has set up the entry: no other one is asked then."""
 
     def outcome(self) -> Outcome:
         """Walk all hooks."""
@@ -181,28 +183,32 @@ class Passage:
         attached = self.skb.attached
         if not isinstance(attached, Tracked):
             return None
+        self.bound = False
         if not attached.confirmed:
             for table, chain in self._ranked(station):
                 if (fate := self._base_chain(table, chain)) is not None:
                     return fate
-                if self.skb.attached is not attached:
+                if self.bound:
                     break
         now = self.skb.attached
         assert isinstance(now, Tracked), "no nat chain takes the entry away"
-        if not now.confirmed and self.hook in CONFIRMING and self.memory.taken(now.entry):
+        if not (now.confirmed or self.bound) and self.hook in CONFIRMING and self.memory.taken(now.entry):
             now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
         before = self.skb.packet.dst
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
         return self._lost() if self.skb.packet.dst != before else None
 
     def _lost(self) -> Fate | None:
-        """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor what came by lo to 127.0.0.1."""
+        """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor what came by lo to 127.0.0.1;
+        over IPv6 a packet from ::1 is not forwarded.
+        """
         packet = self.skb.packet
         elsewhere = not self._is_ours(packet.dst)
         out = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and elsewhere
         martian = elsewhere or packet.src in LOOPBACK or packet.dst in LOOPBACK
         back = self.hook is Hook.PREROUTING and packet.iif == "lo" and martian
-        if packet.family is not Family.IPV4 or not (out or back):
+        forwarded = self.hook is Hook.PREROUTING and packet.src in LOOPBACK and elsewhere
+        if not (out or back if packet.family is Family.IPV4 else forwarded):
             return None
         self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")
         return Fate.DROP

@@ -159,7 +159,8 @@ def _translate(on: Passage, statement: Nat, table: Table, rule: Rule) -> Ending:
         target = nat.target_of(statement, on.skb.packet, on.skb.kernel, on.hook)
         if not target.certain and statement.kind == "dnat" and on.skb.answers.ask(f"dnat {statement.text}: where to"):
             return Fate.NOT_DECIDED
-        on.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, on.hook))
+        on.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, on.hook, on.memory))
+        on.bound = True
         certain = "" if target.certain else " (one of several: the kernel picks it)"
         on.remark(f"translated by {statement.kind}{certain}")
     return Fate.ACCEPT
@@ -185,7 +186,7 @@ def _marked(on: Passage, found: Written) -> Ending:
     """A mark of the packet or of its entry; where there is no entry nothing happens, or the rule ends there."""
     attached, packet = on.skb.attached, on.skb.packet
     if not isinstance(attached, Tracked) and "ct" in (found.to, found.source):
-        if found.needs_entry and not isinstance(attached, Template):
+        if found.needs_entry:
             return Unended.BROKEN
         if not isinstance(attached, Template) or found.to == "ct":
             return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.protocol import WITH_PORTS
+from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
@@ -27,6 +27,9 @@ from conntrim.core.parse.xt.tokens import split
 
 IPSET = re.compile(r"\s*(?:#[^\n]*\n\s*)*(?:create|add) ")
 """How a save of ipset starts."""
+
+TCP_UDP = Intervals.of(Protocol.TCP, Protocol.UDP)
+"""K56: the protocols whose ports a `bitmap:port` looks at."""
 
 XT = frozenset({Dialect.IPTABLES_NFT, Dialect.IPTABLES_LEGACY})
 
@@ -127,7 +130,7 @@ def _add(to: Raw, element: str, hole: bool, sets: dict[str, Raw]) -> None:
     words = element.split(",")
     try:
         if to.kind == "bitmap:port":
-            keys: tuple[Key, ...] = (ports(words[0].replace("-", ":")),)
+            keys: tuple[Key, ...] = (TCP_UDP, ports(words[0].replace("-", ":")))
         else:
             keys = tuple(key for part, word in zip(to.parts, words, strict=True) for key in READ[part](word, to.v6))
     except (LookupError, ValueError) as error:
@@ -212,6 +215,4 @@ def _match(match: Match, named: dict[str, NamedSet]) -> Match:
     fields: tuple[Field | str, ...] = ()
     for part, way in zip(parts, ways, strict=False):
         fields += FIELDS[part, way]
-    if kind == "bitmap:port":
-        fields = fields[1:]
     return replace(match, fields=fields)
