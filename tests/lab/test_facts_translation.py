@@ -1,4 +1,4 @@
-"""K50 to K57: sets and ports, UDP-Lite, where redirects go, rules that end at a look-up, NAT and loopback, ranges."""
+"""K50 to K58: sets and ports, UDP-Lite, where redirects go, rules that end at a look-up, NAT and loopback, ranges."""
 
 from __future__ import annotations
 
@@ -190,3 +190,16 @@ def test_k23_nft_passes_a_template_by(court: Court) -> None:
         }
         """)  # fmt: skip
     assert [THROUGH] == court.hear(UDP.format(4000, "192.0.2.1"))
+
+
+@pytest.mark.parametrize("unequal", ["", "!= "])
+def test_k58_a_status_is_compared_as_a_whole(court: Court, unequal: str) -> None:
+    """The answer is seen, and yet both `seen-reply` and `!= seen-reply` match its entry."""
+    court.law_nft(f"""\
+        table inet t {{ chain c {{ type filter hook prerouting priority -150;
+          ct status {unequal}seen-reply drop
+        }}
+        }}
+        """)  # fmt: skip
+    query, answer = ">eth0 udp 192.0.2.1 4000 > 192.0.2.9 53", "eth0> udp 192.0.2.9 53 > 192.0.2.1 4000"
+    assert ["output new, postrouting new", "prerouting established"] == court.hear(query, answer)

@@ -35,6 +35,10 @@ ASSURED_UNKNOWN = frozenset({Protocol.UDP, Protocol.UDPLITE, Protocol.SCTP})
 """Protocols whose answered entries become ASSURED by time, or by what the model does not follow."""
 
 
+NAT_DONE = Status.SRC_NAT_DONE | Status.DST_NAT_DONE
+"""Set where a nat chain was asked, translated or not: the model does not keep them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`key & mask` is one of `values`, or is not."""
@@ -47,9 +51,13 @@ class Asked:
 
     def holds(self, attached: Tracked) -> bool | None:
         """The answer for a packet with an entry; None where the model does not know."""
-        if self.key == "status" and self.mask & _doubtful(attached):
-            return None
-        return self.fits(VALUES[self.key](attached, self.way))
+        value = VALUES[self.key](attached, self.way)
+        unknown = _doubtful(attached) & self.mask if self.key == "status" else 0
+        if not unknown:
+            return self.fits(value)
+        if all((value ^ low) & self.mask & ~unknown for low, _ in self.values.ranges):
+            return self.negated  # the bits that are known tell it already
+        return None
 
     def fits(self, value: int) -> bool | None:
         """The answer where the key has this value."""
@@ -81,7 +89,7 @@ def status_of(attached: Tracked, way: str = "") -> int:
 
 def _doubtful(attached: Tracked) -> int:
     timed = attached.entry.original.protocol in ASSURED_UNKNOWN
-    return Status.ASSURED if timed and attached.entry.seen_reply else 0
+    return NAT_DONE | (Status.ASSURED if timed and attached.entry.seen_reply else 0)
 
 
 VALUES: dict[str, Callable[[Tracked, str], int]] = {
@@ -111,9 +119,9 @@ def asked(match: Opaque) -> Asked | None:
 def _nft(found: re.Match[str]) -> Asked:
     key, right, negated = found["key"], found["right"], found["op"] == "!="
     flags = key == "status" and not found["mask"]
-    if flags and not right.startswith("{"):  # nft asks for any of the flags, or for none of them
+    if flags and not right.startswith("{"):  # K58: nft asks for any of the flags, or compares all bits
         bits = _bits(key, right)
-        return Asked(key, Intervals.of(0), bits, not negated)
+        return Asked(key, Intervals.of(bits), negated=True) if negated else Asked(key, Intervals.of(0), bits, True)
     if key == "status" and right.startswith("{"):
         raise ValueError("a set of status words")
     mask = _bits(key, found["mask"].strip("()")) if found["mask"] else EVERY
