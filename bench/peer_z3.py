@@ -1,7 +1,8 @@
 """The same questions asked of z3: what a rule set lets through, as a formula over one packet's bits.
 
 It shares the model's values with conntrim and nothing of `core/netfilter` or `core/prove`: hooks, first match, jumps,
-states and marks are written down a second time here. Translation is left out; `left_out` says what else was.
+states, marks and nat chains are written down a second time here. Translated packets go on as they came; `moved` says
+which they are.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from dataclasses import dataclass, field
 
 import z3
 
-from bench.peer_z3_bits import Bits, Ends, Way, either
+from bench.peer_z3_bits import Bits, Ends, Way, bare, either
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
+    Field,
     Helper,
     Jump,
     Nat,
@@ -40,6 +43,9 @@ HOOKS: dict[Direction, tuple[Hook, ...]] = {
     Direction.FORWARDED: (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
 }
 TRACKER = -200
+TRANSLATORS = {Hook.PREROUTING: -99.5, Hook.OUTPUT: -99.5, Hook.INPUT: 100.5, Hook.POSTROUTING: 100.5}
+"""Where a hook's nat chains run, whatever priority they were given, which only says their order: behind what shares
+the kernel's."""
 SEEN_BY = {
     Family.IPV4: (TableFamily.IP, TableFamily.INET),
     Family.IPV6: (TableFamily.IP6, TableFamily.INET),
@@ -62,6 +68,15 @@ class Sink:
     left: list[z3.BoolRef] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What becomes of packets: those that pass all hooks, those that NOTRACK took, those whose destination is new."""
+
+    alive: z3.BoolRef
+    untracked: z3.BoolRef
+    moved: z3.BoolRef
+
+
 class Peer(Bits):
     """Rule sets as formulas over the packets of one family."""
 
@@ -69,7 +84,7 @@ class Peer(Bits):
 
     def admitted(self, ruleset: Ruleset, direction: Direction, state: z3.BitVecRef | None = None) -> z3.BoolRef:
         """The packets that pass all hooks of a direction; `state`: what conntrack says of those it tracks."""
-        return self.walked(ruleset, direction, state)[0]
+        return self.walked(ruleset, direction, state).alive
 
     def strangers(self, ruleset: Ruleset, direction: Direction, loose: bool = True) -> z3.BoolRef:
         """The packets that pass all hooks though they belong to no connection."""
@@ -77,19 +92,23 @@ class Peer(Bits):
 
     def untracked(self, ruleset: Ruleset, direction: Direction) -> z3.BoolRef:
         """The packets of a direction that conntrack never sees."""
-        return self.walked(ruleset, direction, None)[1]
+        return self.walked(ruleset, direction, None).untracked
 
-    def walked(
-        self, ruleset: Ruleset, direction: Direction, state: z3.BitVecRef | None
-    ) -> tuple[z3.BoolRef, z3.BoolRef]:
-        """Those that pass all hooks, and those that NOTRACK took."""
+    def moved(self, ruleset: Ruleset, direction: Direction, loose: bool = True) -> z3.BoolRef:
+        """The strangers whose destination a rule translates."""
+        return self.walked(ruleset, direction, self.fresh(loose)).moved
+
+    def walked(self, ruleset: Ruleset, direction: Direction, state: z3.BitVecRef | None) -> Walked:
+        """What becomes of a direction's packets."""
         here = direction is not Direction.OUTBOUND
         way = Way(z3.BitVecVal(CtState.INVALID, 3), z3.BitVecVal(0, 32) if here else self.mark, direction)
         alive, untracked = z3.BoolVal(True), z3.BoolVal(False)
+        moved: list[z3.BoolRef] = []
         for hook in HOOKS[direction]:
             way.has_in = here and hook is not Hook.OUTPUT
             way.has_out = hook not in (Hook.PREROUTING, Hook.INPUT)
             way.ends = {}
+            way.moved = []
             for priority, table, chain in self._stations(ruleset, hook):
                 if priority > TRACKER and way.early:
                     way.early, untracked = False, way.state == CtState.UNTRACKED
@@ -97,23 +116,31 @@ class Peer(Bits):
                     way.becomes(z3.If(untracked, way.state, given))
                 if table is None or chain is None or chain.base is None:
                     continue
-                ends = self._rules(table, chain, alive, way)
-                alive = either([ends.accepted, ends.left]) if chain.base.policy is Verdict.ACCEPT else ends.accepted
-        return alive, untracked
+                nat = chain.base.type == "nat"
+                sees = z3.And(self._opening(way), z3.Not(either(way.moved))) if nat else z3.BoolVal(True)
+                ends = self._rules(table, chain, z3.And(alive, sees), way)
+                past = either([ends.accepted, ends.left]) if chain.base.policy is Verdict.ACCEPT else ends.accepted
+                alive = either([z3.And(alive, z3.Not(sees)), past]) if nat else past
+            moved += way.moved if hook in (Hook.PREROUTING, Hook.OUTPUT) else ()
+        return Walked(alive, untracked, either(moved))
+
+    def _opening(self, way: Way) -> z3.BoolRef:
+        """First packets of connections: what nat chains see. An ICMP error is about one that has its entry."""
+        ported = z3.Not(z3.Or(*(self.fields[Field.PROTOCOL] == int(p) for p in (Protocol.ICMP, Protocol.ICMPV6))))
+        return z3.Or(way.state == CtState.NEW, z3.And(way.state == CtState.RELATED, ported))
 
     # --- chains ---------------------------------------------------------------------------------------------------
 
-    def _stations(self, ruleset: Ruleset, hook: Hook) -> list[tuple[int, Table | None, Chain | None]]:
-        found: list[tuple[int, Table | None, Chain | None]] = [(TRACKER + 1, None, None)]
+    def _stations(self, ruleset: Ruleset, hook: Hook) -> list[tuple[float, Table | None, Chain | None]]:
+        """The chains of a hook in the order in which packets meet them, and where conntrack stands."""
+        found: list[tuple[float, int, Table | None, Chain | None]] = [(TRACKER + 1, 0, None, None)]
         for table in ruleset.tables:
             if table.family in SEEN_BY[self.family] and not table.dormant:
                 for chain in table.chains:
                     if chain.base and chain.base.hook is hook:
-                        found.append((chain.base.priority, table, chain))
-        if nat := [c for _, _, c in found if c and c.base and c.base.type == "nat" and c.rules]:
-            self.left_out[f"translation in {', '.join(c.name for c in nat)}"] = None
-        found = [(p, t, c) for p, t, c in found if not (c and c.base and c.base.type == "nat")]
-        return sorted(found, key=lambda f: f[0])
+                        priority, nat = chain.base.priority, chain.base.type == "nat"
+                        found.append((TRANSLATORS[hook] if nat else priority, priority if nat else 0, table, chain))
+        return [(at, table, chain) for at, _, table, chain in sorted(found, key=lambda each: each[:2])]
 
     def _rules(self, table: Table, chain: Chain, live: z3.BoolRef, way: Way) -> Ends:
         """First match: a rule sees what no rule before it ended."""
@@ -132,7 +159,10 @@ class Peer(Bits):
     def _statement(self, table: Table, statement: Statement, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
         """The packets that go on to the next statement."""
         match statement:
-            case End(verdict=Verdict.ACCEPT) | Nat():
+            case Nat():
+                way.moved.append(on)
+                ends.accepted.append(on)
+            case End(verdict=Verdict.ACCEPT):
                 ends.accepted.append(on)
             case End(verdict=Verdict.QUEUE):
                 self._either_way(on, self.unknown(f"queue {statement.text}".strip()), ends)
@@ -148,7 +178,7 @@ class Peer(Bits):
                     return inner.left
                 ends.left.append(inner.left)
             case Opaque() if statement.kind not in PASSES:
-                return self._opaque_end(statement, on, ends)
+                return self._opaque_end(statement, on, way, ends)
             case _:
                 self._effect(table, statement, on, way)
                 return on
@@ -169,23 +199,25 @@ class Peer(Bits):
 
     def _effect(self, table: Table, statement: Statement, on: z3.BoolRef, way: Way) -> None:
         """What is attached to the packets from here on."""
-        bare = way.state == CtState.INVALID
+        fresh = way.state == CtState.INVALID
         match statement:
             case Notrack():
-                way.becomes(z3.If(z3.And(on, bare), z3.BitVecVal(CtState.UNTRACKED, 3), way.state))
+                way.becomes(z3.If(z3.And(on, fresh), z3.BitVecVal(CtState.UNTRACKED, 3), way.state))
             case SetZone() | Helper() if way.early:
                 nft = isinstance(statement, SetZone) and table.dialect is Dialect.NFTABLES
-                took = z3.Or(bare, way.state == CtState.UNTRACKED) if nft else bare
+                took = z3.Or(fresh, way.state == CtState.UNTRACKED) if nft else fresh
                 way.becomes(z3.If(z3.And(on, took), z3.BitVecVal(CtState.NEW, 3), way.state))
             case SetMark():
                 kept = way.mark & (~statement.mask & 0xFFFFFFFF)
                 way.mark = z3.If(on, kept ^ (statement.value & 0xFFFFFFFF), way.mark)
                 way.ends = {}
 
-    def _opaque_end(self, statement: Opaque, on: z3.BoolRef, ends: Sink) -> z3.BoolRef:
+    def _opaque_end(self, statement: Opaque, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
         if statement.kind == "CONNMARK":
-            if "restore" in statement.text:
-                self.left_out[f"{statement.kind} {statement.text}"] = None
+            if "restore" in statement.text:  # only what has an entry gets a mark from it, and it may be any
+                some = z3.BitVec(f"? {statement.text}", 32)
+                way.mark = z3.If(z3.And(on, z3.Not(bare(way))), some, way.mark)
+                way.ends = {}
             return on
         text = f"{statement.kind}: {statement.text}"
         stops = self.unknown(text)
@@ -206,4 +238,5 @@ def _harmless(table: Table, statement: Statement, depth: int) -> bool:
     if isinstance(statement, Jump):
         target = table.chain(statement.chain)
         return target is None or _plain(table, target, depth + 1)
-    return not isinstance(statement, Notrack | SetMark | SetZone | Helper | Nat)
+    restores = isinstance(statement, Opaque) and statement.kind == "CONNMARK"
+    return not restores and not isinstance(statement, Notrack | SetMark | SetZone | Helper | Nat)

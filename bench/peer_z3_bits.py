@@ -95,7 +95,10 @@ class Ends:
 
 @dataclass(slots=True)
 class Way:
-    """What is attached to the packet at this point: its ct state and mark, as formulas; what the hook knows."""
+    """What is attached to the packet at this point: its ct state and mark, as formulas; what the hook knows.
+
+    `moved` are the packets that a nat chain of this hook has translated.
+    """
 
     state: z3.BitVecRef
     mark: z3.BitVecRef
@@ -104,6 +107,7 @@ class Way:
     has_out: bool = False
     early: bool = True
     ends: dict[tuple[int, str], Ends] = field(default_factory=dict)
+    moved: list[z3.BoolRef] = field(default_factory=list)
 
     def becomes(self, state: z3.BitVecRef) -> None:
         """The ct state is another one: what chains do depends on it."""
@@ -124,7 +128,6 @@ class Bits:
         self.iif, self.oif = z3.BitVec("iif", 16), z3.BitVec("oif", 16)
         self.state, self.mark = z3.BitVec("ct_state", 3), z3.BitVec("mark", 32)
         self.free: dict[str, z3.BoolRef] = {}
-        self.left_out: dict[str, None] = {}
         self.made: dict[tuple[Field, Intervals, int | None], z3.BoolRef] = {}
 
     def packets(self, direction: Direction) -> z3.BoolRef:
@@ -206,7 +209,7 @@ class Bits:
             case Opaque():
                 answer = self.unknown(f"{match.kind}: {match.text}")
                 kind = match.kind.split()[0] if match.kind else ""
-                return z3.And(z3.Not(_bare(way)), answer) if kind in ENTRY_ONLY else answer
+                return z3.And(z3.Not(bare(way)), answer) if kind in ENTRY_ONLY else answer
 
     def _in(self, name: Field, values: Intervals, mask: int | None, way: Way) -> z3.BoolRef:
         if special := SPECIAL.get(name):
@@ -241,16 +244,16 @@ class Bits:
         return either((self.iif if way == "in" else self.oif) == code for code in codes)
 
     def _conntrack(self, match: XtConntrack, way: Way) -> z3.BoolRef:
-        bare = _bare(way)
+        entryless = bare(way)
         others = self.unknown(f"conntrack {match.others}") if match.others else z3.BoolVal(True)
         if match.states is None:
-            return z3.And(z3.Not(bare), others)
+            return z3.And(z3.Not(entryless), others)
         found = within(way.state, match.states)
         for name, asked in (("SNAT", match.snat), ("DNAT", match.dnat)):
             if asked:
-                moved = z3.And(z3.Not(bare), self.unknown(f"--ctstate {name}"))
+                moved = z3.And(z3.Not(entryless), self.unknown(f"--ctstate {name}"))
                 found = z3.And(found, z3.Not(moved)) if match.negated else z3.Or(found, moved)
-        return z3.And(found, z3.Or(bare, others))
+        return z3.And(found, z3.Or(entryless, others))
 
     def _in_set(self, match: InSet, table: Table, way: Way) -> z3.BoolRef:
         named = table.set(match.set_name)
@@ -304,5 +307,6 @@ NEEDS: dict[Field, Intervals] = {
 """The protocols whose packets have the field."""
 
 
-def _bare(way: Way) -> z3.BoolRef:
+def bare(way: Way) -> z3.BoolRef:
+    """A packet without an entry."""
     return z3.Or(way.state == CtState.INVALID, way.state == CtState.UNTRACKED)

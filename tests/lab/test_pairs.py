@@ -1,6 +1,7 @@
 """Random pairs of rule sets: `compare` says of each what z3 says, and the kernel confirms its witnesses.
 
-`CONNTRIM_PAIRS` says how many pairs (`make opinions`); else a few, always the same ones.
+`CONNTRIM_PAIRS` says how many pairs (`make opinions`), `CONNTRIM_PAIRS_FROM` the number of the first; else a few,
+always the same ones.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -34,9 +35,12 @@ from conntrim.lab.script import Script
 from conntrim.lab.truth import SIZES
 
 MANY = int(os.environ.get("CONNTRIM_PAIRS", "25"))
+FIRST = int(os.environ.get("CONNTRIM_PAIRS_FROM", "0"))
 AT_ONCE = 25
 """Pairs that share a stage."""
 SEED = 4
+MOST_DRAWS = 20
+"""Draws for one number, until the kernel takes both rule sets; one in thirty is refused."""
 
 Verdict = tuple[Family, Direction, Population, bool]
 """Packets that fare differently: whose, and whether they are newly admitted."""
@@ -58,6 +62,16 @@ def alone() -> Iterator[None]:
     """The table's size is held, so that no other lab run fills it meanwhile."""
     with global_limits(**SIZES):
         yield
+
+
+def untranslated(script: Script) -> Script:
+    """The rule set without its nat chains."""
+    sheets = [
+        replace(sheet, blocks=tuple(b for b in sheet.blocks if "type nat" not in b.head))
+        for sheet in script.sheets
+        if sheet.name != "nat"
+    ]
+    return replace(script, sheets=tuple(sheets))
 
 
 def scripts(random: Random) -> tuple[Script, Script]:
@@ -84,38 +98,53 @@ def loaded(judge: Judge, script: Script) -> Ruleset:
         judge.unload()
 
 
-def pairs(judge: Judge, numbers: range) -> Iterator[Pair]:
-    """The pairs of these numbers, but for those that the kernel refuses."""
+def pairs(judge: Judge, numbers: range, counts: Counter[str]) -> Iterator[tuple[Pair, Comparison]]:
+    """The pairs of these numbers, and what `compare` says. Where it does not decide, once more without translation."""
     for number in numbers:
-        random = Random(f"{SEED}:{number}")
+        pair = drawn(judge, number)
+        found = compare(pair.before, pair.after, pair.local or None)
+        if found.undecided:
+            counts["drawn again without translation"] += 1
+            one, other = map(untranslated, pair.scripts)
+            pair = Pair(number, (one, other), loaded(judge, one), loaded(judge, other), pair.local)
+            found = compare(pair.before, pair.after, pair.local or None)
+        yield pair, found
+
+
+def drawn(judge: Judge, number: int) -> Pair:
+    """The first pair of this number that the kernel takes."""
+    for draw in range(MOST_DRAWS):
+        random = Random(f"{SEED}:{number}:{draw}")
         one, other = scripts(random)
         try:
             models = loaded(judge, one), loaded(judge, other)
-            yield Pair(number, (one, other), *models, random.choice((LOCAL, Intervals())))
         except HostError:
             continue
+        return Pair(number, (one, other), *models, random.choice((LOCAL, Intervals())))
+    raise AssertionError(f"the kernel refuses every pair of number {number}")
 
 
 # --- the second opinion ---------------------------------------------------------------------------------------------
 
 
-def second_opinion(pair: Pair) -> tuple[set[Verdict], list[str]]:
-    """z3's verdicts, and what it left out."""
+def second_opinion(pair: Pair) -> set[Verdict]:
+    """z3's verdicts. What strangers' packets become that a rule translates neither of the two follows."""
     found: set[Verdict] = set()
-    left: dict[str, None] = {}
     for family in families(pair):
         peer = Peer(family, (pair.before, pair.after), pair.local)
         for direction in DIRECTIONS:
             for population in Population:
                 old, new = (admitted(peer, r, direction, population) for r in (pair.before, pair.after))
-                universe = z3.And(peer.packets(direction), whose(peer, population))
+                moved = (peer.moved(r, direction) for r in (pair.before, pair.after))
+                strangers = population is Population.STRANGERS
+                left = z3.Or(*moved) if strangers else z3.BoolVal(False)
+                universe = z3.And(peer.packets(direction), whose(peer, population), z3.Not(left))
                 for newly, part in ((True, z3.And(new, z3.Not(old))), (False, z3.And(old, z3.Not(new)))):
                     solver = z3.SolverFor("QF_BV")
                     solver.add(universe, part)
                     if solver.check() == z3.sat:
                         found.add((family, direction, population, newly))
-        left |= peer.left_out
-    return found, list(left)
+    return found
 
 
 def families(pair: Pair) -> list[Family]:
@@ -158,23 +187,20 @@ def differing(found: Comparison) -> set[Verdict]:
     return {(d.family, d.direction, d.population, d.admitted) for d in found.differences}
 
 
-def compared(pair: Pair, counts: Counter[str]) -> tuple[list[str], list[Scene]]:
+def compared(pair: Pair, found: Comparison, counts: Counter[str]) -> tuple[list[str], list[Scene]]:
     """Where z3 says otherwise, and the scenes for the kernel."""
-    found = compare(pair.before, pair.after, pair.local or None)
     counts["pairs"] += 1
     if found.undecided:
-        counts["not decided"] += 1
+        counts[f"not decided: {found.undecided[0]}"] += 1
         return [], []
-    second, left = second_opinion(pair)
-    if left:
-        counts["left out by z3"] += 1
-    elif differing(found) != second:
+    second = second_opinion(pair)
+    counts["compared with z3"] += 1
+    if differing(found) != second:
         return [f"pair {pair.number}: z3 {second - differing(found)}, compare {differing(found) - second}"], []
-    else:
-        counts["z3 agrees"] += 1
-        counts["of them the same"] += found.same
+    counts["z3 agrees"] += 1
+    counts["of them the same"] += found.same
     if any("order" in remark and "defrag" not in remark for remark in found.remarks):
-        counts["order of chains unknown"] += 1  # K2: the kernel's order is one of two
+        counts["order of chains unknown, not played"] += 1  # K2: the kernel's order is one of two
         return [], []
     return [], list(scenes_of(found))
 
@@ -183,10 +209,10 @@ def test_three_opinions_are_one(alone: None) -> None:
     """For random pairs in both dialects `compare` and z3 find the same differences; the kernel confirms them."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
-    for start in range(0, MANY, AT_ONCE):
+    for start in range(FIRST, FIRST + MANY, AT_ONCE):
         with judging("pairs") as judge:
-            made = list(pairs(judge, range(start, min(start + AT_ONCE, MANY))))
-        asked = [(pair, *compared(pair, counts)) for pair in made]
+            made = list(pairs(judge, range(start, min(start + AT_ONCE, FIRST + MANY)), counts))
+        asked = [(pair, *compared(pair, found, counts)) for pair, found in made]
         wrong += [line for _, lines, _ in asked for line in lines]
         with stage(interfaces(scene for _, _, scenes in asked for scene in scenes)) as on:
             for pair, _, scenes in asked:
@@ -194,9 +220,10 @@ def test_three_opinions_are_one(alone: None) -> None:
                 played = on.play(one.batches(), other.batches(), scenes) if scenes else ()
                 counts["witnesses"] += len(played)
                 counts["confirmed"] += sum(p.confirmed for p in played)
-                counts += Counter(f"not played: {p.missing}" for p in played if p.missing)
+                counts.update(f"not played: {p.missing}" for p in played if p.missing)
                 wrong += [f"pair {pair.number}: {p}" for p in played if not p.confirmed and not p.missing]
-    print(f"\n{MANY} asked for: {dict(counts)}")
+    print(f"\npairs {FIRST} to {FIRST + MANY - 1}: {dict(counts)}")
     assert [] == wrong
-    assert counts["z3 agrees"] > counts["pairs"] // 3
-    assert counts["confirmed"] > counts["pairs"]
+    assert MANY == counts["pairs"]
+    assert counts["z3 agrees"] > MANY * 9 // 10
+    assert counts["confirmed"] > MANY // 2

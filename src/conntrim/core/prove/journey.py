@@ -167,7 +167,8 @@ class _Way:
 
     def _nat(self, station: Station, hook: Hook) -> None:
         """K4: nat chains see the first packets of tracked flows; a translation ends the way through them."""
-        first = self.view.states[CtState.NEW] | self.view.states[CtState.RELATED]
+        error = self.space.protocol(self.space.icmp_protocol)  # about a flow that has its entry
+        first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
         for table, chain in station.chains:
             walk = Walk(self.view, table, False, self.scope)
             incoming = self.alive & first

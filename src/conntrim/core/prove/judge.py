@@ -32,12 +32,10 @@ from conntrim.core.prove.orders import orders
 from conntrim.core.prove.pair import Arrangements, Asked, Change, Pair, Way
 from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import ICMP_OF, Space
-from conntrim.core.prove.words import describe, describe_packet
+from conntrim.core.prove.words import describe, describe_packet, reach_of
 
 MOST_RESIDUAL = 3
 """Boxes told of what a policy newly admits in one direction."""
-MOST_DIGITS = 10**9
-"""A larger part is told by its first two digits."""
 NAMES = (
     "two-sided", "delivered", "no-exposure", "no-loss", "nat-kept", "helper-kept", "errors-return", "answers-leave",
 )  # fmt: skip
@@ -334,12 +332,10 @@ class _Case:
         return found
 
     def _rest(self, found: Set, universe: Set, direction: Direction) -> None:
-        """What is newly admitted inside the policy's own legs, the largest box first, with its exact part of all."""
+        """What is newly admitted inside the policy's own legs, the largest box first, and who that is."""
         parts, whole = boxes(self.space, found, universe, MOST_RESIDUAL)
         for box in parts:
-            rest = round(1 / box.share)
-            part = f"1 in {rest:,}" if rest < MOST_DIGITS else f"1 in {rest:.2g}"
-            self.residual.append(f"{describe(self.space, box)}: {part} of strangers' packets {direction}")
+            self.residual.append(f"{describe(self.space, box)}: {reach_of(box)}, {direction}")
         if not whole:
             self.residual.append(f"and more, {direction}")
 

@@ -54,8 +54,11 @@ def _image(space: Space, nat: Nat, hook: Hook) -> Set:
 
 def _first(space: Space, found: Set) -> Set:
     """Vectors of first packets of tracked flows, whatever their state's variables."""
-    here = found & (space.state(CtState.NEW) | space.state(CtState.RELATED))
-    return here.exists(space.sets.literals(*space.bits[Field.CT_STATE]))
+    return _stateless(space, found & (space.state(CtState.NEW) | space.state(CtState.RELATED)))
+
+
+def _stateless(space: Space, found: Set) -> Set:
+    return found.exists(space.sets.literals(*space.bits[Field.CT_STATE]))
 
 
 def met(space: Space, pair: tuple[Arranged, Arranged], direction: Direction, before: Reach, after: Reach) -> list[str]:
@@ -81,5 +84,7 @@ def by_kind(space: Space, way: Reach, new: Set) -> dict[str, Set]:
     for hook, hit in way.hits:
         if isinstance(hit.statement, Nat) and hook in HOOKS.values():
             name = f"{hit.statement.kind} {hit.statement.text}"
-            found[name] = found.get(name, space.nothing) | (_first(space, hit.packets) & new)
+            found[name] = found.get(name, space.nothing) | (
+                _stateless(space, hit.packets & space.state(CtState.NEW)) & new
+            )
     return found

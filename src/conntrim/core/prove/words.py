@@ -7,7 +7,7 @@ from collections.abc import Callable
 from conntrim.core.model.address import format_range
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.protocol import WITH_PORTS, protocol_name
 from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.netfilter.story import describe as address_line
 from conntrim.core.netfilter.story import name_of
@@ -89,6 +89,25 @@ def describe(space: Space, box: Box) -> str:
             parts.append(f"{phrase} {_shorter(space, box, key, wording)}")
     conditions = [f"`{q}` {'matches' if yes else 'does not match'}" for q, yes in box.conditions.items()]
     return ", ".join(parts) + (f"; where {' and '.join(conditions)}" if conditions else "")
+
+
+COUNTED = ((Field.SRC, "peer"), (Field.SPORT, "source port"), (Field.DPORT, "port here"))
+"""What tells how far a box reaches: who may send, and from how many ports to how many of this host's."""
+
+
+def reach_of(box: Box) -> str:
+    """`any peer x 1 source port x 28,232 ports here`: how many strangers' flows a box holds, as three numbers."""
+    ported = set(box.values.get(Field.PROTOCOL, Intervals())) <= WITH_PORTS and Field.PROTOCOL in box.values
+    return " x ".join(_count(box, key, what) for key, what in COUNTED if ported or key is Field.SRC)
+
+
+def _count(box: Box, key: Field, what: str) -> str:
+    if key not in box.values:
+        return f"any {what}"
+    size = box.values[key].size
+    first, *rest = what.split(" ")
+    many = f"{first}s here" if rest == ["here"] else f"{what}s"
+    return f"{size:,} {what if size == 1 else many}"
 
 
 def describe_packet(packet: Packet) -> str:

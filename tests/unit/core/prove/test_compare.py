@@ -1,5 +1,7 @@
 """Comparisons: what differs, what does not, and what translation leaves open."""
 
+import json
+
 import pytest
 
 from conntrim.core.model.ruleset import Ruleset
@@ -67,6 +69,25 @@ def test_translation_into_the_difference_is_not_decided() -> None:
     forward = "-A FORWARD -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"
     found = compare(rules(FILTER.format(SSH) + nat), rules(FILTER.format(SSH + forward) + nat))
     assert any("translates packets" in reason for reason in found.undecided)
+
+
+def test_a_translation_that_no_stranger_meets_hides_no_difference() -> None:
+    """A DNAT for RELATED packets alone takes no stranger's, so what a stranger newly may is told."""
+    nat = NAT.format("-A PREROUTING -p udp -m conntrack --ctstate RELATED -j DNAT --to-destination 172.17.0.2:80\n")
+    dns = "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n"
+    found = compare(rules(FILTER.format(SSH) + nat), rules(FILTER.format(SSH + dns) + nat))
+    assert Population.STRANGERS in {d.population for d in found.differences}
+
+
+def test_errors_about_connections_enter_no_nat_chain() -> None:
+    """K4: an ICMP error belongs to a flow that has its entry, so a drop in a nat chain is for others."""
+    drop = {"chain": "PREROUTING", "family": "ip", "table": "nat", "expr": [
+        {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "icmp"}}, {"drop": None},
+    ]}  # fmt: skip
+    chain = {"name": "PREROUTING", "family": "ip", "table": "nat", "type": "nat", "hook": "prerouting", "prio": -100}
+    whole = [{"table": {"family": "ip", "name": "nat"}}, {"chain": chain | {"policy": "accept"}}]
+    one, other = (read(json.dumps({"nftables": whole + more}), "rules.json") for more in ([], [{"rule": drop}]))
+    assert {Population.STRANGERS} == {d.population for d in compare(one, other).differences}
 
 
 def test_another_target_is_not_decided() -> None:

@@ -79,13 +79,15 @@ def test_tight_rules_keep_every_obligation() -> None:
     assert any("source port 11211" in words for words in found.residual)
 
 
-def test_what_stays_newly_admitted_is_told_with_its_part() -> None:
-    """ICMP errors are the largest part, the web service next; each is told as packets and as a part of all."""
+def test_what_stays_newly_admitted_is_told_with_how_far_it_reaches() -> None:
+    """ICMP errors are the largest part, the web service next; each is told as packets, and by its peers and ports."""
     found = judged(text(RAW, ACCEPTS)).residual
     assert ["icmp, type 3, 11-12", "tcp, from 10.0.0.0/8, to 192.168.0.18, destination port 80"] == [
         found[0].split(":")[0], found[1].split(", flags")[0]
     ]  # fmt: skip
-    assert all("1 in " in words and words.endswith("of strangers' packets inbound") for words in found)
+    assert ["any peer, inbound", "16,777,216 peers x any source port x 1 port here, inbound"] == [
+        words.split(": ")[1] for words in found[:2]
+    ]
 
 
 NAT = """*nat
