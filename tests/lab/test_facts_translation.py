@@ -119,6 +119,16 @@ def test_k54_what_comes_from_the_loopback_is_not_forwarded(court: Court) -> None
     assert "output invalid, postrouting invalid, prerouting new" == heard[1]
 
 
+def test_k54_what_comes_from_the_host_itself_is_not_delivered_elsewhere(court: Court) -> None:
+    """Sent to another address of the host by PREROUTING, a packet that came by lo from one of the host's is lost."""
+    court.law(
+        "*raw\n-A PREROUTING -j CT --zone-orig 6\nCOMMIT\n"
+        "*nat\n-A PREROUTING -j DNAT --to-destination 198.51.100.1\nCOMMIT\n"
+    )
+    heard = court.hear(">lo tcp 192.0.2.1 2527 > 192.0.2.1 53 S", ">lo tcp 192.0.2.1 2527 > 192.0.2.1 53 A")
+    assert "output invalid, postrouting invalid, prerouting new" == heard[1]
+
+
 RANGES = {
     "-A PREROUTING -p udp -j DNAT --to-destination 192.0.2.1:5000-5002": "iptables",
     "-A PREROUTING -p udp -j REDIRECT --to-ports 5000-5002": "iptables",

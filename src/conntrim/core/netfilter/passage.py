@@ -199,13 +199,13 @@ class Passage:
         return self._lost() if self.skb.packet.dst != before else None
 
     def _lost(self) -> Fate | None:
-        """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor what came by lo to 127.0.0.1;
-        over IPv6 a packet from ::1 is not forwarded.
+        """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor has what came by lo from an
+        address of ours or to 127.0.0.1; over IPv6 a packet from ::1 is not forwarded.
         """
         packet = self.skb.packet
         elsewhere = not self._is_ours(packet.dst)
         out = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and elsewhere
-        martian = elsewhere or packet.src in LOOPBACK or packet.dst in LOOPBACK
+        martian = elsewhere or self._is_ours(packet.src) or packet.src in LOOPBACK or packet.dst in LOOPBACK
         back = self.hook is Hook.PREROUTING and packet.iif == "lo" and martian
         forwarded = self.hook is Hook.PREROUTING and packet.src in LOOPBACK and elsewhere
         if not (out or back if packet.family is Family.IPV4 else forwarded):
