@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,10 +28,15 @@ LIMIT = 60.0
 
 @dataclass(frozen=True)
 class Managed:
-    """A host with such a program: `does` runs its command, `begin` is what a boot does."""
+    """A host with such a program: `does` runs its command, `begin` is what a boot does.
+
+    `end` ends it, where it runs at all; before a command, `environment` makes that find its bus.
+    """
 
     does: Callable[..., str]
     begin: Callable[[], None]
+    end: Callable[[], None] = lambda: None
+    environment: tuple[str, ...] = ()
 
 
 def firewalld(host: LabHost, directory: Path) -> Managed:
@@ -39,6 +45,7 @@ def firewalld(host: LabHost, directory: Path) -> Managed:
     (config / "zones").mkdir(parents=True)
     shutil.copy("/etc/firewalld/firewalld.conf", config)
     (directory / "bus.conf").write_text(BUS.format(path=bus))
+    running: list[subprocess.Popen[bytes]] = []
     environment = ("env", f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={bus}")
 
     def does(*words: str) -> str:
@@ -47,16 +54,22 @@ def firewalld(host: LabHost, directory: Path) -> Managed:
     def begin() -> None:
         if not bus.exists():
             host.start("dbus-daemon", f"--config-file={directory / 'bus.conf'}", "--nofork", "--nopidfile")
-        host.start(*environment, "firewalld", "--nofork", "--nopid", f"--system-config={config}")
-        _until(lambda: "running" in does("--state"))
+        running.append(host.start(*environment, "firewalld", "--nofork", "--nopid", f"--system-config={config}"))
+        until(lambda: "running" in does("--state"))
+
+    def end() -> None:
+        daemon = running.pop()
+        daemon.terminate()
+        daemon.wait(LIMIT)
 
     begin()
     does("--permanent", "--add-service=http")
     does("--reload")
-    return Managed(does, begin)
+    return Managed(does, begin, end, environment)
 
 
-def _until(reached: Callable[[], bool]) -> None:
+def until(reached: Callable[[], bool]) -> None:
+    """Wait for that, but not for ever."""
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         try:
@@ -65,7 +78,7 @@ def _until(reached: Callable[[], bool]) -> None:
         except HostError:
             pass
         time.sleep(0.05)
-    raise HostError("firewalld", f"did not come up within {LIMIT:g} s")
+    raise HostError("firewalld", f"not there within {LIMIT:g} s")
 
 
 INSIDE = 'mount --bind "$0" /etc/ufw && mount -t tmpfs tmpfs /run && exec "$@"'

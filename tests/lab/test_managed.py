@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,17 +13,18 @@ import pytest
 
 from conntrim.host import programs
 from conntrim.lab.netns import LabHost, bridged
-from tests.lab.managed import Managed, firewalld, ufw
-from tests.lab.planning import WEB, WEB_POLICY, ask, entries, serve
+from tests.lab.managed import Managed, firewalld, ufw, until
+from tests.lab.planning import CACHE, WEB, WEB_POLICY, ask, entries, serve
 from tests.lab.test_persist import flush, loaded
 from tests.lab.test_rollout_plans import Operator, SwiftOperator
 
 
 @contextmanager
 def web_host(directory: Path) -> Iterator[tuple[LabHost, LabHost, Operator, Path]]:
-    """The web host with systemd below its root, a client, and somebody at its command line."""
+    """The web host with systemd below its root, a client, a cache, and somebody at its command line."""
     (directory / "web.toml").write_bytes(WEB_POLICY)
-    with bridged(["client=20", "web=18"]) as hosts:
+    with bridged(["cache=17", "client=20", "web=18"]) as hosts:
+        serve(hosts["cache"], 11211)
         operator, root = SwiftOperator(hosts["web"], directory), directory / "root"
         (root / "lib/systemd").mkdir(parents=True)
         (root / "lib/systemd/systemd").touch()
@@ -28,8 +32,9 @@ def web_host(directory: Path) -> Iterator[tuple[LabHost, LabHost, Operator, Path
 
 
 def untracked(web: LabHost, client: LabHost) -> bool:
-    """The service answers, and that leaves no entry more."""
+    """The service answers, the cache answers it, and that leaves no entry more."""
     before = entries(web)
+    assert [ask(web, CACHE, 11211) for _ in range(3)] == ["echo"] * 3
     assert [ask(client, WEB, 80) for _ in range(3)] == ["echo"] * 3
     return entries(web) == before
 
@@ -92,23 +97,62 @@ def boot(web: LabHost, root: Path, manager: Managed) -> None:
 
 @pytest.mark.skipif(programs.find("firewalld") is None, reason="firewalld is not installed")
 def test_firewalld(tmp_path: Path) -> None:
-    """Its reload keeps our table and drops the accepts in its own: told, and loaded again by a confirm."""
-    with web_host(tmp_path) as (web, client, operator, _):
+    """Its reload drops the accepts in its table: told, loaded again by a confirm, and by the unit where that runs."""
+    with web_host(tmp_path) as (web, client, operator, root):
         manager = firewalld(web, tmp_path)
         serve(web, 80)
         before = loaded(web)
         told = kept(operator, tmp_path)
         assert "Rules here are made by: firewalld" in told
-        assert "Does not come back at boot by itself: nft: no file is known here" in told
+        assert "Comes back at boot: /etc/conntrim/untrack.nft, loaded by conntrim-firewalld.service" in told
         assert untracked(web, client)
         after = loaded(web)
         manager.does("--reload")
-        assert untracked(web, client)
+        assert ask(web, CACHE, 11211) != "echo"
         status = operator.does("status")
         assert (status.returncode, status.stdout.splitlines()[1][:14]) == (1, "Load it again:")
         mended = operator.does("confirm")
         assert (mended.returncode, mended.stdout[:16]) == (0, "Confirmed again."), mended.stdout
         assert loaded(web) == after
-        assert operator.does("status").returncode == 0
+        for unit in by_itself(web, root, manager, after):
+            assert loaded(web) == after
+            assert untracked(web, client)
+            assert operator.does("status").returncode == 0
+            again = operator.does("plan", "--policy", str(tmp_path / "web.toml"), "-o", str(tmp_path / f"again-{unit}"))
+            proofs = again.stdout.partition("\nobligations:\n")[2].partition("\n\n")[0].splitlines()
+            assert again.stdout.startswith("nothing to do: the rules of this policy are loaded (2 services)\n")
+            assert {line[:7].strip() for line in proofs} <= {"ok", ""}, again.stdout
+            assert sum(line.startswith("  ok ") for line in proofs) == 12, again.stdout
         assert operator.does("rollback").returncode == 0
         assert loaded(web) == before
+        assert [path.name for path in root.rglob("*") if path.is_file()] == ["systemd"]
+        manager.does("--reload")
+        assert loaded(web) == before
+
+
+def by_itself(web: LabHost, root: Path, manager: Managed, after: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """The unit runs: once our rules are there after a boot, two kinds of reload, and a restart of firewalld."""
+    manager.end()
+    flush(web)
+    manager.begin()
+    unit = started(web, root, manager)
+    until(lambda: loaded(web) == after)
+    yield "boot"
+    for kind in ("--reload", "--complete-reload"):
+        manager.does(kind)
+        until(lambda: loaded(web) == after)
+        yield kind
+    os.killpg(unit.pid, signal.SIGTERM)
+    manager.end()
+    manager.begin()
+    started(web, root, manager)
+    until(lambda: loaded(web) == after)
+    yield "restart"
+
+
+def started(web: LabHost, root: Path, manager: Managed) -> subprocess.Popen[bytes]:
+    """What systemd does with the unit: the first command ends, the second one stays."""
+    unit = (root / "etc/systemd/system/conntrim-firewalld.service").read_text().splitlines()
+    first, second = (line.partition("=")[2].split() for line in unit if line.startswith("ExecStart"))
+    web.run(*manager.environment, *first)
+    return web.start(*manager.environment, *second[:-1], str(root) + second[-1])

@@ -8,6 +8,15 @@ from dataclasses import dataclass, field
 from conntrim.app.ports.persistence import Persistence, Rehearsal
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.rollout.firewalld import (
+    NEEDED,
+    START,
+    UNIT,
+    all_in_firewalld,
+    beside_firewalld,
+    firewalld_alone,
+    firewalld_files,
+)
 from conntrim.core.rollout.persist import (
     NoPlaceError,
     Ours,
@@ -19,7 +28,7 @@ from conntrim.core.rollout.persist import (
     with_ours_xt,
 )
 from conntrim.core.rollout.persist_nft import OWN, chains_nft, ours_nft, own_file, own_table, with_ours_nft
-from conntrim.core.rollout.stores import Store, UnitLoad, family_of, unit_files
+from conntrim.core.rollout.stores import OWN_FILES, Store, UnitLoad, family_of, unit_files
 
 
 @dataclass(slots=True)
@@ -101,6 +110,9 @@ class _Persisting:
 
     def _nft(self, made: Lasting, store: Store | None) -> None:
         ours, own = ours_nft(self.live), own_table(self.live)
+        if all_in_firewalld(ours):
+            self._firewalld(made)
+            return
         if store is not None:
             text, path, service = with_ours_nft(store.text, ours, own), store.kind.path, store.kind.service
             self._same(self._rehearsed(text, ""), chains_nft(self.live), partly=False)
@@ -115,6 +127,18 @@ class _Persisting:
             self._same(self._rehearsed(load.text, ""), chains_nft(self.live), partly=False)
             made.loads.append(load)
         made.told.append(f"{path}, loaded by {service}")
+
+    def _firewalld(self, made: Lasting) -> None:
+        found = self.host.paths()
+        if lacking := [name for name in NEEDED if name not in found]:
+            raise NoPlaceError(f"firewalld's table is in no file, and {', '.join(lacking)} is not here to fill it")
+        if not self.host.takes_units(self.root):
+            raise NoPlaceError("firewalld's table is in no file, and no systemd runs here")
+        text = beside_firewalld(self.live, ours_nft(self.live))
+        self._same(self._rehearsed(text, firewalld_alone(self.live)), chains_nft(self.live), partly=False)
+        made.files += firewalld_files(text, found)
+        reload = f"after each reload of firewalld too; before the next boot, start it: {START}"
+        made.told.append(f"{OWN_FILES['nft']}, loaded by {UNIT}, {reload}")
 
     def _rehearsed(self, text: str, over: str) -> dict[str, tuple[str, ...]]:
         """The chains of an empty namespace after the text was loaded there."""

@@ -40,7 +40,12 @@ class HostPersistence:
 
     def paths(self) -> dict[str, str]:
         """Where the programs are."""
-        names = ["nft", *(f"{v}tables-{k}-restore" for v in ("ip", "ip6") for k in ("nft", "legacy"))]
+        names = [
+            "nft",
+            "busctl",
+            "firewall-cmd",
+            *(f"{v}tables-{k}-restore" for v in ("ip", "ip6") for k in ("nft", "legacy")),
+        ]
         return {name: path for name in names if (path := programs.find(name))}
 
     def loaded_by(self, family: str) -> str:

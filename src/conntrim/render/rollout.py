@@ -16,7 +16,10 @@ WIDTH = 79
 
 def to_text(report: Report) -> str:
     """The report, the answer in its first line."""
-    details = [fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) for line in _details(report)]
+    details = [
+        fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for line in _details(report)
+    ]
     return "\n".join([_first(report), *_NEXT.get(report.state, _nothing)(report), *details]) + "\n"
 
 

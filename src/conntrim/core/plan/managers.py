@@ -21,7 +21,8 @@ MANAGERS = (
     Manager(
         "firewalld",
         re.compile(r"firewalld$|(IN|FWD[IO]|PRE|POST)_\w+_allow$|INPUT_ZONES$"),
-        "each start and reload of it drops our accepts in its table: conntrim confirm loads them again",
+        "each start and reload of it drops our accepts in its table: a unit that confirm writes puts them back, "
+        "from the next boot on or once it is started; else conntrim confirm does",
     ),
     Manager(
         "ufw", re.compile(r"ufw6?-"), "its reload fills its chains from /etc/ufw, where confirm writes our accepts"
