@@ -129,6 +129,17 @@ def test_k54_what_comes_from_the_host_itself_is_not_delivered_elsewhere(court: C
     assert "output invalid, postrouting invalid, prerouting new" == heard[1]
 
 
+def test_k54_what_comes_from_outside_does_not_reach_the_ipv6_loopback(court: Court) -> None:
+    """The answer to a translated packet of ::1 is translated back, and forwarded."""
+    court.law(
+        "*nat\n-A OUTPUT -j DNAT --to-destination 2001:db8:2::7\n"
+        "-A POSTROUTING -j SNAT --to-source 2001:db8:2::200\nCOMMIT\n",
+        "ip6tables-restore",
+    )
+    heard = court.hear(">lo tcp ::1 2610 > ::1 53 S", "eth0>eth0 tcp 2001:db8:2::7 53 > 2001:db8:2::200 2610 SA")
+    assert "prerouting established, forward established, postrouting established" == heard[1]
+
+
 RANGES = {
     "-A PREROUTING -p udp -j DNAT --to-destination 192.0.2.1:5000-5002": "iptables",
     "-A PREROUTING -p udp -j REDIRECT --to-ports 5000-5002": "iptables",

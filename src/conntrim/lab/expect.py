@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, SetMark, Table, TableFamily
+from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, SetMark, Table, TableFamily, TcpFlag
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.entrywords import UNKNOWN_MARK
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
@@ -115,11 +116,25 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
         memory = outcome.memory
         tuples |= _tuples(outcome)
         sources |= {(source_of(e), (e.reply.dst, e.reply.dport)) for e in memory.entries if e.snat}
-        if doubt := _doubt(outcome):
+        if doubt := _doubt(outcome) or _misfit(sent, traces):
             return Believed(tuple(sent), tuple(traces), None, doubt, frozenset(tuples), frozenset(sources))
         traces.append((*_sightings(outcome, answer=False),))
     entries = tuple(sorted(map(remembered, memory.entries)))
     return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples), frozenset(sources))
+
+
+def _misfit(sent: Sequence[Packet], traces: Sequence[Trace]) -> str:
+    """A reset whose sender's FIN conntrack refused, and the peer went on: whether its number fits is not followed."""
+    last = sent[len(traces)]
+    if not (last.tcp_flags or 0) & TcpFlag.RST:
+        return ""
+    own = [p.src == last.src and p.sport == last.sport for p in sent[: len(traces)]]
+    refused = (
+        i
+        for i, trace in enumerate(traces)
+        if own[i] and (sent[i].tcp_flags or 0) & TcpFlag.FIN and any(s.state is CtState.INVALID for s in trace)
+    )
+    return "the number of a reset" if any(not all(own[i:]) for i in refused) else ""
 
 
 ASSUMED = {row.fact: True for row in FRESH if row.need is Need.CHUNK}

@@ -244,17 +244,22 @@ OBLIVIOUS = 7
 
 
 def apart(believed: Sequence[Believed]) -> list[Believed]:
-    """The same, but nothing is believed of dialogues that a translation brought upon each other's tuples or sources."""
+    """The same, but nothing is believed of dialogues that a translation brought upon each other's tuples or sources.
+
+    Whose tuple was taken may have got any port, and all flows of its source get the same (K57).
+    """
     met = Counter(k for each in believed for k in _claims(each))
     became: dict[Source, set[End]] = {}
     for source, end in (pair for each in believed for pair in each.sources):
         became.setdefault(source, set()).add(end)
     shared = Counter(s for each in believed for s in {source for source, _ in each.sources})
+    moved = {s for each in believed for s, _ in each.sources if any(met[k] > 1 for k in _claims(each))}
 
     def clash(each: Believed) -> str:
         if any(met[k] > 1 for k in _claims(each)):
             return "a tuple of another dialogue"
-        return "the source of another dialogue" if any(shared[s] > 1 < len(became[s]) for s, _ in each.sources) else ""
+        loose = any(s in moved or shared[s] > 1 < len(became[s]) for s, _ in each.sources)
+        return "the source of another dialogue" if loose else ""
 
     return [
         replace(each, traces=(), entries=None, doubt=doubt) if (doubt := clash(each)) else each for each in believed

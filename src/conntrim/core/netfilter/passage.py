@@ -98,8 +98,7 @@ class Passage:
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
         yield Hook.PREROUTING
         if self.skb.packet.dst != self.came.dst:
-            ours = self._is_ours(self.skb.packet.dst)
-            self.skb.packet = replace(self.skb.packet, oif="" if ours else self._device())
+            self.skb.packet = replace(self.skb.packet, oif="" if self._stays() else self._device())
         if self._is_forwarded():
             if self.skb.packet.ttl:
                 self.skb.packet = replace(self.skb.packet, ttl=self.skb.packet.ttl - 1)
@@ -111,8 +110,19 @@ class Passage:
     def _is_ours(self, address: int) -> bool:
         return address in LOOPBACK or address in self.skb.kernel.local
 
+    def _stays(self) -> bool:
+        """Whether a translated packet is for this host; one from outside to ::1 is routed as to anybody (K54)."""
+        packet = self.skb.packet
+        return self._is_ours(packet.dst) and not self._strays(packet)
+
+    @staticmethod
+    def _strays(packet: Packet) -> bool:
+        return packet.family is Family.IPV6 and packet.iif != "lo" and packet.dst in LOOPBACK
+
     def _device(self) -> str:
         """Where a translated packet leaves, "" where nobody told the routes."""
+        if self._strays(self.skb.packet):
+            return ""  # the routes that were told do not say
         route = self.skb.kernel.route(self.skb.packet.dst)
         return route.device if route else ""
 
@@ -120,7 +130,7 @@ class Passage:
         packet = self.skb.packet
         if packet.iif == "lo" and packet.dst == self.came.dst:
             return False
-        return bool(packet.oif) if packet.dst == self.came.dst else not self._is_ours(packet.dst)
+        return bool(packet.oif) if packet.dst == self.came.dst else not self._stays()
 
     def _interfaces(self) -> tuple[str | None, str | None]:
         """The incoming and outgoing interface that a rule sees at this hook; None: nobody knows."""
@@ -215,12 +225,12 @@ class Passage:
 
     def _confirm(self) -> Fate | None:
         attached = self.skb.attached
-        if isinstance(attached, Tracked) and not attached.confirmed:
+        if isinstance(attached, Tracked) and attached.unconfirmed:
             if attached.entry.original.protocol not in RESOLVED and self.memory.clashes(attached.entry):
                 self._step(StepKind.CONNTRACK, "another entry has a tuple of this one's: dropped (insert_failed)")
                 return Fate.DROP
             self.memory, self.made = self.memory.having(attached.entry), attached.entry
-            self.skb.attached = replace(attached, confirmed=True)
+            self.skb.attached = replace(attached, confirmed=True, pending=False)
         return None
 
     # --- chains -------------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ class Untracked:
 class Tracked:
     """An entry, and how this packet belongs to it. An entry not `confirmed` is lost where the packet is dropped.
 
-    REJECT's answer never confirms: if it answers a packet whose entry was not confirmed, that entry is `pending`.
+    An answer of REJECT's to a packet whose entry was not confirmed has it as `pending`: on its way in the reply
+    direction it never confirms it, an answer to that answer does.
     """
 
     entry: Entry
@@ -39,6 +40,11 @@ class Tracked:
     reply: bool
     confirmed: bool
     pending: bool = False
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the last hook puts the entry into the table; only a packet of the original direction does."""
+        return not self.confirmed or (self.pending and not self.reply)
 
 
 @dataclass(frozen=True, slots=True)
