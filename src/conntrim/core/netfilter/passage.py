@@ -144,7 +144,9 @@ class Passage:
         """K2: what shares a priority runs in an order that no listing tells."""
         for group in self.arranged.groups[self.came.family, self.hook]:
             alive = [s for s in group if self._alive(s)]
-            if len(alive) > 1 and self.arranged.latest_first:
+            # The first nat chain of any hook registers nat at all of them: that order is not followed.
+            told = self.arranged.latest_first and not {Kind.NAT, Kind.CHAIN} <= {s.kind for s in alive}
+            if len(alive) > 1 and told:
                 # The kernel's own stations were there before.
                 alive.sort(key=lambda s: s.kind is not Kind.CHAIN)
                 chains = [s for s in alive if s.kind is Kind.CHAIN]
