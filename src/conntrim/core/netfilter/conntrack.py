@@ -103,6 +103,8 @@ def _moved(entry: Entry, reply: bool, kind: Class, step: TcpState | Move) -> Ent
         both = entry.simultaneous and last != (False, Class.SYN)
         tcp = TcpState.SYN_RECV if in_step else entry.tcp
         return replace(entry, tcp=tcp, last=last, ignored=True, simultaneous=both)
+    if (entry.tcp, kind, entry.last) == (TcpState.LAST_ACK, Class.ACK, (not reply, Class.SYN)) and entry.ignored:
+        return replace(entry, ignored=False)  # perhaps a challenge ACK (RFC 5961 section 4): it moves nothing (K59)
     if step is TcpState.SYN_RECV and reply and kind is Class.ACK and entry.simultaneous:
         step = TcpState.ESTABLISHED
     assert isinstance(step, TcpState), "an INVALID packet moves nothing"

@@ -99,6 +99,8 @@ class Passage:
         yield Hook.PREROUTING
         if self.skb.packet.dst != self.came.dst:
             self.skb.packet = replace(self.skb.packet, oif="" if self._stays() else self._device())
+        if self._strays(self.skb.packet):
+            self.skb.answers.ask("the way of a packet from outside to ::1")
         if self._is_forwarded():
             if self.skb.packet.ttl:
                 self.skb.packet = replace(self.skb.packet, ttl=self.skb.packet.ttl - 1)
@@ -111,9 +113,8 @@ class Passage:
         return address in LOOPBACK or address in self.skb.kernel.local
 
     def _stays(self) -> bool:
-        """Whether a translated packet is for this host; one from outside to ::1 is routed as to anybody (K54)."""
-        packet = self.skb.packet
-        return self._is_ours(packet.dst) and not self._strays(packet)
+        """Whether a translated packet is for this host; one from outside to ::1 is not (K54)."""
+        return self._is_ours(self.skb.packet.dst) and not self._strays(self.skb.packet)
 
     @staticmethod
     def _strays(packet: Packet) -> bool:
