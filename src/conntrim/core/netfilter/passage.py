@@ -322,9 +322,9 @@ class Passage:
         return outcome
 
     def _set_closing(self) -> None:
-        """REJECT's RST takes the connection's entry to CLOSE at once (nf_ct_set_closing())."""
+        """REJECT's RST takes the connection's entry to CLOSE at once, if it is confirmed (nf_ct_set_closing())."""
         attached = self.skb.attached
-        if isinstance(attached, Tracked):
+        if isinstance(attached, Tracked) and attached.confirmed:
             self.changed(replace(attached.entry, tcp=TcpState.CLOSE))
 
 
