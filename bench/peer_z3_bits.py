@@ -14,6 +14,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     AnyOf,
+    Dialect,
     Field,
     In,
     InSet,
@@ -267,6 +268,8 @@ class Bits:
                 z3.And(*(self._part(f, k, way) for f, k in zip(match.fields, element, strict=False)))
                 for element in named.elements
             ))  # fmt: skip
+        if match.negated and table.dialect is not Dialect.NFTABLES:  # a packet without ports is in no such ipset (K50)
+            return z3.Not(z3.And(*has, found))
         return z3.And(*has, z3.Not(found) if match.negated else found)
 
     def _part(self, name: Field | str, key: Intervals | tuple[str, ...], way: Way) -> z3.BoolRef:
