@@ -1,7 +1,9 @@
 """All packets of one address family as bit vectors: which variables stand for which property.
 
-IPv4 and IPv6 get spaces of their own: a diagram over 32-bit addresses is a fraction of one over 128. What only few
-rule sets ask for (marks, lengths, texts nobody understands) gets its variables when first asked for, at the bottom.
+IPv4 and IPv6 get spaces of their own: a diagram over 32-bit addresses is a fraction of one over 128. Where a packet
+goes stands above where it comes from: rule sets serve each destination in its own way and check all senders in one, so
+that check stands once below all services. What only few rule sets ask for (marks, lengths, texts nobody understands)
+gets its variables when first asked for, at the bottom.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Space:
         self.bits: dict[Key, tuple[int, ...]] = {}
         wide = ADDRESS_BITS[family]
         for key, count in (
-            (IIF, names.bits), (OIF, names.bits), (Field.SRC, wide), (Field.DST, wide), (Field.PROTOCOL, 8),
-            (Field.DPORT, 16), (Field.SPORT, 16), (self.icmp, 16), (Field.TCP_FLAGS, 8), (Field.CT_STATE, 3),
+            (Field.DST, wide), (OIF, names.bits), (Field.PROTOCOL, 8), (Field.DPORT, 16), (self.icmp, 16),
+            (Field.TCP_FLAGS, 8), (Field.CT_STATE, 3), (IIF, names.bits), (Field.SRC, wide), (Field.SPORT, 16),
         ):  # fmt: skip
             self.bits[key] = self.sets.add(count)
         self.free: dict[str, int] = {}

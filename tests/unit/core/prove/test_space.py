@@ -1,0 +1,34 @@
+"""The order of the variables: what a diagram costs, told in nodes."""
+
+from __future__ import annotations
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.names import Names
+from conntrim.core.prove.space import Space
+
+NETS = range(1, 17)
+CHECKS = [f"-A FORWARD ! -s 10.{n * 13}.{n * 7}.0/24 -i eth{n} -j DROP" for n in NETS]
+SERVED = [
+    f"-A FORWARD -d 10.{n * 13}.{k}.0/24 -o eth{n} -p tcp -m tcp --dport {k * 1000 + n} -j ACCEPT"
+    for n in NETS for k in NETS
+]  # fmt: skip
+
+
+def nodes(*lines: str) -> int:
+    """The size of the set of forwarded packets that arrive."""
+    ruleset = read("\n".join(["*filter", ":FORWARD DROP [0:0]", *lines, "COMMIT", ""]), "nets")
+    space = Space(Family.IPV4, Names.of((ruleset,)))
+    scope = packets_of(space, Direction.FORWARDED)
+    return reach(space, arrange(ruleset), Direction.FORWARDED, scope).arrived.node_count()
+
+
+def test_who_may_send_and_what_is_served_cost_their_sum() -> None:
+    """Sixteen nets with checks of the senders and services of their own: all senders' checks stand once in the
+    diagram, below whatever is served, and not once for each pair of nets."""
+    served = nodes(*SERVED)
+    checked = nodes(*CHECKS, "-A FORWARD -p tcp -j ACCEPT")
+    assert nodes(*CHECKS, *SERVED) <= served + checked
