@@ -63,19 +63,15 @@ def seen(outcome: Outcome) -> str:
     """What the judge's observer would see of a packet: its state right behind conntrack, and where it leaves."""
     steps = outcome.path[:-1] if outcome.by and outcome.by.kind is StepKind.CONNTRACK else outcome.path
     tracked = {s.hook: s.state for s in steps if s.kind is StepKind.CONNTRACK}
-    left: dict[Hook, CtState | None] = {
-        hook: state for hook, state in outcome.passed if hook not in (Hook.PREROUTING, Hook.OUTPUT)
-    }
-    own = [_sighting(h, s) for h, s in _in_order(outcome, tracked, left)]
+    passed = [(hook, tracked.get(hook, state) if hook in ENTERED else state) for hook, state in outcome.passed]
+    ended = [(hook, state) for hook, state in tracked.items() if hook not in dict(passed)]
+    own = [_sighting(hook, state) for hook, state in passed + ended if hook in tracked or hook not in ENTERED]
     answer = [f"^{part}" for part in seen(outcome.answer).split(", ") if part] if outcome.answer else []
     return ", ".join(own + answer)
 
 
-def _in_order(
-    outcome: Outcome, tracked: dict[Hook, CtState | None], left: dict[Hook, CtState | None]
-) -> list[tuple[Hook, CtState | None]]:
-    hooks = dict.fromkeys([*(h for h, _ in outcome.passed), *tracked])
-    return [(h, (tracked | left)[h]) for h in hooks if h in tracked or h in left]
+ENTERED = (Hook.PREROUTING, Hook.OUTPUT)
+"""The hooks where conntrack looks a packet up, and the observer right behind it; at the others it stands at the end."""
 
 
 def _sighting(hook: Hook, state: CtState | None) -> str:

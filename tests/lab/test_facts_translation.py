@@ -1,4 +1,4 @@
-"""K50 to K58: sets and ports, UDP-Lite, where redirects go, rules that end at a look-up, NAT and loopback, ranges."""
+"""K50 to K61: sets and ports, UDP-Lite, where redirects go, rules that end at a look-up, NAT and loopback, ranges."""
 
 from __future__ import annotations
 
@@ -119,6 +119,19 @@ def test_k54_what_comes_from_the_loopback_is_not_forwarded(court: Court) -> None
     assert "output invalid, postrouting invalid, prerouting new" == heard[1]
 
 
+def test_k54_what_comes_from_the_loopback_leaves_by_the_device_it_was_for(court: Court) -> None:
+    """Sent elsewhere by PREROUTING, a packet from ::1 to eth0's address leaves by eth0; one to eth1's is lost."""
+    court.law(
+        "*raw\n-A PREROUTING -j CT --zone-orig 6\nCOMMIT\n"
+        "*nat\n-A PREROUTING -j DNAT --to-destination 2001:db8::77\nCOMMIT\n",
+        "ip6tables-restore",
+    )
+    lost = "output invalid, postrouting invalid, prerouting new"
+    for address, way in (("2001:db8::1", f"{lost}, forward new, postrouting new"), ("2001:db8:1::1", lost)):
+        heard = court.hear(f">lo tcp ::1 4000 > {address} 80 S", f">lo tcp ::1 4000 > {address} 80 A")
+        assert way == heard[1]
+
+
 def test_k54_what_comes_from_the_host_itself_is_not_delivered_elsewhere(court: Court) -> None:
     """Sent to another address of the host by PREROUTING, a packet that came by lo from one of the host's is lost."""
     court.law(
@@ -138,6 +151,25 @@ def test_k54_what_comes_from_outside_does_not_reach_the_ipv6_loopback(court: Cou
     )
     heard = court.hear(">lo tcp ::1 2610 > ::1 53 S", "eth0>eth0 tcp 2001:db8:2::7 53 > 2001:db8:2::200 2610 SA")
     assert "prerouting established, forward established, postrouting established" == heard[1]
+
+
+@pytest.mark.parametrize(
+    ("hook", "packet", "speaker"),
+    [
+        ("prerouting", "eth0> udp 192.0.2.9 4000 > 198.51.100.1 80", "192.0.2.1"),
+        ("input", "eth0> udp 192.0.2.9 4000 > 198.51.100.1 80", "198.51.100.1"),
+        ("prerouting", "eth0> udp 2001:db8::9 4000 > 2001:db8:1::1 80", "2001:db8:1::1"),
+    ],
+)
+def test_k61_who_sends_a_reject_of_prerouting(court: Court, hook: str, packet: str, speaker: str) -> None:
+    """Asked for eth1's address by eth0, REJECT answers from that one; over IPv4 in PREROUTING from eth0's."""
+    family = "ip" if "." in speaker else "ip6"
+    court.law_nft(
+        f"table inet k61 {{ chain a {{ type filter hook {hook} priority 0; reject with icmpx port-unreachable; }}\n"
+        f"chain b {{ type filter hook output priority 0; {family} saddr != {speaker} drop; }}\n}}\n"
+    )
+    heard = court.hear(packet)[0]
+    assert heard.endswith("^output related, ^postrouting related")
 
 
 RANGES = {

@@ -268,7 +268,7 @@ def sort_out(reads: Iterable[bytes], count: int) -> list[Trace]:
     for prefix, hook, head in chain.from_iterable(map(records, reads)):
         v4 = head[0] < 0x60
         ttl = head[8 if v4 else 7]
-        answer = ttl == OWN_TTL
+        answer = OWN_TTL - 1 <= ttl <= OWN_TTL  # one less once it was forwarded
         if not answer:
             if ttl > TTL or ttl < TTL - 1:
                 continue  # Neighbour discovery and the like: the host's own business, sent with 255 or 1.

@@ -233,6 +233,8 @@ def judged(
         fired = iter(judge.fire(shots(batch)))
         traces += [tuple(next(fired) for _ in packets) for packets in batch]
     entries = by_dialogue(believed, dumped(judge.host.name))
+    if peers:
+        believed = clear(believed, entries)
     judge.unload()
     judge.forget()
     found = zip(believed, traces, entries, strict=True)
@@ -241,6 +243,9 @@ def judged(
 
 OBLIVIOUS = 7
 """In every so many-th dialogue the peers answer as if nothing had been translated."""
+
+
+TAKEN = "a tuple of another dialogue"
 
 
 def apart(believed: Sequence[Believed]) -> list[Believed]:
@@ -257,12 +262,27 @@ def apart(believed: Sequence[Believed]) -> list[Believed]:
 
     def clash(each: Believed) -> str:
         if any(met[k] > 1 for k in _claims(each)):
-            return "a tuple of another dialogue"
+            return TAKEN
         loose = any(s in moved or shared[s] > 1 < len(became[s]) for s, _ in each.sources)
         return "the source of another dialogue" if loose else ""
 
     return [
         replace(each, traces=(), entries=None, doubt=doubt) if (doubt := clash(each)) else each for each in believed
+    ]
+
+
+def clear(believed: Sequence[Believed], entries: Sequence[Sequence[Kept]]) -> list[Believed]:
+    """The same, but nothing is believed of dialogues whose tuples were found in entries of an undecided one."""
+    left = {
+        key(tuple_)
+        for each, kept in zip(believed, entries, strict=True)
+        for entry in kept
+        for tuple_ in (entry.original, entry.reply)
+        if each.doubt
+    }
+    return [
+        each if each.doubt or left.isdisjoint(_claims(each)) else replace(each, traces=(), entries=None, doubt=TAKEN)
+        for each in believed
     ]
 
 

@@ -53,15 +53,15 @@ def reply_to(packet: Packet) -> Packet:
     return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
 
 
-def answer_to(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
-    """The packet that REJECT sends because of this one; None where it sends none."""
+def answer_to(packet: Packet, how: str, kernel: Kernel, routed: bool = True) -> Packet | None:
+    """The packet that REJECT sends because of this one; None where it sends none. `routed`: its way is known."""
     # K54: from a loopback address there is no route to elsewhere, where the source was translated.
     stuck = packet.family is Family.IPV4 and packet.dst in LOOPBACK and packet.src not in LOOPBACK | kernel.local
     silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST or (stuck and bool(kernel.local))
     if silent:
         return None
     reset = "reset" in how or how == "tcp-rst"
-    answer = _reset(packet, kernel) if reset else _error(packet, how, kernel)
+    answer = _reset(packet, kernel) if reset else _error(packet, how, kernel, routed)
     return answer and replace(answer, ttl=kernel.ttl)
 
 
@@ -85,14 +85,14 @@ def _reset(packet: Packet, kernel: Kernel) -> Packet | None:
     )  # fmt: skip
 
 
-def _error(packet: Packet, how: str, kernel: Kernel) -> Packet | None:
+def _error(packet: Packet, how: str, kernel: Kernel, routed: bool) -> Packet | None:
     if packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ()):
         return None
     protocol, kind, codes = UNREACHABLE[packet.family]
     words = how.replace("icmpx", "icmp").replace("icmp6-", "").replace("icmp-", "").replace(" type ", " ").split()
     code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
     iif, oif = _back(packet, kernel)
-    src = _speaker(packet, kernel)
+    src = _speaker(packet, kernel, routed)
     return Packet(
         packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet,
         length=_error_length(packet), dscp=_error_class(packet),
@@ -119,13 +119,15 @@ def _error_class(packet: Packet) -> int | None:
     return None if packet.dscp is None else 0x30 | packet.dscp & 0x07
 
 
-def _speaker(packet: Packet, kernel: Kernel) -> int:
+def _speaker(packet: Packet, kernel: Kernel, routed: bool) -> int:
     """Who sends an ICMP error: the host in its own name, from the address that was asked or one near the receiver.
 
     The kernel asks its routes for the latter; where they are not told the longest common prefix is the best guess.
+    Over IPv4 it takes the address that was asked only where the route says that it is local (K61).
     """
     own = [low for low, _ in kernel.local.ranges if family_of(low) is packet.family]
-    if packet.dst in kernel.local or packet.dst in LOOPBACK or not own:
+    asked = routed or packet.family is Family.IPV6 or packet.src in kernel.local
+    if (asked and (packet.dst in kernel.local or packet.dst in LOOPBACK)) or not own:
         return packet.dst
     if (route := kernel.route(packet.src)) is not None:
         return route.source

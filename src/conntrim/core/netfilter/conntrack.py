@@ -13,7 +13,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.netfilter.matches import holds
 from conntrim.core.netfilter.memory import Entry, Memory, Tuple, Zone, replied, tuple_of
 from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
-from conntrim.core.netfilter.states import CHECKED, SANE, TRANSITIONS, Class, Move, Need, Row, class_of
+from conntrim.core.netfilter.states import CHECKED, SANE, Class, Move, Need, Row, class_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _known(entry: Entry, reply: bool, memory: Memory, changed: Entry | None = No
 def _known_tcp(skb: Skb, template: Template, entry: Entry, reply: bool, memory: Memory) -> Seen:
     flags = skb.packet.tcp_flags or 0
     kind = class_of(flags)
-    step = TRANSITIONS[reply, kind][entry.tcp] if flags & CHECKED in SANE else Move.INVALID
+    step = skb.kernel.transitions[reply, kind][entry.tcp] if flags & CHECKED in SANE else Move.INVALID
     if step is Move.INVALID:
         return Seen(None, memory, f"no {_name(kind)} is expected in state {entry.tcp.name}")
     if _reopens(entry, reply, step):
@@ -135,7 +135,7 @@ def _fresh(skb: Skb, template: Template, memory: Memory) -> Seen:
         return Seen(None, memory, "the table is full: no entry can be made (K8)", dropped=True)
     if why := _refused(skb, row):
         return Seen(None, memory, why)
-    return _new(skb.packet, template, memory, row)
+    return _new(skb, template, memory, row)
 
 
 def _refused(skb: Skb, row: Row) -> str:
@@ -149,7 +149,8 @@ def _refused(skb: Skb, row: Row) -> str:
     return ""
 
 
-def _new(packet: Packet, template: Template, memory: Memory, row: Row) -> Seen:
+def _new(skb: Skb, template: Template, memory: Memory, row: Row) -> Seen:
+    packet = skb.packet
     original = tuple_of(packet)
     reply = original.inverted()
     if reply is None:
@@ -157,7 +158,7 @@ def _new(packet: Packet, template: Template, memory: Memory, row: Row) -> Seen:
     entry = Entry(original, reply, template.zone, helper=template.helper)
     if _is_tcp(packet):
         kind = class_of(packet.tcp_flags or 0)
-        entry = _moved(entry, False, kind, TRANSITIONS[False, kind][TcpState.NONE])
+        entry = _moved(entry, False, kind, skb.kernel.transitions[False, kind][TcpState.NONE])
     return Seen(Tracked(entry, CtState.NEW, reply=False, confirmed=False), memory, row.fact)
 
 

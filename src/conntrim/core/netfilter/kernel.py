@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.conntrack import TcpState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.netfilter.states import FRESH, Row
+from conntrim.core.netfilter.states import FRESH, TRANSITIONS, Class, Move, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Kernel:
     full: bool = False
     active: bool | None = None
     fresh: tuple[Row, ...] = FRESH
-    """The table of states; another one only where somebody wants to see it fail."""
+    transitions: Mapping[tuple[bool, Class], tuple[TcpState | Move, ...]] = field(default_factory=lambda: TRANSITIONS)
+    """The two tables of states; others only where somebody wants to see them fail."""
     routes: tuple[Route, ...] = ()
     ttl: int | None = None
     """What the kernel's own packets start with."""

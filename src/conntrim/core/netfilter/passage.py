@@ -209,22 +209,30 @@ class Passage:
             now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
         before = self.skb.packet.dst
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
-        return self._lost() if self.skb.packet.dst != before else None
+        return self._lost(before) if self.skb.packet.dst != before else None
 
-    def _lost(self) -> Fate | None:
+    def _lost(self, before: int) -> Fate | None:
         """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor has what came by lo from an
-        address of ours or to 127.0.0.1; over IPv6 a packet from ::1 is not forwarded.
+        address of ours or to 127.0.0.1; over IPv6 a packet from ::1 is forwarded only by the device whose address it
+        was for `before`.
         """
         packet = self.skb.packet
         elsewhere = not self._is_ours(packet.dst)
         out = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and elsewhere
         martian = elsewhere or self._is_ours(packet.src) or packet.src in LOOPBACK or packet.dst in LOOPBACK
         back = self.hook is Hook.PREROUTING and packet.iif == "lo" and martian
-        forwarded = self.hook is Hook.PREROUTING and packet.src in LOOPBACK and elsewhere
-        if not (out or back if packet.family is Family.IPV4 else forwarded):
+        refused = self.hook is Hook.PREROUTING and packet.src in LOOPBACK and elsewhere and not self._returns(before)
+        if not (out or back if packet.family is Family.IPV4 else refused):
             return None
         self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")
         return Fate.DROP
+
+    def _returns(self, asked: int) -> bool:
+        """Whether the packet leaves by the device that has the address `asked`: for the kernel it came in there, so it
+        thinks of a redirect to send and does not look at the source.
+        """
+        route = self.skb.kernel.route(self.skb.packet.dst)
+        return route is not None and self.skb.kernel.own(route.device, self.skb.packet.family) == asked
 
     def _confirm(self) -> Fate | None:
         attached = self.skb.attached
@@ -311,7 +319,8 @@ class Passage:
 
     def reject(self, how: str) -> Outcome | None:
         """Send REJECT's answer and see what becomes of it; None where it sends none."""
-        packet = answer_to(self.skb.packet, how, self.skb.kernel)
+        routed = self.hook is not Hook.PREROUTING or self.skb.packet.iif == "lo"
+        packet = answer_to(self.skb.packet, how, self.skb.kernel, routed)
         if packet is None:
             return None
         if packet.protocol == Protocol.TCP:
