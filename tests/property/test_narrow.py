@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from random import Random
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field
+from conntrim.core.model.ruleset import Field, Jump, Nat, Notrack, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.bounds import bounds_of, fields_of, mirrored, shifted
 from conntrim.core.prove.flows import BACK, flows_of
 from conntrim.core.prove.fold import ACCEPTED, BLOCK, DROPPED, HEAD, blocks, folded, plain_end
 from conntrim.core.prove.journey import packets_of, reach
 from conntrim.core.prove.judge import asked_of
+from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Sieve, fields_of, mirrored
+from conntrim.core.prove.narrow import Sieve
 from conntrim.core.prove.pair import Change
 from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import Space
@@ -41,6 +45,33 @@ def test_a_packet_of_the_box_fares_the_same_without_the_other_rules(
         fields.append((Field.DPORT, Intervals.of(packet.dport)))
     few, _ = Sieve((ruleset, ruleset), Family.IPV4).arranged([fields_of(fields, Family.IPV4)])
     assert walk(ruleset, packet).verdict == walk(few, packet).verdict
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(saves(), saves(), st.sampled_from(Family))
+def test_what_is_listed_of_a_rule_set_serves_a_change_of_it(one: str, other: str, family: Family) -> None:
+    """Rules listed on top of others, some of them shared, stand there as those that are listed at once; and the
+    columns say of each rule what it says itself."""
+    before, extra = read(one, "one"), read(other, "other")
+    after = Ruleset((*before.tables[1:], *extra.tables))
+    rulesets = before, after
+    at_once, on_top = Listed(rulesets), Listed(rulesets, Listed((before,)))
+    for chain in (c for r in rulesets for t in r.tables for c in t.chains):
+        for listed in (at_once, on_top):
+            columns = listed.bounds(family)[:, :, listed.of(chain)]
+            for at, rule in enumerate(chain.rules):
+                box = bounds_of(rule.matches, family)
+                assert box is None or covers(columns[:, :, at], shifted(box, family))
+            for kind in (Jump, Notrack, Nat):
+                told = [any(isinstance(s, kind) for s in rule.statements) for rule in chain.rules]
+                assert told == listed.having(kind, chain).tolist()
+        assert (at_once.bounds(family)[:, :, at_once.of(chain)] == on_top.bounds(family)[:, :, on_top.of(chain)]).all()
+    assert set(at_once.interfaces) == set(on_top.interfaces)
+
+
+def covers(column: NDArray[np.int64], box: NDArray[np.int64]) -> bool:
+    """Whether a rule's column leaves out nothing of its box."""
+    return bool((column[:, 0] <= box[:, 0]).all() and (column[:, 1] >= box[:, 1]).all())
 
 
 POLICY = b"""

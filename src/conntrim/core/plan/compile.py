@@ -33,6 +33,7 @@ from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
 from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.texts import FAMILY_TABLES, RAW, XT_GUARD, Raw, Writer
+from conntrim.core.prove.listed import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 
@@ -165,6 +166,7 @@ def compiled(request: Request) -> Compiled:
         facts=facts,
         dialect=dialect,
         before=base,
+        listed=Listed((base,)),
         after=applied(base, additions, raws, dialect, mark),
         trial=applied(base, additions, raws, dialect, mark, guard=(XT_GUARD,)),
         legs=tuple(legs),

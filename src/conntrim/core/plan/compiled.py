@@ -15,17 +15,19 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.plan.admission import Addition, Course
 from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.texts import Texts
+from conntrim.core.prove.listed import Listed
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules, `trial`
-    the guarded ones."""
+    the guarded ones; `listed` is what questions about `before` look at."""
 
     policy: Policy
     facts: HostFacts
     dialect: Dialect
     before: Ruleset
+    listed: Listed
     after: Ruleset
     trial: Ruleset
     legs: tuple[Leg, ...]

@@ -20,7 +20,7 @@ def guard_expired(c: Compiled) -> Judgement:
         for line in lines
         if not guarded(line)
     ]
-    by_sets = expired(c.before, c.trial, XT_GUARD, c.facts.local, c.tick)
+    by_sets = expired(c.before, c.trial, XT_GUARD, c.facts.local, tick=c.tick, listed=c.listed)
     found = [*bare, (by_sets.standing, by_sets.why, by_sets.witness)]
     return worst(found, f"all {len(lines)} lines of the trial add; each in a chain that is not ours carries the guard")
 

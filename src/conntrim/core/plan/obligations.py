@@ -34,8 +34,10 @@ TABLE: dict[str, Callable[[Compiled], Judgement]] = {
 
 def proved(c: Compiled) -> Proof:
     """What packet sets say of the change."""
-    loose = c.facts.tcp_loose is not False
-    return judge_all(c.before, c.after, c.policy, c.facts.local, c.facts.local_ports, loose=loose, tick=c.tick)
+    loose, facts = c.facts.tcp_loose is not False, c.facts
+    return judge_all(
+        c.before, c.after, c.policy, facts.local, facts.local_ports, loose=loose, tick=c.tick, listed=c.listed
+    )
 
 
 def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:

@@ -16,8 +16,9 @@ from conntrim.core.model.intervals import Intervals
 
 NODES = 6_000_000
 """Nodes a diagram may have before the answer is *not decided*: about 200 MB. The largest corpus host takes 150,000."""
-CACHE = 1 << 18
-"""Remembered results of single operations."""
+CACHE = 1 << 16
+"""Remembered results of single operations; a table four times as large no longer fits the processor's own memory, and
+is slower with small and large rule sets alike."""
 
 
 class NotDecided(Exception):  # noqa: N818 - it is an answer, not an error

@@ -19,6 +19,7 @@ from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import families_of
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
+from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.pair import Change, Pair
 from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import Space
@@ -77,10 +78,13 @@ def expired(
     trial: Ruleset,
     guard: Opaque,
     local: Intervals,
+    *,
     tick: Callable[[], None] = lambda: None,
+    listed: Listed | None = None,
 ) -> Obligation:
-    """`guard-expired` for a trial whose rules carry this match; `local` are the host's addresses (empty: not known)."""
-    change = Change.of(before, trial)
+    """`guard-expired` for a trial whose rules carry this match; `local` are the host's addresses (empty: not known),
+    `listed` is what was listed of BEFORE when it was read."""
+    change = Change.of(before, trial, listed)
     try:
         with deciding():
             for family in families_of(before, trial):

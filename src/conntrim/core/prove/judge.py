@@ -20,6 +20,7 @@ from conntrim.core.model.ruleset import Field, Helper, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
 from conntrim.core.netfilter.states import FRESH, Need
+from conntrim.core.prove.bounds import Bounds, fields_of, mirrored
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Population, Question
 from conntrim.core.prove.conversation import Conversations
@@ -27,7 +28,7 @@ from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.flows import BACK, SYN, Flow, conversation, flows_of, others
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.kept import Kept, before_tracking
-from conntrim.core.prove.narrow import Bounds, fields_of, mirrored
+from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.orders import orders
 from conntrim.core.prove.pair import Arrangements, Asked, Change, Pair, Way
 from conntrim.core.prove.region import along, region
@@ -102,14 +103,15 @@ def judge(
     *,
     loose: bool = True,
     tick: Callable[[], None] = lambda: None,
+    listed: Listed | None = None,
 ) -> Judgement:
     """Decide the obligations of `NAMES` for a change of rule sets that leaves the policy's services untracked.
 
     `local` are the host's addresses (empty: not known), `local_ports` the ephemeral range, `tick` may raise
-    `NotDecided` when time is up.
+    `NotDecided` when time is up; `listed` is what was listed of BEFORE when it was read.
     """
     told = [
-        (order, _judged(pair, policy, local, local_ports, loose=loose, tick=tick))
+        (order, _judged(Change.of(*pair, listed), policy, local, local_ports, loose=loose, tick=tick))
         for pair, order in orders((before, after))
     ]
     return told[0][1] if len(told) == 1 else _in_any_order(told)
@@ -138,7 +140,7 @@ def _one_of(told: list[tuple[str, Obligation]]) -> Obligation:
 
 
 def _judged(
-    rulesets: tuple[Ruleset, Ruleset],
+    change: Change,
     policy: Policy,
     local: Intervals,
     local_ports: tuple[int, int],
@@ -147,7 +149,6 @@ def _judged(
     tick: Callable[[], None],
 ) -> Judgement:
     """The same for one order of the chains."""
-    change = Change.of(*rulesets)
     broken: list[Broken] = []
     residual: list[str] = []
     assumed: dict[str, None] = {}

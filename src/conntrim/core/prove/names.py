@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Interface, Match, Ruleset, Table
+from conntrim.core.model.ruleset import Interface, Ruleset, Table
 
 LOOPBACK = "lo"
 OTHERS = ("eth0", "eth1", "eth9", *(f"{letter}other0" for letter in "abcdefghijklmnopqrstuvwxyz_0123456789"))
@@ -32,12 +32,13 @@ class Names:
     def of(cls, rulesets: Iterable[Ruleset]) -> Names:
         """All names and patterns that these rule sets tell apart."""
         tables = [t for ruleset in rulesets for t in ruleset.tables]
-        return cls.told(tables, (m for t in tables for c in t.chains for r in c.rules for m in r.matches))
+        asked = (m for t in tables for c in t.chains for r in c.rules for m in r.matches)
+        return cls.told(tables, (m for m in asked if type(m) is Interface))
 
     @classmethod
-    def told(cls, tables: Iterable[Table], asked: Iterable[Match]) -> Names:
+    def told(cls, tables: Iterable[Table], asked: Iterable[Interface]) -> Names:
         """The same by what the tables' rules ask for, and by the tables' sets."""
-        patterns = {p for match in asked if type(match) is Interface for p in match.names}
+        patterns = {p for match in asked for p in match.names}
         patterns = (patterns | {p for table in tables for p in _elements(table)}) - {""}
         exact = {p for p in patterns if not p.endswith("*")} | {LOOPBACK}
         found, kinds = ["", *sorted(exact)], {frozenset[str]()}

@@ -9,8 +9,10 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
+from conntrim.core.prove.bounds import Bounds, bounds_of
+from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Bounds, Listed, Sieve, bounds_of
+from conntrim.core.prove.narrow import Sieve
 from conntrim.core.prove.region import Changes, along, changed_rules, parts, sharing
 
 Way = tuple[Direction, bool]
@@ -56,12 +58,12 @@ class Change:
     changed: Changes
 
     @classmethod
-    def of(cls, before: Ruleset, after: Ruleset) -> Change:
-        """From BEFORE and AFTER as they were read."""
+    def of(cls, before: Ruleset, after: Ruleset, listed: Listed | None = None) -> Change:
+        """From BEFORE and AFTER as they were read; `listed` are rules of theirs that are listed already."""
         pair = before, sharing(before, after)
-        listed = Listed(pair)
-        names = Names.told((t for ruleset in pair for t in ruleset.tables), listed.matches)
-        return cls(pair, listed, names, changed_rules(*pair))
+        whole = Listed(pair, listed)
+        names = Names.told((t for ruleset in pair for t in ruleset.tables), whole.interfaces)
+        return cls(pair, whole, names, changed_rules(*pair, whole))
 
     def pair(self, family: Family, asked: Asked | None = None) -> Pair:
         """For questions about one family."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import compress
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
@@ -32,6 +33,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.space import IIF, OIF, Space
 from conntrim.core.prove.view import View, changes
 
@@ -64,13 +66,13 @@ Changes = list[Changed] | None
 """All of them; None where more than rules differ (a table, a base chain, a set)."""
 
 
-def changed_rules(before: Ruleset, after: Ruleset) -> Changes:
+def changed_rules(before: Ruleset, after: Ruleset, listed: Listed) -> Changes:
     """The rules that only one side has."""
     old, new = _keyed(before), _keyed(after)
     found: list[Changed] = []
     for key in old.keys() | new.keys():
         one, other = old.get(key), new.get(key)
-        pair = _in_table(one or _emptied(other), other or _emptied(one))
+        pair = _in_table(one or _emptied(other), other or _emptied(one), listed)
         if pair is None:
             return None
         found += pair
@@ -106,28 +108,28 @@ def _keyed(ruleset: Ruleset) -> dict[tuple[str, str, str], Table]:
     return {(t.dialect, t.family, t.name): t for t in kept}
 
 
-def _in_table(one: Table, other: Table) -> list[Changed] | None:
+def _in_table(one: Table, other: Table, listed: Listed) -> list[Changed] | None:
     old, new = {c.name: c for c in one.chains}, {c.name: c for c in other.chains}
     if _hooked(one, other) != _hooked(other, one):
         return None
     if _sets(one) != _sets(other):
         return None
-    early = _early(one) or _early(other)
+    early = _early(one, listed) or _early(other, listed)
     found = []
     bases = {n for n, c in [*old.items(), *new.items()] if c.base}
     for name in (old.keys() & new.keys()) | bases:
         gone, come = _apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
         for rules, table, own in ((gone, one, old.keys() - new.keys()), (come, other, new.keys() - old.keys())):
-            hooks = _hooks(table, name) if rules else frozenset()
+            hooks = _hooks(table, name, listed) if rules else frozenset()
             found += [Changed(r, table, early, frozenset(own), hooks) for r in rules]
     return found
 
 
-def _hooks(table: Table, name: str) -> frozenset[Hook]:
+def _hooks(table: Table, name: str, listed: Listed) -> frozenset[Hook]:
     """The hooks from which packets may come into a chain."""
     callers: dict[str, set[str]] = {}
     for chain in table.chains:
-        for rule in chain.rules:
+        for rule in compress(chain.rules, listed.having(Jump, chain)):
             for statement in rule.statements:
                 if isinstance(statement, Jump):
                     callers.setdefault(statement.chain, set()).add(chain.name)
@@ -145,10 +147,10 @@ def _sets(table: Table) -> dict[str, object]:
     return {s.name: (s.elements, s.known, s.dynamic) for s in table.sets if s.name in asked}
 
 
-def _early(table: Table) -> bool:
+def _early(table: Table, listed: Listed) -> bool:
     """Whether a chain of the table runs before conntrack, or changes states behind it."""
     return any(c.base is not None and c.base.priority <= CONNTRACK for c in table.chains) or any(
-        isinstance(s, Notrack) for c in table.chains for r in c.rules for s in r.statements
+        listed.having(Notrack, c).any() for c in table.chains
     )
 
 
