@@ -12,7 +12,6 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
@@ -42,21 +41,13 @@ Bytes = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-class _Msghdr(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_void_p), ("namelen", ctypes.c_uint32),
-        ("iov", ctypes.POINTER(_Iovec)), ("iovlen", ctypes.c_size_t),
-        ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int),
-    )  # fmt: skip
-
-
-class _Mmsghdr(ctypes.Structure):
-    _fields_ = (("message", _Msghdr), ("read", ctypes.c_uint))
-
+IOVEC = np.dtype([("base", np.uintp), ("length", np.uintp)], align=True)
+MSGHDR = np.dtype(
+    [("name", np.uintp), ("namelen", np.uint32), ("iov", np.uintp), ("iovlen", np.uintp),
+     ("control", np.uintp), ("controllen", np.uintp), ("flags", np.intc)],
+    align=True,
+)  # fmt: skip
+MMSGHDR = np.dtype([("message", MSGHDR), ("read", np.uintc)], align=True)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -75,33 +66,45 @@ class _Buffer:
     """Slots for some reads, and the vectors that tell the kernel of them."""
 
     def __init__(self, slots: int) -> None:
-        self.bytes: Bytes = np.empty(slots * SLOT, np.uint8)
+        self.bytes: Bytes = np.zeros(slots * SLOT, np.uint8)
         self._words = self.bytes.view(np.uint32)
         self._tails = self.bytes.reshape(slots, SLOT)[:, -TAIL:]
-        base = self.bytes.ctypes.data
-        self._iovecs = (_Iovec * slots)(*(_Iovec(base + i * SLOT, SLOT) for i in range(slots)))
-        self._headers = (_Mmsghdr * slots)()
-        for header, iovec in zip(self._headers, self._iovecs, strict=True):
-            header.message.iov, header.message.iovlen = ctypes.pointer(iovec), 1
-        told, strides = np.frombuffer(memoryview(self._headers), np.uint8), (ctypes.sizeof(_Mmsghdr),)
-        self._read = np.ndarray((slots,), np.uint32, told, _Mmsghdr.read.offset, strides)
-        self._flags = np.ndarray((slots,), np.int32, told, _Msghdr.flags.offset, strides)
+        self._iovecs, self._headers = np.zeros(slots, IOVEC), np.zeros(slots, MMSGHDR)
+        self._iovecs["base"], self._iovecs["length"] = self.bytes.ctypes.data + np.arange(slots) * SLOT, SLOT
+        message = self._headers["message"]
+        message["iov"], message["iovlen"] = self._iovecs.ctypes.data + np.arange(slots) * IOVEC.itemsize, 1
+        self._flags, self._read = message["flags"], self._headers["read"]
+        self._vector = ctypes.c_void_p(self._headers.ctypes.data)
+        self._got = 0
 
-    def fill(self, link: Link) -> tuple[Bytes, bool]:
-        """Read into the slots: the block, and whether the dump ended. OSError as recvmmsg(2) has it."""
-        self._tails[:] = 0
-        got = _libc.recvmmsg(link.fileno(), self._headers, len(self._headers), MSG_WAITFORONE, None)
+    def fill(self, link: Link) -> bool:
+        """Read into the slots; whether the dump ended. OSError as recvmmsg(2) has it.
+
+        The kernel waits for this thread meanwhile: what can be done elsewhere is done in `block` and `clear`.
+        """
+        self._got = 0
+        got = _libc.recvmmsg(link.fileno(), self._vector, len(self._headers), MSG_WAITFORONE, None)
         if got < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        self._got = got
+        last = (got - 1) * SLOT
+        return _ends(self.bytes[last : last + int(self._read[got - 1])].tobytes())
+
+    def block(self, link: Link) -> Bytes:
+        """What was read, as one chain of messages."""
+        got = self._got
         if (self._flags[:got] & MSG_TRUNC).any():
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            raise netlink_error(link.what, errno.EMSGSIZE)
         read = self._read[:got].astype(np.intp)
         for slot in np.flatnonzero(read < SLOT - TAIL).tolist():
             self.bytes[slot * SLOT + read[slot] : (slot + 1) * SLOT] = 0
         rest = (np.arange(got) * SLOT + read) >> 2
         self._words[rest], self._words[rest + 1], self._words[rest + 2] = SLOT - read, NOOP, link.seq
-        last = (got - 1) * SLOT
-        return self.bytes[: got * SLOT], _ends(self.bytes[last : last + int(read[-1])].tobytes())
+        return self.bytes[: got * SLOT]
+
+    def clear(self) -> None:
+        """Make it ready for the next reads."""
+        self._tails[:] = 0
 
 
 NOOP = np.uint32(struct.unpack("=I", struct.pack("=HH", NLMSG_NOOP, 0))[0])
@@ -135,27 +138,27 @@ def dump_blocks(link: Link, slots: int, trouble: Trouble, decode: Callable[[Byte
     """
     reader = _Reader(link, slots, trouble)
     try:
-        ended = False
-        while not ended:
-            buffer, block, ended = reader.turns.get().result()
-            made = decode(block)
+        while buffer := reader.filled.get():
+            made = decode(buffer.block(link))
+            buffer.clear()
             reader.free.put(buffer)
             yield made
+        reader.ended.result()
     finally:
         reader.close()
 
 
 class _Reader:
-    """The thread that fills buffers; `turns` are the blocks in their order, `free` the buffers that are done with."""
+    """The thread that fills buffers; `filled` are they in their order, None at the end; `free` those done with."""
 
     def __init__(self, link: Link, slots: int, trouble: Trouble) -> None:
-        self._link, self._trouble, self._begun, self._closed = link, trouble, False, False
+        self._link, self._trouble, self._closed = link, trouble, False
         self._thread = workers("conntrim-dump", 1)
+        self.filled: SimpleQueue[_Buffer | None] = SimpleQueue()
         self.free: SimpleQueue[_Buffer] = SimpleQueue()
         for _ in range(BUFFERS):
             self.free.put(_Buffer(slots))
-        self.turns: SimpleQueue[Future[tuple[_Buffer, Bytes, bool]]] = SimpleQueue()
-        self._next()
+        self.ended = self._thread.submit(self._read)
 
     def close(self) -> None:
         """Stop reading, wait for the thread."""
@@ -164,30 +167,29 @@ class _Reader:
         self.free.put(_Buffer(1))
         self._thread.shutdown()
 
-    def _next(self) -> None:
-        self.turns.put(self._thread.submit(self._turn))
+    def _read(self) -> None:
+        """Fill buffers up to the end of the dump, or of what the kernel sends of it."""
+        begun = ended = False
+        try:
+            while not ended:
+                buffer = self.free.get()
+                ended = self._fill(buffer, begun)
+                begun = True
+                self.filled.put(buffer)
+        finally:
+            self.filled.put(None)
 
-    def _turn(self) -> tuple[_Buffer, Bytes, bool]:
-        buffer = self.free.get()
-        block, ended = self._filled(buffer)
-        if not ended:
-            self._next()
-        return buffer, block, ended
-
-    def _filled(self, buffer: _Buffer) -> tuple[Bytes, bool]:
-        """The next block; an empty one in the place of what the kernel does not send, if it has sent any."""
+    def _fill(self, buffer: _Buffer, begun: bool) -> bool:
+        """Fill one; whether nothing follows. It stays empty where the kernel, once begun, sends no more."""
         while not self._closed:
             try:
-                block, ended = buffer.fill(self._link)
+                return buffer.fill(self._link)
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
                     self._trouble.overrun = True
-                elif error.errno == errno.EAGAIN and self._begun:
+                elif error.errno == errno.EAGAIN and begun:
                     self._trouble.stalled = True
                     break
                 elif error.errno != errno.EINTR:
                     raise netlink_error(self._link.what, error.errno or 0) from error
-            else:
-                self._begun = True
-                return block, ended
-        return buffer.bytes[:0], True
+        return True

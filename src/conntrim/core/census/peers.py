@@ -16,7 +16,9 @@ from conntrim.core.census.membership import Ends
 from conntrim.core.census.tally import Counts, Keys, Tally
 from conntrim.core.model.address import MAPPED, format_address
 from conntrim.core.model.census import Breakdown, Row
-from conntrim.core.model.flows import U32
+from conntrim.core.model.flows import U32, U64
+
+Numbers = U32 | U64
 
 MOST_PEERS = 1 << 16
 """How many pairs of service and far end are kept of each family: 1.5 MB, and more than anybody reads."""
@@ -45,19 +47,23 @@ class PeerTally:
             self._v6.add(np.column_stack([meta, far.v6]))
 
     def _keep(self, services: Keys, counts: Counts) -> npt.NDArray[np.bool_]:
-        """Which pairs to keep: all of small services, and the largest."""
+        """Which pairs to keep, in the order of their services: all of small services, and the largest."""
         kept = np.ones(len(counts), np.bool_)
         if len(counts) <= MOST_PEERS:
             return kept
-        _, which, sizes = np.unique(services, return_inverse=True, return_counts=True)
-        dispensable = np.flatnonzero(sizes[which] > FEW)
-        spare = min(len(counts) - MOST_PEERS, len(dispensable))
-        smallest = dispensable[np.argsort(counts[dispensable], kind="stable")[:spare]]
-        kept[smallest] = False
-        if len(smallest):
-            self.low_by += int(counts[smallest].max())
-            self._forgotten += len(smallest)
-            self._lost.update(np.unique(services[smallest]).tolist())
+        first = np.flatnonzero(np.r_[True, services[1:] != services[:-1]])
+        sizes = np.diff(first, append=len(services))
+        large = np.repeat(sizes > FEW, sizes)
+        spare = min(len(counts) - MOST_PEERS, int(large.sum()))
+        if not spare:
+            return kept
+        limit = np.partition(counts[large], spare - 1)[spare - 1]
+        kept[large & (counts < limit)] = False
+        # Of those that are as small as the limit, the first.
+        kept[np.flatnonzero(large & (counts == limit))[: spare - int((~kept).sum())]] = False
+        self.low_by += int(limit)
+        self._forgotten += spare
+        self._lost.update(services[first[~np.logical_and.reduceat(kept, first)]].tolist())
         return kept
 
     @property
@@ -74,17 +80,16 @@ class PeerTally:
         """The largest peers; the rest is what the total leaves."""
         rows: list[Row] = []
         distinct = 0
-        for meta, high, low, counts in self._columns():
-            address = np.column_stack([high, low])
+        for meta, address, counts in self._columns():
             order, first = _groups(address)
             entries = np.add.reduceat(counts[order], first) if len(first) else counts
-            unanswered = counts * (meta & np.uint64(1)).astype(np.int64)
-            unreplied = np.add.reduceat(unanswered[order], first) if len(first) else unanswered
+            ends = np.append(first, len(order))
             # Groups are in the order of their addresses: a stable sort leaves ties so.
             for i in np.argsort(-entries, kind="stable")[:top].tolist():
-                at = order[first[i]]
-                name = format_address(int(high[at]) << 64 | int(low[at]))
-                rows.append(Row(name, int(entries[i]), int(unreplied[i])))
+                pairs = order[ends[i] : ends[i + 1]]
+                unreplied = counts[pairs[meta[pairs] & 1 == 1]].sum()
+                (number,) = _numbers(address[pairs[:1]])
+                rows.append(Row(format_address(number), int(entries[i]), int(unreplied)))
             distinct += len(first)
         shown = tuple(sorted(rows, key=lambda row: -row.entries)[:top])
         return Breakdown(shown, distinct - len(shown), self._total - sum(row.entries for row in shown))
@@ -92,15 +97,13 @@ class PeerTally:
     def by_service(self, wanted: set[int]) -> dict[int, FarEnds]:
         """How many far ends each of the wanted services has, and which where they are few; as far as they were kept."""
         found = {service: FarEnds(0, ()) for service in wanted}
-        for meta, high, low, _ in self._columns():
-            service = meta >> np.uint64(1)
+        for meta, address, _ in self._columns():
+            service = meta >> 1
             for code in wanted:
-                chosen = slice(*np.searchsorted(service, np.array([code, code + 1], np.uint64)).tolist())
-                pairs = np.column_stack([high[chosen], low[chosen]])
-                order, first = _groups(pairs)
-                few = pairs[order[first[: FEW + 1]]].tolist()
+                chosen = address[slice(*np.searchsorted(service, np.array([code, code + 1], meta.dtype)).tolist())]
+                order, first = _groups(chosen)
                 before = found[code]
-                addresses = (*before.few, *(high << 64 | low for high, low in few))
+                addresses = (*before.few, *_numbers(chosen[order[first[: FEW + 1]]]))
                 found[code] = FarEnds(before.number + len(first), addresses[: FEW + 1])
         return found
 
@@ -108,13 +111,15 @@ class PeerTally:
         """Whether no far end of this service was forgotten."""
         return service not in self._lost
 
-    def _columns(self) -> Iterator[tuple[Keys, Keys, Keys, Counts]]:
-        """Service << 1 | unreplied in ascending order, high and low half of the address, entries; by family."""
+    def _columns(self) -> Iterator[tuple[Numbers, Numbers, Counts]]:
+        """Service << 1 | unreplied in ascending order, address, entries; by family.
+
+        An IPv4 address is one number, an IPv6 address two, high half first.
+        """
         keys, counts = self._v4.items()
-        mapped = np.uint64(MAPPED) | keys & np.uint64(0xFFFFFFFF)
-        yield keys >> np.uint64(32), np.zeros_like(keys), mapped, counts
+        yield (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32), counts
         keys, counts = self._v6.items()
-        yield keys[:, 0], keys[:, 1], keys[:, 2], counts
+        yield keys[:, 0], keys[:, 1:], counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +130,19 @@ class FarEnds:
     few: tuple[int, ...]
 
 
-def _groups(address: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows of uint64[n, 2] sorted: their order, and where in it each distinct address starts."""
-    order = np.lexsort((address[:, 1], address[:, 0]))
+def _groups(address: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Addresses sorted: their order, and where in it each distinct one starts. They come as a few sorted runs, which a
+    stable sort merges.
+    """
+    order = np.argsort(address, kind="stable") if address.ndim == 1 else np.lexsort((address[:, 1], address[:, 0]))
     address = address[order]
-    differs = (address[1:] != address[:-1]).any(axis=1)
-    return order, np.flatnonzero(np.r_[True, differs]) if len(address) else np.empty(0, np.intp)
+    differs = address[1:] != address[:-1]
+    first = np.r_[True, differs if address.ndim == 1 else differs.any(axis=1)]
+    return order, np.flatnonzero(first) if len(address) else np.empty(0, np.intp)
+
+
+def _numbers(address: Numbers) -> list[int]:
+    """Addresses as whole numbers, IPv4 in ::ffff:0:0/96."""
+    if address.ndim == 1:
+        return [MAPPED | low for low in address.tolist()]
+    return [high << 64 | low for high, low in address.tolist()]

@@ -39,7 +39,7 @@ NO_CLASS = 31
 COMPARED_ROWS = 1024
 """Rows whose counts are kept apart, to compare the parts of a sample with each other."""
 
-TOGETHER = 1 << 15
+TOGETHER = 1 << 14
 """Entries that are counted at once: blocks of a few hundred would cost more calls than work."""
 
 KINDS = 251
@@ -62,7 +62,7 @@ class CensusTaker:
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
         self._no_zone = [0, 0]
         self._waiting: dict[bool, list[FlowTable]] = {False: [], True: []}
-        self._steps = np.searchsorted(IDLE_STEPS, np.arange(LONGEST + 1), side="right").astype(np.uint8)
+        self._steps = np.repeat(np.arange(len(IDLE_STEPS) + 1, dtype=np.uint8), np.diff((0, *IDLE_STEPS, LONGEST + 1)))
         self.compared: list[Counts] = []
         self.total = 0
 

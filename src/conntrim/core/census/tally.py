@@ -11,7 +11,7 @@ Keys = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 Keep = Callable[[Keys, Counts], npt.NDArray[np.bool_]]
 
-PENDING = 1 << 17
+PENDING = 1 << 15
 """Distinct keys of blocks that are kept aside before they are merged: merging often would cost more than they weigh."""
 
 
@@ -48,16 +48,31 @@ class Tally:
     def _merge(self) -> None:
         if not self._parts:
             return
-        parts = [self._sum, *self._parts]
-        keys, counts = np.concatenate([k for k, _ in parts]), np.concatenate([c for _, c in parts])
-        # The parts would be a third of the memory that sorting takes.
-        self._parts = parts = []
-        self._sum = keys[:0], counts[:0]
-        keys, counts = sum_by(keys, counts)
+        new, self._parts, self._pending = _summed(self._parts), [], 0
+        self._sum = _united(self._sum, new)
         if self._keep is not None:
+            keys, counts = self._sum
             kept = self._keep(keys, counts)
-            keys, counts = keys[kept], counts[kept]
-        self._sum, self._pending = (keys, counts), 0
+            self._sum = keys[kept], counts[kept]
+
+
+def _united(known: tuple[Keys, Counts], new: tuple[Keys, Counts]) -> tuple[Keys, Counts]:
+    """Two sums as one; the first one's counts may be changed."""
+    (keys, counts), (others, more) = known, new
+    if not len(keys):
+        return new
+    if keys.ndim > 1:
+        return _summed([known, new])
+    # Both are sorted: sorting them together would take twice the time and memory.
+    at = np.searchsorted(keys, others)
+    there = keys[np.minimum(at, len(keys) - 1)] == others
+    counts[at[there]] += more[there]
+    return np.insert(keys, at[~there], others[~there]), np.insert(counts, at[~there], more[~there])
+
+
+def _summed(parts: list[tuple[Keys, Counts]]) -> tuple[Keys, Counts]:
+    """Several parts as one."""
+    return sum_by(np.concatenate([keys for keys, _ in parts]), np.concatenate([counts for _, counts in parts]))
 
 
 def sum_by(keys: Keys, counts: Counts) -> tuple[Keys, Counts]:
