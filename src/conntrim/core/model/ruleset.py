@@ -352,9 +352,11 @@ XT_CHAINS: dict[str, tuple[str, ...]] = {
 """The hooks of iptables' tables; their built-in chains carry the same names in capitals."""
 
 
-def xt_priority(table: str, hook: Hook) -> int:
-    """The priority of a built-in chain: source NAT comes after everything else (K1)."""
-    return 100 if table == "nat" and hook in (Hook.POSTROUTING, Hook.INPUT) else XT_HOOKS[table][1]
+def xt_priority(dialect: Dialect, table: str, hook: Hook) -> int:
+    """The priority of a built-in chain: source NAT comes late, iptables-nft's security table later still (K1)."""
+    if table == "nat" and hook in (Hook.POSTROUTING, Hook.INPUT):
+        return 100
+    return 150 if (dialect, table) == (Dialect.IPTABLES_NFT, "security") else XT_HOOKS[table][1]
 
 
 class TcpFlag(IntEnum):

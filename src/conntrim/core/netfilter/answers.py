@@ -140,5 +140,5 @@ def tied(attached: Attached) -> Attached:
         pending = attached.pending or not attached.confirmed
         return Tracked(attached.entry, CtState.RELATED, not attached.reply, confirmed=True, pending=pending)
     if isinstance(attached, Template):
-        return attached  # a zone goes along with the answer
+        return replace(attached, state=CtState.RELATED)  # a zone goes along with the answer (K62)
     return None if attached is None else Orphan()

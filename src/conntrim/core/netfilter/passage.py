@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState, TcpState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
@@ -17,11 +16,11 @@ from conntrim.core.model.ruleset import (
     Table,
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.netfilter import nat
+from conntrim.core.netfilter import nat, routing
 from conntrim.core.netfilter.answers import answer_to, reply_to, tied
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of, in_ranks
-from conntrim.core.netfilter.matches import LOOPBACK, about_state, holds
+from conntrim.core.netfilter.matches import about_state, holds
 from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
@@ -88,18 +87,19 @@ class Passage:
             if direction is Direction.LOOPBACK:
                 self.skb.packet = replace(self.came, iif="", oif="lo")
             yield Hook.OUTPUT
-            if self._is_ours(self.skb.packet.dst):
+            if routing.is_ours(self.skb.kernel, self.skb.packet.dst):
                 self.skb.packet = replace(self.skb.packet, oif="lo")
             elif self.skb.packet.dst != self.came.dst:
-                self.skb.packet = replace(self.skb.packet, oif=self._device())
+                self.skb.packet = replace(self.skb.packet, oif=routing.device(self.skb.kernel, self.skb.packet))
             yield Hook.POSTROUTING
             if self.skb.packet.oif != "lo":
                 return
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
         yield Hook.PREROUTING
         if self.skb.packet.dst != self.came.dst:
-            self.skb.packet = replace(self.skb.packet, oif="" if self._stays() else self._device())
-        if self._strays(self.skb.packet):
+            way = "" if self._stays() else routing.device(self.skb.kernel, self.skb.packet)
+            self.skb.packet = replace(self.skb.packet, oif=way)
+        if routing.strays(self.skb.packet):
             self.skb.answers.ask("the way of a packet from outside to ::1")
         if self._is_forwarded():
             if self.skb.packet.ttl:
@@ -109,23 +109,8 @@ class Passage:
         else:
             yield Hook.INPUT
 
-    def _is_ours(self, address: int) -> bool:
-        return address in LOOPBACK or address in self.skb.kernel.local
-
     def _stays(self) -> bool:
-        """Whether a translated packet is for this host; one from outside to ::1 is not (K54)."""
-        return self._is_ours(self.skb.packet.dst) and not self._strays(self.skb.packet)
-
-    @staticmethod
-    def _strays(packet: Packet) -> bool:
-        return packet.family is Family.IPV6 and packet.iif != "lo" and packet.dst in LOOPBACK
-
-    def _device(self) -> str:
-        """Where a translated packet leaves, "" where nobody told the routes."""
-        if self._strays(self.skb.packet):
-            return ""  # the routes that were told do not say
-        route = self.skb.kernel.route(self.skb.packet.dst)
-        return route.device if route else ""
+        return routing.stays(self.skb.kernel, self.skb.packet)
 
     def _is_forwarded(self) -> bool:
         packet = self.skb.packet
@@ -209,30 +194,16 @@ class Passage:
             now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
         before = self.skb.packet.dst
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
-        return self._lost(before) if self.skb.packet.dst != before else None
+        moved = self.skb.packet.dst != before
+        return (
+            self._unroutable()
+            if moved and routing.refused(self.skb.kernel, self.hook, self.skb.packet, before)
+            else None
+        )
 
-    def _lost(self, before: int) -> Fate | None:
-        """K54: IPv4 packets of the loopback that are sent elsewhere have no route, nor has what came by lo from an
-        address of ours or to 127.0.0.1; over IPv6 a packet from ::1 is forwarded only by the device whose address it
-        was for `before`.
-        """
-        packet = self.skb.packet
-        elsewhere = not self._is_ours(packet.dst)
-        out = self.hook is Hook.OUTPUT and packet.src in LOOPBACK and elsewhere
-        martian = elsewhere or self._is_ours(packet.src) or packet.src in LOOPBACK or packet.dst in LOOPBACK
-        back = self.hook is Hook.PREROUTING and packet.iif == "lo" and martian
-        refused = self.hook is Hook.PREROUTING and packet.src in LOOPBACK and elsewhere and not self._returns(before)
-        if not (out or back if packet.family is Family.IPV4 else refused):
-            return None
+    def _unroutable(self) -> Fate:
         self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")
         return Fate.DROP
-
-    def _returns(self, asked: int) -> bool:
-        """Whether the packet leaves by the device that has the address `asked`: for the kernel it came in there, so it
-        thinks of a redirect to send and does not look at the source.
-        """
-        route = self.skb.kernel.route(self.skb.packet.dst)
-        return route is not None and self.skb.kernel.own(route.device, self.skb.packet.family) == asked
 
     def _confirm(self) -> Fate | None:
         attached = self.skb.attached
@@ -253,12 +224,16 @@ class Passage:
     def _base_chain(self, table: Table, chain: Chain) -> Fate | None:
         """K3: accept ends only this base chain."""
         assert chain.base is not None, "only base chains hang at hooks"
+        before = self.skb.packet
         fate = self.chain(table, chain)
         if not isinstance(fate, Fate):
             fate = VERDICTS[chain.base.policy]
             if chain.rules or fate is not Fate.ACCEPT:
                 self._step(StepKind.POLICY, f"policy {fate}", table.name, chain.name)
-        return None if fate is Fate.ACCEPT else fate
+        if fate is not Fate.ACCEPT:
+            return fate
+        anew = routing.routes_anew(table, chain.base)
+        return self._unroutable() if anew and routing.stuck(self.skb.kernel, before, self.skb.packet) else None
 
     def chain(self, table: Table, chain: Chain) -> Ending:
         """Its rules one after the other, up to the first that ends it."""

@@ -14,10 +14,13 @@ from conntrim.core.netfilter.memory import NO_ZONE, Entry, Zone
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A zone or helper that a rule attached before conntrack saw the packet (K10)."""
+    """A zone or helper that a rule attached before conntrack saw the packet (K10); what `ct state` reads until then is
+    NEW, in an answer of REJECT's RELATED (K62).
+    """
 
     zone: Zone = NO_ZONE
     helper: str = ""
+    state: CtState = CtState.NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ class Skb:
     @property
     def state(self) -> CtState:
         """The state that a rule sees."""
-        return _STATES[type(self.attached)] if not isinstance(self.attached, Tracked) else self.attached.state
+        told = self.attached
+        return told.state if isinstance(told, (Tracked, Template)) else _STATES[type(told)]
 
     @property
     def entry(self) -> Entry | None:
@@ -99,6 +103,5 @@ _STATES: dict[type, CtState] = {
     type(None): CtState.INVALID,
     Orphan: CtState.INVALID,
     Untracked: CtState.UNTRACKED,
-    Template: CtState.NEW,
 }
-"""What `ct state` reads where there is no entry (K21, K22); a template reads as NEW until conntrack replaces it."""
+"""What `ct state` reads where there is no entry (K21, K22)."""

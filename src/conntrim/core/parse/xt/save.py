@@ -135,7 +135,7 @@ def _table(block: Block, source: str, family: TableFamily, dialect: Dialect) -> 
         base = None
         if name.isupper() and name.lower() in builtin:
             hook = Hook(name.lower())
-            base = Base(XT_HOOKS[block.name][0], hook, xt_priority(block.name, hook), policy)
+            base = Base(XT_HOOKS[block.name][0], hook, xt_priority(dialect, block.name, hook), policy)
         chains.append(Chain(name, tuple(listed), base, Place(source, line)))
     check_jumps(chains, source)
     return Table(dialect, family, block.name, tuple(chains))
