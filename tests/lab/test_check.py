@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
+from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.conntrack import TcpState
+from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.fill import Entry, fill
 from conntrim.lab.netns import LabHost, bridged
+from conntrim.render.edits import commands
+from tests.unit.core.diagnose.test_rulesets_nft import CASES as NFT_CASES
+from tests.unit.core.diagnose.test_rulesets_nft import listing
 
 WEB, CACHE = "192.168.0.18", "192.168.0.17"
 FILTER = """*filter
@@ -70,6 +75,30 @@ def test_the_kernel_takes_the_advice(host: LabHost) -> None:
     host.run("iptables-restore", "--noflush", text="\n".join(lines))
     code, report = check(host)
     assert (0, []) == (code, report["findings"])
+
+
+CURED = [name for name, (_, found) in NFT_CASES.items() if found]
+
+
+def fill_in(command: str) -> str:
+    """An address where the operator has to name one."""
+    return command.replace("SERVER", "203.0.113.7").replace("CLIENT", "203.0.113.9")
+
+
+def test_nft_takes_the_advice(host: LabHost) -> None:
+    """Each nft rule set with a mistake, loaded; the advised commands given to nft one by one; each finding is gone."""
+    left: dict[str, set[str]] = {}
+    for name in CURED:
+        host.run("nft", "flush", "ruleset")
+        host.run("nft", "-j", "-f", "-", text=listing(NFT_CASES[name][0]))
+        listed = [check_ruleset(read(host.run("nft", "-j", "list", "ruleset"), "rules"), None)]
+        edits = dict.fromkeys(edit for finding in listed[0].findings for edit in finding.edits)
+        for command in dict.fromkeys(c for edit in edits for c in commands(edit)):
+            host.run("nft", fill_in(command))
+        listed.append(check_ruleset(read(host.run("nft", "-j", "list", "ruleset"), "rules"), None))
+        assert bool(edits)
+        left[name] = {f.code for f in listed[0].findings} & {f.code for f in listed[1].findings}
+    assert {name: set() for name in CURED} == left
 
 
 @pytest.mark.parametrize(("priority", "first"), [(-300, 4000), (-450, 1)])

@@ -8,17 +8,14 @@ from textwrap import wrap
 
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.address import format_address
-from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
+from conntrim.core.model.finding import Edit, Finding, Place, Severity
 from conntrim.core.model.packet import Packet
+from conntrim.render.edits import instructions
 from conntrim.render.json import to_json
 
 WIDTH = 79
 MOST_EDITS = 6
 """Changes shown of one finding; `--json` has all."""
-
-HOWS: dict[How, str] = {
-    How.REPLACE: "replace {} by", How.BEFORE: "put before {}", How.AFTER: "put after {}", How.REMOVE: "remove {}",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +134,10 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 
 def _edits(edits: Sequence[Edit]) -> Iterator[str]:
-    shown: dict[tuple[How, Place], list[str]] = {}
-    for edit in edits[:MOST_EDITS]:
-        shown.setdefault((edit.how, edit.place), []).append(edit.text)
-    for (how, place), texts in shown.items():
-        yield from _filled(f"-> {HOWS[how].format(place)}", "  ")
-        for text in filter(None, texts):
-            yield from _filled(text, "     ")
+    for what, texts in instructions(edits[:MOST_EDITS]):
+        yield from _filled(f"-> {what}", "  ")
+        for text in texts:
+            yield from _continued(text) if text.startswith("nft ") else _filled(text, "     ")
     if len(edits) > MOST_EDITS:
         yield f"     and {len(edits) - MOST_EDITS} more changes (--json)"
 
@@ -162,10 +156,16 @@ def _consequences(cause: Finding, every: Sequence[Finding]) -> Iterator[str]:
         yield from _consequences(finding, every)
 
 
+def _continued(text: str) -> list[str]:
+    """A command of nft over several lines: nft reads on behind a backslash, also within quotes."""
+    lines = _filled(text, "     ", WIDTH - 2)
+    return [line + " \\" for line in lines[:-1]] + lines[-1:]
+
+
 def _short(place: Place, cause: Place | None) -> str:
     """`:17` where the file is the cause's, else the whole place."""
     return f":{place.line}" if place.line and cause and place.source == cause.source else str(place)
 
 
-def _filled(text: str, indent: str = "") -> list[str]:
-    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+def _filled(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
+    return wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)

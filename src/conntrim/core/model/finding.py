@@ -41,12 +41,16 @@ class How(StrEnum):
     BEFORE = "before"
     AFTER = "after"
     REMOVE = "remove"
+    APPEND = "append"
+    CHAIN = "chain"
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
     """A change to a rule set: `text`, a rule in the dialect of the place, instead of, before or after what is there.
 
+    Of nft alone: `append` puts a rule at the end of the chain that the place names, `chain` makes the chain that it
+    names, with the hook that `text` tells, unless it is there.
     Words in capitals such as `SERVER` are addresses that the operator fills in.
     """
 

@@ -12,6 +12,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.compare import compare
 from tests.unit.core.diagnose.written import (
     ACCEPT_80,
     ACCEPT_ALL,
@@ -22,10 +23,15 @@ from tests.unit.core.diagnose.written import (
     codes,
     edited,
     ruleset,
+    text,
 )
 
 HOSTS = Path(__file__).parents[3] / "golden" / "hosts"
 
+WEB_IN, WEB_OUT = (
+    rule.replace("tcp --", "multiport --").replace("port 80", "ports 80,443") for rule in (IN_80, OUT_80)
+)
+WEB = tuple(rule.replace("tcp --dport 80", "multiport --dports 80,443") for rule in TIGHT)
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]] = {
     "tight": ((IN_80, OUT_80), TIGHT, []),
     "hole": (
@@ -65,10 +71,27 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]]
         (IN_80, OUT_80), (*TIGHT, "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 192.0.2.9"),
         [("CT109", 4)],
     ),
+    "translated in part": (
+        (WEB_IN, WEB_OUT), (*WEB, "-A PREROUTING -p tcp -m tcp --dport 443 -j DNAT --to-destination 192.0.2.9"),
+        [("CT109", 4)],
+    ),
+    "translated twice": (
+        (WEB_IN, WEB_OUT),
+        (*WEB, *(f"-A PREROUTING -i {i} -p tcp -m tcp --dport 443 -j DNAT --to-destination 192.0.2.9" for i in "ab")),
+        [("CT109", 4)],
+    ),
     "masqueraded after all": ((IN_80, OUT_80), (*TIGHT, "-A POSTROUTING -o eth0 -j MASQUERADE"), []),
     "helper": (
         (IN_80, OUT_80, "-A PREROUTING -p tcp -m tcp --dport 80 -j CT --helper ftp"), TIGHT, [("CT110", 6)],
     ),
+    "helper for one port": (
+        (WEB_IN, WEB_OUT, "-A PREROUTING -p tcp -m tcp --dport 443 -j CT --helper ftp"), WEB, [("CT110", 6)],
+    ),
+    "connlimit of one port": (
+        (WEB_IN, WEB_OUT), ("-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 20 -j REJECT", *WEB),
+        [("CT111", 11)],
+    ),
+    "marks restored": ((IN_80, OUT_80), ("-A INPUT -j CONNMARK --restore-mark", *TIGHT), [("CT111", 11)]),
     "connlimit": (
         (IN_80, OUT_80), ("-A INPUT -p tcp -m tcp --dport 80 -m connlimit --connlimit-above 20 -j REJECT", *TIGHT),
         [("CT111", 11)],
@@ -128,6 +151,45 @@ def test_following_the_advice_leaves_nothing_to_find(host: str) -> None:
     assert first.findings
     after = check_ruleset(read(edited(before, first.findings), "rules"), None)
     assert [] == [f"{f.code} {f.evidence}" for f in after.findings if f.severity > 1]
+
+
+NAMED = frozenset({"CT104", "CT105", "CT106"})
+"""Findings whose advice says what it newly lets in."""
+
+CURED = [name for name, (_, _, found) in CASES.items() if found and name not in ("marks restored", "behind a zone")]
+
+
+@pytest.mark.parametrize("name", CURED)
+def test_an_edit_cures_its_finding_and_opens_nothing(name: str) -> None:
+    """Carried out, the edits leave nothing to find; no stranger gets in whom the advice does not name."""
+    raw, accepts, expected = CASES[name]
+    before = text(raw, accepts)
+    after = edited(before, check_ruleset(read(before, "rules"), None).findings)
+    assert [] == codes(check_ruleset(read(after, "rules"), None))
+    opened = [d.regions for d in compare(read(before, "rules"), read(after, "rules")).differences if d.admitted]
+    assert not opened or {code for code, _ in expected} <= NAMED
+
+
+KEPT: dict[str, list[str]] = {
+    "translated in part": ["-A PREROUTING -p tcp -m tcp --dport 443 -j ACCEPT",
+                           "-A OUTPUT -p tcp -m tcp --sport 443 -j ACCEPT"],
+    "helper for one port": ["-A PREROUTING -p tcp -m tcp --dport 443 -j CT --helper ftp", "",
+                            "-A OUTPUT -p tcp -m tcp --sport 443 -j ACCEPT"],
+    "connlimit of one port": ["-A PREROUTING -p tcp -m tcp --dport 443 -j ACCEPT",
+                              "-A OUTPUT -p tcp -m tcp --sport 443 -j ACCEPT"],
+    "connlimit": ["", ""],
+    "wider than it reads": ["-A INPUT -d 192.0.2.9 -m conntrack --ctstate UNTRACKED -j ACCEPT"],
+    "marks restored": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_needs_its_entry_is_left_tracked(name: str) -> None:
+    """Request and answer of that port alone; the whole rule goes where nothing else is left; else nobody guesses."""
+    raw, accepts, _ = CASES[name]
+    (finding,) = checked(raw, accepts).findings
+    assert KEPT[name] == [e.text for e in finding.edits]
+    assert finding.edits or "yours to decide" in finding.advice[0]
 
 
 def test_what_follows_stands_behind_its_cause() -> None:

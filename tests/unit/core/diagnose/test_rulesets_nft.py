@@ -25,6 +25,16 @@ def state(*names: str) -> Expr:
     return [{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": right}}]
 
 
+def met(key: str, value: str) -> Expr:
+    """`iifname "lo"`."""
+    return [{"match": {"op": "==", "left": {"meta": {"key": key}}, "right": value}}]
+
+
+def ct(key: str, value: int) -> Expr:
+    """`ct mark 5`."""
+    return [{"match": {"op": "==", "left": {"ct": {"key": key}}, "right": value}}]
+
+
 def errors() -> Expr:
     """`icmp type { 3, 11, 12 }`."""
     types = {"set": ["destination-unreachable", "time-exceeded", "parameter-problem"]}
@@ -41,14 +51,20 @@ Chains = dict[tuple[str, int, str], list[Expr]]
 
 def checked(chains: Chains) -> Checked:
     """The findings of one table with chains by hook, priority and policy; handles count from 1 in each chain."""
+    return check_ruleset(read(listing(chains), "rules"), None)
+
+
+def listing(chains: Chains) -> str:
+    """Such a table as nft lists it, and takes it."""
     listed: list[Any] = [{"table": {"family": "ip", "name": "t", "handle": 1}}]
     for number, ((hook, priority, policy), rules) in enumerate(chains.items()):
         name = {"family": "ip", "table": "t"}
-        hung = {"type": "filter", "hook": hook, "prio": priority, "policy": policy}
+        kind = "nat" if priority in (-100, 100) else "filter"
+        hung = {"type": kind, "hook": hook, "prio": priority, "policy": policy}
         listed.append({"chain": name | {"name": f"c{number}", "handle": 9} | hung})
         for handle, expr in enumerate(rules, 1):
             listed.append({"rule": name | {"chain": f"c{number}", "handle": handle, "expr": expr}})
-    return check_ruleset(read(json.dumps({"nftables": listed}), "rules"), None)
+    return json.dumps({"nftables": listed})
 
 
 def where(finding: Finding) -> tuple[str, str]:
@@ -79,6 +95,32 @@ CASES: dict[str, tuple[Chains, list[tuple[str, str]]]] = {
     "wrong hook": ({("input", -10, "accept"): [IN], FILTER: TIGHT}, [("CT104", "c0 handle 1")]),
     "before reassembly": (
         {("prerouting", -450, "accept"): [IN], POST: [OUT], FILTER: TIGHT}, [("CT112", "c0 handle 1")],
+    ),
+    "reassembled in output": (
+        {PRE: [IN], ("output", -450, "accept"): [OUT], FILTER: TIGHT}, [],
+    ),
+    "errors refused": ({PRE: [IN], POST: [OUT], FILTER: TIGHT[1:]}, [("CT106", "")]),
+    "answers refused": (
+        {PRE: [], POST: [port("dport", 11211) + NOTRACK], FILTER: TIGHT},
+        [("CT103", "c1 handle 1"), ("CT107", "c1 handle 1")],
+    ),
+    "shadowed": ({PRE: [port("dport", 80) + ACCEPT, IN], POST: [OUT], FILTER: TIGHT},
+                 [("CT104", "c0 handle 2"), ("CT103", "c1 handle 1"), ("CT107", "c1 handle 1")]),
+    "twice": ({PRE: [IN, IN], POST: [OUT], FILTER: TIGHT}, [("CT104", "c0 handle 2")]),
+    "on lo": ({PRE: [met("iifname", "lo") + port("dport", 8080) + NOTRACK, IN], POST: [OUT], FILTER: TIGHT},
+              [("CT104", "c0 handle 1")]),
+    "translated": (
+        {PRE: [IN], POST: [OUT], FILTER: TIGHT,
+         ("prerouting", -100, "accept"): [[*port("dport", 80), {"redirect": {"port": 8080}}]]},
+        [("CT109", "c0 handle 1")],
+    ),
+    "marked": (
+        {PRE: [IN], POST: [OUT], FILTER: [port("dport", 80) + ct("mark", 5) + [{"drop": None}], *TIGHT]},
+        [("CT111", "c2 handle 1")],
+    ),
+    "accept never met": (
+        {PRE: [IN], POST: [OUT], FILTER: [*TIGHT, port("dport", 8080) + state("untracked") + ACCEPT]},
+        [("CT113", "c2 handle 4")],
     ),
     "wide source port": ({FILTER: [*TIGHT, port("sport", 53, "udp") + ACCEPT]}, [("CT114", "c0 handle 4")]),
 }  # fmt: skip

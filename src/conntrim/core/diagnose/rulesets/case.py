@@ -38,7 +38,8 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
 from conntrim.core.prove.judge import ERRORS
-from conntrim.core.prove.names import Names
+from conntrim.core.prove.names import LOOPBACK as LO
+from conntrim.core.prove.names import Names, matches
 from conntrim.core.prove.space import IIF, OIF, Space
 from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.view import View
@@ -117,6 +118,12 @@ class Side:
         bits = self.space.bits
         return found.exists(self.space.sets.literals(*bits[IIF], *bits[OIF], *bits[Field.TCP_FLAGS]))
 
+    def share(self, found: Set, packets: Set) -> float:
+        """How much of some packets is in a set, 0 to 1, by whatever interface and with whatever flags."""
+        count = self.space.sets.variables
+        every = self.anywhere(packets)
+        return (every & self.anywhere(found)).sat_count(count) / every.sat_count(count)
+
     def untracked(self, direction: Direction) -> Set:
         """The packets of a direction that some rule takes."""
         return self.space.sets.either([t.packets for t in self.taken if t.direction is direction])
@@ -161,16 +168,35 @@ class Side:
         """A set by its largest part found."""
         (box, *_), whole = boxes(self.space, packets, self.universe(direction), 1)
         words = describe(self.space, box) + ("" if whole else " and more")
-        return Told(words, box, tuple(self._matches(box)))
+        return Told(words, box, self.matches_of(box))
+
+    def matches_of(self, box: Box) -> tuple[Match, ...]:
+        """A box as matches that both dialects know; what they do not is left out."""
+        return tuple(self._matches(box))
 
     def _matches(self, box: Box) -> Iterator[Match]:
-        """A box as matches that both dialects know; what they do not is left out."""
         for key, values in box.values.items():
             if key in (IIF, OIF):
-                names = tuple(self.space.names.known[code] for code in values if code < len(self.space.names.known))
-                yield Interface("in" if key == IIF else "out", names)
+                yield self._interface("in" if key == IIF else "out", values, box.without[key])
             elif key in (Field.SRC, Field.DST, Field.PROTOCOL, Field.SPORT, Field.DPORT):
                 yield In(Field(key), values)
+
+    def _interface(self, way: str, codes: Intervals, without: Intervals) -> Match:
+        """By name; interfaces that nobody named are told by those that it is not."""
+        told, other = self._names(codes), self._names(without)
+        return Interface(way, tuple(filter(None, other)), negated=True) if "" in told else Interface(way, told)
+
+    def _names(self, codes: Intervals) -> tuple[str, ...]:
+        """As the rules name them; empty for one that no rule means."""
+        names = self.space.names
+        found = (names.known[code] for code in codes if 0 < code < len(names.known))
+        return tuple(dict.fromkeys(self._spoken(name) for name in found))
+
+    def _spoken(self, name: str) -> str:
+        patterns = self.space.names.patterns
+        if name == LO or name in patterns:
+            return name
+        return next((p for p in sorted(patterns) if p.endswith("*") and p != "*" and matches(name, p)), "")
 
 
 @dataclass(frozen=True, slots=True)

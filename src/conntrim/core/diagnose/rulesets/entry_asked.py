@@ -22,14 +22,20 @@ Caveats:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, states_asked, such_as
+from conntrim.core.diagnose.rulesets import raw, rewrite
+from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, states_asked, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.ruleset import Match, NoEffect, Opaque, Rule, XtConntrack
+from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import Dialect, Match, NoEffect, Opaque, Rule, XtConntrack
+from conntrim.core.model.service import Direction
+from conntrim.core.prove.diagram import Set
 
 CODE, NAME = "CT111", "entry-asked"
 
@@ -38,6 +44,10 @@ KEPT = frozenset({"connmark", "connlimit", "connbytes", "connlabel", "helper", "
 
 WRITERS = frozenset({"CONNMARK", "CONNSECMARK"})
 """Targets that copy marks from and to an entry."""
+
+
+UNKEPT = Intervals.of(int(CtState.UNTRACKED), int(CtState.INVALID))
+"""The states of packets without an entry."""
 
 
 def of_entry(match: Match) -> bool:
@@ -61,27 +71,71 @@ def without(rule: Rule) -> tuple[Match, ...] | None:
 
 def wide(rule: Rule) -> bool:
     """K21: states that packets without an entry have, and more that is then not looked at."""
-    stateless = CtState.UNTRACKED, CtState.INVALID
-    return any(of_entry(m) and any(s in states_asked(m) for s in stateless) for m in rule.matches)
+    return any(of_entry(m) and states_asked(m) & UNKEPT for m in rule.matches)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules about entries to which untracked packets come."""
     rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if asks(r)}
+    told: dict[int, Finding] = {}
     for side in case.sides if rules else ():
         for direction in DIRECTIONS:
             if side.untracked(direction) == side.space.nothing:
                 continue
             for owner, found in untracked_at(side, case.ruleset, without, direction).items():
-                rule = rules.pop(owner, None) if found != side.space.nothing else None
-                if rule is not None:
-                    told = side.told(found, direction)
-                    yield Finding(
-                        CODE, Severity.WARNING, _title(rule),
-                        (rule.text, f"come here: {told.words}", such_as(told.witness)), rule.place,
-                        ("ask for what stands in the packet itself, or leave these packets tracked",),
-                        witness=told.witness,
-                    )  # fmt: skip
+                if owner in rules and found != side.space.nothing:
+                    finding = told.get(owner) or _finding(case, side, rules[owner], found, direction)
+                    edits = () if _undecided(case, rules[owner]) else _kept(case, side, found, direction)
+                    told[owner] = replace(finding, edits=tuple(dict.fromkeys((*finding.edits, *edits))))
+    yield from told.values()
+
+
+def _finding(case: RuleCase, side: Side, rule: Rule, found: Set, direction: Direction) -> Finding:
+    told = side.told(found, direction)
+    edits = _plainly(case.home(rule), rule) if wide(rule) else ()
+    return Finding(
+        CODE, Severity.WARNING, _title(rule), (rule.text, f"come here: {told.words}", such_as(told.witness)),
+        rule.place, (_advice(case, rule, bool(edits)),), witness=told.witness, edits=edits,
+    )  # fmt: skip
+
+
+def _undecided(case: RuleCase, rule: Rule) -> bool:
+    """Rules that copy marks, or look at states alone: what is right for them only the operator knows."""
+    return wide(rule) or any(isinstance(s, Opaque) and s.kind in WRITERS for s in rule.statements)
+
+
+def _kept(case: RuleCase, side: Side, found: Set, direction: Direction) -> Iterator[Edit]:
+    for taken in (t for t in side.taken if t.direction is direction):
+        yield from raw.tracked(case, side, found, taken)
+
+
+def _advice(case: RuleCase, rule: Rule, spelt: bool) -> str:
+    if spelt:
+        return "ask for what stands in the packet itself"
+    if _undecided(case, rule):
+        return "no edit is right by itself: what untracked packets need of this rule is yours to decide"
+    return (
+        "yours to decide: to keep this rule's meaning leave its packets tracked, as below; to keep them untracked ask"
+        " for what stands in the packet itself (hashlimit for connlimit and connbytes, mark for connmark)"
+    )
+
+
+PLAIN = {"--ctorigsrc": "-s", "--ctorigdst": "-d"}
+"""What an original address is in a packet that nobody translates."""
+
+
+def _plainly(home: Home, rule: Rule) -> tuple[Edit, ...]:
+    """A rule about UNTRACKED alone, with its addresses asked of the packet; none where it asks for more."""
+    states = next((states_asked(m) for m in rule.matches if states_asked(m)), Intervals())
+    others = next((m.others for m in rule.matches if isinstance(m, XtConntrack)), "")
+    words = re.fullmatch(r"((?:! )?)(--\S+) (\S+)", others.strip())
+    if home.table.dialect is Dialect.NFTABLES or states - UNKEPT or words is None or words[2] not in PLAIN:
+        return ()
+    plain = f"{words[1]}{PLAIN[words[2]]} {words[3]}"
+    text = rule.text.replace(f" {others.strip()}", "", 1).replace(
+        f"-A {home.chain.name} ", f"-A {home.chain.name} {plain} ", 1
+    )
+    return rewrite.edit(How.REPLACE, rule.place, text if others.strip() not in text else "")
 
 
 def _title(rule: Rule) -> str:

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets import raw, rewrite
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
-from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.ruleset import Helper, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
@@ -43,15 +44,27 @@ def check(case: RuleCase) -> Iterator[Finding]:
                 found = side.stateless(hit.packets) & way.untracked
                 if found != side.space.nothing:
                     told.add(id(hit.rule))
-                    yield _finding(side, hit.rule, direction, found)
+                    yield _finding(case, side, hit.rule, direction, found)
 
 
-def _finding(side: Side, rule: Rule, direction: Direction, found: Set) -> Finding:
+def _finding(case: RuleCase, side: Side, rule: Rule, direction: Direction, found: Set) -> Finding:
     told = side.told(found, direction)
-    by = next(t.rule for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing)
+    taken = next(t for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing)
+    by = taken.rule
     names = " and ".join(s.name for s in rule.statements if isinstance(s, Helper))
     return Finding(
         CODE, Severity.CRITICAL, f"packets for the helper {names} are untracked",
         (f"without helper: {told.words}", such_as(told.witness), f"untracked by {by.place}: {by.text}"), rule.place,
-        ("accept them in raw before the NOTRACK rule, so that they stay tracked",), witness=told.witness,
+        ("leave them tracked, both ways",), witness=told.witness, edits=_edits(case, side, found, taken, rule),
     )  # fmt: skip
+
+
+def _edits(case: RuleCase, side: Side, found: Set, taken: Taken, rule: Rule) -> tuple[Edit, ...]:
+    """The helper before NOTRACK where both stand in raw (K10), and the answers accepted; or no NOTRACK at all."""
+    edits = tuple(raw.tracked(case, side, found, taken))
+    home = case.home(rule)
+    if home.chain is not case.home(taken.rule).chain or Edit(How.REMOVE, taken.rule.place) in edits:
+        return edits
+    text = rewrite.spelt(home, rule.matches, rule.statements, rule, rule.comment)
+    first = (*rewrite.edit(How.BEFORE, taken.rule.place, text), Edit(How.REMOVE, rule.place))
+    return *first, *(e for e in edits if e.place != taken.rule.place)

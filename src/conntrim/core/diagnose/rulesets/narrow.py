@@ -84,10 +84,12 @@ def _pinned(case: RuleCase, rule: Rule) -> Iterator[Edit]:
     if by_target(rule) or not rewrite.asks(rule.matches, Field.SPORT) or rewrite.asks(rule.matches, Field.SRC):
         return
     home, peer = case.home(rule), _peer(case, rule)
-    text = rewrite.spelt(home, rewrite.tightened(rule, home, peer), rule.statements, rule)
+    text = rewrite.spelt(home, rewrite.tightened(rule, home, peer), rule.statements, rule, rule.comment)
     yield from rewrite.edit(How.REPLACE, rule.place, text)
     for twin in _twins(case, rule):
         if not rewrite.asks(twin.matches, Field.DST):
             to = In(Field.DST, peer.values)
-            text = rewrite.spelt(case.home(twin), rewrite.ordered((*twin.matches, to)), twin.statements, twin)
+            text = rewrite.spelt(
+                case.home(twin), rewrite.ordered((*twin.matches, to)), twin.statements, twin, twin.comment
+            )
             yield from rewrite.edit(How.REPLACE, twin.place, text)

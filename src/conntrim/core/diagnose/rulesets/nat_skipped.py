@@ -20,7 +20,9 @@ Caveats:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from conntrim.core.diagnose.rulesets import raw
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.ruleset import Nat, Rule
@@ -37,15 +39,20 @@ SOURCES = ("masquerade", "snat")
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """NOTRACK rules that keep packets from a translation, each with the first NAT rule that loses some."""
-    told: set[int] = set()
+    told: dict[int, Finding] = {}
     for side in case.sides:
         for direction in DIRECTIONS:
-            for hit, packets in _skipped(side, direction):
-                for taken in (t for t in side.taken if t.direction is direction and id(t.rule) not in told):
-                    found = packets & taken.packets
-                    if found != side.space.nothing:
-                        told.add(id(taken.rule))
-                        yield _finding(side, taken.rule, hit.rule, direction, found)
+            skipped = list(_skipped(side, direction))
+            for taken in (t for t in side.taken if t.direction is direction):
+                losing = [
+                    (hit.rule, p & taken.packets) for hit, p in skipped if p & taken.packets != side.space.nothing
+                ]
+                if losing:
+                    nat, first = losing[0]
+                    finding = told.get(id(taken.rule)) or _finding(side, taken.rule, nat, direction, first)
+                    edits = raw.tracked(case, side, side.space.sets.either([p for _, p in losing]), taken)
+                    told[id(taken.rule)] = replace(finding, edits=tuple(dict.fromkeys((*finding.edits, *edits))))
+    yield from told.values()
 
 
 def _skipped(side: Side, direction: Direction) -> Iterator[tuple[Hit, Set]]:
@@ -77,5 +84,5 @@ def _finding(side: Side, rule: Rule, nat: Rule, direction: Direction, found: Set
     evidence = (f"no longer translated: {told.words}", such_as(told.witness), f"{nat.place}: {nat.text}")
     return Finding(
         CODE, Severity.CRITICAL, "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
-        ("accept them in raw before this rule, so that they stay tracked",), witness=told.witness,
+        ("leave them tracked, both ways",), witness=told.witness,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets.case import RuleCase, names_field, states_asked
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Interface, Match, Rule
 from conntrim.core.model.service import Direction
@@ -60,5 +60,6 @@ def check(case: RuleCase) -> Iterator[Finding]:
     for rule in rules.values():
         yield Finding(
             CODE, Severity.WARNING, "no untracked packet comes to this rule, which is about them alone", (rule.text,),
-            rule.place, ("compare it with the NOTRACK rules and with what stands before it",),
+            rule.place, ("remove it; or, if it is for a service that runs, mend the NOTRACK rules of that service",),
+            edits=(Edit(How.REMOVE, rule.place),),
         )  # fmt: skip

@@ -23,19 +23,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Base, End, Field, Helper, Jump, Notrack, Rule, SetZone, Verdict
+from conntrim.core.model.ruleset import Base, End, Field, Helper, Interface, Jump, Notrack, Rule, SetZone, Verdict
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK
-from conntrim.core.netfilter.outcome import Step, StepKind
+from conntrim.core.netfilter.outcome import StepKind
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.journey import COMES, GOES, packets_of
 from conntrim.core.prove.view import View
 
 CODE, NAME = "CT104", "notrack-no-effect"
+
+OR_REMOVE = "or remove the rule, which changes nothing"
+UNCLEAR = f"yours to decide: move it in front of them, {OR_REMOVE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,10 @@ class Why:
 
     reason: str
     evidence: tuple[str, ...] = ()
-    advice: str = "remove it"
+    advice: str = "remove it: nothing changes without it"
     witness: Packet | None = None
+    edits: tuple[Edit, ...] | None = None
+    """None: the rule goes."""
 
 
 def idle(case: RuleCase) -> Iterator[Rule]:
@@ -58,6 +64,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     """NOTRACK rules without effect, each with its reason."""
     for rule in idle(case):
         why = _why(case, rule)
+        gone = (Edit(How.REMOVE, rule.place),)
         yield Finding(
             CODE,
             Severity.WARNING,
@@ -66,6 +73,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
             rule.place,
             (why.advice,),
             witness=why.witness,
+            edits=gone if why.edits is None else why.edits,
         )
 
 
@@ -73,17 +81,27 @@ def _why(case: RuleCase, rule: Rule) -> Why:
     home = case.home(rule)
     bases = list(bases_of(home))
     if home.table.dormant:
-        return Why(f"its table {home.table.name} is dormant", advice="wake the table up, or remove the rule")
+        return Why(f"its table {home.table.name} is dormant", advice=f"yours to decide: wake the table up, {OR_REMOVE}")
     if not bases:
-        return Why(f"no hook leads to its chain {home.chain.name}", advice="jump there from raw, or remove the rule")
+        return Why(
+            f"no hook leads to its chain {home.chain.name}", advice=f"yours to decide: jump there from raw, {OR_REMOVE}"
+        )
     early = [b for b in bases if b.hook in WAYS and b.priority < CONNTRACK]
     if not early:
         base = bases[0]
+        hook = Hook.OUTPUT if base.hook in (Hook.OUTPUT, Hook.POSTROUTING) else Hook.PREROUTING
         move = (
-            "move it to a chain `type filter hook prerouting priority raw`, or `hook output` for what this host sends"
+            f"move it to a chain `type filter hook {hook} priority raw`: from then on its packets are UNTRACKED, for"
+            " the filter too"
         )
         where = "" if base.hook in WAYS else f" at the {base.hook} hook,"
-        return Why(f"its chain stands{where} behind conntrack (priority {base.priority}, conntrack -200)", advice=move)
+        return Why(
+            f"its chain stands{where} behind conntrack (priority {base.priority}, conntrack -200)",
+            (),
+            move,
+            None,
+            raw.moved(case, rule, hook),
+        )
     return _unreached(case, rule, home, {b.hook for b in early})
 
 
@@ -109,12 +127,13 @@ def _unreached(case: RuleCase, rule: Rule, home: Home, hooks: set[Hook]) -> Why:
                 found = _fitting(side, rule, home, direction)
                 if found != side.space.nothing:
                     witness = side.told(side.stateless(found), direction).witness
-                    return _shadow(case, witness, hook)
+                    return _shadow(case, rule, witness, hook)
     lo = Direction.LOOPBACK
     if Hook.PREROUTING in hooks and any(_fitting(s, rule, home, lo, True) != s.space.nothing for s in case.sides):
         return Why(
             "on lo every packet was seen by conntrack in OUTPUT, before it comes to PREROUTING",
-            advice="untrack it in OUTPUT, requests and answers",
+            advice="untrack it in OUTPUT, requests and answers: from then on they are UNTRACKED, for the filter too",
+            edits=tuple(_leaving(case, rule, home)),
         )
     if names_field(rule, Field.FRAGMENT):
         return Why("conntrack puts fragments together before they come to raw (K6)")
@@ -132,15 +151,16 @@ def _fitting(side: Side, rule: Rule, home: Home, direction: Direction, entering:
     return packets_of(side.space, direction, side.local) & view.rule(rule, home.table)
 
 
-def _shadow(case: RuleCase, witness: Packet, hook: Hook) -> Why:
+def _shadow(case: RuleCase, rule: Rule, witness: Packet, hook: Hook) -> Why:
     """The rule that keeps a packet from this one."""
     for step in case.path(witness):
         if step.kind is StepKind.CONNTRACK:
             break
         if step.hook is hook and step.kind is StepKind.RULE and step.rule and (word := _does(step.rule)):
             evidence = f"{step.rule.place}: {step.rule.text}"
-            return Why(f"{word} {step.rule.place}", (evidence, such_as(witness)), _cure(step), witness)
-    return Why("earlier rules or chains end its packets' way", (such_as(witness),), "move it to the front", witness)
+            advice, edits = _cure(case, rule, step.rule)
+            return Why(f"{word} {step.rule.place}", (evidence, such_as(witness)), advice, witness, edits)
+    return Why("earlier rules or chains end its packets' way", (such_as(witness),), UNCLEAR, witness, ())
 
 
 def _does(rule: Rule) -> str:
@@ -160,7 +180,27 @@ def _does(rule: Rule) -> str:
     return ""
 
 
-def _cure(step: Step) -> str:
-    if step.rule is None or any(isinstance(s, Notrack) for s in step.rule.statements):
-        return "remove it: nothing is missing without it"
-    return f"put it before {step.rule.place}"
+def _cure(case: RuleCase, rule: Rule, other: Rule) -> tuple[str, tuple[Edit, ...] | None]:
+    """What to do about the rule that keeps packets from this one."""
+    if any(
+        isinstance(s, Notrack) or (isinstance(s, End) and s.verdict is not Verdict.ACCEPT) for s in other.statements
+    ):
+        return "remove it: nothing changes without it", None
+    if any(isinstance(s, Helper) for s in other.statements):
+        return f"yours to decide: these connections lose their helper without {other.place}, {OR_REMOVE}", ()
+    home = case.home(rule)
+    if home.chain is not case.home(other).chain:
+        return f"yours to decide: move it in front of what leads to {other.place}, {OR_REMOVE}", ()
+    text = rewrite.spelt(home, rule.matches, rule.statements, rule, rule.comment)
+    advice = f"put it before {other.place}: from then on its packets are UNTRACKED, for the filter too"
+    return advice, (*rewrite.edit(How.BEFORE, other.place, text), Edit(How.REMOVE, rule.place))
+
+
+def _leaving(case: RuleCase, rule: Rule, home: Home) -> Iterator[Edit]:
+    """A rule about `lo`, both ways, at the hook where packets on `lo` meet conntrack (K16)."""
+    request = tuple(Interface("out", m.names) if isinstance(m, Interface) else m for m in rule.matches)
+    answers = rewrite.mirrored(rule.matches, leaving=True)
+    for matches in (request, answers):
+        text = rewrite.spelt(raw.hung(home, Hook.OUTPUT), rewrite.ordered(matches), rule.statements, rule, rule.comment)
+        yield from raw.appended(home, Hook.OUTPUT, text, rule.place)
+    yield Edit(How.REMOVE, rule.place)

@@ -23,14 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conntrim.core.diagnose.rulesets import no_effect, rewrite
+from conntrim.core.diagnose.rulesets import no_effect, raw, rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, such_as
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_SYN
-from conntrim.core.netfilter.hooks import CONNTRACK
-from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.view import View
 
 CODE, NAME = "CT103", "one-way-notrack"
@@ -42,13 +40,7 @@ FEW = 0.1
 def covered(side: Side, taken: Taken) -> float:
     """The part of a rule's packets whose answers are untracked as well, 0 to 1. By which interface a peer is reached
     nobody told: a twin for one of them is a twin."""
-    return _share(side, side.answers(taken), taken)
-
-
-def _share(side: Side, found: Set, taken: Taken) -> float:
-    count = side.space.sets.variables
-    packets = side.anywhere(taken.packets)
-    return (packets & side.anywhere(found)).sat_count(count) / packets.sat_count(count)
+    return side.share(side.answers(taken), taken.packets)
 
 
 def lonely(case: RuleCase) -> Iterator[tuple[Side, Taken]]:
@@ -87,7 +79,7 @@ def _idle_twin(case: RuleCase, side: Side, taken: Taken) -> Rule | None:
         found = taken.packets
         for match in matches:
             found = found & view.match(match, table)
-        if _share(side, found, taken) > FEW:
+        if side.share(found, taken.packets) > FEW:
             return rule
     return None
 
@@ -99,11 +91,11 @@ def _twin(case: RuleCase, taken: Taken) -> Iterator[Edit]:
         yield from rewrite.edit(How.AFTER, rule.place, _mirrored(home, rule, taken.hook))
         return
     hook = Hook.OUTPUT if taken.hook is Hook.PREROUTING else Hook.PREROUTING
-    there = next((c for c in home.table.chains if c.base and c.base.hook is hook and c.base.priority < CONNTRACK), None)
-    if there is not None:
-        text = _mirrored(Home(home.table, there), rule, hook)
-        lines = there.rules[-1].place if there.rules and not rule.place.line else rule.place
-        yield from rewrite.edit(How.AFTER, lines, text)
+    text = _mirrored(raw.hung(home, hook), rule, hook)
+    if rule.place.line and raw.chain_at(home, hook):
+        yield from rewrite.edit(How.AFTER, rule.place, text)
+    else:
+        yield from raw.appended(home, hook, text, rule.place)
 
 
 def _mirrored(home: Home, rule: Rule, hook: Hook) -> str:

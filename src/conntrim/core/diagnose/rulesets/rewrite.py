@@ -58,12 +58,14 @@ def family_of_table(home: Home) -> Family:
     return Family.IPV6 if home.table.family is TableFamily.IP6 else Family.IPV4
 
 
-def spelt(home: Home, matches: Iterable[Match], statements: Iterable[Statement], like: Rule | None = None) -> str:
+def spelt(
+    home: Home, matches: Iterable[Match], statements: Iterable[Statement], like: Rule | None = None, comment: str = ""
+) -> str:  # fmt: skip
     """A rule as this table's listing has it (`-A CHAIN ...` for iptables); empty where it cannot be said.
 
     `like` is a rule of the operator's: whoever writes `-m state` and `-j NOTRACK` reads the same again.
     """
-    rule = Rule(tuple(matches), tuple(statements), Place(""), "")
+    rule = Rule(tuple(matches), tuple(statements), Place(""), "", comment)
     try:
         text = _spelt(home, rule, old_words(like) if like else False)
     except (NotExpressible, Unspeakable):

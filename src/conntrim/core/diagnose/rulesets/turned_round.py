@@ -75,7 +75,7 @@ def _edits(case: RuleCase, rule: Rule, met: Met) -> Iterator[Edit]:
         matches.append(NOT_SYN)
     how = How.REPLACE
     for peer in _pins(matches, met, side, case, rule):
-        text = rewrite.spelt(home, rewrite.ordered((*matches, *peer)), rule.statements, rule)
+        text = rewrite.spelt(home, rewrite.ordered((*matches, *peer)), rule.statements, rule, rule.comment)
         yield from rewrite.edit(how, rule.place, text)
         how = How.AFTER
 

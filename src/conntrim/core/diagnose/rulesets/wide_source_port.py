@@ -103,7 +103,7 @@ def _edit(case: RuleCase, rule: Rule, tracked: bool) -> tuple[Edit, ...]:
         matches = (*rule.matches, rewrite.state_match(home, CtState.ESTABLISHED))
     else:
         matches = rewrite.tightened(rule, home, rewrite.blank("SERVER", family))
-    text = rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule)
+    text = rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule, rule.comment)
     return rewrite.edit(How.REPLACE, rule.place, text)
 
 
