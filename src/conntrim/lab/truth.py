@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from random import Random
@@ -18,18 +18,19 @@ from conntrim.core.model.truth import Doubt, Truth
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.host.signals import orderly_end
+from conntrim.lab.apart import apart, clear
 from conntrim.lab.case import Case, format_case
 from conntrim.lab.dialogue import shots
 from conntrim.lab.entries import Kept, alike, dumped, told
-from conntrim.lab.expect import KERNEL, Believed, Source, expected, observed, ruleset_of
+from conntrim.lab.expect import KERNEL, Believed, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
 from conntrim.lab.judge import Judge, Trace, judging, story
 from conntrim.lab.limits import global_limits
 from conntrim.lab.private import limits_writable
 from conntrim.lab.script import Script
 from conntrim.lab.shrink import shrink
-from conntrim.lab.talk import Key, dialogues, key, key_of
-from conntrim.lab.wire import MAX_NUMBER, End
+from conntrim.lab.talk import dialogues, key, key_of
+from conntrim.lab.wire import MAX_NUMBER
 
 GROUP = 20
 """So many rule sets are one piece of work."""
@@ -243,51 +244,6 @@ def judged(
 
 OBLIVIOUS = 7
 """In every so many-th dialogue the peers answer as if nothing had been translated."""
-
-
-TAKEN = "a tuple of another dialogue"
-
-
-def apart(believed: Sequence[Believed]) -> list[Believed]:
-    """The same, but nothing is believed of dialogues that a translation brought upon each other's tuples or sources.
-
-    Whose tuple was taken may have got any port, and all flows of its source get the same (K57).
-    """
-    met = Counter(k for each in believed for k in _claims(each))
-    became: dict[Source, set[End]] = {}
-    for source, end in (pair for each in believed for pair in each.sources):
-        became.setdefault(source, set()).add(end)
-    shared = Counter(s for each in believed for s in {source for source, _ in each.sources})
-    moved = {s for each in believed for s, _ in each.sources if any(met[k] > 1 for k in _claims(each))}
-
-    def clash(each: Believed) -> str:
-        if any(met[k] > 1 for k in _claims(each)):
-            return TAKEN
-        loose = any(s in moved or shared[s] > 1 < len(became[s]) for s, _ in each.sources)
-        return "the source of another dialogue" if loose else ""
-
-    return [
-        replace(each, traces=(), entries=None, doubt=doubt) if (doubt := clash(each)) else each for each in believed
-    ]
-
-
-def clear(believed: Sequence[Believed], entries: Sequence[Sequence[Kept]]) -> list[Believed]:
-    """The same, but nothing is believed of dialogues whose tuples were found in entries of an undecided one."""
-    left = {
-        key(tuple_)
-        for each, kept in zip(believed, entries, strict=True)
-        for entry in kept
-        for tuple_ in (entry.original, entry.reply)
-        if each.doubt
-    }
-    return [
-        each if each.doubt or left.isdisjoint(_claims(each)) else replace(each, traces=(), entries=None, doubt=TAKEN)
-        for each in believed
-    ]
-
-
-def _claims(each: Believed) -> set[Key]:
-    return {key(tuple_) for tuple_ in each.tuples}
 
 
 def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:
