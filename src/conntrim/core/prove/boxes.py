@@ -174,6 +174,8 @@ def _grown(space: Space, point: _Point, inside: Set, named: dict[Key, Set]) -> t
     conditions = _all(space, answers.values())
     for free in (True, False):
         for key in keys_of(space):
+            if parts[key] == space.everything:  # freed already, and the box has only grown
+                continue
             rest = _all(space, (p for k, p in parts.items() if k != key)) & conditions
             values = _allowed(space, key, rest, inside)
             if values == space.everything or not free:
@@ -188,8 +190,7 @@ def _grown(space: Space, point: _Point, inside: Set, named: dict[Key, Set]) -> t
 
 def project(space: Space, key: Key, found: Set) -> Set:
     """The values of one property that packets of a set have."""
-    others = [n for k, ns in space.bits.items() if k != key for n in ns] + list(space.free.values())
-    return found.exists(space.sets.literals(*sorted(others)))
+    return found.exists(space.besides(key))
 
 
 def _all(space: Space, sets: Iterable[Set]) -> Set:

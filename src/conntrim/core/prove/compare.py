@@ -31,6 +31,9 @@ from conntrim.core.prove.words import describe
 MOST_REGIONS = 8
 """Boxes shown of one difference."""
 
+CARRIED = flags_where(lambda flags: bool(flags & (TcpFlag.ACK | TcpFlag.RST)) and flags & CHECKED in SANE)
+"""Flags of packets that an established connection carries."""
+
 
 class Population(StrEnum):
     """Whose packets."""
@@ -204,9 +207,8 @@ class Question:
             types = ((3, 5), (11, 12)) if space.icmp is Field.ICMP else ((1, 4),)
             return stateless & space.field(space.icmp, Intervals.of(*((a << 8, b << 8 | 0xFF) for a, b in types)))
         tcp = space.protocol(Protocol.TCP)
-        carried = flags_where(lambda flags: bool(flags & (TcpFlag.ACK | TcpFlag.RST)) and flags & CHECKED in SANE)
         with_ports = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
-        return stateless & with_ports & (~tcp | space.field(Field.TCP_FLAGS, carried))
+        return stateless & with_ports & (~tcp | space.field(Field.TCP_FLAGS, CARRIED))
 
     def _difference(self, population: Population, admitted: bool, part: Set, universe: Set) -> Difference:
         found, whole = boxes(self.space, part, universe, MOST_REGIONS)

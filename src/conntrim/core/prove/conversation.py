@@ -6,6 +6,7 @@ The evaluator's own tracker is asked what a packet is; connections that share a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
@@ -72,22 +73,13 @@ class Conversations:
         after: dict[Memory, Set] = {}
         for memory, connections in tables.items():
             mine = connections & ~free
-            state, new, kept = self._tracked(packet, memory)
+            state, new, kept = _tracked(packet, memory, self.loose)
             through = mine & self._in(who, flags, state)
             passed = passed | through
             # A new entry stays only if its packet gets through: it is confirmed behind all rules.
             for table, part in ((new, through), (kept, mine & ~through), (memory, connections & free)):
                 after[table] = after.get(table, self.space.nothing) | part
         return {table: part for table, part in after.items() if part != self.space.nothing}, passed
-
-    def _tracked(self, packet: Packet, memory: Memory) -> tuple[CtState, Memory, Memory]:
-        """The packet's state, the table if it gets through, and if it does not."""
-        skb = Skb(packet, Kernel(tcp_loose=self.loose), Answers({}))
-        seen = track(skb, memory)
-        skb.attached = seen.attached
-        if isinstance(seen.attached, Tracked) and not seen.attached.confirmed:
-            return skb.state, seen.memory.having(seen.attached.entry), seen.memory
-        return skb.state, seen.memory, seen.memory
 
     def _sample(self) -> Packet:
         source, target, port = STAND_IN
@@ -104,3 +96,14 @@ class Conversations:
             arrived = (self._reach(way).arrived & self.space.state(state)).exists(variables)
             self._passing[key] = self.flow.carrying(self.space, arrived, flags)
         return self._passing[key]
+
+
+@lru_cache(maxsize=1024)
+def _tracked(packet: Packet, memory: Memory, loose: bool) -> tuple[CtState, Memory, Memory]:
+    """The packet's state, the table if it gets through, and if it does not; both rule sets ask for the same."""
+    skb = Skb(packet, Kernel(tcp_loose=loose), Answers({}))
+    seen = track(skb, memory)
+    skb.attached = seen.attached
+    if isinstance(seen.attached, Tracked) and not seen.attached.confirmed:
+        return skb.state, seen.memory.having(seen.attached.entry), seen.memory
+    return skb.state, seen.memory, seen.memory

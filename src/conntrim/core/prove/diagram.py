@@ -1,6 +1,7 @@
 """Sets of bit vectors as decision diagrams: numbers in ranges become sets, and running out of room is no answer.
 
-This package is the only door to oxidd; `Set` is its function type, with `&`, `|` and `~`.
+This package is the only door to oxidd; `Set` is its function type, with `&`, `|` and `~`; `a.imp(b)` is `~a | b` and
+`a.imp_strict(b)` is `~a & b`, in one step.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Diagrams:
                 if value & 1:
                     return self.nothing
             else:
-                found = bit & found if value & 1 else ~bit & found
+                found = bit & found if value & 1 else bit.imp_strict(found)
             value >>= 1
         return found
 
@@ -122,8 +123,8 @@ class Diagrams:
         found = self.everything
         for bit in reversed(bits):
             if high & 1:
-                found = self.everything if bit is None else ~bit | found
+                found = self.everything if bit is None else bit.imp(found)
             elif bit is not None:
-                found = ~bit & found
+                found = bit.imp_strict(found)
             high >>= 1
         return found

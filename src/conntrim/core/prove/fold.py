@@ -54,7 +54,7 @@ def _folded(view: View, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
     found = dict.fromkeys((kind for kind, _ in runs), view.space.nothing)
     for kind, taken in reversed(runs):
         view.space.sets.tick()
-        found = {other: below | taken if other == kind else below & ~taken for other, below in found.items()}
+        found = {other: below | taken if other == kind else taken.imp_strict(below) for other, below in found.items()}
     return found
 
 

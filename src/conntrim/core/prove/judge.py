@@ -358,7 +358,7 @@ class _Case:
         errors = self.space.field(self.space.icmp, ERRORS[self.space.family])
         if direction is not Direction.OUTBOUND:
             return found & errors
-        resets = self.space.field(Field.TCP_FLAGS, Intervals.of(*(f for f in range(256) if f & 0x17 in (4, 20))))
+        resets = self.space.field(Field.TCP_FLAGS, RESETS)
         answers = [flow.answers(self.space) for flow in self.flows if flow.direction is Direction.INBOUND]
         return found & (errors | (self.space.sets.either(answers) & resets))
 

@@ -7,6 +7,8 @@ only those that it brings are looked at anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,23 +26,38 @@ class Listed:
     """
 
     def __init__(self, rulesets: Iterable[Ruleset], base: Listed | None = None) -> None:
-        of, numbers = (base._of, base._numbers) if base else ({}, {})
-        lists = {id(c.rules): c.rules for r in rulesets for t in r.tables for c in t.chains if id(c.rules) not in of}
-        new = {id(rule): rule for rules in lists.values() for rule in rules if id(rule) not in numbers}
-        self._base, self._held, self._rules = base, tuple(lists.values()), tuple(new.values())
-        self._numbers: dict[int, int] = numbers | {key: n for n, key in enumerate(new, len(numbers))}
-        self._of: dict[int, NDArray[np.int64]] = of | {key: self._found(rules) for key, rules in lists.items()}
-        own = {id(m): m for rule in self._rules for m in rule.matches if type(m) is Interface}
+        self._base, self._own = base, list[Rule]()
+        self._numbers: dict[int, int] = dict(base._numbers) if base else {}
+        self._of: dict[int, NDArray[np.int64]] = dict(base._of) if base else {}
+        self._held = [c.rules for r in rulesets for t in r.tables for c in t.chains]
+        for rules in self._held:
+            if id(rules) not in self._of:
+                self._of[id(rules)] = self._numbered(rules)
+        own = {id(m): m for rule in self._own for m in rule.matches if type(m) is Interface}
         self.interfaces: tuple[Interface, ...] = (*(base.interfaces if base else ()), *own.values())
+        new = np.fromiter(self._own, dtype=np.object_, count=len(self._own))
+        self._rules: NDArray[np.object_] = np.concatenate((base._rules, new)) if base else new
         self._bounds: dict[Family, NDArray[np.int64]] = {}
         self._having: dict[type[Statement], NDArray[np.bool_]] = {}
 
-    def _found(self, rules: Sequence[Rule]) -> NDArray[np.int64]:
-        return np.fromiter(map(self._numbers.__getitem__, map(id, rules)), dtype=np.int64, count=len(rules))
+    def _numbered(self, rules: Sequence[Rule]) -> NDArray[np.int64]:
+        """The numbers of these rules; those that have none get one."""
+        numbers = self._numbers
+        found = np.fromiter(map(numbers.get, map(id, rules), repeat(-1)), dtype=np.int64, count=len(rules))
+        for at in np.flatnonzero(found < 0).tolist():
+            if id(rules[at]) not in numbers:
+                numbers[id(rules[at])] = len(numbers)
+                self._own.append(rules[at])
+            found[at] = numbers[id(rules[at])]
+        return found
 
     def of(self, chain: Chain) -> NDArray[np.int64]:
         """The numbers of a chain's rules."""
         return self._of[id(chain.rules)]
+
+    def few(self, chain: Chain, hit: NDArray[np.bool_]) -> Chain:
+        """The chain with those of its rules only."""
+        return chain if hit.all() else replace(chain, rules=tuple(self._rules[self.of(chain)[hit]].tolist()))
 
     def having(self, kind: type[Statement], chain: Chain) -> NDArray[np.bool_]:
         """Which of a chain's rules have a statement of this kind."""
@@ -48,14 +65,14 @@ class Listed:
 
     def _among(self, kind: type[Statement]) -> NDArray[np.bool_]:
         if kind not in self._having:
-            own = np.array([any(type(s) is kind for s in rule.statements) for rule in self._rules], dtype=np.bool_)
+            own = np.array([any(type(s) is kind for s in rule.statements) for rule in self._own], dtype=np.bool_)
             self._having[kind] = np.concatenate((self._base._among(kind), own) if self._base else (own,))
         return self._having[kind]
 
     def bounds(self, family: Family) -> NDArray[np.int64]:
         """The bounds of each rule's packets, of shape (fields, ends, rules)."""
         if family not in self._bounds:
-            own = _bounds(self._rules, family)
+            own = _bounds(self._own, family)
             self._bounds[family] = np.concatenate((self._base.bounds(family), own) if self._base else (own,), axis=2)
         return self._bounds[family]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +49,14 @@ class Sieve:
         return one, other
 
     def _overlapping(self, boxes: Iterable[Bounds]) -> NDArray[np.bool_]:
-        """Which rules overlap any of the boxes."""
-        found = np.zeros(self._bounds.shape[2], dtype=np.bool_)
+        """Which rules overlap any of the boxes. A field of which a box has all values leaves no rule out."""
+        found, every = np.zeros(self._bounds.shape[2], dtype=np.bool_), ALL[self.family]
         for box in boxes:
             here = np.ones(len(found), dtype=np.bool_)
-            for (lows, highs), (low, high) in zip(self._bounds, shifted(box, self.family), strict=True):
-                here &= (lows <= high) & (highs >= low)
+            for at, (low, high) in enumerate(shifted(box, self.family)):
+                if box[at] != every[at]:
+                    lows, highs = self._bounds[at]
+                    here &= (lows <= high) & (highs >= low)
             found |= here
         return found
 
@@ -67,6 +68,5 @@ class Sieve:
                 hit = met[self._listed.of(chain)]
                 if nat:
                     hit |= self._listed.having(Nat, chain)
-                few = tuple(compress(chain.rules, hit.tolist()))
-                made[id(chain)] = chain if len(few) == len(chain.rules) else replace(chain, rules=few)
+                made[id(chain)] = self._listed.few(chain, hit)
         return replace(table, chains=tuple(made[id(c)] for c in chains))

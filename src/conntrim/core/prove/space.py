@@ -47,6 +47,7 @@ class Space:
         self.free: dict[str, int] = {}
         self.known: dict[Hashable, tuple[object, Any]] = {}
         """What was found about chains, with what it was found from (chains.py)."""
+        self._besides: dict[tuple[Key, int], Set] = {}
         self._bits: dict[Key, list[Set | None]] = {}
         self._made: dict[tuple[Key, Intervals, int | None], Set] = {}
         self.with_ports = self.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
@@ -76,6 +77,14 @@ class Space:
         if key not in self.bits and isinstance(key, Field):
             self.bits[key] = self.sets.add(BITS[key])
         return self.bits[key]
+
+    def besides(self, key: Key) -> Set:
+        """All variables but those of one property: what a quantifier takes to leave only that."""
+        known = key, self.sets.variables
+        if known not in self._besides:
+            own = set(self.bits[key])
+            self._besides[known] = self.sets.literals(*(n for n in range(self.sets.variables) if n not in own))
+        return self._besides[known]
 
     def values(self, key: Key, values: Intervals, mask: int | None = None) -> Set:
         """The vectors whose property `& mask` is one of `values`, whether or not such packets have it."""
