@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants opinions torture bench golden setup clean
+.PHONY: demo test check lab mutants opinions torture coverage bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -30,6 +30,11 @@ mutants: setup
 # Random pairs of rule sets: compare, z3 and the kernel say the same. FROM=250 N=250 is the second quarter of 1,000.
 opinions: setup
 	CONNTRIM_PAIRS=$(or $(N),1000) CONNTRIM_PAIRS_FROM=$(or $(FROM),0) $(PY) -m pytest tests/lab/test_pairs.py -q -s
+
+# The census at full size: 1,000 real samples against their bounds, a saved table of 2 GB. Needs root, some minutes.
+coverage: setup
+	CONNTRIM_SAMPLES=$(or $(N),1000) CONNTRIM_TEXT_MB=$(or $(MB),2048) $(PY) -m pytest -q -s -k "bounds or memory" \
+	  tests/lab/test_sample.py tests/unit/core/census/test_sample.py tests/unit/host/test_flow_files.py
 
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 bench: setup

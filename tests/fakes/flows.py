@@ -14,7 +14,7 @@ class FakeFlows:
         self, blocks: Sequence[FlowTable], *, source: str = "fake", population: int | None = None,
         fails: Exception | None = None,
     ) -> None:  # fmt: skip
-        self.source, self.bad_lines = source, 0
+        self.source, self.bad_lines, self.incomplete = source, 0, False
         self.remarks: tuple[str, ...] = ()
         self._blocks, self._population, self._fails = blocks, population, fails
         self.handed_out = 0

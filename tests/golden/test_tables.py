@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.host import flow_files
 from conntrim.host.flow_files import FileFlows
+from conntrim.render.census import By, census_fields, census_text
 
 TABLES = Path(__file__).parent / "tables"
 FORMS = ["nf_conntrack.txt", "conntrack_extended.txt", "conntrack.txt"]
@@ -105,6 +107,30 @@ def test_a_compressed_table_that_was_cut_off_is_used_and_said_so(tmp_path: Path)
     census = take_census(FileFlows(str(packed)), LOCAL, 100)
     assert 0 < census.total < 3_600
     assert "cut off" in census.remarks[0]
+    assert census_text(census, By.SERVICE).startswith(f"{census.total:,} entries (incomplete); ")
+    assert census_fields(census)["incomplete"] is True
+
+
+@pytest.mark.parametrize("lost", range(1, 40))
+def test_the_torn_line_of_a_file_that_was_cut_off_does_not_count(tmp_path: Path, lost: int) -> None:
+    """Cut anywhere in its last line, in a port or between words: that line is no entry, not one with another port."""
+    line = "tcp 6 9 CLOSE src=192.0.2.1 dst=192.0.2.2 sport=40000 dport=80 "
+    line += "src=192.0.2.2 dst=192.0.2.1 sport=80 dport=40000"
+    stored = zlib.compressobj(0, zlib.DEFLATED, 31)
+    packed = tmp_path / "table"
+    packed.write_bytes((stored.compress(f"{line}\n{line}\n".encode()) + stored.flush())[: -8 - lost])
+    census = take_census(FileFlows(str(packed)), LOCAL, 100)
+    assert (census.total, census.bad_lines, census.services[0].translated) == (1, 0, 0)
+
+
+def test_a_compressed_table_that_is_cut_off_before_its_first_entry_is_refused(tmp_path: Path) -> None:
+    """With that word, and not as an empty file or one of another kind."""
+    packed = tmp_path / "table"
+    whole = gzip.compress((TABLES / "nf_conntrack.txt").read_bytes(), compresslevel=0, mtime=0)
+    for length in (12, 40):
+        packed.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="cut off or damaged, and nothing came before"):
+            take_census(FileFlows(str(packed)), LOCAL, 100)
 
 
 def test_zstd_is_read_or_asked_for(tmp_path: Path) -> None:

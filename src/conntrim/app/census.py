@@ -48,9 +48,14 @@ def take_census(flows: Flows, viewpoint: Viewpoint | None, top: int, sample: str
                 wanted = None
     drawn = None if wanted is None or before is None else _sample(taker, before)
     remarks = [*flows.remarks, *[ORDERED] * ordered, *[endless] * bool(endless)]
-    if drawn is None and not endless:
-        remarks += _drift(taker.total, before, flows.population())
-    return taker.census(flows.source, bad_lines=flows.bad_lines, sample=drawn, remarks=remarks)
+    drift = [] if drawn or endless else _drift(taker.total, before, flows.population())
+    return taker.census(
+        flows.source,
+        bad_lines=flows.bad_lines,
+        sample=drawn,
+        remarks=[*remarks, *drift],
+        incomplete=flows.incomplete or bool(endless or drift),
+    )
 
 
 def chain_of(blocks: Iterator[FlowTable]) -> Generator[FlowTable, None, None]:

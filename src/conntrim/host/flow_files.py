@@ -34,6 +34,8 @@ def _zstd() -> ModuleType | None:
 zstd = _zstd()
 DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, *((zstd.ZstdError,) if zstd else ()))
 
+DAMAGE = "the compressed file is cut off or damaged"
+
 PIECE = 2 << 20
 """Bytes a read."""
 
@@ -47,7 +49,7 @@ class FileFlows:
 
     def __init__(self, path: str) -> None:
         self.source, self._text = path, TextTable(path)
-        self._cut = ""
+        self._cut = self._why = ""
 
     @property
     def bad_lines(self) -> int:
@@ -58,6 +60,11 @@ class FileFlows:
     def remarks(self) -> tuple[str, ...]:
         """Bad lines with their places, and whether the file was cut off."""
         return (self._cut, *self._text.remarks) if self._cut else self._text.remarks
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the file was cut off; of a plain one nobody can tell."""
+        return bool(self._cut)
 
     def population(self) -> int | None:
         """Only reading the file can tell."""
@@ -74,9 +81,9 @@ class FileFlows:
                     if len(waiting) > THREADS:
                         yield from self._text.take(waiting.popleft().result(), last=False)
                 while waiting:
-                    yield from self._text.take(waiting.popleft().result(), last=not waiting)
+                    yield from self._text.take(waiting.popleft().result(), last=not waiting and not self._cut)
             if self._cut and not self._text.entries:
-                raise InputError(self.source, self._cut.removeprefix(f"{self.source}: "), advice="nothing came before")
+                raise InputError(self.source, f"{DAMAGE}, and nothing came before", advice=self._why)
             if not self._text.entries:
                 yield self._text.feed(b"", last=True)
 
@@ -85,7 +92,7 @@ class FileFlows:
         piece = self._read(stream)
         while piece:
             following = self._read(stream)
-            yield self._text.cut(piece, last=not following)
+            yield self._text.cut(piece, last=not following, torn=not following and self.incomplete)
             piece = following
 
     def _read(self, stream: BinaryIO) -> bytes:
@@ -95,8 +102,8 @@ class FileFlows:
             try:
                 part = stream.read1(PIECE)  # type: ignore[attr-defined]  # all of ours are buffered
             except DAMAGED as error:
-                self._cut = f"{self.source}: the compressed file is cut off or damaged: what came before is used"
-                self._cut += f" ({error})"
+                self._why = str(error)
+                self._cut = f"{self.source}: {DAMAGE}: what came before is used ({error})"
                 break
             except OSError as error:
                 raise InputError(self.source, error.strerror or str(error)) from error

@@ -49,6 +49,11 @@ class KernelFlows:
         """What went wrong, in words."""
         return tuple(REMARKS[seen] for seen in self._seen)
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether anything went wrong."""
+        return bool(self._seen)
+
     def population(self) -> int | None:
         """The kernel's own count of this namespace's entries (CTA_STATS_GLOBAL_ENTRIES)."""
         with Netlink(NETLINK_NETFILTER, "reading the entry count", self._netns) as link:

@@ -48,7 +48,7 @@ def _answer(census: Census) -> str:
         return "no entries"
     first, total = census.services[0], census.total
     share = f"{100 * first.entries / total:.1f} %"
-    how_many = f"{total:,} {'entry' if total == 1 else 'entries'}"
+    how_many = f"{total:,} {'entry' if total == 1 else 'entries'}{' (incomplete)' * census.incomplete}"
     if census.sample is not None:
         how_many, share = f"{how_many} (sampled)", f"{share} (+- {census.sample.bound:.1f})"
     line = f"{how_many}; {share} are {first.service}"

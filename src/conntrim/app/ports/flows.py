@@ -20,6 +20,10 @@ class Flows(Protocol):
         """What went wrong in the reading so far, in words; complete once `blocks` has ended."""
 
     @property
+    def incomplete(self) -> bool:
+        """Whether the reading so far missed entries, or met some twice."""
+
+    @property
     def bad_lines(self) -> int:
         """Lines of a file, or messages of the kernel, that could not be read."""
 

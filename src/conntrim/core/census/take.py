@@ -140,6 +140,7 @@ class CensusTaker:
         bad_lines: int = 0,
         sample: Sample | None = None,
         remarks: Iterable[str] = (),
+        incomplete: bool = False,
     ) -> Census:
         """The census of what was added so far."""
         self._count_all()
@@ -158,6 +159,7 @@ class CensusTaker:
             bad_lines=bad_lines,
             sample=sample,
             remarks=(*remarks, *self._peers.remarks),
+            incomplete=incomplete,
         )
 
     def _services(self) -> tuple[tuple[ServiceCount, ...], tuple[int, int]]:

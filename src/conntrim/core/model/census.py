@@ -95,7 +95,8 @@ class Census:
     """Who fills the table. Each breakdown adds up to `total` exactly (to the sample's rows in a sampled census).
 
     `local` are the addresses taken as this host's own, `local_inferred` whether they were guessed from the flows.
-    `remarks` are the collection's own errors and doubts, in words.
+    `remarks` are the collection's own errors and doubts, in words; `incomplete` tells that entries are missing because
+    of them, or counted twice.
     """
 
     source: str
@@ -111,3 +112,4 @@ class Census:
     bad_lines: int = 0
     sample: Sample | None = None
     remarks: tuple[str, ...] = ()
+    incomplete: bool = False

@@ -94,10 +94,16 @@ class TextTable:
         """Read the next part; the entries that are complete by now. InputError where this is no conntrack table."""
         return joined(self.take(prepare(self.cut(text, last=last)), last=last))
 
-    def cut(self, text: bytes, *, last: bool) -> tuple[bytes | memoryview, ...]:
-        """The next part, in pieces, cut where an entry ends; what is left of it comes with the next one."""
+    def cut(self, text: bytes, *, last: bool, torn: bool = False) -> tuple[bytes | memoryview, ...]:
+        """The next part, in pieces, cut where an entry ends; what is left of it comes with the next one.
+
+        `torn`: the text breaks off, so a last line without its line feed is not all there.
+        """
         if not self._begun:
             text, self._begun = self._first(text), True
+        if torn:
+            text, self._left = self._left + text, b""
+            text = text[: text.rfind(b"\n") + 1]
         # Whether an entry goes on after its line feed shows only when the next one starts.
         end = len(text) if last else _last_head(text)
         if not end and not last:
@@ -121,7 +127,7 @@ class TextTable:
         for mark, name in ENCODINGS.items():
             if piece.startswith(mark):
                 raise InputError(self.source, f"this is {name} text", advice="convert it: iconv -f utf-16 -t utf-8")
-        if b"\0" in piece:
+        if b"\0" in piece[:LOOKED_INTO]:
             raise InputError(self.source, "this is a binary file, no conntrack table", advice=ADVICE)
         return piece.removeprefix(b"\xef\xbb\xbf")
 
