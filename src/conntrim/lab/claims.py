@@ -12,8 +12,9 @@ from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import ERRORS, reply_to
 from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
+from conntrim.core.prove.case import Broken
 from conntrim.core.prove.compare import Comparison, Population
-from conntrim.core.prove.judge import Broken, Judgement
+from conntrim.core.prove.judge import Judgement
 from conntrim.lab.judge import Trace, delivered
 
 

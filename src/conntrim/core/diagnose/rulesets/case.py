@@ -34,10 +34,10 @@ from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.prove.boxes import Box, boxes
+from conntrim.core.prove.case import ERRORS
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
-from conntrim.core.prove.judge import ERRORS
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.names import Names, matches
 from conntrim.core.prove.space import IIF, OIF, Space
