@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -18,8 +19,10 @@ from conntrim.host.netns import entered
 from conntrim.lab.fill import Entry, fill
 from conntrim.lab.netns import LabHost, bridged
 from conntrim.render.edits import commands
+from tests.unit.core.diagnose.test_rulesets import CASES as XT_CASES
 from tests.unit.core.diagnose.test_rulesets_nft import CASES as NFT_CASES
 from tests.unit.core.diagnose.test_rulesets_nft import listing
+from tests.unit.core.diagnose.written import edited, text
 
 WEB, CACHE = "192.168.0.18", "192.168.0.17"
 FILTER = """*filter
@@ -99,6 +102,41 @@ def test_nft_takes_the_advice(host: LabHost) -> None:
         assert bool(edits)
         left[name] = {f.code for f in listed[0].findings} & {f.code for f in listed[1].findings}
     assert {name: set() for name in CURED} == left
+
+
+def reached(client: LabHost, server: LabHost, address: str) -> int:
+    """What comes of a TCP connection to port 80 of a host that listens: 0, or the error; EAGAIN if nothing does."""
+    with entered(server.name):
+        listening = socket.create_server(("0.0.0.0", 80))
+    with entered(client.name):
+        calling = socket.socket()
+    with closing(listening), closing(calling):
+        calling.settimeout(0.8)
+        return calling.connect_ex((address, 80))
+
+
+def before_and_after(rules: str, client: LabHost, server: LabHost, address: str) -> list[int]:
+    """The same with a rule set as it is, and as check's edits make it."""
+    found = []
+    for each in (rules, edited(rules, check_ruleset(read(rules, "rules"), None).findings)):
+        server.run("iptables-restore", text=each)
+        found.append(reached(client, server, address))
+    return found
+
+
+def test_loopback_that_output_untracks_is_cut(host: LabHost) -> None:
+    """CT116: nobody on the host reaches its port 80 by 127.0.0.1; with lo left tracked they do."""
+    raw, accepts, _ = XT_CASES["cut on lo"]
+    assert [errno.EAGAIN, 0] == before_and_after(text(raw, accepts), host, host, "127.0.0.1")
+
+
+def test_a_refusal_of_an_untracked_packet_is_silenced() -> None:
+    """CT115, K19: REJECT's reset does not leave, the client waits; with the accept it is refused."""
+    raw, accepts, _ = XT_CASES["resets that do not leave"]
+    rules = text(raw, accepts).replace("203.0.113.0/24", "192.168.0.0/24")
+    with bridged(["client=1", "server=2"]) as hosts:
+        found = before_and_after(rules, hosts["client"], hosts["server"], "192.168.0.2")
+    assert [errno.EAGAIN, errno.ECONNREFUSED] == found
 
 
 @pytest.mark.parametrize(("priority", "first"), [(-300, 4000), (-450, 1)])

@@ -32,6 +32,8 @@ WEB_IN, WEB_OUT = (
     rule.replace("tcp --", "multiport --").replace("port 80", "ports 80,443") for rule in (IN_80, OUT_80)
 )
 WEB = tuple(rule.replace("tcp --dport 80", "multiport --dports 80,443") for rule in TIGHT)
+RESETTING = "-A INPUT -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
+OUT_ERRORS = tuple(rule.replace("INPUT", "OUTPUT") for rule in TIGHT[:3])
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]] = {
     "tight": ((IN_80, OUT_80), TIGHT, []),
     "hole": (
@@ -112,6 +114,14 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]]
         (), (*TIGHT, "-A INPUT -p udp -m udp --sport 53 -m conntrack --ctstate ESTABLISHED -j ACCEPT"), [],
     ),
     "source port of one server": ((), (*TIGHT, "-A INPUT -s 192.0.2.53/32 -p udp -m udp --sport 53 -j ACCEPT"), []),
+    "resets that do not leave": (
+        (IN_80, OUT_80), (RESETTING, *TIGHT, *OUT_ERRORS, "-A OUTPUT -m conntrack --ctstate INVALID -j DROP"),
+        [("CT115", 11)],
+    ),
+    "resets that leave": ((IN_80, OUT_80), (RESETTING, *TIGHT), []),
+    "cut on lo": (
+        (IN_80, OUT_80), (*TIGHT, "-A INPUT -i lo -m conntrack --ctstate UNTRACKED -j DROP"), [("CT116", 5)],
+    ),
     "no notrack": ((), (ACCEPT_ALL,), []),
 }  # fmt: skip
 """Raw rules, filter rules, and the findings by code and line."""
@@ -153,7 +163,7 @@ def test_following_the_advice_leaves_nothing_to_find(host: str) -> None:
     assert [] == [f"{f.code} {f.evidence}" for f in after.findings if f.severity > 1]
 
 
-NAMED = frozenset({"CT104", "CT105", "CT106"})
+NAMED = frozenset({"CT104", "CT105", "CT106", "CT115"})
 """Findings whose advice says what it newly lets in."""
 
 CURED = [name for name, (_, _, found) in CASES.items() if found and name not in ("marks restored", "behind a zone")]
@@ -201,7 +211,7 @@ def test_what_follows_stands_behind_its_cause() -> None:
 
 REPLAYS: dict[str, tuple[Fate, ...]] = {
     "CT101": (Fate.ACCEPT,), "CT102": (Fate.ACCEPT,), "CT114": (Fate.ACCEPT,), "CT105": (Fate.DROP, Fate.REJECT),
-    "CT106": (Fate.DROP, Fate.REJECT), "CT107": (Fate.DROP, Fate.REJECT),
+    "CT106": (Fate.DROP, Fate.REJECT), "CT107": (Fate.DROP, Fate.REJECT), "CT115": (Fate.REJECT,),
 }  # fmt: skip
 """What becomes of a finding's witness in the rule set as it stands."""
 

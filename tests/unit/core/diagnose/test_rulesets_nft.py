@@ -11,6 +11,8 @@ from conntrim.core.parse.ruleset import read
 
 Expr = list[Any]
 ACCEPT: Expr = [{"accept": None}]
+DROP: Expr = [{"drop": None}]
+RESET: Expr = [{"reject": {"type": "tcp reset"}}]
 NOTRACK: Expr = [{"notrack": None}]
 
 
@@ -33,6 +35,12 @@ def met(key: str, value: str) -> Expr:
 def ct(key: str, value: int) -> Expr:
     """`ct mark 5`."""
     return [{"match": {"op": "==", "left": {"ct": {"key": key}}, "right": value}}]
+
+
+def source(address: str, length: int) -> Expr:
+    """`ip saddr 203.0.113.0/24`."""
+    right = {"prefix": {"addr": address, "len": length}}
+    return [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": right}}]
 
 
 def errors() -> Expr:
@@ -62,7 +70,8 @@ def listing(chains: Chains) -> str:
         kind = "nat" if priority in (-100, 100) else "filter"
         hung = {"type": kind, "hook": hook, "prio": priority, "policy": policy}
         listed.append({"chain": name | {"name": f"c{number}", "handle": 9} | hung})
-        for handle, expr in enumerate(rules, 1):
+        own = [met("iifname", "lo") + ACCEPT] if hook == "input" and priority == 0 else []
+        for handle, expr in enumerate([*rules, *own], 1):
             listed.append({"rule": name | {"chain": f"c{number}", "handle": handle, "expr": expr}})
     return json.dumps({"nftables": listed})
 
@@ -115,12 +124,21 @@ CASES: dict[str, tuple[Chains, list[tuple[str, str]]]] = {
         [("CT109", "c0 handle 1")],
     ),
     "marked": (
-        {PRE: [IN], POST: [OUT], FILTER: [port("dport", 80) + ct("mark", 5) + [{"drop": None}], *TIGHT]},
+        {PRE: [IN], POST: [OUT], FILTER: [port("dport", 80) + ct("mark", 5) + DROP, *TIGHT]},
         [("CT111", "c2 handle 1")],
     ),
     "accept never met": (
         {PRE: [IN], POST: [OUT], FILTER: [*TIGHT, port("dport", 8080) + state("untracked") + ACCEPT]},
         [("CT113", "c2 handle 4")],
+    ),
+    "resets that do not leave": (
+        {PRE: [IN], POST: [OUT], FILTER: [port("dport", 80) + source("203.0.113.0", 24) + RESET, *TIGHT],
+         ("output", 0, "accept"): [errors() + ACCEPT, state("invalid") + DROP]},
+        [("CT115", "c2 handle 1")],
+    ),
+    "cut on lo": (
+        {PRE: [IN], POST: [OUT], FILTER: [*TIGHT, met("iifname", "lo") + state("untracked") + DROP]},
+        [("CT116", "c1 handle 1")],
     ),
     "wide source port": ({FILTER: [*TIGHT, port("sport", 53, "udp") + ACCEPT]}, [("CT114", "c0 handle 4")]),
 }  # fmt: skip

@@ -15,6 +15,7 @@ FILTER = """*filter
 :FORWARD DROP [0:0]
 :OUTPUT ACCEPT [0:0]
 {}
+-A INPUT -i lo -j ACCEPT
 COMMIT
 """
 ACCEPT_ALL = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT"

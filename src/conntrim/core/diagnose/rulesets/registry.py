@@ -12,11 +12,13 @@ from conntrim.core.diagnose.rulesets import (
     errors_refused,
     fragments,
     helper_skipped,
+    loopback_cut,
     nat_skipped,
     never_met,
     no_effect,
     one_way,
     open_range,
+    refusal_silenced,
     turned_round,
     untracked_hole,
     wide_source_port,
@@ -31,7 +33,8 @@ from conntrim.core.prove.diagram import NotDecided, deciding
 
 MODULES = (
     untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused, nat_skipped,
-    helper_skipped, entry_asked, fragments, never_met, wide_source_port,
+    helper_skipped, entry_asked, fragments, never_met, wide_source_port, refusal_silenced,
+    loopback_cut,
 )  # fmt: skip
 """Those that need the rule set alone."""
 

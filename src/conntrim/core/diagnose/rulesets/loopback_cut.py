@@ -1,0 +1,104 @@
+"""NOTRACK in OUTPUT takes packets on lo, and the filter cuts those connections.
+
+What it says:
+    A rule of OUTPUT does not ask for the interface, so it takes packets that
+    this host sends to itself as well. The mark of OUTPUT stays with them
+    into PREROUTING and INPUT (K16), where the filter refuses them, or their
+    answers, though it lets such connections through when they are tracked.
+
+Why it matters:
+    Programs of this host no longer reach its own service, health checks and
+    local proxies among them; from outside all is well.
+
+What to do:
+    Leave lo tracked: accept what leaves by lo in raw OUTPUT, first of all.
+    Or accept what comes in by lo in the filter, as most rule sets do.
+
+Caveats:
+    Which programs of this host talk to each other is not known. Where the
+    filter accepts lo, requests without entries cost nothing and break
+    nothing, and are not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conntrim.core.diagnose.rulesets import rewrite
+from conntrim.core.diagnose.rulesets.answers_refused import SYN_ACK
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import Field, Interface, Rule
+from conntrim.core.model.service import Direction
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.states import known, settled, strangers
+from conntrim.core.prove.view import LOOPBACK, View
+
+CODE, NAME = "CT116", "loopback-cut"
+
+LO = Direction.LOOPBACK
+EPHEMERAL = Intervals.of((32768, 60999))
+"""The ports that programs connect from, unless ip_local_port_range says otherwise: other meetings are chance."""
+
+
+def cut(side: Side) -> Set:
+    """The openings of connections on lo that come about tracked, and not with what OUTPUT untracks."""
+    space, nothing = side.space, side.space.nothing
+    scope = packets_of(space, LO, side.local) & space.with_ports & space.field(Field.SPORT, EPHEMERAL)
+    there = reach(space, side.full, LO, scope, local=side.local)
+    back = reach(space, side.full, LO, scope, mirrored=True, local=side.local)
+    view, mirrored = View(space, {}), View(space, {}, mirrored=True)
+    first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
+
+    def opened(untracked: Set) -> Set:
+        return side.flagless(settled(space, there.arrived, strangers(view, untracked)) & side.opening())
+
+    with_entry = settled(space, back.arrived, known(mirrored, nothing, CtState.ESTABLISHED))
+    alone = settled(space, back.arrived, strangers(mirrored, back.untracked))
+    works = opened(nothing) & side.flagless(with_entry & first)
+    left = opened(there.untracked) & side.flagless(alone & first)
+    taken = side.stateless(there.untracked) | side.stateless(back.untracked)
+    return works & ~left & side.flagless(taken) & side.stateless(scope) & side.opening()
+
+
+def check(case: RuleCase) -> Iterator[Finding]:
+    """One finding a family, at the first rule that takes such packets or their answers."""
+    told: set[int] = set()
+    for side in case.sides:
+        mine = [t for t in side.taken if t.direction is LO and case.full.active[side.space.family]]
+        found = cut(side) if mine else side.space.nothing
+        if found != side.space.nothing and id(mine[0].rule) not in told:
+            told |= {id(t.rule) for t in mine}
+            yield _finding(case, side, mine, found)
+
+
+def _finding(case: RuleCase, side: Side, taken: list[Taken], found: Set) -> Finding:
+    within = side.space.field(Field.SRC, LOOPBACK) & side.space.field(Field.DST, LOOPBACK)
+    told = side.told(found & within if found & within != side.space.nothing else found, LO)
+    edits = tuple(_edits(case, taken))
+    advice = "leave lo tracked" if edits else "yours to decide: leave lo tracked, or accept UNTRACKED on lo"
+    return Finding(
+        CODE, Severity.WARNING, "connections of this host to itself are cut: OUTPUT untracks packets on lo",
+        (f"cut: {told.words}", such_as(told.witness)), taken[0].rule.place, (advice,), witness=told.witness,
+        edits=edits,
+    )  # fmt: skip
+
+
+def _edits(case: RuleCase, taken: list[Taken]) -> Iterator[Edit]:
+    """An accept before the first rule of each chain; none where somebody wants lo untracked."""
+    if any(_names_lo(t.rule) for t in taken):
+        return
+    chains: dict[int, Rule] = {}
+    for one in taken:
+        chains.setdefault(id(case.home(one.rule).chain), one.rule)
+    for rule in chains.values():
+        home = case.home(rule)
+        text = rewrite.spelt(home, (Interface("out", ("lo",)),), rewrite.ACCEPT, rule)
+        yield from rewrite.edit(How.BEFORE, rule.place, text)
+
+
+def _names_lo(rule: Rule) -> bool:
+    return any(isinstance(m, Interface) and "lo" in m.names for m in rule.matches)
