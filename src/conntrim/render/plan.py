@@ -83,6 +83,13 @@ def _table(plan: Plan) -> Iterator[str]:
         yield f"| {o.name} | **{o.standing}** | {why.replace('|', chr(92) + '|')} |"
 
 
+BY_FORM = (
+    "`no-ct-dependence` and `fragments` are judged by the form of the rules on the legs' way, `guard-expired` by that",
+    "of the texts, `loads` by the kernel; the others by sets of all packets as well.",
+)
+"""What the proofs rest on."""
+
+
 def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
     """REPORT.md: what changes, where and why, what was proved, what it exposes, how to undo it."""
     lines = [f"# {plan.name}: {answer(plan)}", ""]
@@ -90,7 +97,7 @@ def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
     lines += [f"- set `{key}` to {value:,}" for key, value in plan.settings.items()]
     if plan.entries_before is not None and plan.entries_after is not None:
         lines += ["", f"Entries now {plan.entries_before:,}, afterwards {plan.entries_after:,}, by the census."]
-    lines += ["", "## Obligations", "", *_table(plan), "", "## Rules", ""]
+    lines += ["", "## Obligations", "", *_table(plan), "", *BY_FORM, "", "## Rules", ""]
     lines += _reported(plan.changes) if plan.changes else ["None."]
     lines += [
         "",

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conntrim.core.model.address import Family
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.ruleset import (
-    Field,
     Helper,
-    In,
     Match,
-    Nat,
     NoEffect,
     Opaque,
     Rule,
-    Ruleset,
     SetZone,
     Table,
-    TableFamily,
-    XtConntrack,
 )
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.hooks import FAMILIES
+from conntrim.core.netfilter.hooks import FAMILIES, arrange
 from conntrim.core.plan.box import Box, Tri, asks_entry
 from conntrim.core.plan.compiled import BROKEN, OPEN, PROVED, Compiled, Judgement, worst
 from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.propose import HELPER_PORTS
 from conntrim.core.plan.reach import reached, within
-from conntrim.core.plan.texts import FAMILY_TABLES
 
 RAW_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 
@@ -124,26 +116,11 @@ def fragments(c: Compiled) -> Judgement:
     and not of others cannot be told apart.
     """
     families = dict.fromkeys(leg.family for leg in c.legs)
-    fragile = [f.name for f in families if not _tracked(c.before, f) and _tracked(c.after, f)]
+    before, after = arrange(c.before).active, arrange(c.after).active
+    fragile = [f.name for f in families if not before[f] and after[f]]
     if fragile:
         why = f"until the plan's own rules use conntrack for {' and '.join(fragile)}, packets come in parts"
         return OPEN, why, ""
-    unused = [f.name for f in families if not _tracked(c.before, f)]
+    unused = [f.name for f in families if not before[f]]
     why = "conntrack stays in use by other rules, so packets are whole before raw (raw_before_defrag is off)"
     return PROVED, why + (f"; nothing uses it for {' and '.join(unused)}" if unused else ""), ""
-
-
-def _tracked(ruleset: Ruleset, family: Family) -> bool:
-    """Whether anything makes conntrack active for that family (K5)."""
-    reach = (TableFamily.INET, FAMILY_TABLES[family])
-    return any(_uses_conntrack(table) for table in ruleset.tables if table.family in reach)
-
-
-def _uses_conntrack(table: Table) -> bool:
-    rules = [r for c in table.chains for r in c.rules]
-    nat = any(isinstance(s, Nat) for r in rules for s in r.statements)
-    return nat or any(
-        isinstance(m, XtConntrack) or (isinstance(m, In) and m.field is Field.CT_STATE)
-        for r in rules
-        for m in r.matches
-    )

@@ -202,6 +202,14 @@ def test_what_needs_its_entry_is_left_tracked(name: str) -> None:
     assert finding.edits or "yours to decide" in finding.advice[0]
 
 
+def test_notrack_where_nothing_is_tracked_is_noted() -> None:
+    """K5: a rule set without a question about state has no entries to spare; one with a question has."""
+    idle, used = (
+        checked((IN_80, OUT_80), rules) for rules in (("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT",), TIGHT)
+    )
+    assert ([True], []) == (["uses conntrack for IPv4" in r for r in idle.remarks], list(used.remarks))
+
+
 def test_what_follows_stands_behind_its_cause() -> None:
     """A missing twin makes INVALID answers: the second finding names the first."""
     loose = (ACCEPT_ALL, ACCEPT_80, *TIGHT[:3])

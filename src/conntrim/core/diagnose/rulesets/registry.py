@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.diagnose.rulesets import (
@@ -25,10 +25,12 @@ from conntrim.core.diagnose.rulesets import (
 )  # fmt: skip
 from conntrim.core.diagnose.rulesets.case import case_of
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
+from conntrim.core.model.address import Family
 from conntrim.core.model.finding import Finding
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.ruleset import Notrack, Ruleset
+from conntrim.core.netfilter.hooks import FAMILIES, arrange
 from conntrim.core.prove.diagram import NotDecided, deciding
 
 MODULES = (
@@ -82,8 +84,18 @@ def check_ruleset(
         undecided.append(str(why))
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
-    remarks = (*ruleset.remarks, *out.remarks)
+    remarks = (*ruleset.remarks, *out.remarks, *_idle_conntrack(ruleset))
     return Checked(tuple(in_order(out.told)), rules, out.ignored, tuple(undecided), remarks)
+
+
+def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
+    """K5: NOTRACK where nothing is tracked. No finding: old kernels track all the same, and other tools may ask too."""
+    active = arrange(ruleset).active
+    for family, name in ((Family.IPV4, "IPv4"), (Family.IPV6, "IPv6")):
+        tables = (t for t in ruleset.tables if family in FAMILIES.get(t.family, ()))
+        untracks = any(isinstance(s, Notrack) for t in tables for c in t.chains for r in c.rules for s in r.statements)
+        if untracks and not active[family]:
+            yield f"none of these rules uses conntrack for {name}: newer kernels track nothing there (K5)"
 
 
 def _behind(turned: list[Finding], found: list[Finding]) -> list[Finding]:
