@@ -116,7 +116,7 @@ def _answer(found: Checked) -> str:
     parts = [f"{_counted(count)}" if count else "not decided" if found.undecided else "clean"]
     parts[0] += f" in {found.rules:,} rules"
     if any(f.severity is Severity.CRITICAL for f in found.findings):
-        parts[0] += ", critical" if count == 1 else ", some of them critical"
+        parts[0] += ", critical" if count == 1 else ", some critical"
     parts += [f"{follow} more that follow{'s' * (follow == 1)} from {'it' if count == 1 else 'them'}"] if follow else []
     parts += [f"{len(found.ignored)} ignored as the comments ask"] if found.ignored else []
     return "; ".join(parts)

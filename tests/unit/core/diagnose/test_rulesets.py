@@ -13,6 +13,7 @@ from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import compare
+from conntrim.render.check import check_text
 from tests.unit.core.diagnose.written import (
     ACCEPT_80,
     ACCEPT_ALL,
@@ -251,3 +252,10 @@ def test_a_hole_for_one_peer_is_a_narrower_one() -> None:
     (finding,) = checked(raw, accepts).findings
     assert (Severity.WARNING, True) == (finding.severity, finding.title.startswith("the peers it names"))
     assert "from 192.0.2.7" in finding.evidence[0]
+
+
+def test_the_first_line_tells_how_bad_it_is() -> None:
+    """One line, with the worst of what was found: nothing to say, one cause, several causes."""
+    hole, several = CASES["hole"], CASES["shadowed"]
+    first = [check_text(checked(*case[:2])).splitlines()[0] for case in (CASES["tight"], hole, several)]
+    assert ["clean in 8 rules", "1 finding in 10 rules, critical", "2 findings in 10 rules"] == first
