@@ -94,10 +94,6 @@ class Peer(Bits):
         """The packets of a direction that conntrack never sees."""
         return self.walked(ruleset, direction, None).untracked
 
-    def moved(self, ruleset: Ruleset, direction: Direction, loose: bool = True) -> z3.BoolRef:
-        """The strangers whose destination a rule translates."""
-        return self.walked(ruleset, direction, self.fresh(loose)).moved
-
     def walked(self, ruleset: Ruleset, direction: Direction, state: z3.BitVecRef | None) -> Walked:
         """What becomes of a direction's packets."""
         here = direction is not Direction.OUTBOUND
@@ -107,6 +103,7 @@ class Peer(Bits):
         for hook in HOOKS[direction]:
             way.has_in = here and hook is not Hook.OUTPUT
             way.has_out = hook not in (Hook.PREROUTING, Hook.INPUT)
+            way.hops = int(direction is Direction.FORWARDED and way.has_out)
             way.ends = {}
             way.moved = []
             for priority, table, chain in self._stations(ruleset, hook):

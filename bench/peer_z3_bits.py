@@ -107,6 +107,7 @@ class Way:
     has_in: bool = True
     has_out: bool = False
     early: bool = True
+    hops: int = 0
     ends: dict[tuple[int, str], Ends] = field(default_factory=dict)
     moved: list[z3.BoolRef] = field(default_factory=list)
 
@@ -156,6 +157,17 @@ class Bits:
             Direction.OUTBOUND: z3.And(ours, z3.Not(to_us)),
             Direction.FORWARDED: z3.And(z3.Not(ours), z3.Not(to_us)),
         }[direction]
+
+    def existing(self, direction: Direction) -> z3.BoolRef:
+        """As long as their headers; to be forwarded, with a hop left."""
+        long = {Protocol.TCP: 20, Protocol.SCTP: 12, Protocol.DCCP: 12} | dict.fromkeys(
+            (Protocol.UDP, Protocol.UDPLITE, Protocol.ICMP, Protocol.ICMPV6), 8
+        )
+        head = 20 if self.family is Family.IPV4 else 40
+        protocol, length = self.fields[Field.PROTOCOL], self.fields[Field.LENGTH]
+        whole = [z3.Implies(protocol == int(p), z3.UGE(length, head + size)) for p, size in long.items()]
+        hops = z3.UGE(self.fields[Field.TTL], 2) if direction is Direction.FORWARDED else z3.BoolVal(True)
+        return z3.And(hops, z3.UGE(length, head), *whole)
 
     def fresh(self, loose: bool = True) -> z3.BitVecRef:
         """The ct state of a packet that belongs to no connection."""
@@ -300,6 +312,7 @@ SPECIAL: dict[Field, Callable[[Bits, Field, Intervals, int | None, Way], z3.Bool
     Field.FRAGMENT: lambda bits, name, values, mask, way: z3.BoolVal(0 in values),
     Field.CT_STATE: lambda bits, name, values, mask, way: within(way.state, values),
     Field.MARK: lambda bits, name, values, mask, way: within(way.mark if mask is None else way.mark & mask, values),
+    Field.TTL: lambda bits, name, values, mask, way: within(bits.fields[name] - way.hops, values),
     Field.SRC_TYPE: Bits.address_type, Field.DST_TYPE: Bits.address_type, Field.PACKET_TYPE: Bits.packet_type,
 }  # fmt: skip
 NEEDS: dict[Field, Intervals] = {

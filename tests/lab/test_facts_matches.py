@@ -174,3 +174,16 @@ def test_k24_masquerade_comes_back(court: Court) -> None:
         "prerouting established, forward established, postrouting established",
         "prerouting invalid, input invalid",
     ] == heard
+
+
+@pytest.mark.parametrize(("chain", "seen"), [("PREROUTING", 64), ("FORWARD", 63), ("POSTROUTING", 63)])
+def test_the_ttl_goes_down_before_forward(court: Court, chain: str, seen: int) -> None:
+    """K63: a forwarded packet has one hop less from FORWARD on."""
+    packets = parse_packets("eth0>eth1 udp 192.0.2.9 4000 > 198.51.100.9 80")
+    passed = []
+    for ttl in (63, 64):
+        court.law(f"*mangle\n:{chain} ACCEPT [0:0]\n-A {chain} -m ttl --ttl-eq {ttl} -j DROP\nCOMMIT\n")
+        (trace,) = court.judge.fire(shots([packets]))
+        passed.append(delivered(trace))
+        court.repeal()
+    assert [seen != 63, seen != 64] == passed

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
@@ -15,7 +16,8 @@ from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.prove.case import Broken
 from conntrim.core.prove.compare import Comparison, Population
 from conntrim.core.prove.judge import Judgement
-from conntrim.lab.judge import Trace, delivered
+from conntrim.lab.judge import LAST_ORDERS, Trace, delivered
+from conntrim.lab.wire import TTL, size_of
 
 
 class Claim(Enum):
@@ -127,17 +129,28 @@ def opener(packet: Packet) -> Packet:
     return packet.inner or reply_to(packet)
 
 
+UNMADE = WITH_PORTS - {Protocol.TCP, Protocol.UDP, Protocol.SCTP} | {LAST_ORDERS}
+"""Protocols whose packets are not built, or mean something else to the judge."""
+EXTENSIONS = (0, 43, 44, 50, 51, 59, 60, 135, 139, 140)
+"""IPv6 extension headers: what follows tells the protocol (RFC 7045)."""
+LONGEST = 1500
+"""The MTU of the devices."""
+
+
 def unplayable(packet: Packet) -> str:
     """Why this packet cannot be sent on its way here; empty where it can."""
-    names = (packet.iif, packet.oif)
-    if packet.src == packet.dst and "lo" not in names:
-        return "it comes from the address that it goes to"
-    if packet.dst in MULTICAST or packet.dst in BROADCAST or packet.src in MULTICAST:
-        return "it goes to a group"
-    if packet.protocol in WITH_PORTS - {Protocol.TCP, Protocol.UDP, Protocol.SCTP}:
-        return f"packets of protocol {packet.protocol} are not made here"
-    if packet.length is not None or packet.ttl is not None or packet.dscp is not None:
-        return "rules ask for its length, TTL or DSCP"
-    if packet.mark:
-        return "it carries a mark"
-    return next((f"no interface can be called {name}" for name in names if len(name) > 15), "")
+    return next((why for holds, why in _obstacles(packet) if holds), "")
+
+
+def _obstacles(packet: Packet) -> Iterator[tuple[bool, str]]:
+    names, number = (packet.iif, packet.oif), packet.protocol
+    yield packet.src == packet.dst and "lo" not in names, "it comes from the address that it goes to"
+    groups = MULTICAST | BROADCAST
+    yield packet.dst in groups or packet.src in MULTICAST, "it goes to a group"
+    unmade = number in UNMADE or (packet.family is Family.IPV6 and number in EXTENSIONS)
+    yield unmade, f"packets of protocol {number} are not made here"
+    yield packet.ttl not in (None, TTL), f"packets with another TTL than {TTL} are not made here"
+    length = size_of(packet) if packet.length is None else packet.length
+    yield not size_of(packet) <= length <= LONGEST, "packets of that length are not made here"
+    yield bool(packet.mark), "it carries a mark"
+    yield from ((len(name) > 15, f"no interface can be called {name}") for name in names)

@@ -15,7 +15,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol, protocol_name
 from conntrim.lab.judge import HOST
-from conntrim.lab.wire import Numbers, TcpSides, build
+from conntrim.lab.wire import Numbers, TcpSides, build, size_of
 
 FLAG_LETTERS = "FSRPAUEC"
 """The letters of the TCP flags, lowest bit first."""
@@ -93,5 +93,6 @@ def shots(dialogues: Iterable[Sequence[Packet]]) -> list[tuple[str, bytes]]:
         sides = TcpSides()
         for packet in packets:
             seq, ack = sides.take(packet) if packet.protocol == Protocol.TCP else (0, 0)
-            made.append((way_of(packet), build(packet, Numbers(len(made) + 1, seq, ack))))
+            filled = bytes(max(0, (packet.length or 0) - size_of(packet)))
+            made.append((way_of(packet), build(packet, Numbers(len(made) + 1, seq, ack, filled))))
     return made

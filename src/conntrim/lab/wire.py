@@ -152,7 +152,7 @@ def _udp(packet: Packet, numbers: Numbers) -> bytes:
 def _icmp(packet: Packet, numbers: Numbers) -> bytes:
     kind, code = divmod(packet.icmp or 0, 256)
     rest = struct.pack(">HH", packet.icmp_id, 1) if (packet.protocol, kind) in ECHO else b"\0\0\0\0"
-    inner = build(packet.inner, numbers) if packet.inner else b""
+    inner = build(packet.inner, replace(numbers, payload=b"")) if packet.inner else b""
     body = struct.pack(">BBH", kind, code, 0) + rest + inner + numbers.payload
     if packet.protocol == Protocol.ICMPV6:
         return summed(packet, body, 2)
@@ -172,30 +172,32 @@ def _crc32c_table() -> tuple[int, ...]:
 
 _CRC32C = _crc32c_table()
 
-SCTP_INIT = struct.pack(">BBHIIHHI", 1, 0, 20, 1, 65536, 1, 1, 1)
-"""An INIT chunk: the only one that opens an SCTP association for conntrack."""
+
+def _sctp_init(payload: bytes = b"") -> bytes:
+    """An INIT chunk: the only one that opens an SCTP association for conntrack. It comes alone, so a payload is its."""
+    return struct.pack(">BBHIIHHI", 1, 0, 20 + len(payload), 1, 65536, 1, 1, 1) + payload
 
 
 def _sctp(packet: Packet, numbers: Numbers) -> bytes:
     # The verification tag of a packet with an INIT chunk is 0 (RFC 9260 section 8.5.1).
     head = struct.pack(">HHI", packet.sport or 0, packet.dport or 0, 0)
-    crc = 0xFFFFFFFF
-    for byte in head + b"\0\0\0\0" + SCTP_INIT:
+    crc, chunk = 0xFFFFFFFF, _sctp_init(numbers.payload)
+    for byte in head + b"\0\0\0\0" + chunk:
         crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
-    return head + (crc ^ 0xFFFFFFFF).to_bytes(4, "little") + SCTP_INIT
+    return head + (crc ^ 0xFFFFFFFF).to_bytes(4, "little") + chunk
 
 
 def _other(packet: Packet, numbers: Numbers) -> bytes:
     # REJECT answers an unknown protocol only if its payload sums up right, in IPv6 with the pseudo header
     # (nf_reject_verify_csum in net/netfilter/nf_reject.h).
-    return summed(packet, b"\0" * 8, 0) if packet.family is Family.IPV6 else b"\xff\xff" + b"\0" * 6
+    rest = b"\0" * 6 + numbers.payload
+    return summed(packet, b"\0\0" + rest, 0) if packet.family is Family.IPV6 else b"\xff\xff" + rest
 
 
 def _udplite(packet: Packet, numbers: Numbers) -> bytes:
     """Coverage 0: the checksum is over everything (RFC 3828 section 3.1), summed as UDP: K51."""
-    return summed(
-        replace(packet, protocol=Protocol.UDP), struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, 0, 0), 6
-    )
+    head = struct.pack(">HHHH", packet.sport or 0, packet.dport or 0, 0, 0)
+    return summed(replace(packet, protocol=Protocol.UDP), head + numbers.payload, 6)
 
 
 def size_of(packet: Packet) -> int:
@@ -204,7 +206,7 @@ def size_of(packet: Packet) -> int:
     return network + SIZES.get(packet.protocol, 8) + (size_of(packet.inner) if packet.inner else 0)
 
 
-SIZES: dict[int, int] = {Protocol.TCP: 20, Protocol.SCTP: 12 + len(SCTP_INIT)}
+SIZES: dict[int, int] = {Protocol.TCP: 20, Protocol.SCTP: 12 + len(_sctp_init())}
 """Bytes of the headers that are not 8."""
 
 _BODIES: dict[int, Callable[[Packet, Numbers], bytes]] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import log2
 from textwrap import wrap
 
 from conntrim.core.model.address import Family
@@ -13,6 +15,10 @@ from conntrim.core.prove.words import describe_packet
 from conntrim.render.json import to_json
 
 WIDTH = 79
+LONGEST_EXACT = 32
+"""Characters of a fraction that a reader still takes in; longer ones are in the JSON."""
+LEAST_PERCENT, MOST_COUNTED = Fraction(1, 10_000), 10**12
+"""From here on a share is told in percent; up to here as one in how many, else as one in a power of two."""
 
 FAMILIES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 WHOSE: dict[Population, str] = {
@@ -30,6 +36,7 @@ WAYS: dict[Direction, str] = {
 class _Region:
     packets: str
     share: float
+    exact_share: str
     witness: str
 
 
@@ -40,6 +47,7 @@ class _Difference:
     direction: str
     population: str
     share: float
+    exact_share: str
     regions: list[_Region]
     all_regions: bool
 
@@ -56,8 +64,9 @@ def compare_json(found: Comparison) -> str:
     """One JSON object, kind `comparison`."""
     told = [
         _Difference(
-            "admitted" if d.admitted else "dropped", FAMILIES[d.family], d.direction, d.population, d.share,
-            [_Region(r.words, r.share, describe_packet(r.witness)) for r in d.regions], d.whole,
+            "admitted" if d.admitted else "dropped", FAMILIES[d.family], d.direction, d.population,
+            float(d.share), str(d.share),
+            [_Region(r.words, float(r.share), str(r.share), describe_packet(r.witness)) for r in d.regions], d.whole,
         )
         for d in found.differences
     ]  # fmt: skip
@@ -112,11 +121,25 @@ def _difference(difference: Difference) -> Iterator[str]:
         yield "  - and more"
 
 
-def share(part: float) -> str:
-    """`12 %`, `0.003 %`, or as one in how many where that says more."""
-    if part >= 1e-4:
-        return f"{part:.2%}".replace("%", " %")
-    return f"1 in {1 / part:,.0f}" if part >= 1e-12 else "less than 1 in 1,000,000,000,000"
+def share(part: Fraction) -> str:
+    """`12.50 %`, or as one in how many where that says more; beside it the exact part, where it is short."""
+    if part == 1:
+        return "all"
+    exact, rough = _exact(part), _rough(part)
+    return f"{rough} (exactly {exact})" if len(exact) <= LONGEST_EXACT else rough
+
+
+def _rough(part: Fraction) -> str:
+    if part >= LEAST_PERCENT:
+        return f"{float(part):.2%}".replace("%", " %")
+    often = round(1 / part)
+    return f"1 in {often:,}" if often < MOST_COUNTED else f"1 in 2^{log2(often):.1f}"
+
+
+def _exact(part: Fraction) -> str:
+    """`2^-16` or `327677/2920577761280`."""
+    below = part.denominator
+    return f"2^-{below.bit_length() - 1}" if part.numerator == 1 and below & (below - 1) == 0 else str(part)
 
 
 def _filled(text: str, indent: str) -> list[str]:

@@ -1,5 +1,7 @@
 """What witnesses claim, and when a kernel's two answers confirm it."""
 
+from dataclasses import replace
+
 import pytest
 
 from conntrim.core.model.conntrack import CtState
@@ -7,7 +9,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.prove.case import Broken
 from conntrim.core.prove.compare import Population
 from conntrim.lab.claims import Claim, arrived, holds, scene_of, unplayable
-from conntrim.lab.dialogue import format_packet, parse_packet
+from conntrim.lab.dialogue import format_packet, parse_packet, shots
 from conntrim.lab.judge import Sighting, Trace
 
 PASSED: Trace = (Sighting(Hook.PREROUTING, CtState.NEW), Sighting(Hook.INPUT, CtState.NEW))
@@ -63,6 +65,8 @@ def test_a_packet_of_a_connection_answers_its_opener() -> None:
         (">lo tcp 127.0.0.1 1 > 127.0.0.1 2 S", ""),
         ("eth0> udp 192.0.2.9 1 > 224.0.0.1 2", "a group"),
         ("eth0> udplite 192.0.2.9 1 > 192.0.2.1 2", "protocol 136"),
+        ("eth0> proto-47 2001:db8::9 > 2001:db8::1", ""),
+        ("eth0> proto-43 2001:db8::9 > 2001:db8::1", "protocol 43"),
         ("an.interface.with.a.name> udp 192.0.2.9 1 > 192.0.2.1 2", "no interface"),
     ],
 )
@@ -70,3 +74,23 @@ def test_what_cannot_be_played_is_said(line: str, why: str) -> None:
     """Packets that no wire carries here are named instead of sent."""
     assert why in unplayable(parse_packet(line))
     assert bool(why) == bool(unplayable(parse_packet(line)))
+
+
+@pytest.mark.parametrize(
+    ("size", "ttl", "why"), [(40, 64, ""), (39, 64, "length"), (1501, 64, "length"), (40, 9, "TTL")]
+)
+def test_the_length_and_ttl_that_a_witness_needs(size: int, ttl: int, why: str) -> None:
+    """A TCP header over IPv4 has 40 bytes and a device takes 1,500; all that is sent has one TTL."""
+    asked = replace(PACKET, length=size, ttl=ttl)
+    assert (why in unplayable(asked), bool(why)) == (True, bool(unplayable(asked)))
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp", "icmp", "proto-99"])
+def test_a_packet_is_filled_up_to_its_length(protocol: str) -> None:
+    """What is sent is as long as the witness says, and an INIT chunk says so itself."""
+    ports, kind = (" 1", " 2") if protocol in ("tcp", "udp", "sctp") else ("", ""), " 8/0" if protocol == "icmp" else ""
+    packet = parse_packet(f"eth0> {protocol} 192.0.2.9{ports[0]} > 192.0.2.1{ports[1]}{kind}")
+    ((_, data),) = shots([[replace(packet, length=100)]])
+    assert (100, 100) == (len(data), int.from_bytes(data[2:4], "big"))
+    if protocol == "sctp":
+        assert 100 - 32 == int.from_bytes(data[34:36], "big")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
@@ -34,13 +35,21 @@ _SEEN = {
     Family.IPV6: ("2001:db8:c::7", "2001:db8:5::1", "2001:db8:6::1"),
 }
 """A sender, whom it writes to, and whom where the former is the host itself."""
+OTHER = 99
+"""A protocol that conntrack has no tracker for: any private encryption scheme."""
 _GLOBAL = {Family.IPV4: parse_prefix("64.0.0.0/3"), Family.IPV6: parse_prefix("2000::/3")}
 
 
 def wishes(family: Family, icmp: Field) -> Iterator[Wish]:
     """What a witness should look like where there is a choice: a plain packet, from documentation addresses."""
     source, *targets = _SEEN[family]
+    yield Field.MARK, Intervals.of(0)
+    yield Field.TTL, Intervals.of(64)
+    yield Field.DSCP, Intervals.of(0)
+    yield Field.LENGTH, Intervals.of((100, 1280))
     yield Field.PROTOCOL, Intervals.of(Protocol.TCP)
+    yield Field.PROTOCOL, Intervals.of(Protocol.UDP)
+    yield Field.PROTOCOL, Intervals.of(OTHER)
     yield Field.TCP_FLAGS, Intervals.of(TcpFlag.SYN)
     yield Field.TCP_FLAGS, Intervals.of(TcpFlag.ACK)
     yield icmp, Intervals.of((8 if family is Family.IPV4 else 128) << 8)
@@ -52,7 +61,6 @@ def wishes(family: Family, icmp: Field) -> Iterator[Wish]:
     yield from ((Field.SRC, Intervals.of(span)) for span in (_point(source), _GLOBAL[family]))
     yield Field.DST, (MULTICAST | BROADCAST).complement(128)
     yield from ((Field.DST, Intervals.of(span)) for span in (*map(_point, targets), _GLOBAL[family]))
-    yield Field.MARK, Intervals.of(0)
 
 
 def _point(text: str) -> tuple[int, int]:
@@ -73,7 +81,7 @@ class Box:
     without: dict[Key, Intervals]
     conditions: dict[str, bool]
     witness: Packet
-    share: float = 0.0
+    share: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ def boxes(space: Space, found: Set, universe: Set, limit: int) -> tuple[list[Box
         space.sets.tick()
         point = pick(space, rest)
         box, packets = _grown(space, point, inside, named)
-        part = (packets & found).sat_count(space.sets.variables) / whole
+        part = Fraction((packets & found).sat_count(space.sets.variables), whole)
         made.append(replace(box, share=part))
         rest = rest & ~packets
     return sorted(made, key=lambda b: -b.share), rest == space.nothing
@@ -113,6 +121,8 @@ def pick(space: Space, found: Set) -> _Point:
             wished = found & space.field(key, values) if isinstance(key, Field) else found
             found = wished if wished != space.nothing else found
     cube = found.pick_cube() or []
+    source = space.whole(Field.SRC, _number(cube, space.bits[Field.SRC]))
+    cube = (found & ~space.field(Field.DST, Intervals.of(source))).pick_cube() or cube  # nobody writes to himself
     numbers = {k: _number(cube, space.bits[k]) for k in keys_of(space)}
     answers = {text: bool(cube[n]) for text, n in space.free.items() if cube[n] is not None}
     return _Point(numbers, answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from fractions import Fraction
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
@@ -18,7 +19,7 @@ from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.netfilter.states import CHECKED, SANE
 from conntrim.core.prove.boxes import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
+from conntrim.core.prove.journey import Reach, existing, packets_of, reach, told_of
 from conntrim.core.prove.orders import orders
 from conntrim.core.prove.pair import Change, Pair
 from conntrim.core.prove.region import along, region
@@ -54,7 +55,7 @@ class Region:
     """
 
     words: str
-    share: float
+    share: Fraction
     witness: Packet
     conditions: dict[str, bool]
 
@@ -71,7 +72,7 @@ class Difference:
     direction: Direction
     population: Population
     admitted: bool
-    share: float
+    share: Fraction
     regions: tuple[Region, ...]
     whole: bool
 
@@ -200,6 +201,7 @@ class Question:
     def universe(self, population: Population) -> Set:
         """All packets of a population."""
         stateless = self.all.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
+        stateless = stateless & existing(self.space, self.direction)
         if population is Population.STRANGERS:
             return stateless
         space = self.space
@@ -213,7 +215,7 @@ class Question:
     def _difference(self, population: Population, admitted: bool, part: Set, universe: Set) -> Difference:
         found, whole = boxes(self.space, part, universe, MOST_REGIONS)
         count = self.space.sets.variables
-        share = part.sat_count(count) / universe.sat_count(count)
+        share = Fraction(part.sat_count(count), universe.sat_count(count))
         regions = tuple(self._region(box) for box in found)
         return Difference(self.space.family, self.direction, population, admitted, share, regions, whole)
 

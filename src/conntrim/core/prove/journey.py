@@ -15,6 +15,7 @@ from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Chain, Field, Nat, Table
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, Arranged, Kind, Station
 from conntrim.core.prove.chains import Hit, Walk
 from conntrim.core.prove.diagram import Set
@@ -35,6 +36,13 @@ THIS_HOST = Intervals.of(parse_prefix("0.0.0.0/8"), parse_prefix("::/128"))
 COMES, GOES = (Direction.INBOUND, Direction.FORWARDED), (Direction.OUTBOUND, Direction.FORWARDED)
 NEVER_FROM = LOOPBACK | MULTICAST | BROADCAST
 """Source addresses that the kernel drops as martians before any hook but PREROUTING."""
+
+
+SMALLEST: dict[Protocol, int] = {
+    Protocol.TCP: 20, Protocol.UDP: 8, Protocol.UDPLITE: 8, Protocol.SCTP: 12, Protocol.DCCP: 12,
+    Protocol.ICMP: 8, Protocol.ICMPV6: 8,
+}  # fmt: skip
+"""Bytes of the shortest headers: what is shorter is INVALID, and no match on a port looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,21 @@ def packets_of(space: Space, direction: Direction, local: Intervals | None = Non
         Direction.OUTBOUND: found & ours & ~view.field(Field.DST, local),
         Direction.FORWARDED: found & ~ours & ~view.field(Field.DST, local),
     }[direction]
+
+
+def existing(space: Space, direction: Direction) -> Set:
+    """The packets as long as their headers at least; of those to be forwarded, such as have a hop left."""
+    found = space.everything
+    if Field.LENGTH in space.bits:
+        head = HEADERS[space.family]
+        found = space.field(Field.LENGTH, Intervals.of((head, 0xFFFF)))
+        for protocol, least in SMALLEST.items():
+            found = found & (
+                ~space.protocol(protocol) | space.field(Field.LENGTH, Intervals.of((head + least, 0xFFFF)))
+            )
+    if Field.TTL in space.bits and direction is Direction.FORWARDED:
+        found = found & ~space.field(Field.TTL, Intervals.of((0, 1)))
+    return found
 
 
 def _codes(space: Space, direction: Direction, has: bool) -> Intervals:
@@ -135,6 +158,7 @@ class _Way:
         self.view = View(
             self.space, self.view.states, self.mirrored, has_in and came, has_out, self.local,
             from_host=self.direction not in COMES, to_host=self.direction not in GOES, mark=self.view.mark,
+            hops=int(self.direction is Direction.FORWARDED and has_out),  # K63
         )  # fmt: skip
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:

@@ -233,7 +233,7 @@ def _wide(view: View, match: Match, changed: Changed, loops: bool) -> Set:
             codes = view.space.names.codes(names, negated)
             key = view.key(IIF if way == "in" else OIF)
             return view.space.everything if 0 in codes else view.space.values(key, codes)
-        case In(field=Field.MARK):
+        case In(field=Field.MARK | Field.TTL):  # both may change on the way
             return view.space.everything
         case In(field=Field.SRC_TYPE | Field.DST_TYPE | Field.PACKET_TYPE) if loops:
             return view.space.everything

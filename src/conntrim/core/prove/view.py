@@ -57,7 +57,8 @@ class View:
 
     `mirrored`: the variables describe a request, and the packets here are its answer. `has_in`, `has_out`: which
     interfaces this hook knows. `local` are the host's addresses, None where nobody told; `from_host`, `to_host` say
-    then that the source, the destination, is the host's. `version` counts changes of states and mark.
+    then that the source, the destination, is the host's. `hops` were taken off the TTL on the way here (K63). `version`
+    counts changes of states and mark.
     """
 
     space: Space
@@ -69,6 +70,7 @@ class View:
     from_host: bool = False
     to_host: bool = False
     mark: list[Set] | None = None
+    hops: int = 0
     version: int = 0
     _made: dict[object, Set] = field(default_factory=dict)
     _made_now: dict[object, Set] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class View:
 
     def signature(self) -> Hashable:
         """Two views with the same signature see the same in the same packets."""
-        told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host
+        told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
         return (*told, *self.states.values(), *(self.mark or ()))
 
     def key(self, key: Key) -> Key:
@@ -149,6 +151,11 @@ class View:
         bits = self.bits_of_mark()
         kept = [b if mask is None or mask >> (31 - i) & 1 else None for i, b in enumerate(bits)]
         return self.space.sets.among(kept, values)
+
+    def hop_limit(self, name: Field, values: Intervals, mask: int | None) -> Set:
+        """The TTL as it is here, told by the one that the packet came with."""
+        came = Intervals.of(*((low + self.hops, high + self.hops) for low, high in values.ranges))
+        return self.space.field(name, came)
 
     def _always(self, answer: bool) -> Set:
         return self.space.everything if answer else self.space.nothing
@@ -247,6 +254,7 @@ class View:
 SPECIAL: dict[Field, Callable[[View, Field, Intervals, int | None], Set]] = {
     Field.FAMILY: View.family, Field.FRAGMENT: View.fragment, Field.CT_STATE: View.state, Field.MARK: View.marked,
     Field.SRC_TYPE: View.address_type, Field.DST_TYPE: View.address_type, Field.PACKET_TYPE: View.packet_type,
+    Field.TTL: View.hop_limit,
 }  # fmt: skip
 """Fields that are no variables of their own."""
 

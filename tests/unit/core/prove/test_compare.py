@@ -1,9 +1,11 @@
 """Comparisons: what differs, what does not, and what translation leaves open."""
 
 import json
+from fractions import Fraction
 
 import pytest
 
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.ruleset import read
@@ -107,3 +109,40 @@ def test_time_that_is_up_is_not_decided() -> None:
 
     found = compare(rules(FILTER.format(SSH)), rules(FILTER.format(WEB)), tick=up)
     assert (("IPv4: more than 0 s of work",), False) == (found.undecided, found.same)
+
+
+HOP = "*mangle\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n-A {} -m ttl --ttl-eq {} -j DROP\nCOMMIT\n"
+
+
+def test_a_forwarded_packet_has_a_hop_less() -> None:
+    """K63: the TTL goes down before FORWARD: 63 there is 64 in PREROUTING."""
+    empty = HOP.split("-A", maxsplit=1)[0] + "COMMIT\n"
+    assert not compare(rules(HOP.format("PREROUTING", 63)), rules(HOP.format("FORWARD", 63))).same
+    (found, *_) = compare(rules(empty), rules(HOP.format("FORWARD", 63))).differences
+    assert [(Direction.FORWARDED, 64)] == [(found.direction, r.witness.ttl) for r in found.regions]
+    assert compare(rules(empty), rules(HOP.format("FORWARD", 0))).same
+
+
+LONG = "-A INPUT -m length --length {} -j ACCEPT\n"
+
+
+def test_a_packet_is_as_long_as_its_headers() -> None:
+    """Nothing is shorter than an IPv4 header, and a rule for such lengths changes nothing; a SYN has 40 bytes."""
+    assert compare(rules(FILTER.format("")), rules(FILTER.format(LONG.format("0:19")))).same
+    for most, protocols in ((39, False), (40, True)):
+        (found, *_) = compare(rules(FILTER.format("")), rules(FILTER.format(LONG.format(f"0:{most}")))).differences
+        assert protocols == any(region.witness.protocol == Protocol.TCP for region in found.regions)
+
+
+def test_a_share_is_exact() -> None:
+    """One rule more for one destination port of 65,536 of one protocol of 255 (all but ICMPv6)."""
+    (found, *_) = compare(rules(FILTER.format("")), rules(FILTER.format(WEB))).differences
+    assert Fraction(1, 255 * 65_536) == found.share == found.regions[0].share
+
+
+def test_a_witness_does_not_write_to_itself() -> None:
+    """Between two hosts of one network, and the first of each is the same: two different ones are shown."""
+    rule = "-A INPUT -s 10.0.0.8/30 -d 10.0.0.8/30 -p tcp -j ACCEPT\n"
+    (found, *_) = compare(rules(FILTER.format("")), rules(FILTER.format(rule))).differences
+    witness = found.regions[0].witness
+    assert witness.src != witness.dst
