@@ -15,7 +15,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import Population, compare
 from conntrim.lab import document
-from conntrim.lab.claims import scenes_of
+from conntrim.lab.claims import Claim, scenes_of
 from conntrim.lab.replay import answered, batches_of, replay, stage
 
 FIREWALL = document.firewall(document.WEB_PORTS)
@@ -82,3 +82,22 @@ def test_the_verb_tells_what_the_kernel_did(tmp_path: Path, files: tuple[str, ..
     same = files == ("rules", "rules")
     first = "the same: both rule sets treat every packet alike" if same else "this kernel confirms 6 of 6 witnesses"
     assert first == ended.stdout.splitlines()[0]
+
+
+MARKED = """{"nftables": [
+{"table": {"family": "inet", "name": "t"}},
+{"chain": {"family": "inet", "table": "t", "name": "out", "type": "filter", "hook": "output", "prio": 0,
+ "policy": "accept"}},
+{"rule": {"family": "inet", "table": "t", "chain": "out", "expr": [
+ {"match": {"op": "==", "left": {"meta": {"key": "%s"}}, "right": %d}}, {"drop": null}]}}
+]}"""
+
+
+@pytest.mark.parametrize(("key", "value"), [("mark", 7), ("length", 333)])
+def test_a_witness_has_the_mark_or_length_that_rules_ask_for(key: str, value: int) -> None:
+    """What a host sends can be marked, and be as long as it takes: both are sent so, and dropped."""
+    before, after = (read(MARKED % (key, number), "rules") for number in (0, value))
+    found = compare(before, after)
+    played = replay(before, after, [s for s in scenes_of(found) if s.claim is Claim.DROPPED])
+    assert [True] * len(played) == [one.confirmed for one in played]
+    assert len(played) >= 2

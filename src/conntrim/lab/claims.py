@@ -152,5 +152,5 @@ def _obstacles(packet: Packet) -> Iterator[tuple[bool, str]]:
     yield packet.ttl not in (None, TTL), f"packets with another TTL than {TTL} are not made here"
     length = size_of(packet) if packet.length is None else packet.length
     yield not size_of(packet) <= length <= LONGEST, "packets of that length are not made here"
-    yield bool(packet.mark), "it carries a mark"
+    yield bool(packet.mark and packet.iif), "it comes with a mark"
     yield from ((len(name) > 15, f"no interface can be called {name}") for name in names)

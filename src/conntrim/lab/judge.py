@@ -243,6 +243,11 @@ class Judge:
         os.write(next(iter(self.tuns.values())), END)
         return sort_out(self.log.read(), len(shots))
 
+    def mark(self, number: int) -> None:
+        """What the host's own packets carry from here on."""
+        for channel in self.raw.values():
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, number)
+
     def _send(self, data: bytes) -> None:
         version = data[0] >> 4
         target = (

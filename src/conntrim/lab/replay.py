@@ -83,6 +83,7 @@ class Stage:
             self.judge.forget()
             if known is not None:
                 fill(self.judge.host.name, [entry_of(known)])
+            self.judge.mark(packets[-1].mark)
             return self.judge.fire(shots([packets]))
 
     @contextmanager
@@ -112,6 +113,8 @@ class Stage:
 
 def _told(scene: Scene) -> Played:
     missing = next(filter(None, map(unplayable, scene.packets)), "")
+    if len({packet.mark for packet in scene.packets}) > 1:
+        missing = missing or "its packets carry different marks"
     packets = tuple(map(format_packet, scene.packets))
     return Played(scene.words, scene.claim.value, packets, missing=missing)
 

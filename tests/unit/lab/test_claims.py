@@ -85,6 +85,12 @@ def test_the_length_and_ttl_that_a_witness_needs(size: int, ttl: int, why: str) 
     assert (why in unplayable(asked), bool(why)) == (True, bool(unplayable(asked)))
 
 
+def test_only_the_hosts_own_packets_carry_a_mark() -> None:
+    """A socket can be told to mark what it sends; nothing on the wire is marked."""
+    going = parse_packet(">eth0 udp 192.0.2.1 1 > 192.0.2.9 2")
+    assert ("", "it comes with a mark") == (unplayable(replace(going, mark=1)), unplayable(replace(PACKET, mark=1)))
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp", "icmp", "proto-99"])
 def test_a_packet_is_filled_up_to_its_length(protocol: str) -> None:
     """What is sent is as long as the witness says, and an INIT chunk says so itself."""
