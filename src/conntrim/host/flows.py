@@ -20,8 +20,8 @@ NETLINK_NETFILTER = 12
 NFGENMSG = b"\0\0\0\0"
 """`struct nfgenmsg`: AF_UNSPEC (both families), version 0, no resource."""
 
-SLOTS = 31
-"""Reads of 32 KiB that are decoded at once, 1 MB: a core's cache holds it, and NumPy's cost a call is small."""
+SLOTS = 62
+"""Reads of 32 KiB that are decoded at once, 2 MB: a core's cache holds it, and NumPy's cost a call is small."""
 
 FEW_SLOTS = 16
 """The same for a reading that may stop early."""

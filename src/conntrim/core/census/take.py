@@ -39,7 +39,7 @@ NO_CLASS = 31
 COMPARED_ROWS = 1024
 """Rows whose counts are kept apart, to compare the parts of a sample with each other."""
 
-TOGETHER = 1 << 14
+TOGETHER = 1 << 15
 """Entries that are counted at once: blocks of a few hundred would cost more calls than work."""
 
 KINDS = 251
