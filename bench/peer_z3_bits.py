@@ -144,8 +144,13 @@ class Bits:
         return z3.And(
             some[0] if comes else none[0], some[1] if goes else none[1], z3.ULE(self.state, max(CtState)),
             self.fields[Field.PROTOCOL] != odd, z3.Not(self._address(src, LOOPBACK | MULTICAST | BROADCAST)),
-            z3.Not(self._address(dst, LOOPBACK)), self._ends_of(direction, src, dst),
+            z3.Not(self._address(dst, LOOPBACK)), self._ends_of(direction, src, dst), *self._unmapped(src, dst),
         )  # fmt: skip
+
+    def _unmapped(self, *addresses: z3.BitVecRef) -> Iterator[z3.BoolRef]:
+        """The model writes IPv4 addresses as IPv6 ones: no IPv6 packet carries those."""
+        if self.family is Family.IPV6:
+            yield from (z3.Not(within(address, Intervals.of(V4_ALL))) for address in addresses)
 
     def _ends_of(self, direction: Direction, src: z3.BitVecRef, dst: z3.BitVecRef) -> z3.BoolRef:
         if not self.local:

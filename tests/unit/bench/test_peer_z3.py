@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.peer_z3 import Peer
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
@@ -55,3 +56,11 @@ def test_a_packet_without_ports_is_in_no_set_that_holds_them() -> None:
     solver, peer = z3.Solver(), Peer(Family.IPV4, (ruleset,))
     solver.add(peer.holding(echo), peer.strangers(ruleset, Direction.OUTBOUND))
     assert (Fate.DROP, z3.unsat) == (walk(arrange(ruleset), echo).verdict, solver.check())
+
+
+def test_no_ipv6_packet_carries_an_ipv4_address() -> None:
+    """The host's IPv4 addresses, which the model writes as IPv6 ones, are no ends of IPv6 packets."""
+    peer = Peer(Family.IPV6, (), Intervals.of(parse_address("192.0.2.1")))
+    solver = z3.Solver()
+    solver.add(peer.packets(Direction.OUTBOUND))
+    assert z3.unsat == solver.check()
