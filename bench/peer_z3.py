@@ -147,9 +147,12 @@ class Peer(Bits):
                 continue
             holds = z3.And(*(self._match(m, table, way) for m in rule.matches))
             on = z3.And(live, holds)
-            for statement in rule.statements:
-                on = self._statement(table, statement, on, way, ends)
             past = z3.And(live, z3.Not(holds))
+            for statement in rule.statements:
+                if _reads_entry(statement):  # without one nft goes on with the next rule
+                    without = z3.BoolVal(True) if way.early else bare(way)
+                    past, on = z3.Or(past, z3.And(on, without)), z3.And(on, z3.Not(without))
+                on = self._statement(table, statement, on, way, ends)
             live = past if z3.is_false(on) else z3.Or(past, on)
         return Ends(either(ends.accepted), either(ends.dropped), either([*ends.left, live]))
 
@@ -210,8 +213,8 @@ class Peer(Bits):
                 way.ends = {}
 
     def _opaque_end(self, statement: Opaque, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
-        if statement.kind == "CONNMARK":
-            if "restore" in statement.text:  # only what has an entry gets a mark from it, and it may be any
+        if statement.kind == "CONNMARK" or _reads_entry(statement):
+            if _restores(statement):  # only what has an entry gets a mark from it, and it may be any
                 some = z3.BitVec(f"? {statement.text}", 32)
                 way.mark = z3.If(z3.And(on, z3.Not(bare(way))), some, way.mark)
                 way.ends = {}
@@ -226,6 +229,20 @@ class Peer(Bits):
         ends.dropped.append(z3.And(on, z3.Not(accepts)))
 
 
+def _reads_entry(statement: Statement) -> bool:
+    """nft's `ct mark` as a value."""
+    return isinstance(statement, Opaque) and " set ct mark" in statement.text and " map " not in statement.text
+
+
+def _restores(statement: Statement) -> bool:
+    """Whether packets get their entry's mark."""
+    if not isinstance(statement, Opaque):
+        return False
+    return (statement.kind == "CONNMARK" and "restore" in statement.text) or (
+        statement.kind == "meta mark" and _reads_entry(statement)
+    )
+
+
 def _plain(table: Table, chain: Chain, depth: int) -> bool:
     """Whether nothing in the chain changes state or mark."""
     return depth < 64 and all(_harmless(table, s, depth) for rule in chain.rules for s in rule.statements)
@@ -235,5 +252,4 @@ def _harmless(table: Table, statement: Statement, depth: int) -> bool:
     if isinstance(statement, Jump):
         target = table.chain(statement.chain)
         return target is None or _plain(table, target, depth + 1)
-    restores = isinstance(statement, Opaque) and statement.kind == "CONNMARK"
-    return not restores and not isinstance(statement, Notrack | SetMark | SetZone | Helper | Nat)
+    return not _restores(statement) and not isinstance(statement, Notrack | SetMark | SetZone | Helper | Nat)

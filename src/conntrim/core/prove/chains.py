@@ -23,7 +23,7 @@ from conntrim.core.model.ruleset import (
     Table,
     Verdict,
 )  # fmt: skip
-from conntrim.core.netfilter.entrywords import may_break
+from conntrim.core.netfilter.entrywords import may_break, written
 from conntrim.core.netfilter.statements import HARMLESS
 from conntrim.core.netfilter.words import question
 from conntrim.core.prove.diagram import Set
@@ -120,7 +120,7 @@ class Walk:
         if isinstance(statement, Jump):
             target = self.table.chain(statement.chain)
             return target is not None and self.impure(target)
-        return isinstance(statement, EFFECTS) or (isinstance(statement, Opaque) and statement.kind == "CONNMARK")
+        return changes(statement)
 
     def _rules(self, chain: Chain, incoming: Set, depth: int) -> Ends:
         """The rules in order: rules that only end packets' ways are folded, a block at a time."""
@@ -148,11 +148,20 @@ class Walk:
         for statement in rule.statements:
             if on == self.view.space.nothing:
                 break
-            if isinstance(statement, Opaque | Nat) and may_break(statement.text):
-                ended = on & self.view.space.unknown(f"{_words(statement)}: nothing is found")
+            if isinstance(statement, Opaque | Nat):
+                ended = on & self._breaking(statement)
                 on, broken = on & ~ended, broken | ended
             on = self._statement(rule, statement, on, ends, depth)
         return (live & ~hit) | on | broken
+
+    def _breaking(self, statement: Opaque | Nat) -> Set:
+        """The packets whose way through a rule ends here: nft found no entry to read, or nothing in a map."""
+        if isinstance(statement, Opaque) and (found := written(statement)) and "ct" in (found.to, found.source):
+            without = self.view.space.everything if self.early else self.view.stateless()
+            return without if found.needs_entry else self.view.space.nothing
+        if may_break(statement.text):
+            return self.view.space.unknown(f"{_words(statement)}: nothing is found")
+        return self.view.space.nothing
 
     def _statement(self, rule: Rule, statement: Statement, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         nothing = self.view.space.nothing
@@ -191,7 +200,7 @@ class Walk:
         """A target that nobody here knows may end a packet's way or not, and either way."""
         if statement.kind in HARMLESS:
             return on
-        if statement.kind == "CONNMARK":
+        if statement.kind == "CONNMARK" or restores(statement):
             self._restored(statement, on)
             return on
         text = question(statement)
@@ -202,7 +211,7 @@ class Walk:
 
     def _restored(self, statement: Opaque, on: Set) -> None:
         """A mark restored from an entry may be any; a packet without one keeps its own (K24)."""
-        if "restore" not in statement.text:
+        if not restores(statement):
             return
         having, bits = on & ~self.view.stateless(), self.view.bits_of_mark()
         for at, bit in enumerate(bits):
@@ -237,6 +246,21 @@ class Walk:
             flipped = kept ^ (everything if statement.value >> here & 1 else nothing)
             bits[at] = on.ite(flipped, bit)
         self.view.changed()
+
+
+def restores(statement: Opaque) -> bool:
+    """Whether packets get their entry's mark."""
+    found = written(statement)
+    if found is None:
+        return statement.kind == "CONNMARK" and "restore" in statement.text
+    return (found.to, found.source) == ("meta", "ct")
+
+
+def changes(statement: Statement) -> bool:
+    """Whether packets may leave the statement other than they came."""
+    if isinstance(statement, Opaque):
+        return statement.kind == "CONNMARK" or restores(statement)
+    return isinstance(statement, EFFECTS)
 
 
 def _words(statement: Opaque | Nat) -> str:

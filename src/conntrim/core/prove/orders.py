@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from conntrim.core.model.ruleset import Chain, Opaque, Ruleset, Table, Verdict
+from conntrim.core.model.ruleset import Chain, Ruleset, Table, Verdict
 from conntrim.core.netfilter.hooks import DEFRAG, Kind, Station, arrange
-from conntrim.core.prove.chains import EFFECTS
+from conntrim.core.prove.chains import changes
 
 MOST_TIES = 2
 """Ties of which every combination of orders is looked at; with more, nothing is decided about them."""
@@ -80,7 +80,7 @@ def _matters(group: tuple[Station, ...]) -> bool:
 
 def _has_effects(table: Table) -> bool:
     statements = (s for chain in table.chains for rule in chain.rules for s in rule.statements)
-    return any(isinstance(s, EFFECTS) or (isinstance(s, Opaque) and s.kind == "CONNMARK") for s in statements)
+    return any(map(changes, statements))
 
 
 def _moved(ruleset: Ruleset, tie: Tie, step: int) -> Ruleset:

@@ -146,3 +146,18 @@ def test_a_witness_does_not_write_to_itself() -> None:
     (found, *_) = compare(rules(FILTER.format("")), rules(FILTER.format(rule))).differences
     witness = found.regions[0].witness
     assert witness.src != witness.dst
+
+
+def test_only_packets_without_an_entry_find_no_mark() -> None:
+    """`meta mark set ct mark accept` lets a connection's packets go; those without an entry meet the next rule."""
+    chain = {"family": "ip", "table": "f", "chain": "in"}
+    state = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "untracked", "invalid"]}}
+    copy = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"ct": {"key": "mark"}}}}
+    base = {"family": "ip", "table": "f", "name": "in", "type": "filter", "hook": "input", "prio": 0}
+    head = [{"table": {"family": "ip", "name": "f"}}, {"chain": base | {"policy": "accept"}},
+            {"rule": chain | {"expr": [state, copy, {"accept": None}]}}]  # fmt: skip
+    texts = [json.dumps({"nftables": [*head, *more]}) for more in ([], [{"rule": chain | {"expr": [{"drop": None}]}}])]
+    one, other = (read(text, "rules.json") for text in texts)
+    found = compare(one, other).differences
+    assert {Population.STRANGERS, Population.ERRORS} == {d.population for d in found}
+    assert [{}] * len(found) == [region.conditions for d in found for region in d.regions[:1]]
