@@ -263,9 +263,18 @@ def zones(pair: Pair) -> bool:
 
 
 def elsewhere(played: Played, scene: Scene) -> Played:
-    """A packet whose rules look for its connection in another zone than the stage's has none there."""
-    lost = not played.confirmed and not played.missing and scene.known != (None, None)
-    return replace(played, missing="its connection is looked for in a zone") if lost else played
+    """A packet whose rules look for its connection in another zone than the stage's has none there: the kernel says so
+    right behind conntrack.
+    """
+    lost = not played.missing and scene.known != (None, None) and any(map(unknown, (played.before, played.after)))
+    return (
+        replace(played, missing="its connection is looked for in a zone") if lost and not played.confirmed else played
+    )
+
+
+def unknown(story: str) -> bool:
+    """Whether conntrack found no entry for the packet of this story."""
+    return story.partition(",")[0].endswith((" new", " invalid"))
 
 
 def test_three_opinions_are_one(alone: None) -> None:

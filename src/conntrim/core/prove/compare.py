@@ -25,7 +25,7 @@ from conntrim.core.prove.pair import Change, Pair
 from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import Space
 from conntrim.core.prove.states import known, settled, strangers
-from conntrim.core.prove.translation import by_kind, met
+from conntrim.core.prove.translation import by_kind, marked, met
 from conntrim.core.prove.view import View
 from conntrim.core.prove.words import describe
 
@@ -158,7 +158,9 @@ class Question:
         self.view = View(space, {})
         self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
-        self.undecided = met(space, arranged, direction, self.before, self.after)
+        self.undecided = [
+            *met(space, arranged, direction, self.scope, local), *marked(space, direction, self.before, self.after)
+        ]  # fmt: skip
 
     def translated(self) -> Set:
         """Strangers' packets that either rule set sends elsewhere; where they differ in that, nothing is decided."""

@@ -16,7 +16,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Chain, Field, Nat, Table
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.answers import HEADERS
-from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, Arranged, Kind, Station
+from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station
 from conntrim.core.prove.chains import Hit, Walk
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.names import LOOPBACK as LO
@@ -29,6 +29,9 @@ SEES: dict[Hook, tuple[bool, bool]] = {
     Hook.OUTPUT: (False, True), Hook.POSTROUTING: (True, True),
 }  # fmt: skip
 """Whether a hook knows the incoming and the outgoing interface; a packet of our own has no incoming one anyway."""
+
+TRANSLATING = (Hook.PREROUTING, Hook.OUTPUT)
+"""Where destinations are translated."""
 
 THIS_HOST = Intervals.of(parse_prefix("0.0.0.0/8"), parse_prefix("::/128"))
 """Addresses that no packet comes from, but for DHCP and neighbour discovery."""
@@ -52,7 +55,7 @@ class Reach:
     `arrived` are the packets that pass all hooks, in terms of packet and ct state; `untracked` those that raw rules
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
-    say where the order of chains is not known.
+    say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated.
     """
 
     arrived: Set
@@ -61,6 +64,7 @@ class Reach:
     translated: Set
     hits: tuple[tuple[Hook, Hit], ...]
     doubts: tuple[str, ...] = ()
+    marks: tuple[Set, ...] = ()
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -122,12 +126,14 @@ class _Way:
     scope: Set
     mirrored: bool
     local: Intervals | None
+    image: bool = False
     view: View = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
     templated: Set = field(init=False)
     translated: Set = field(init=False)
     tracked: bool = False
+    marks: tuple[Set, ...] = ()
     hits: list[tuple[Hook, Hit]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
@@ -137,16 +143,21 @@ class _Way:
         self.alive, self.untracked, self.templated, self.translated = self.scope, nothing, nothing, nothing
         states = dict.fromkeys(CtState, nothing) | {CtState.INVALID: self.space.everything}
         self.view = View(self.space, states, self.mirrored, local=self.local)
-        if self.direction in COMES:
+        if self.image:
+            self._track()  # and whatever mark it has, it got before
+        elif self.direction in COMES:
             self.view.mark = [nothing] * 32  # what comes from the wire carries no mark
         for hook in JOURNEYS[self.direction]:
             self._enter(hook)
             for group in self.arranged.groups[self.space.family, hook]:
+                if self.image and hook in TRANSLATING and group[0].priority <= NAT_DST:
+                    continue
                 self._order(acting(group), hook)
                 for station in group:
                     self._station(station, hook)
         return Reach(
-            self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts)
+            self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts),
+            self.marks,
         )  # fmt: skip
 
     def _enter(self, hook: Hook) -> None:
@@ -202,8 +213,9 @@ class _Way:
                 self.hits.append((hook, hit))
                 if isinstance(hit.statement, Nat):
                     first = first & ~hit.packets
-                    if hook in (Hook.PREROUTING, Hook.OUTPUT):
+                    if hook in TRANSLATING:
                         self.translated = self.translated | hit.packets
+                        self.marks = tuple(self.view.bits_of_mark())
 
     def _track(self) -> None:
         """From here on the state is a variable; what stays untracked is remembered beside it."""
@@ -223,6 +235,9 @@ def reach(
     *,
     mirrored: bool = False,
     local: Intervals | None = None,
+    image: bool = False,
 ) -> Reach:
-    """Walk all packets of `scope` (a part of `packets_of`) along one direction."""
-    return _Way(space, arranged, direction, scope, mirrored, local).run()
+    """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
+    translated on, as what came out there, whatever mark it got before.
+    """
+    return _Way(space, arranged, direction, scope, mirrored, local, image).run()

@@ -1,7 +1,8 @@
 """Where translation stands between two rule sets and their comparison.
 
 A packet whose destination a rule changes is not followed further. That is no matter where no packet that comes out of
-such a rule could meet the difference, and where both rule sets translate the same packets in the same way.
+such a rule could meet the difference, whatever mark it carries, and where both rule sets translate the same packets in
+the same way, with the same marks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.nat import target_of
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import Reach
+from conntrim.core.prove.journey import Reach, reach
 from conntrim.core.prove.space import Space
 
 HOOKS: dict[Direction, Hook] = {
@@ -61,21 +62,27 @@ def _stateless(space: Space, found: Set) -> Set:
     return found.exists(space.sets.literals(*space.bits[Field.CT_STATE]))
 
 
-def met(space: Space, pair: tuple[Arranged, Arranged], direction: Direction, before: Reach, after: Reach) -> list[str]:
-    """The rules whose packets may come out where the two rule sets differ."""
+def met(
+    space: Space, pair: tuple[Arranged, Arranged], direction: Direction, scope: Set, local: Intervals | None
+) -> list[str]:
+    """The rules whose packets may come out where the two rule sets differ; `scope` are what the change meets."""
     hook = HOOKS[direction]
-    differing = _first(space, before.arrived ^ after.arrived)
-    if differing == space.nothing:
+    rules = [(rule, nat) for arranged in pair for rule, nat in _rules(space, arranged, hook)]
+    if not rules:
         return []
-    found = {
-        str(rule.place): None
-        for arranged in pair
-        for rule, nat in _rules(space, arranged, hook)
-        if differing & _image(space, nat, hook) != space.nothing
-    }
+    before, after = (reach(space, arranged, direction, scope, local=local, image=True).arrived for arranged in pair)
+    differing = _first(space, before ^ after)
+    found = {str(rule.place): None for rule, nat in rules if differing & _image(space, nat, hook) != space.nothing}
     return [
         f"{place} translates packets, perhaps into some that the two rule sets treat differently" for place in found
     ]
+
+
+def marked(space: Space, direction: Direction, before: Reach, after: Reach) -> list[str]:
+    """Whether translated packets have another mark than before: what that does to them behind is not followed."""
+    both = before.translated & after.translated
+    differ = any(both & (old ^ new) != space.nothing for old, new in zip(before.marks, after.marks, strict=False))
+    return [f"{direction}: the two rule sets mark packets differently that they translate"] if differ else []
 
 
 def by_kind(space: Space, way: Reach, new: Set) -> dict[str, Set]:

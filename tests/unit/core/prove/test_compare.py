@@ -73,6 +73,28 @@ def test_translation_into_the_difference_is_not_decided() -> None:
     assert any("translates packets" in reason for reason in found.undecided)
 
 
+MARKS = "*mangle\n:PREROUTING ACCEPT [0:0]\n{}COMMIT\n"
+MARK = "-A PREROUTING -d 192.0.2.1/32 -j MARK --set-xmark 0x1/0xffffffff\n"
+MARKED = "-A FORWARD -d 172.17.0.2/32 -m mark --mark 0x1 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (MARKS.format(MARK) + FILTER.format(MARKED), MARKS.format(MARK) + FILTER.format(""), "translates packets"),
+        (MARKS.format(MARK) + FILTER.format(MARKED), MARKS.format("") + FILTER.format(MARKED), "mark packets"),
+    ],
+    ids=["the rule that asks", "the rule that marks"],
+)
+def test_what_comes_out_of_a_translation_has_the_mark_of_what_went_in(before: str, after: str, why: str) -> None:
+    """A mark that goes by the old destination, and a rule that asks for it and the new one: no packet of the wire has
+    both, yet what one of the two rules does is not decided; without translation it is nothing.
+    """
+    nat = NAT.format(DNAT)
+    assert any(why in reason for reason in compare(rules(nat + before), rules(nat + after)).undecided)
+    assert compare(rules(before), rules(after)).same
+
+
 def test_a_translation_that_no_stranger_meets_hides_no_difference() -> None:
     """A DNAT for RELATED packets alone takes no stranger's, so what a stranger newly may is told."""
     nat = NAT.format("-A PREROUTING -p udp -m conntrack --ctstate RELATED -j DNAT --to-destination 172.17.0.2:80\n")
