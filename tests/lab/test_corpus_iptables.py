@@ -11,7 +11,7 @@ import pytest
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.normal import normal
-from conntrim.core.model.ruleset import Dialect, Opaque, Ruleset, TableFamily
+from conntrim.core.model.ruleset import Dialect, Opaque, Ruleset, Table, TableFamily, xt_priority
 from conntrim.core.parse.xt.save import read_save
 from conntrim.lab.netns import LabHost, lab_host
 
@@ -30,7 +30,16 @@ def files(corpus: Path) -> list[tuple[Path, TableFamily, str]]:
 
 def as_dialect(ruleset: Ruleset, dialect: Dialect) -> Ruleset:
     """The same tables, as if the back end held them, in one order."""
-    return normal(Ruleset(tuple(replace(table, dialect=dialect) for table in ruleset.tables)))
+    return normal(Ruleset(tuple(_held_by(dialect, table) for table in ruleset.tables)))
+
+
+def _held_by(dialect: Dialect, table: Table) -> Table:
+    """Its chains hang where that back end hangs them (K1)."""
+    chains = (
+        replace(c, base=replace(c.base, priority=xt_priority(dialect, table.name, c.base.hook))) if c.base else c
+        for c in table.chains
+    )
+    return replace(table, dialect=dialect, chains=tuple(chains))
 
 
 def listed(host: LabHost, program: str, text: str) -> str:
