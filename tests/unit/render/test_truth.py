@@ -16,6 +16,11 @@ def test_agreement_is_two_lines() -> None:
 def test_a_disagreement_says_where_and_shows_the_case() -> None:
     """The seed and the place make it come again; the case stands below."""
     text = truth_text(Truth(100, 1, 3, 1, 1, 0, 42, 1.0, ("== packets\n",)))
-    assert ["1 disagreements: 100 packets, 1 rule sets", "the first came after 42 packets; seed 3", "== packets"] == [
-        text.splitlines()[i] for i in (0, 2, 5)
-    ]
+    assert (
+        "1 disagreements: 100 packets, 1 rule sets\n"
+        "0 packets not decided by the model, 1.0 s, 100 packets/s\n"
+        "the first came after 42 packets; seed 3\n"
+        "\n"
+        "--- case 1\n"
+        "== packets\n"
+    ) == text

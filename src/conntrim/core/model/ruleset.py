@@ -308,14 +308,21 @@ class Table:
     sets: tuple[NamedSet, ...] = ()
     dormant: bool = False
     objects: tuple[str, ...] = ()
+    _chains: dict[str, Chain] = field(init=False, compare=False, repr=False)
+    _sets: dict[str, NamedSet] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # The first of a name counts; a node of Kubernetes has tens of thousands of chains, each jumped to by name.
+        object.__setattr__(self, "_chains", {chain.name: chain for chain in reversed(self.chains)})
+        object.__setattr__(self, "_sets", {each.name: each for each in reversed(self.sets)})
 
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
-        return next((c for c in self.chains if c.name == name), None)
+        return self._chains.get(name)
 
     def set(self, name: str) -> NamedSet | None:
         """The set of that name."""
-        return next((s for s in self.sets if s.name == name), None)
+        return self._sets.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,15 +175,39 @@ def test_the_witness_of_an_exposure_replays(name: str) -> None:
         assert (told[0] is Fate.ACCEPT, told[1]) == (False, Fate.ACCEPT)
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+CUTTING = {
+    "a leg behind an accept": "delivered",
+    "the accept removed": "delivered",
+    "the answers' accept removed": "delivered",
+    "the accept behind the reject": "delivered",
+    "another service untracked": "no-loss",
+    "requests beside the policy untracked": "no-loss",
+    "answers beside the policy untracked": "no-loss",
+    "datagrams untracked one way": "no-loss",
+}
+"""The changes that cut connections, and the obligation that tells so with the packets that came before."""
+
+
+@pytest.mark.parametrize("name", CUTTING)
 def test_the_witness_of_a_connection_replays(name: str) -> None:
     """A connection's packet that is shown as lost gets through by the old rules and not by the new ones."""
     after, before, _ = MUTANTS[name]
-    for broken in judged(after, before).broken:
-        if broken.earlier and broken.name != "two-sided":
-            packets = (*broken.earlier, broken.witness)
-            told = [run(read(rules, "rules"), packets)[-1].verdict for rules in (before, after)]
-            assert (told[0], told[1] is Fate.ACCEPT) == (Fate.ACCEPT, False), broken
+    lost = [b for b in judged(after, before).broken if b.earlier and b.name == CUTTING[name]]
+    assert lost
+    for broken in lost:
+        packets = (*broken.earlier, broken.witness)
+        told = [run(read(rules, "rules"), packets)[-1].verdict for rules in (before, after)]
+        assert (told[0], told[1] is Fate.ACCEPT) == (Fate.ACCEPT, False), broken
+
+
+def test_what_opens_or_translates_cuts_no_connection() -> None:
+    """A change that lets more in, or that is told by its translation or helper, blames no packet of a connection."""
+    blamed = {
+        name: [b.name for b in judged(after, before).broken if b.earlier and b.name != "two-sided"]
+        for name, (after, before, _) in MUTANTS.items()
+        if name not in CUTTING
+    }
+    assert {name: [] for name in MUTANTS if name not in CUTTING} == blamed
 
 
 def test_a_connection_half_tracked_may_still_be_reset() -> None:
