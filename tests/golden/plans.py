@@ -237,7 +237,7 @@ kernel; this page is made from their rows. The rules themselves are not ours to 
 {iptables}, nft files from the repositories in their names, collected by
 {nft}.
 
-*Proved* means all twelve obligations, `loads` by a kernel. A refusal names the obligations that stay open, and what
+*Proved* means all obligations, `loads` by a kernel. A refusal names the obligations that stay open, and what
 stands in the way was read in the rules. Hosts are taken to be 192.0.2.1 and 2001:db8::1, servers are 198.51.100.17 and
 2001:db8:c::17.
 

@@ -172,6 +172,7 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         lasting=journal.lasting.told if journal.lasting else (),
         by_hand=journal.lasting.by_hand if journal.lasting else (),
         remarks=tuple(dict.fromkeys((*journal.remarks, *work.run.remarks))),
+        costs=plan.costs if plan and rollout.state in _GUARDED | {State.TRIAL} else (),
     )
 
 

@@ -51,7 +51,12 @@ def plan_text(plan: Plan, left_out: Sequence[str] = (), directory: str = "") -> 
     for o in plan.obligations:
         lines += _wrapped(f"{SIGNS[o.standing]:<7} {o.name}: {o.why}", "  ", " " * 10)
         lines += _wrapped(o.witness, " " * 10, " " * 12) if o.witness else []
-    for title, found in (("newly admitted", plan.residual), ("stays tracked", left_out), ("note", plan.remarks)):
+    for title, found in (
+        ("newly admitted", plan.residual),
+        ("falling back", plan.costs),
+        ("stays tracked", left_out),
+        ("note", plan.remarks),
+    ):
         lines += [""] * bool(found)
         lines += [line for text in found for line in _wrapped(f"{title}: {text}", "", "  ")]
     lines += ["", *_next(plan, directory)]
@@ -104,6 +109,7 @@ def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
         "Each rule of the trial in a chain that is not conntrim's own carries a guard that ends in the kernel.",
     ]
     lines += ["", "## Newly admitted", "", *(f"- {text}" for text in plan.residual or ("nothing",))]
+    lines += ["", "## What falling back costs", "", *(f"- {text}" for text in plan.costs or ("nothing",))]
     if left_out or plan.remarks:
         lines += ["", "## To know", "", *(f"- {text}" for text in (*left_out, *plan.remarks))]
     for title, step in (("Undo a trial", plan.rollback_trial), ("Undo the confirmed plan", plan.rollback_confirmed)):

@@ -132,6 +132,7 @@ def _details(report: Report) -> Iterator[str]:
         yield f"Accepted by the operator: {', '.join(report.accepted)}"
     if report.purged is not None:
         yield f"Stale entries deleted: {report.purged:,}"
+    yield from (f"If it falls back: {cost}" for cost in report.costs)
     yield from _listed("Comes back at boot", report.lasting)
     yield from (f"Does not come back at boot by itself: {item}" for item in report.by_hand[:1])
     yield from (f"By hand: {item}" for item in report.by_hand[1:])

@@ -85,7 +85,8 @@ class Plan:
     those of its chains and sets by their names. `settings` are sysctl keys
     (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists. `managers` are the programs that
     make the host's rules.
-    `closed` are services whose requests the rules do not let through, now or then.
+    `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
+    not survive a fall back to the rules before, by kind and condition.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Plan:
     closed: tuple[str, ...] = ()
     ruleset_parts: dict[str, str] = field(default_factory=dict)
     managers: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
 
     def standing(self) -> Standing:
         """The plan's own standing: its worst obligation's."""

@@ -140,6 +140,7 @@ def compile_plan(request: Request) -> Plan:
         remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
         changes=done.changes,
         closed=_closed(done.courses),
+        costs=proof.costs,
     )
     present, wanted = _present(request.ruleset), _present(done.after)
     if present and present == wanted:
@@ -190,6 +191,7 @@ def _nothing_to_do(plan: Plan) -> Plan:
         confirm=(),
         rollback_trial=(),
         changes=(),
+        costs=(),
         obligations=_decided(plan, Obligation("loads", Standing.PROVED, "the rules are loaded already")),
         remarks=("the rules of this policy are loaded already: there is nothing to change", *plan.remarks),
     )

@@ -1,4 +1,4 @@
-"""Does a trial end by itself, and does it load? Two of the obligations."""
+"""Does a trial end by itself, what becomes of connections then, and does it load? Three of the obligations."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def guarded(line: str) -> bool:
     if words[:2] in (["insert", "rule"], ["add", "rule"]):
         return f"@{ARMED} " in line or (own and words[4].startswith("untrack_"))
     return False
+
+
+def falls_back(c: Compiled) -> Judgement:
+    """By construction: apply keeps the entries of what is open (K88). What else is lost, packet sets list."""
+    fine = "what was open before goes on by its entry, kept through the trial; what else is lost is listed as a cost"
+    return PROVED, fine, ""
 
 
 def loads(c: Compiled) -> Judgement:

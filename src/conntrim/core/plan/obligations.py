@@ -1,4 +1,4 @@
-"""The twelve properties that a plan must have, each decided by an argument about all packets or left undecided.
+"""The properties that a plan must have, each decided by an argument about all packets or left undecided.
 
 *Proved* rests on boxes, on sets of packets (core/prove), and on what the texts are by construction.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from conntrim.core.model.plan import Obligation
 from conntrim.core.plan.compiled import BROKEN, OPEN, PROVED, Compiled, Judgement
 from conntrim.core.plan.dependence import fragments, helper_kept, nat_kept, no_ct_dependence, two_sided
-from conntrim.core.plan.fallback import guard_expired, loads
+from conntrim.core.plan.fallback import falls_back, guard_expired, loads
 from conntrim.core.plan.passing import answers_leave, delivered, errors_return, no_exposure, no_loss
 from conntrim.core.prove.judge import Judgement as Proof
 from conntrim.core.prove.judge import judge as judge_all
@@ -27,6 +27,7 @@ TABLE: dict[str, Callable[[Compiled], Judgement]] = {
     "no-ct-dependence": no_ct_dependence,
     "fragments": fragments,
     "guard-expired": guard_expired,
+    "falls-back": falls_back,
     "loads": loads,
 }
 """Every obligation, in the order of the manual."""
@@ -41,7 +42,7 @@ def proved(c: Compiled) -> Proof:
 
 
 def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:
-    """All twelve, decided as far as this can: the boxes' word, and the packet sets' where they decide."""
+    """All of them, decided as far as this can: the boxes' word, and the packet sets' where they decide."""
     by_sets = {o.name: o for o in proof.obligations}
     return tuple(
         _settled(Obligation(name, *decide(c)), by_sets.get(name), bool(proof.assumed)) for name, decide in TABLE.items()

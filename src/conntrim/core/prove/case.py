@@ -19,6 +19,7 @@ from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Population, Question
 from conntrim.core.prove.conversation import Conversations
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.falling import Falling
 from conntrim.core.prove.flows import BACK, SYN, Flow, conversation, others
 from conntrim.core.prove.journey import Reach, packets_of, reach
 from conntrim.core.prove.kept import Kept, before_tracking
@@ -65,6 +66,7 @@ class Case:
     loose: bool
     broken: list[Broken] = field(default_factory=list)
     residual: list[str] = field(default_factory=list)
+    costs: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     questions: dict[Direction, Question] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ class Case:
                 self._found("two-sided", f"{what} stays tracked", tracked, whole, flow, name, flags)
                 lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
                 self._found("delivered", f"{what} is newly dropped", lost, whole, flow, name, flags)
+        self.costs += Falling(before, opened, self.pair.whole()[0], self.local).costs()
 
     def _scope(self, flow: Flow) -> Set:
         scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)

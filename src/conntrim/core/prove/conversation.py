@@ -57,6 +57,10 @@ class Conversations:
         """The connections whose packet with these flags passes, in the state in which those before it left them."""
         return self._along(turns(self.flow, way, flags))[1]
 
+    def goes(self, steps: Steps) -> Set:
+        """The connections that get the last of these packets through where the table knew nothing before the first."""
+        return self._along(steps)[1]
+
     def _along(self, steps: Steps) -> tuple[dict[Memory, Set], Set]:
         """The tables after these packets, and the connections that get the last one through."""
         if not steps:

@@ -20,6 +20,7 @@ from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.bounds import Bounds, fields_of, mirrored
 from conntrim.core.prove.case import Broken, Case
 from conntrim.core.prove.diagram import NotDecided, deciding
+from conntrim.core.prove.falling import merged
 from conntrim.core.prove.flows import BACK, Flow, flows_of
 from conntrim.core.prove.journey import told_of
 from conntrim.core.prove.listed import Listed
@@ -30,6 +31,7 @@ from conntrim.core.prove.words import describe_packet
 
 NAMES = (
     "two-sided", "delivered", "no-exposure", "no-loss", "nat-kept", "helper-kept", "errors-return", "answers-leave",
+    "falls-back",
 )  # fmt: skip
 """What is decided here; the others are about texts and the kernel."""
 
@@ -45,12 +47,14 @@ FINE: dict[str, str] = {
     "helper-kept": "no packet that a rule gives a helper becomes untracked",
     "errors-return": "ICMP errors are let in without an entry where they were let in with one",
     "answers-leave": "resets and ICMP errors leave without an entry where they left with one",
+    "falls-back": "whatever a fall back to the rules before it loses is listed",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`obligations` for the plan; `broken` with packets that the lab can replay; `residual` exposure in words.
+    """`obligations` for the plan; `broken` with packets that the lab can replay; `residual` exposure in words; `costs`
+    are the connections that do not survive falling back.
 
     `assumed` are the matches on the way that nobody here understands: the same text is taken to mean the same before
     and after, which is not so of one that counts packets.
@@ -60,6 +64,7 @@ class Judgement:
     broken: tuple[Broken, ...]
     residual: tuple[str, ...]
     assumed: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
 
 
 def judge(
@@ -95,6 +100,7 @@ def _in_any_order(told: list[tuple[str, Judgement]]) -> Judgement:
         tuple(b for b in judged[0].broken if b.name in broken),
         tuple(dict.fromkeys(text for j in judged for text in j.residual)),
         tuple(dict.fromkeys(text for j in judged for text in j.assumed)),
+        merged(text for j in judged for text in j.costs),
     )
 
 
@@ -119,6 +125,7 @@ def _judged(
     """The same for one order of the chains."""
     broken: list[Broken] = []
     residual: list[str] = []
+    costs: list[str] = []
     assumed: dict[str, None] = {}
     open_: dict[str, str] = {}
     flows = list(flows_of(policy, local, local_ports))
@@ -131,12 +138,13 @@ def _judged(
                 case.run()
                 broken += case.broken
                 residual += case.residual
+                costs += case.costs
                 assumed |= dict.fromkeys(text for text in case.space.free if text not in GIVEN)
                 open_ |= dict.fromkeys(NAMES if case.doubts else (), "; ".join(dict.fromkeys(case.doubts)))
         except NotDecided as why:
             open_ |= dict.fromkeys(NAMES, str(why))
     decided = tuple(_obligation(n, broken, open_) for n in NAMES)
-    return Judgement(decided, tuple(broken), tuple(dict.fromkeys(residual)), tuple(assumed))
+    return Judgement(decided, tuple(broken), tuple(dict.fromkeys(residual)), tuple(assumed), merged(costs))
 
 
 def asked_of(flows: Iterable[Flow], family: Family) -> Asked:

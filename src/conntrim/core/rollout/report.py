@@ -16,7 +16,8 @@ class Report:
     from those that were loaded, `changed` the sysctls and files that no longer are as the confirm left them.
     `moved` are the chains that others have changed around our rules, `broken` the obligations that do not hold for
     the present rules, proved again because of that. `lasting` tells which file brings the rules back at boot and who
-    loads it, `by_hand` what the operator has to do for that.
+    loads it, `by_hand` what the operator has to do for that. `costs` are
+    the connections that do not survive when a trial falls back.
     """
 
     answer: str
@@ -39,3 +40,4 @@ class Report:
     lasting: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()

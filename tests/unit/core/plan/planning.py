@@ -17,11 +17,11 @@ WEB = INBOUND.format("tcp", 80)
 CACHE = OUTBOUND.format("tcp", 11211, "192.168.0.17")
 
 
-def facts(*addresses: str, era: Era = Era.NF) -> HostFacts:
+def facts(*addresses: str, era: Era = Era.NF, loose: bool = True) -> HostFacts:
     """A host with these addresses."""
     local = Intervals.of(*(parse_address(a) for a in (*addresses, "127.0.0.1")))
     return HostFacts(
-        "test", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, True, None, None, local, (32768, 60999), (), ()
+        "test", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, loose, None, None, local, (32768, 60999), (), ()
     )  # fmt: skip
 
 
