@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import DEADLINE, HANDLE, SECONDS, Batch
+from conntrim.core.model.plan import DEADLINE, HANDLE, PROGRAMS, RESTORE, SECONDS, Batch
 from conntrim.core.rollout.ours import is_ours_xt, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.stores import family_of
@@ -21,10 +21,6 @@ TIMEOUT = 60.0
 """Seconds until a program counts as hung: 10,000 rules load in under one."""
 XT_WAIT = "--wait=10"
 """iptables-legacy: wait for the xtables lock rather than fail."""
-RESTORE = (
-    "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore",
-)  # fmt: skip
-"""Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
 LISTS = "/proc/thread-self/net/xt_recent"
 """The kernel's lists of addresses and when they were seen, of both families and both back ends."""
 _HANDLE = re.compile(HANDLE + r' (\S+) (\S+) (\S+) "([^"]*)"@')
@@ -45,6 +41,7 @@ class HostLoader:
         self._feed(batch, guard, testing=False)
 
     def _feed(self, batch: Batch, guard: Guard, testing: bool) -> None:
+        refuse_unknown(batch.program)
         text = self._resolved(batch.text, batch.program, guard)
         if batch.program == "nft":
             argv = ["nft", *(["-c"] if testing else []), "-f", "-"]
@@ -119,6 +116,7 @@ class HostLoader:
         return own_nft(listing) if program == "nft" else own_xt(program, listing)
 
     def _listing(self, program: str) -> str:
+        refuse_unknown(program)
         if program == "nft":
             return self._run(["nft", "-j", "-a", "list", "ruleset"])
         return self._run([program.replace("-restore", "-save")])
@@ -191,6 +189,12 @@ class HostLoader:
     def installed(self) -> tuple[str, ...]:
         """The programs that this host has."""
         return tuple(program for program in (*RESTORE, "nft") if not programs_missing(program))
+
+
+def refuse_unknown(program: str) -> None:
+    """HostError for a program that loads no rules: whatever names it, a plan or a journal, it is not started."""
+    if program not in PROGRAMS:
+        raise HostError(program, "not started: no rules are loaded with this program")
 
 
 def _recent(program: str, guard: Guard) -> str:

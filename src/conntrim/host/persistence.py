@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,8 @@ from glob import glob
 from conntrim.core.model.errors import HostError
 from conntrim.core.rollout.stores import KINDS, Kind, Store
 from conntrim.host import programs
+from conntrim.host.confined import exists, found
+from conntrim.host.loader import refuse_unknown
 from conntrim.host.netns import fresh
 
 ENABLED = (
@@ -36,7 +37,7 @@ class HostPersistence:
 
     def takes_units(self, root: str) -> bool:
         """systemd is installed below `root`."""
-        return any(os.path.exists(root.rstrip("/") + path) for path in SYSTEMD)
+        return any(exists(root, path) for path in SYSTEMD)
 
     def paths(self) -> dict[str, str]:
         """Where the programs are."""
@@ -83,6 +84,7 @@ class HostRehearsal:
 
     def load(self, program: str, text: str, *, onto: bool) -> None:
         """As a boot does."""
+        refuse_unknown(program)
         if program == "nft":
             programs.run(["nft", "-f", "-"], text=text, netns=self.path)
         else:
@@ -94,6 +96,7 @@ class HostRehearsal:
 
 
 def _listing(program: str, netns: str | None) -> str:
+    refuse_unknown(program)
     if program == "nft":
         return programs.run(["nft", "-s", "list", "ruleset"], netns=netns)
     return programs.run([program.replace("-restore", "-save")], netns=netns)
@@ -111,14 +114,13 @@ def glob_root(root: str) -> str:
 
 
 def _store(kind: Kind, root: str) -> Store | None:
-    path = root.rstrip("/") + kind.path
-    return Store(kind, _read(root, kind.path)) if os.path.isfile(path) else None
+    return Store(kind, _read(root, kind.path)) if exists(root, kind.path) else None
 
 
 def _read(root: str, path: str) -> str:
     try:
-        with open(root.rstrip("/") + path, encoding="utf-8") as file:
-            return file.read()
+        with found(root, path) as place:
+            return place.read()[0].decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,12 +15,19 @@ import msgspec
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.core.model.errors import HostError, InputError
+from conntrim.core.model.plan import PROGRAMS
 from conntrim.core.rollout.record import Journal
+from conntrim.store.trusted import OPEN, Trust, host_error, keepers
 
 STATE = "/var/lib/conntrim"
 """Where journals are kept unless `--state` or $CONNTRIM_STATE says otherwise."""
 PATIENCE = 5.0
 """Seconds to wait for the lock of a run that was killed."""
+LARGEST = 64 << 20
+"""Bytes that a journal may have."""
+BY_MARK = "conntrim rollback --without-journal takes out every rule of ours by its mark"
+FOREIGN = f"look at what it says, then chown it or take it away; {BY_MARK}"
+FOREIGN_STATE = "chown root and chmod 700 it once you know what is in it, or name another with --state"
 SCHEMA = 1
 """Counts up when an older conntrim could misread the journal."""
 
@@ -46,35 +53,47 @@ def state_directory(option: str | None) -> str:
 
 
 class JournalFile:
-    """The journal of one namespace in the directory `state`; None: the namespace we are in."""
+    """The journal of one namespace in the directory `state`; None: the namespace we are in.
+
+    It holds the texts that confirm and rollback load, so it is believed only where nobody else can have written it.
+    """
 
     def __init__(self, state: str, netns: str | None) -> None:
-        name = "host" if netns is None else "netns-" + re.sub(r"[^\w.-]", "_", netns)
-        self.state, self.path, self.lock_path = state, f"{state}/{name}.json", f"{state}/{name}.lock"
+        self.name = "host" if netns is None else "netns-" + re.sub(r"[^\w.-]", "_", netns)
+        self.state, self.path, self.lock_path = state, f"{state}/{self.name}.json", f"{state}/{self.name}.lock"
+        self._trust = Trust(keepers(), FOREIGN)
 
     def read(self) -> Journal:
-        """The journal; an empty one where there is none. InputError where it is damaged or of a newer version."""
+        """The journal; an empty one where there is none.
+
+        InputError where it is damaged, of a newer version, or may be another user's work.
+        """
         try:
-            with open(self.path, "rb") as file:
-                data = file.read()
+            with self._directory() as at:
+                data = self._trust.read(at, f"{self.name}.json", self.path, LARGEST)
         except FileNotFoundError:
             return Journal()
         except OSError as error:
-            raise HostError(f"reading {self.path}", error.strerror or str(error)) from error
+            raise host_error("reading", self.path, error) from error
         return self._decode(data)
 
+    def _directory(self) -> AbstractContextManager[int]:
+        return Trust(keepers(), FOREIGN_STATE).directory(self.state)
+
     def _decode(self, data: bytes) -> Journal:
-        advice = "conntrim rollback --without-journal takes out every rule of ours by its mark"
         try:
             envelope = msgspec.json.decode(data, type=_Envelope)
             if envelope.kind != "journal":
-                raise InputError(self.path, "this is no journal of conntrim", advice=advice)
+                raise InputError(self.path, "this is no journal of conntrim", advice=BY_MARK)
             if envelope.schema > SCHEMA:
                 message = f"written by a newer conntrim (schema {envelope.schema}, this one reads {SCHEMA})"
                 raise InputError(self.path, message, advice="use that conntrim")
-            return msgspec.json.decode(data, type=_File).journal
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InputError(self.path, f"the journal is damaged: {error}", advice=advice) from error
+            journal = msgspec.json.decode(data, type=_File).journal
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(self.path, f"the journal is damaged: {error}", advice=BY_MARK) from error
+        if unknown := _unknown_programs(journal):
+            raise InputError(self.path, f"the journal is damaged: no rules are loaded with {unknown}", advice=BY_MARK)
+        return journal
 
     def write(self, journal: Journal) -> None:
         """Replace it: written beside, flushed, renamed, the directory flushed."""
@@ -82,24 +101,39 @@ class JournalFile:
         data = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=1)
         try:
             os.makedirs(self.state, mode=0o700, exist_ok=True)
-            _replace(self.path, data)
+            with self._directory() as at:
+                _replace(at, f"{self.name}.json", data)
         except OSError as error:
-            raise HostError(f"writing {self.path}", error.strerror or str(error)) from error
+            raise host_error("writing", self.path, error) from error
 
     @contextmanager
     def lock(self, verb: str) -> Iterator[None]:
         """Hold the journal for this run; HeldError, naming the holder, where another run does."""
-        try:
-            os.makedirs(self.state, mode=0o700, exist_ok=True)
-            descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            advice = "the journal belongs to root" if error.errno in (1, 13) else ""
-            raise HostError(f"opening {self.lock_path}", error.strerror or str(error), advice=advice) from error
+        descriptor = self._lock_file()
         try:
             self._hold(descriptor, verb)
             yield
         finally:
             os.close(descriptor)
+
+    def _lock_file(self) -> int:
+        """The lock file, open. InputError where it is not ours: a lock that others can take stops us for good."""
+        name = os.path.basename(self.lock_path)
+        try:
+            os.makedirs(self.state, mode=0o700, exist_ok=True)
+            with self._directory() as at:
+                with suppress(FileNotFoundError):
+                    self._trust.refuse_other_kinds(self.lock_path, os.stat(name, dir_fd=at, follow_symlinks=False))
+                descriptor = os.open(name, os.O_RDWR | os.O_CREAT | OPEN, 0o600, dir_fd=at)
+        except OSError as error:
+            advice = "the journal belongs to root" if error.errno in (1, 13) else ""
+            raise HostError(f"opening {self.lock_path}", error.strerror or str(error), advice=advice) from error
+        try:
+            self._trust.refuse_writable(self.lock_path, os.fstat(descriptor))
+        except InputError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _hold(self, descriptor: int, verb: str) -> None:
         end = time.monotonic() + PATIENCE
@@ -114,14 +148,22 @@ class JournalFile:
 
     def set_aside(self) -> str:
         """Move a journal that cannot be read out of the way; its new name, "" where there was none."""
-        aside = f"{self.path}.{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        aside = f"{self.name}.json.{datetime.now(UTC):%Y%m%dT%H%M%S}"
         try:
-            os.rename(self.path, aside)
+            with self._directory() as at:
+                os.rename(f"{self.name}.json", aside, src_dir_fd=at, dst_dir_fd=at)
         except FileNotFoundError:
             return ""
         except OSError as error:
-            raise HostError(f"renaming {self.path}", error.strerror or str(error)) from error
-        return aside
+            raise host_error("renaming", self.path, error) from error
+        return f"{self.state}/{aside}"
+
+
+def _unknown_programs(journal: Journal) -> str:
+    """The programs that load no rules, "" where there are none such."""
+    plan = journal.plan
+    batches = (*plan.trial, *plan.confirm, *plan.rollback_trial, *plan.rollback_confirmed) if plan else ()
+    return ", ".join(sorted({repr(batch.program) for batch in batches if batch.program not in PROGRAMS}))
 
 
 def _taken(descriptor: int) -> bool:
@@ -138,15 +180,13 @@ def _alive(holder: str) -> bool:
     return named is None or os.path.exists(f"/proc/{named[1]}")
 
 
-def _replace(path: str, data: bytes) -> None:
-    beside = f"{path}.new"
-    with open(beside, "wb", opener=lambda p, flags: os.open(p, flags | os.O_CLOEXEC, 0o600)) as file:
+def _replace(at: int, name: str, data: bytes) -> None:
+    beside = f"{name}.new"
+    with suppress(FileNotFoundError):  # a run that was killed may have left one
+        os.unlink(beside, dir_fd=at)
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o600, dir_fd=at), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.rename(beside, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    os.rename(beside, name, src_dir_fd=at, dst_dir_fd=at)
+    os.fsync(at)

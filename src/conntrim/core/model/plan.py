@@ -25,6 +25,12 @@ COMMENT_PREFIX = "conntrim: "
 """Every rule of a plan that stands in a chain which is not ours carries a comment that starts so."""
 TRIAL_SUFFIX = " (trial)"
 """Ends the comments of guarded rules."""
+RESTORE = (
+    "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore",
+)  # fmt: skip
+"""Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
+PROGRAMS = frozenset({"nft", "iptables-restore", "ip6tables-restore", *RESTORE})
+"""Whatever loads a plan's texts; nothing else is ever started for a plan or a journal."""
 
 
 class Standing(StrEnum):
