@@ -149,17 +149,26 @@ class FakePurge:
 
 @dataclass
 class FakeFreshness:
-    """The rule set that a plan was made for, or `changed` since."""
+    """The host that a plan was made for, or `changed` since; another one where the test says so."""
 
-    changed: str = ""
+    changed: tuple[str, ...] = ()
+    other: str = ""
     obligations: tuple[Obligation, ...] = ()
 
     def standing(self, plan: Plan) -> tuple[Obligation, ...]:
         """What the test says."""
         return self.obligations
 
-    def difference(self, plan: Plan) -> str:
+    def elsewhere(self, plan: Plan) -> str:
+        """Why it is another host."""
+        return self.other
+
+    def differences(self, plan: Plan) -> tuple[str, ...]:
         """What differs."""
+        return self.changed
+
+    def around(self, plan: Plan) -> tuple[str, ...]:
+        """The same."""
         return self.changed
 
 

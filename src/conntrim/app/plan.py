@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from conntrim.app.budget import ticking
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.census import Census
+from conntrim.core.model.circumstances import PORT_RANGE, TCP_LOOSE, Circumstances
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
@@ -50,11 +51,16 @@ class Inputs:
 
 def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
     """Facts of a host that is known by its files only."""
-    remark = f"made from files: the host's ephemeral ports are taken to be {LOCAL_PORTS[0]}-{LOCAL_PORTS[1]}"
+    taken = {PORT_RANGE: f"{LOCAL_PORTS[0]} {LOCAL_PORTS[1]}", TCP_LOOSE: "1"}
+    remark = (
+        f"made from files: the host's ephemeral ports are taken to be {LOCAL_PORTS[0]}-{LOCAL_PORTS[1]}; "
+        "the plan carries no host, and is for any whose rules are the same"
+    )
     return HostFacts(
         source=source, kernel="", era=era, seconds=0.0, count=None, max=None, buckets=None, max_writable=True,
         counters=Counters(), timeouts={}, tcp_loose=None, slab_entry_bytes=None, memory_total=None, local=local,
         local_ports=LOCAL_PORTS, overflows=(), settings=(), remarks=(remark,),
+        circumstances=Circumstances(settings=taken),
     )  # fmt: skip
 
 

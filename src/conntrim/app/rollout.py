@@ -147,13 +147,13 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     kept = rollout.state in SETTLING | {State.CONFIRMED, State.DRIFTED}
     seen = drift(journal, own) if journal.state in _LISTED else Drift()
     changed = work.surroundings.changed() if kept else ()
-    moved, broken = _moved(work) if kept and own else ((), ())
+    moved, broken, undecided = _moved(work) if kept and own else ((), (), ())
     plan = journal.plan or work.subject
     guard = journal.guard
     return Report(
         answer=tell.answer.words,
         exit_code=tell.answer.exit_code
-        or int(tell.answer is Answer.STANDS and bool(seen.missing or changed or broken)),
+        or int(tell.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)),
         state=rollout.state,
         why=tell.why if tell.answer.exit_code else rollout.why if tell.answer is Answer.STANDS else "",
         plan=plan.name if plan else "",
@@ -166,6 +166,7 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         changed=changed,
         moved=moved,
         broken=broken,
+        undecided=undecided,
         managers=plan.managers if plan else (),
         accepted=journal.accepted,
         purged=journal.purged,
@@ -190,15 +191,16 @@ def _own(work: Work) -> tuple[str, ...]:
         return ()
 
 
-def _moved(work: Work) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The chains that have changed around our rules, and which obligations do not hold any more because of that."""
+def _moved(work: Work) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What has changed around our rules; which obligations are broken now, and which are not decided any more."""
+    moved: tuple[str, ...] = ()
     try:
-        moved = work.rules.moved()
-        if not moved:
-            return (), ()
-        accepted = work.run.journal.accepted
-        wrong = [o for o in work.run.ports.freshness.standing(work.run.plan) if o.standing is not Standing.PROVED]
-        return moved, tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.name not in accepted)
+        fresh, plan = work.run.ports.freshness, work.run.plan
+        moved = fresh.differences(plan) or work.rules.moved()
+        found = fresh.standing(plan) if moved else ()
     except ConntrimError as error:
-        work.run.remarks.append(f"whether the rules still do what was proved is not known: {error}")
-        return (), ()
+        return moved, (), (f"whether the rules still do what was proved: {error}",)
+    wrong = [o for o in found if o.name not in work.run.journal.accepted]
+    broken = tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.standing is Standing.BROKEN)
+    undecided = tuple(f"{o.name}: {o.why}" for o in wrong if o.standing is Standing.NOT_DECIDED)
+    return moved, broken, undecided

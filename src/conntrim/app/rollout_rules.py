@@ -9,6 +9,7 @@ from dataclasses import replace
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, Standing
+from conntrim.core.plan.freshness import shown
 from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.placing import Chains, around, chains, misplaced
 from conntrim.core.rollout.record import Guard, Swap
@@ -37,10 +38,17 @@ class Rules:
             raise RefusedError("the plan changes nothing: there is nothing to try")
         # Read before the rules are compared with the plan's: a change in between shows after the load.
         self._seen = self._chains()
-        if difference := self.ports.freshness.difference(self.run.plan):
-            raise RefusedError(f"the plan is stale: {difference}; make it again with conntrim plan")
+        self._refuse_other_host()
         self._check_batches()
         self.run.journal = replace(self.run.journal, tables=self.ports.loader.tables(self.run.programs()))
+
+    def _refuse_other_host(self) -> None:
+        """Another host or namespace, or this one with other rules, addresses or settings than the proofs had."""
+        plan, fresh = self.run.plan, self.ports.freshness
+        if why := fresh.elsewhere(plan):
+            raise RefusedError(f"{why}; make one for it with conntrim plan -o DIR")
+        if found := fresh.differences(plan):
+            raise RefusedError(f"the plan is stale: {shown(found)}; make it again with conntrim plan -o DIR")
 
     def _check_batches(self) -> None:
         """With the second guard where the host takes it, else without: some kernels lack xt_recent."""
@@ -108,6 +116,8 @@ class Rules:
     def check_confirm(self) -> None:
         """Nobody changed what is around the trial's rules, and the kernel would take the kept ones."""
         self._refuse_moved()
+        if found := self.ports.freshness.around(self.run.plan):
+            raise RefusedError(f"not as it was proved: {shown(found)}; conntrim rollback, then conntrim plan -o DIR")
         pending = itertools.takewhile(lambda step: step is not FLIP, steps(self.run.journal))
         for batch in (*self.run.plan.confirm, *(step for step in pending if isinstance(step, Batch))):
             self.ports.loader.check(batch, self.run.guard)
@@ -143,8 +153,8 @@ class Rules:
 
     def mend(self) -> None:
         """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""
-        if difference := self.ports.freshness.difference(self.run.plan):
-            raise RefusedError(f"the rules are not those of the plan: {difference}; conntrim rollback, then plan again")
+        if found := self.ports.freshness.differences(self.run.plan):
+            raise RefusedError(f"not as the plan was made for: {shown(found)}; conntrim rollback, then plan again")
         for at, batch in enumerate(self.run.plan.trial):
             wanted = {own for own in self.run.journal.own if belongs(batch, own)}
             left = wanted.intersection(self.run.own())

@@ -7,12 +7,14 @@ import platform
 import time
 
 from conntrim.core.capacity.timeouts import DEFAULTS
+from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.facts import Era, HostFacts, Reading
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.slabinfo import slab_entry_bytes
 from conntrim.host import conntrack_stat, namespaces
 from conntrim.host.addresses import local_addresses, local_ports
+from conntrim.host.circumstances import circumstances
 from conntrim.host.conntrack_stat import SYSCTL, number
 from conntrim.host.netns import entered
 from conntrim.host.settings import settings
@@ -60,6 +62,7 @@ class KernelFacts:
             namespaces=namespaces.uses(remarks),
             cpus=os.cpu_count(),
             programs=_setters(),
+            circumstances=_circumstances(netns, remarks),
             remarks=tuple(remarks),
         )
 
@@ -76,6 +79,14 @@ def _addresses(remarks: list[str]) -> tuple[Intervals, tuple[int, int]]:
     except HostError as error:
         remarks.append(str(error))
         return Intervals(), NO_PORTS
+
+
+def _circumstances(netns: str | None, remarks: list[str]) -> Circumstances:
+    try:
+        return circumstances(netns)
+    except (HostError, OSError) as error:
+        remarks.append(f"which host this is could not be told: {error}")
+        return Circumstances()
 
 
 def _slab() -> int | None:

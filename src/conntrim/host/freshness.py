@@ -1,27 +1,37 @@
-"""Whether the live rule set is still the one that a plan was made for."""
+"""Whether the host is still as it was when a plan was made for it."""
 
 from __future__ import annotations
 
+from conntrim.app.budget import ticking
 from conntrim.core.model.plan import Obligation, Plan
-from conntrim.core.plan.freshness import difference
-from conntrim.core.plan.own import without_own
-from conntrim.core.prove.judge import judge
-from conntrim.host.addresses import local_addresses, local_ports
+from conntrim.core.plan.freshness import around, differences, elsewhere
+from conntrim.core.plan.loaded import loaded
+from conntrim.host.circumstances import circumstances
+from conntrim.host.facts import KernelFacts
 from conntrim.host.listing import KernelListing
 
 
 class HostFreshness:
-    """Compares with the rules of the namespace `netns`; None: ours."""
+    """Compares with the namespace `netns`; None: ours."""
 
     def __init__(self, netns: str | None) -> None:
         self.netns = netns
 
     def standing(self, plan: Plan) -> tuple[Obligation, ...]:
-        """All that packet sets decide, for the present rules with and without ours."""
+        """Everything that can be asked of rules that are loaded, with the addresses and settings of now."""
         now = KernelListing().read(self.netns).ruleset
-        local, ports = local_addresses(self.netns), local_ports(self.netns)
-        return judge(without_own(now), now, plan.policy, local, ports).obligations
+        return loaded(plan, now, KernelFacts().read(self.netns), ticking())
 
-    def difference(self, plan: Plan) -> str:
-        """What differs, in words; "" where nothing does."""
-        return difference(plan, KernelListing().read(self.netns).ruleset) if plan.ruleset_digest else ""
+    def elsewhere(self, plan: Plan) -> str:
+        """Why a plan is not for this place; "" where it is."""
+        return elsewhere(plan, circumstances(self.netns))
+
+    def differences(self, plan: Plan) -> tuple[str, ...]:
+        """Everything that differs, in words; nothing where the plan tells nothing."""
+        if not plan.ruleset_digest and not plan.circumstances.settings:
+            return ()
+        return differences(plan, KernelListing().read(self.netns).ruleset, circumstances(self.netns))
+
+    def around(self, plan: Plan) -> tuple[str, ...]:
+        """What differs of addresses and settings."""
+        return around(plan, circumstances(self.netns))

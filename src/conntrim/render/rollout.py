@@ -35,13 +35,22 @@ def _name(report: Report) -> str:
     return report.plan or "a plan"
 
 
+def _proof(report: Report) -> str:
+    """What became of what was proved; short where nobody changed anything."""
+    if report.broken:
+        return f"but {len(report.broken)} of its obligations are broken now."
+    if report.undecided:
+        return f"but {len(report.undecided)} of its obligations are not decided any more."
+    return f"{report.rules} rules of ours are loaded."
+
+
 _STANDS: dict[State, Callable[[Report], str]] = {
     State.NOTHING: lambda r: "Nothing of ours is loaded.",
     State.CHECKING: lambda r: "Nothing of ours is loaded.",
     State.TRIAL: lambda r: f"{_name(r)} is on trial, {r.seconds_left:.0f} s left.",
     State.EXPIRED: lambda r: f"The trial of {_name(r)} is over, its rules are inert.",
     State.LOST: lambda r: f"The trial of {_name(r)} is broken.",
-    State.CONFIRMED: lambda r: f"{_name(r)} is confirmed, {r.rules} rules of ours are loaded.",
+    State.CONFIRMED: lambda r: f"{_name(r)} is confirmed, {_proof(r)}",
     State.DRIFTED: lambda r: f"{_name(r)} is confirmed, but {len(r.missing)} of its rules are gone.",
     State.STRAY: lambda r: f"{r.rules} rules of ours are loaded, and no journal tells why.",
     State.LOADING: lambda r: f"Loading {_name(r)} did not end; what is loaded expires.",
@@ -140,9 +149,12 @@ def _details(report: Report) -> Iterator[str]:
     yield from _listed("Not in the journal", report.added)
     yield from _listed("Changed since", report.changed)
     yield from _listed("Changed around our rules", report.moved)
-    if report.moved and not report.broken:
+    if report.moved and not report.broken and not report.undecided:
         yield "Proved again for the present rules: nothing is broken by that."
     yield from _listed("No longer so", report.broken)
+    yield from _listed("Not decided any more", report.undecided)
+    if report.broken or report.undecided:
+        yield "Undo it: conntrim rollback; or make a plan for the host as it is: then conntrim plan -o DIR"
     yield from _listed("Note", report.remarks)
 
 

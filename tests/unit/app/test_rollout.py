@@ -132,9 +132,9 @@ def test_a_broken_obligation_must_be_accepted_by_name() -> None:
 def test_a_stale_plan_is_refused_with_the_difference() -> None:
     """The rules changed since the plan was made: nothing is loaded, the difference is told."""
     host = FakeHost()
-    host.freshness.changed = "INPUT has a rule more"
+    host.freshness.changed = ("INPUT has a rule more",)
     report = apply(host.ports(), PLAN, 60)
-    expected = "the plan is stale: INPUT has a rule more; make it again with conntrim plan"
+    expected = "the plan is stale: INPUT has a rule more; make it again with conntrim plan -o DIR"
     assert (report.exit_code, report.why, host.loader.rules) == (1, expected, {})
 
 

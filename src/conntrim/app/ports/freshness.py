@@ -1,4 +1,4 @@
-"""Whether a plan still fits the rule set that it was made for."""
+"""Whether a plan still fits the host that it was made for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from conntrim.core.model.plan import Obligation, Plan
 
 
 class Freshness(Protocol):
-    """Compares the live rule set with the one that a plan was made for."""
+    """Compares the live rules, addresses and settings with those that a plan was made for."""
 
     def standing(self, plan: Plan) -> tuple[Obligation, ...]:
-        """The obligations of the confirmed plan, decided anew for the rules that are loaded now."""
+        """The obligations of the confirmed plan, decided anew for the host as it is now."""
 
-    def difference(self, plan: Plan) -> str:
-        """What differs, in words; "" where nothing does."""
+    def elsewhere(self, plan: Plan) -> str:
+        """Why a plan is not for this host or namespace; "" where it is, or where it carries no host."""
+
+    def differences(self, plan: Plan) -> tuple[str, ...]:
+        """Everything that differs, in words."""
+
+    def around(self, plan: Plan) -> tuple[str, ...]:
+        """What differs of all but the rules."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.facts import Era
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect
@@ -88,7 +89,7 @@ class Plan:
     `rollback_confirmed` take them out again; each is a sequence of batches, to be loaded in order. Texts hold the
     placeholders above; `confirm` and `rollback_trial` hold the trial's own deadline. All four empty: the rule set
     needs no change. `ruleset_digest` is that of the rule set that the plan was made for, `ruleset_parts`
-    those of its chains and sets by their names. `settings` are sysctl keys
+    those of its chains and sets by their names, `circumstances` where else it was made for. `settings` are sysctl keys
     (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists. `managers` are the programs that
     make the host's rules.
     `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
@@ -116,6 +117,7 @@ class Plan:
     ruleset_parts: dict[str, str] = field(default_factory=dict)
     managers: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
+    circumstances: Circumstances = field(default_factory=Circumstances)
 
     def standing(self) -> Standing:
         """The plan's own standing: its worst obligation's."""

@@ -22,6 +22,7 @@ from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box, Tri, judge
 from conntrim.core.plan.compiled import Compiled
+from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
 from conntrim.core.plan.obligations import obligations, proved
@@ -139,6 +140,7 @@ def compile_plan(request: Request) -> Plan:
         managers=tuple(manager.name for manager in managers_of(request.ruleset)),
         remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
         changes=done.changes,
+        circumstances=made_for(facts, request.ruleset),
         closed=_closed(done.courses),
         costs=proof.costs,
     )

@@ -14,10 +14,10 @@ class Report:
     `answer` and `exit_code` are the verb's; `why` says what stood in the way. `deadline` is the first UTC second in
     which the trial's rules are inert. `rules` counts ours in the kernel now; `missing` and `added` are how they differ
     from those that were loaded, `changed` the sysctls and files that no longer are as the confirm left them.
-    `moved` are the chains that others have changed around our rules, `broken` the obligations that do not hold for
-    the present rules, proved again because of that. `lasting` tells which file brings the rules back at boot and who
-    loads it, `by_hand` what the operator has to do for that. `costs` are
-    the connections that do not survive when a trial falls back.
+    `moved` is what others have changed around our rules: chains, sets, addresses, settings. Because of that everything
+    is proved again: `broken` are the obligations that do not hold now, `undecided` those of which that is not known.
+    `lasting` tells which file brings the rules back at boot and who loads it, `by_hand` what the operator has to do for
+    that. `costs` are the connections that do not survive when a trial falls back.
     """
 
     answer: str
@@ -35,6 +35,7 @@ class Report:
     managers: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
     purged: int | None = None
     lasting: tuple[str, ...] = ()

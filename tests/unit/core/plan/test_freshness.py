@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from conntrim.core.model.circumstances import TCP_LOOSE, Circumstances
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.ruleset import read
-from conntrim.core.plan.freshness import difference
+from conntrim.core.plan.freshness import differences, elsewhere, shown
 from conntrim.core.plan.own import fingerprint, parts
 from tests.fakes.plans import fake_plan
 
@@ -27,6 +28,7 @@ def ruleset(text: str) -> Ruleset:
     return read(text.encode(), "rules")
 
 
+HERE = Circumstances("4711", "web1", "", ("192.0.2.1",), ("eth0", "lo"), {TCP_LOOSE: "1"})
 PLAN = replace(
     fake_plan(), ruleset_digest=fingerprint(ruleset(BEFORE)), ruleset_parts=parts(ruleset(BEFORE))
 )  # fmt: skip
@@ -46,9 +48,43 @@ PLAN = replace(
 def test_the_chains_that_differ_are_named(old: str, new: str, expected: str) -> None:
     """Counters and our own rules are no difference; a changed, new or missing chain is one."""
     assert old in BEFORE
-    assert difference(PLAN, ruleset(BEFORE.replace(old, new, 1))) == expected
+    assert shown(differences(PLAN, ruleset(BEFORE.replace(old, new, 1)), HERE)) == expected
 
 
 def test_a_plan_that_says_nothing_is_never_stale() -> None:
     """A plan made by hand has no digest."""
-    assert difference(fake_plan(), ruleset(BEFORE)) == ""
+    assert differences(fake_plan(), ruleset(BEFORE), HERE) == ()
+    assert elsewhere(fake_plan(), HERE) == ""
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        (replace(HERE, host_name="renamed"), ""),
+        (replace(HERE, addresses=("192.0.2.0-192.0.2.1",)), "address 192.0.2.0 is new"),
+        (replace(HERE, addresses=("2001:db8::1",)), "address 192.0.2.1 is gone, address 2001:db8::1 is new"),
+        (replace(HERE, settings={TCP_LOOSE: "0"}), f"{TCP_LOOSE} is 0, was 1"),
+        (replace(HERE, settings={}), f"{TCP_LOOSE} is not there, was 1"),
+        (replace(HERE, interfaces=("lo",)), "interface eth0 is gone"),
+        (replace(HERE, interfaces=("eth0", "lo", "veth7")), ""),
+    ],
+)  # fmt: skip
+def test_addresses_settings_and_named_interfaces_are_part_of_it(here: Circumstances, expected: str) -> None:
+    """What the proofs used is named with what it is and was; an interface that no rule names is nobody's matter."""
+    rules = ruleset(BEFORE.replace("-A INPUT", "-A INPUT -i eth0", 1))
+    made = replace(fake_plan(), circumstances=replace(HERE, interfaces=("eth0",)))
+    assert shown(differences(made, rules, here)) == expected
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        (replace(HERE, host_name="renamed"), ""),
+        (replace(HERE, host="4712", host_name="web2"), "and this is the first namespace of host web2"),
+        (replace(HERE, namespace="blue"), "and this is namespace blue of host web1"),
+    ],
+)  # fmt: skip
+def test_a_plan_is_for_one_host_and_namespace(here: Circumstances, expected: str) -> None:
+    """Told by the host's number and the namespace's name; the host's own name may change."""
+    said = elsewhere(replace(fake_plan(), circumstances=HERE), here)
+    assert said == (f"this plan was made for the first namespace of host web1, {expected}" if expected else "")

@@ -1,0 +1,66 @@
+"""Where, beside its rules, a plan was made: the host, its namespace, and the settings that proofs rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from conntrim.core.model.address import format_range, parse_address, parse_prefix
+from conntrim.core.model.intervals import Intervals
+
+PORT_RANGE = "net.ipv4.ip_local_port_range"
+TCP_LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
+
+PROOFS_USE: tuple[str, ...] = (
+    # Outbound legs are pinned to these ports, and no inbound range may lie among them.
+    PORT_RANGE,
+    # What an acknowledgement without an entry is: NEW or INVALID (K13).
+    TCP_LOOSE,
+    # Whether a window that went stale makes packets INVALID (K88).
+    "net.netfilter.nf_conntrack_tcp_be_liberal",
+    # Whether bridged packets meet the rules at all.
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+)
+"""The sysctls that decide what rules do to packets; another value is another proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """`host` tells hosts apart and outlives a restart, "" where nothing is known, as of a plan made from files.
+
+    `host_name` is for readers. `namespace` is the network namespace's name, "" the host's own. `addresses` are the
+    host's own ones but loopback and link-local, which come and go with every virtual cable; `interfaces` those present,
+    in a plan only those that rules name; `settings` the sysctls of `PROOFS_USE`, "" where the kernel has no such key.
+    """
+
+    host: str = ""
+    host_name: str = ""
+    namespace: str = ""
+    addresses: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """The host and its namespace, in words."""
+        return f"{f'namespace {self.namespace}' if self.namespace else 'the first namespace'} of host {self.host_name}"
+
+
+PASSING = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1"), parse_prefix("fe80::/10"))
+"""Loopback is there always, link-local comes with each virtual cable of a container: neither is a host's own."""
+
+
+def nameable(local: Intervals) -> tuple[str, ...]:
+    """A host's own addresses as texts, without those that say nothing of it."""
+    return tuple(format_range(*each) for each in (local - PASSING).ranges)
+
+
+def addresses_of(texts: Iterable[str]) -> Intervals:
+    """The opposite of `nameable`."""
+    return Intervals.union_of([_range(text) for text in texts])
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    return (parse_address(low), parse_address(high)) if dash else parse_prefix(text)

@@ -1,0 +1,119 @@
+"""What a proof rests on beside the rules, changed behind a plan's back: addresses, settings, host, sets that fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conntrim.lab.netns import LabHost, bridged, lab_host
+from tests.lab.planning import WEB_POLICY
+from tests.lab.test_rollout_plans import SwiftOperator, load_firewall
+
+KINDS = ("iptables", "legacy", "nft")
+VIP = "192.168.0.77"
+DNAT = {
+    "nft": "table ip nat {{ chain pre {{ type nat hook prerouting priority -100; "
+    "ip daddr {0} tcp dport 80 dnat to 192.168.0.17; }}; }}\n",
+    "xt": "*nat\n-A PREROUTING -d {0} -p tcp --dport 80 -j DNAT --to-destination 192.168.0.17\nCOMMIT\n",
+}
+LIMIT = {
+    "nft": "insert rule inet filter input tcp dport 80 ct count over 50 drop\n",
+    "xt": "*filter\n-I INPUT -p tcp --dport 80 -m connlimit --connlimit-above 50 -j DROP\nCOMMIT\n",
+}
+
+
+def feed(host: LabHost, kind: str, texts: dict[str, str], *words: str) -> None:
+    """Rules beside those that are there."""
+    if kind == "nft":
+        host.run("nft", "-f", "-", text=texts["nft"].format(*words))
+    else:
+        program = "iptables-legacy-restore" if kind == "legacy" else "iptables-nft-restore"
+        host.run(program, "--noflush", text=texts["xt"].format(*words))
+
+
+@pytest.fixture(params=KINDS)
+def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SwiftOperator, str]]:
+    """The document's web host with a DNAT for an address that it does not have, and somebody at its command line."""
+    (tmp_path / "web.toml").write_bytes(WEB_POLICY)
+    with bridged(["web=18"]) as hosts:
+        load_firewall(hosts["web"], request.param)
+        feed(hosts["web"], request.param, DNAT, VIP)
+        yield SwiftOperator(hosts["web"], tmp_path), request.param
+
+
+def planned(operator: SwiftOperator) -> str:
+    """A plan of its policy, as a directory."""
+    made = str(operator.directory / "plan")
+    told = operator.does("plan", "--policy", str(operator.directory / "web.toml"), "-o", made)
+    assert told.returncode == 0, told.stdout
+    return made
+
+
+def test_status_proves_again_what_the_host_is_now(web: tuple[SwiftOperator, str]) -> None:
+    """An address that its DNAT waits for, clients' ports, a rule that asks entries: broken, not decided, or proved."""
+    operator, kind = web
+    host, made = operator.host, planned(operator)
+    for verb in (("apply", made), ("confirm",)):
+        assert operator.does(*verb).returncode == 0
+    assert operator.does("status").returncode == 0
+
+    host.run("ip", "addr", "add", f"{VIP}/24", "dev", "eth0")
+    told = operator.does("status")
+    assert told.returncode == 1, told.stdout
+    assert f"Changed around our rules: address {VIP} is new" in told.stdout
+    assert "No longer so: nat-kept is broken" in told.stdout
+    assert "obligations are broken now" in told.stdout.splitlines()[0]
+    host.run("ip", "addr", "del", f"{VIP}/24", "dev", "eth0")
+
+    host.run("ip", "addr", "add", "192.168.0.19/24", "dev", "eth0")
+    told = operator.does("status")
+    assert (told.returncode, "Proved again for the present rules: nothing" in told.stdout) == (0, True), told.stdout
+    host.run("ip", "addr", "del", "192.168.0.19/24", "dev", "eth0")
+
+    host.sysctl("net.ipv4.ip_local_port_range", "20000 60999")
+    told = operator.does("status")
+    assert (told.returncode, "two-sided is broken" in told.stdout) == (1, True), told.stdout
+    host.sysctl("net.ipv4.ip_local_port_range", "32768 60999")
+
+    feed(host, kind, LIMIT)
+    told = operator.does("status")
+    assert (told.returncode, "Not decided any more: no-ct-dependence" in told.stdout) == (1, True), told.stdout
+    assert "Proved again" not in told.stdout
+
+
+def test_a_plan_is_stale_where_what_its_proofs_used_has_changed(web: tuple[SwiftOperator, str]) -> None:
+    """An address more, or another tcp_loose: refused with its name; as before again: loaded."""
+    operator, _ = web
+    host, made = operator.host, planned(operator)
+    host.run("ip", "addr", "add", f"{VIP}/24", "dev", "eth0")
+    told = operator.does("apply", made)
+    assert (told.returncode, f"address {VIP} is new" in told.stdout) == (1, True), told.stdout
+    host.run("ip", "addr", "del", f"{VIP}/24", "dev", "eth0")
+    host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
+    told = operator.does("apply", made)
+    assert (told.returncode, "nf_conntrack_tcp_loose is 0, was 1" in told.stdout) == (1, True), told.stdout
+    host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
+    assert operator.does("apply", made).returncode == 0
+    host.run("ip", "addr", "add", f"{VIP}/24", "dev", "eth0")
+    told = operator.does("confirm")
+    assert (told.returncode, f"address {VIP} is new" in told.stdout) == (1, True), told.stdout
+    assert operator.does("rollback").returncode == 0
+
+
+def test_a_plan_of_one_namespace_is_refused_in_another(tmp_path: Path) -> None:
+    """Two hosts with the same rules and addresses: the plan names its own, and loads there only."""
+    (tmp_path / "web.toml").write_bytes(WEB_POLICY)
+    (tmp_path / "other").mkdir()
+    with lab_host("blue") as blue, lab_host("green") as green:
+        for host in (blue, green):
+            load_firewall(host, "nft")
+        mine, other = SwiftOperator(blue, tmp_path), SwiftOperator(green, tmp_path / "other")
+        made = planned(mine)
+        told = other.does("apply", made)
+        assert told.returncode == 1, told.stdout
+        said = " ".join(told.stdout.split())
+        assert f"this plan was made for namespace {blue.name} of host" in said
+        assert f"and this is namespace {green.name} of host" in said
+        assert mine.does("apply", made).returncode == 0
