@@ -16,7 +16,7 @@ PROOFS_USE: tuple[str, ...] = (
     PORT_RANGE,
     # What an acknowledgement without an entry is: NEW or INVALID (K13).
     TCP_LOOSE,
-    # Whether a window that went stale makes packets INVALID (K88).
+    # Whether packets out of an entry's window are INVALID.
     "net.netfilter.nf_conntrack_tcp_be_liberal",
     # Whether bridged packets meet the rules at all.
     "net.bridge.bridge-nf-call-iptables",
