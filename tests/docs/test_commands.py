@@ -15,6 +15,7 @@ FACES = {path.stem for path in (ROOT / "src/conntrim/cli").glob("*.py")} - {
     "main",
     "lazy",
     "options",
+    "output",
     "rollout",
 }
 MODULES = [*VERBS, *(f"lab_{verb}" for verb in lab.VERBS)]

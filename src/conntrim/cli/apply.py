@@ -11,6 +11,7 @@ import click
 from conntrim import wiring
 from conntrim.app import rollout
 from conntrim.cli.options import as_json, netns
+from conntrim.cli.output import complain
 from conntrim.cli.rollout import answer, rooted, stated
 from conntrim.core.model.errors import InputError
 from conntrim.core.rollout.commands import Answer
@@ -68,7 +69,7 @@ def command(
     act = partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept, probes=probes_of(probed, yes))
     report = answer(ctx, "apply", act, ports, as_json)
     if yes and report.answer == Answer.ALREADY_ARMED.words:
-        click.echo("conntrim: not confirmed: this trial was begun before, and nothing was probed now", err=True)
+        complain("not confirmed: this trial was begun before, and nothing was probed now")
         ctx.exit(1)
     if yes and report.answer == Answer.ARMED.words:
         answer(ctx, "confirm", rollout.confirm, ports, as_json)

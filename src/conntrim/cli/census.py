@@ -7,6 +7,7 @@ import click
 from conntrim import wiring
 from conntrim.app.census import take_census
 from conntrim.cli import options
+from conntrim.cli.output import say
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.render.census import By, census_fields, census_text
@@ -70,6 +71,6 @@ def command(
     if as_json:
         from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
 
-        click.echo(to_json("census", census_fields(census)), nl=False)
+        say(to_json("census", census_fields(census)))
         return
-    click.echo(census_text(census, By(by)), nl=False)
+    say(census_text(census, By(by)))

@@ -8,6 +8,7 @@ from conntrim import wiring
 from conntrim.app.check import Host, check
 from conntrim.cli import options
 from conntrim.cli.compare import addresses
+from conntrim.cli.output import say
 from conntrim.core.model.errors import InputError
 from conntrim.render.check import check_json, check_text
 from conntrim.render.sarif import sarif
@@ -34,7 +35,7 @@ def command(
     if files and netns is not None:
         raise InputError("--netns", "files have no namespace", advice="leave out --netns or the files")
     found = check(wiring.rulesets(files, netns), _host(files, local, flows, netns))
-    click.echo(FORMATS["json" if as_json else form](found), nl=False)
+    say(FORMATS["json" if as_json else form](found))
     click.get_current_context().exit(1 if found.findings or found.undecided else 0)
 
 

@@ -7,6 +7,7 @@ import click
 from conntrim import wiring
 from conntrim.app.compare import compare
 from conntrim.cli import options
+from conntrim.cli.output import say
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
@@ -35,5 +36,5 @@ def command(*, before: str, after: str, local: str | None, tcp_loose: int, as_js
     """
     old, new = (wiring.rulesets(names.split(","), None) for names in (before, after))
     found = compare(old, new, addresses(local), bool(tcp_loose))
-    click.echo(compare_json(found) if as_json else compare_text(found), nl=False)
+    say(compare_json(found) if as_json else compare_text(found))
     click.get_current_context().exit(0 if found.same else 1)

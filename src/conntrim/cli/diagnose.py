@@ -11,6 +11,7 @@ from conntrim.app.census import take_census
 from conntrim.app.diagnose import Request, diagnose_kernel, diagnose_source
 from conntrim.cli import options
 from conntrim.cli.census import local_ranges
+from conntrim.cli.output import say
 from conntrim.core.diagnose.case import Thresholds
 from conntrim.core.diagnose.report import Diagnosis
 from conntrim.core.model.errors import InputError
@@ -71,9 +72,9 @@ def command(
     if as_json:
         from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
 
-        click.echo(to_json("diagnosis", report), nl=False)
+        say(to_json("diagnosis", report))
     else:
-        click.echo(diagnosis_text(report), nl=False)
+        say(diagnosis_text(report))
     return int(report.verdict)
 
 

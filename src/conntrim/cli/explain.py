@@ -10,6 +10,7 @@ import click
 from conntrim import wiring
 from conntrim.app.explain import explain
 from conntrim.cli import options
+from conntrim.cli.output import say
 from conntrim.core.model.address import family_of, parse_address, parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
@@ -79,7 +80,7 @@ def command(
         kernel,
         connection=connection,
     )
-    click.echo(to_json("explanation", told) if as_json else explain_text(told), nl=False)
+    say(to_json("explanation", told) if as_json else explain_text(told))
     click.get_current_context().exit(0 if told.verdict == "accept" else 1)
 
 

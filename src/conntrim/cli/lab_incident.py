@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from conntrim.cli.options import as_json
+from conntrim.cli.output import say
 from conntrim.core.model.incident import Incident
 from conntrim.lab.incident import LIMIT, REQUESTS, tell
 from conntrim.lab.private import MISSING_LIMIT, become_private, limits_writable
@@ -25,12 +26,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     become_private()
     limited = limits_writable()
     if not as_json:
-        click.echo(f"{REQUESTS} requests a stage, nf_conntrack_max {LIMIT} from stage `full` on\n\n{text.heading()}")
+        say(f"{REQUESTS} requests a stage, nf_conntrack_max {LIMIT} from stage `full` on\n\n{text.heading()}\n")
     stages = []
     for stage in tell(limited):
         stages.append(stage)
         if not as_json:
-            click.echo(text.line(stage))
+            say(f"{text.line(stage)}\n")
     story = Incident(REQUESTS, LIMIT, tuple(stages), () if limited else (MISSING_LIMIT,))
-    click.echo(to_json("incident", story) if as_json else f"\n{text.ending(story)}", nl=not as_json)
+    say(to_json("incident", story) if as_json else f"\n{text.ending(story)}\n")
     ctx.exit(0 if story.as_told else 1)

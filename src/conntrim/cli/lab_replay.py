@@ -8,6 +8,7 @@ from conntrim import wiring
 from conntrim.app.budget import ticking
 from conntrim.cli.compare import addresses
 from conntrim.cli.options import as_json
+from conntrim.cli.output import say
 from conntrim.core.model.replay import Replay
 from conntrim.core.prove.compare import compare
 from conntrim.host.signals import orderly_end
@@ -38,5 +39,5 @@ def command(ctx: click.Context, *, ruleset: str, after: str | None, local: str |
     with orderly_end():
         played = replay(before, other, list(scenes_of(found)))
     answer = Replay(played, found.undecided)
-    click.echo(to_json("replay", answer) if as_json else replay_text(answer), nl=False)
+    say(to_json("replay", answer) if as_json else replay_text(answer))
     ctx.exit(0 if answer.whole else 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from conntrim.cli.options import as_json
+from conntrim.cli.output import say
 from conntrim.host.signals import orderly_end
 from conntrim.lab.truth import Wanted, run
 from conntrim.render.json import to_json
@@ -36,5 +37,5 @@ def command(
         truth = run(Wanted(packets, rulesets, seed), workers)
     for number, case in enumerate(truth.cases if save else (), 1):
         (save or Path()).joinpath(f"seed{seed}-{number}.case").write_text(case, encoding="utf-8")
-    click.echo(to_json("truth", truth) if as_json else truth_text(truth), nl=False)
+    say(to_json("truth", truth) if as_json else truth_text(truth))
     ctx.exit(1 if truth.disagreements else 0)

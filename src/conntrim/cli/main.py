@@ -11,6 +11,7 @@ import click
 
 from conntrim import __version__
 from conntrim.cli.lazy import LazyGroup
+from conntrim.cli.output import complain, speak_always
 from conntrim.core.model.errors import ConntrimError
 
 VERBS: dict[str, str] = {
@@ -44,16 +45,17 @@ def conntrim() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; errors go to stderr, one line, saying whose fault it is."""
     failed = FAILED.get(next((a for a in arguments if a in VERBS), ""), 2)
+    speak_always()
     try:
         return conntrim.main(list(arguments), prog_name="conntrim", standalone_mode=False) or 0
     except ConntrimError as error:
-        click.echo(f"conntrim: {error}", err=True)
+        complain(str(error))
         return failed
     except click.ClickException as error:
-        error.show()
+        complain(error.format_message() + _help_of(error))
         return failed
     except (click.Abort, KeyboardInterrupt):
-        click.echo("conntrim: interrupted", err=True)
+        complain("interrupted")
         return 130
     except BrokenPipeError:
         # The reader of our pipe left (`| head`): not an error, and nothing more can be said to it.
@@ -63,13 +65,22 @@ def run(arguments: Sequence[str]) -> int:
         return unforeseen(error, failed)
 
 
+def _help_of(error: click.ClickException) -> str:
+    """Where the right use of a verb is told."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" ({context.command_path} --help)" if context else ""
+
+
 def unforeseen(error: Exception, failed: int) -> int:
     """Say that the disk is full, or that we have a bug; with CONNTRIM_DEBUG set, where it happened."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        click.echo("conntrim: standard output: no space left on device", err=True)
+        complain("standard output: no space left on device")
+        return failed
+    if isinstance(error, MemoryError):
+        complain("not enough memory for this")
         return failed
     if "CONNTRIM_DEBUG" in os.environ:
         raise error
     said = f"{type(error).__name__}: {error}"
-    click.echo(f"conntrim: a bug of ours, please report it: {said} (CONNTRIM_DEBUG=1 shows where)", err=True)
+    complain(f"a bug of ours, please report it: {said} (CONNTRIM_DEBUG=1 shows where)")
     return failed

@@ -14,6 +14,7 @@ from conntrim.app.census import take_census
 from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan
 from conntrim.cli import options
 from conntrim.cli.census import local_ranges
+from conntrim.cli.output import say
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.census import Census
 from conntrim.core.model.errors import InputError
@@ -88,9 +89,9 @@ def command(
     if output:
         wiring.plans().write(output, files_of(planned))
     if as_json:
-        click.echo(to_json("plan", planned.plan), nl=False)
+        say(to_json("plan", planned.plan))
     else:
-        click.echo(plan_text(planned.plan, planned.left_out, output or ""), nl=False)
+        say(plan_text(planned.plan, planned.left_out, output or ""))
     raise SystemExit(int(planned.plan.standing() is not Standing.PROVED))
 
 

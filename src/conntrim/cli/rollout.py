@@ -9,6 +9,7 @@ import click
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout_run import Ports
+from conntrim.cli.output import complain, say
 from conntrim.core.rollout.report import Report
 from conntrim.host.signals import orderly_end
 from conntrim.render import rollout as text
@@ -29,7 +30,7 @@ def held_back(ctx: click.Context) -> Iterator[None]:
         with orderly_end():
             yield
     except HeldError as error:
-        click.echo(f"conntrim: refused: {error}", err=True)
+        complain(f"refused: {error}")
         ctx.exit(1)
 
 
@@ -37,7 +38,7 @@ def answer(ctx: click.Context, verb: str, act: Callable[[Ports], Report], ports:
     """Do it, print what came of it, and end with its exit code."""
     with held_back(ctx):
         report = act(ports)
-    click.echo(to_json(verb, report) if as_json else text.to_text(report), nl=False)
+    say(to_json(verb, report) if as_json else text.to_text(report))
     if report.exit_code:
         ctx.exit(report.exit_code)
     return report

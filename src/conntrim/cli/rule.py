@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from conntrim.cli.output import say
 from conntrim.core.diagnose.manual import PAGES, page_of
 from conntrim.core.model.errors import InputError
 from conntrim.render.manual import findings_list, manual_text
@@ -17,9 +18,9 @@ def command(*, code: str | None) -> None:
     CODE: as a report shows it (CT010), or its name (short-lived); without it all findings are listed.
     """
     if code is None:
-        click.echo(findings_list(PAGES), nl=False)
+        say(findings_list(PAGES))
         return
     page = page_of(code)
     if page is None:
         raise InputError("CODE", f"there is no finding {code}", advice="conntrim rule lists them")
-    click.echo(manual_text(page), nl=False)
+    say(manual_text(page))

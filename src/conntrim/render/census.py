@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -13,8 +12,8 @@ from conntrim.core.model.address import format_range
 from conntrim.core.model.census import IDLE_STEPS, Breakdown, Census, ServiceCount
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import protocol_name
+from conntrim.render.page import WIDTH, page, wrapped
 
-WIDTH = 79
 NONE = Intervals()
 
 
@@ -34,8 +33,8 @@ def census_text(census: Census, by: By) -> str:
     lines += _service_lines(census) if by is By.SERVICE else _breakdown_lines(_chosen(census, by), by, census.total)
     lines += [""] * bool(_notes(census))
     for note in _notes(census):
-        lines += textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="      ", break_long_words=False)
-    return "\n".join(lines) + "\n"
+        lines += wrapped(f"note: {note}", rest="      ", long=False)
+    return page(lines)
 
 
 def _chosen(census: Census, by: By) -> Breakdown:
@@ -70,12 +69,9 @@ def _service_lines(census: Census) -> Iterator[str]:
     percent = shares([row.entries for row in census.services] + [census.other_entries])
     yield f"{'entries':>12} {'share':>7} {'peers':>9}  service"
     for row, share in zip(census.services, percent, strict=False):
-        yield from textwrap.wrap(
-            f"{row.entries:>12,} {share:>6.1f}% {_peers(row, census):>9}  {row.service}",
-            WIDTH,
-            subsequent_indent=" " * 34,
-        )
-        yield from textwrap.wrap(_states(row), WIDTH, initial_indent=" " * 34, subsequent_indent=" " * 34)
+        told = f"{row.entries:>12,} {share:>6.1f}% {_peers(row, census):>9}  {row.service}"
+        yield from wrapped(told, rest=" " * 34)
+        yield from wrapped(_states(row), " " * 34, " " * 34)
     if census.other_services:
         yield f"{census.other_entries:>12,} {percent[-1]:>6.1f}% {'':>9}  {census.other_services:,} other services"
     yield f"{census.total:>12,} {100 if census.total else 0:>6.1f}% {'':>9}  total"

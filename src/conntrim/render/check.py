@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.address import format_address
@@ -12,8 +11,8 @@ from conntrim.core.model.finding import Edit, Finding, Place, Severity
 from conntrim.core.model.packet import Packet
 from conntrim.render.edits import instructions
 from conntrim.render.json import to_json
+from conntrim.render.page import WIDTH, page, wrapped
 
-WIDTH = 79
 MOST_EDITS = 6
 """Changes shown of one finding; `--json` has all."""
 
@@ -87,11 +86,11 @@ def _packet(packet: Packet) -> _Packet:
 
 def check_text(found: Checked) -> str:
     """The answer on the first line, then each finding with its place, evidence and advice."""
-    return "\n".join(_lines(found)) + "\n"
+    return page(_lines(found))
 
 
 def _lines(found: Checked) -> Iterator[str]:
-    yield from _filled(_answer(found))
+    yield from wrapped(_answer(found))
     for finding in found.findings:
         if not finding.caused_by:
             yield ""
@@ -99,15 +98,15 @@ def _lines(found: Checked) -> Iterator[str]:
             same = [f for f in _behind(finding, found.findings) if f.code == finding.code]
             if same:
                 places = sorted((f.place for f in same if f.place), key=lambda p: (p.source, p.line, p.within))
-                yield from _filled(f"the same at {', '.join(_short(p, finding.place) for p in places)}", "  ")
+                yield from wrapped(f"the same at {', '.join(_short(p, finding.place) for p in places)}", "  ")
             yield from _edits(tuple(dict.fromkeys(e for f in (finding, *same) for e in f.edits)))
             yield from _consequences(finding, found.findings)
     for reason in found.undecided:
         yield ""
-        yield from _filled(f"not decided: {reason}")
+        yield from wrapped(f"not decided: {reason}")
     for remark in found.remarks:
         yield ""
-        yield from _filled(f"note: {remark}")
+        yield from wrapped(f"note: {remark}")
 
 
 def _answer(found: Checked) -> str:
@@ -128,18 +127,18 @@ def _counted(count: int) -> str:
 
 def _finding(finding: Finding) -> Iterator[str]:
     where = f"{finding.place}: " if finding.place else ""
-    yield from _filled(f"{finding.code} {finding.severity.name.lower()}: {where}{finding.title}")
+    yield from wrapped(f"{finding.code} {finding.severity.name.lower()}: {where}{finding.title}")
     for line in finding.evidence:
-        yield from _filled(line, "  ")
+        yield from wrapped(line, "  ")
     for line in finding.advice:
-        yield from _filled(f"-> {line}", "  ")
+        yield from wrapped(f"-> {line}", "  ")
 
 
 def _edits(edits: Sequence[Edit]) -> Iterator[str]:
     for what, texts in instructions(edits[:MOST_EDITS]):
-        yield from _filled(f"-> {what}", "  ")
+        yield from wrapped(f"-> {what}", "  ")
         for text in texts:
-            yield from _continued(text) if text.startswith("nft ") else _filled(text, "     ")
+            yield from _continued(text) if text.startswith("nft ") else wrapped(text, "     ")
     if len(edits) > MOST_EDITS:
         yield f"     and {len(edits) - MOST_EDITS} more changes (--json)"
 
@@ -152,22 +151,18 @@ def _consequences(cause: Finding, every: Sequence[Finding]) -> Iterator[str]:
     """What follows from a finding: other kinds with their title and packet. The cause's cure is theirs."""
     for finding in _behind(cause, every):
         if finding.code != cause.code:
-            yield from _filled(f"so {finding.code} {finding.severity.name.lower()}: {finding.title}", "  ")
+            yield from wrapped(f"so {finding.code} {finding.severity.name.lower()}: {finding.title}", "  ")
             for line in finding.evidence:
-                yield from _filled(line, "    ")
+                yield from wrapped(line, "    ")
         yield from _consequences(finding, every)
 
 
 def _continued(text: str) -> list[str]:
     """A command of nft over several lines: nft reads on behind a backslash, also within quotes."""
-    lines = _filled(text, "     ", WIDTH - 2)
+    lines = wrapped(text, "     ", width=WIDTH - 2)
     return [line + " \\" for line in lines[:-1]] + lines[-1:]
 
 
 def _short(place: Place, cause: Place | None) -> str:
     """`:17` where the file is the cause's, else the whole place."""
     return f":{place.line}" if place.line and cause and place.source == cause.source else str(place)
-
-
-def _filled(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
-    return wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import log2
-from textwrap import wrap
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.compare import Comparison, Difference, Population
 from conntrim.core.prove.words import describe_packet
 from conntrim.render.json import to_json
+from conntrim.render.page import page, wrapped
 
-WIDTH = 79
 LONGEST_EXACT = 32
 """Characters of a fraction that a reader still takes in; longer ones are in the JSON."""
 LEAST_PERCENT, MOST_COUNTED = Fraction(1, 10_000), 10**12
@@ -75,20 +74,20 @@ def compare_json(found: Comparison) -> str:
 
 def compare_text(found: Comparison) -> str:
     """The answer on the first line, then each difference with its largest parts and a packet of each."""
-    return "\n".join(_lines(found)) + "\n"
+    return page(_lines(found))
 
 
 def _lines(found: Comparison) -> Iterator[str]:
-    yield from wrap(_answer(found), WIDTH)
+    yield from wrapped(_answer(found), rest="")
     for difference in found.differences:
         yield ""
         yield from _difference(difference)
     for reason in found.undecided:
         yield ""
-        yield from _filled(f"not decided: {reason}", "")
+        yield from wrapped(f"not decided: {reason}")
     for remark in found.remarks:
         yield ""
-        yield from _filled(f"note: {remark}", "")
+        yield from wrapped(f"note: {remark}")
 
 
 def _answer(found: Comparison) -> str:
@@ -113,10 +112,10 @@ def _listed(words: list[str]) -> str:
 def _difference(difference: Difference) -> Iterator[str]:
     change = "newly admitted" if difference.admitted else "newly dropped"
     whose = f"{FAMILIES[difference.family]} {WHOSE[difference.population]} {WAYS[difference.direction]}"
-    yield from _filled(f"{change}: {share(difference.share)} of {whose}", "")
+    yield from wrapped(f"{change}: {share(difference.share)} of {whose}")
     for region in difference.regions:
-        yield from _filled(f"- {region.words}", "  ")
-        yield from _filled(f"such as {describe_packet(region.witness)}", "      ")
+        yield from wrapped(f"- {region.words}", "  ")
+        yield from wrapped(f"such as {describe_packet(region.witness)}", "      ")
     if not difference.whole:
         yield "  - and more"
 
@@ -140,7 +139,3 @@ def _exact(part: Fraction) -> str:
     """`2^-16` or `327677/2920577761280`."""
     below = part.denominator
     return f"2^-{below.bit_length() - 1}" if part.numerator == 1 and below & (below - 1) == 0 else str(part)
-
-
-def _filled(text: str, indent: str) -> list[str]:
-    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)

@@ -10,8 +10,9 @@ from conntrim.core.diagnose.report import Diagnosis, Figures
 from conntrim.core.diagnose.wording import duration, number, per_second, percent, size
 from conntrim.core.model.facts import NamespaceUse
 from conntrim.core.model.finding import Finding, Remedy, RemedyKind, Severity
+from conntrim.core.model.printable import shown
+from conntrim.render.page import WIDTH, page
 
-WIDTH = 79
 LABEL = 12
 """Columns of the labels on the left."""
 
@@ -42,12 +43,12 @@ def diagnosis_text(report: Diagnosis) -> str:
         _doubts(report),
     ):
         lines += part
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _row(label: str, text: str) -> Iterator[str]:
     """A label and its text, which goes on below itself for one line."""
-    lines = textwrap.wrap(text, WIDTH - LABEL, max_lines=2, placeholder=" ...") or [""]
+    lines = textwrap.wrap(shown(text), WIDTH - LABEL, max_lines=2, placeholder=" ...") or [""]
     yield f"{label:<{LABEL}}{lines[0]}".rstrip()
     yield from (" " * LABEL + line for line in lines[1:])
 
@@ -197,7 +198,7 @@ def _finding(finding: Finding) -> Iterator[str]:
     if finding.evidence:
         text = "; ".join(finding.evidence)
         yield from textwrap.wrap(
-            text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, max_lines=2, placeholder=" ..."
+            shown(text), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, max_lines=2, placeholder=" ..."
         )
 
 
@@ -232,4 +233,5 @@ def _doubts(report: Diagnosis) -> Iterator[str]:
 
 def _cut(text: str, width: int) -> str:
     """At most so many columns; what is cut shows as three dots."""
+    text = shown(text)
     return text if len(text) <= width else text[: width - 3] + "..."

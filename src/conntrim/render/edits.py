@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from conntrim.core.model.finding import Edit, How, Place
 
@@ -36,5 +37,5 @@ def instructions(edits: Sequence[Edit]) -> Iterator[tuple[str, tuple[str, ...]]]
         shown.setdefault((edit.how, edit.place), []).append(edit.text)
     for (how, place), texts in shown.items():
         yield HOWS[how].format(place), tuple(filter(None, texts))
-    if told := tuple(dict.fromkeys(f"nft '{c}'" for e in edits if is_command(e) for c in commands(e))):
+    if told := tuple(dict.fromkeys(f"nft {quote(c)}" for e in edits if is_command(e) for c in commands(e))):
         yield "run", told

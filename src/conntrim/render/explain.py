@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 
 from conntrim.core.model.explanation import Explanation, Line, Told
-
-WIDTH = 79
+from conntrim.render.page import page, wrapped
 
 ENDINGS = {"accept": "accepted", "drop": "dropped", "reject": "rejected", "not decided": "not decided"}
 """A verdict as the end of a story."""
@@ -15,14 +13,14 @@ ENDINGS = {"accept": "accepted", "drop": "dropped", "reject": "rejected", "not d
 
 def explain_text(explanation: Explanation) -> str:
     """The whole text, under 80 columns, with a line feed at its end."""
-    return "\n".join(_lines(explanation)) + "\n"
+    return page(_lines(explanation))
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
-    yield from _filled(explanation.answer)
+    yield from wrapped(explanation.answer)
     for cause in explanation.because:
         yield ""
-        yield from _filled(cause)
+        yield from wrapped(cause)
     before: dict[tuple[object, ...], int] = {}
     for number, told in enumerate(explanation.packets, 1):
         yield ""
@@ -30,22 +28,22 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield from _packet(told, f"{number}. " if len(explanation.packets) > 1 else "", like if like < number else 0)
     for remark in explanation.remarks:
         yield ""
-        yield from _filled(f"note: {remark}")
+        yield from wrapped(f"note: {remark}")
 
 
 def _packet(told: Told, number: str, like: int) -> Iterator[str]:
     """A packet whose way is that of an earlier one, `like`, is told in a line."""
     same = f", as packet {like}" if like else ""
-    yield from _filled(f"{number}{told.name}  {told.packet}: {ENDINGS[told.verdict]}, {told.state}{same}")
+    yield from wrapped(f"{number}{told.name}  {told.packet}: {ENDINGS[told.verdict]}, {told.state}{same}")
     if like:
         return
     for line in told.path:
         if _telling(line):
             yield from _step(line)
     for question in told.undecided:
-        yield from _filled(f"not decided: {question}", "   ")
+        yield from wrapped(f"not decided: {question}", "   ")
     for answer in told.answer:
-        yield from _filled(
+        yield from wrapped(
             f"the answer to it  {answer.packet}: {answer.name}, {ENDINGS[answer.verdict]}, {answer.state}", "   "
         )
 
@@ -59,10 +57,6 @@ def _step(line: Line) -> Iterator[str]:
     where = f"{line.table} {line.chain}".strip() or "conntrack"
     place = f" {line.place}" if line.place else ""
     why = f": {line.why}" if line.why else ""
-    yield from _filled(f"{line.hook:<12} {where}{place}{why}", "   ")
+    yield from wrapped(f"{line.hook:<12} {where}{place}{why}", "   ")
     if line.rule:
-        yield from _filled(line.rule, " " * 16)
-
-
-def _filled(text: str, indent: str = "") -> list[str]:
-    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+        yield from wrapped(line.rule, " " * 16)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import msgspec
 
 from conntrim import __version__
@@ -13,5 +16,23 @@ SCHEMA = 1
 def to_json(kind: str, value: object) -> str:
     """`value`, a dataclass, as indented JSON with a line feed at the end; enums as their values."""
     fields = msgspec.to_builtins(value, enc_hook=str, str_keys=True)
-    envelope = {"kind": kind, "schema": SCHEMA, "version": __version__} | fields
-    return msgspec.json.format(msgspec.json.encode(envelope), indent=2).decode() + "\n"
+    return json_text({"kind": kind, "schema": SCHEMA, "version": __version__} | fields)
+
+
+def json_text(builtins: object, indent: int = 2) -> str:
+    """Lists and dictionaries as JSON with a line feed at the end: only characters that print, the others as escapes.
+
+    A byte that was no UTF-8 (a lone surrogate, PEP 383) comes back as it was, where Python's json reads it.
+    """
+    try:
+        text = msgspec.json.format(msgspec.json.encode(builtins), indent=indent).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(builtins, indent=indent, ensure_ascii=False)
+    return (text if text.isprintable() else _UNSHOWN.sub(_escaped, text)) + "\n"
+
+
+_UNSHOWN = re.compile(r"[^\x20-\x7e\n]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]

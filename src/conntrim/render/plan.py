@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from conntrim.core.model.plan import Change, Obligation, Plan, Standing
+from conntrim.render.markdown import block, cell, code, prose
+from conntrim.render.page import page, wrapped
 
-WIDTH = 79
 SIGNS = {Standing.PROVED: "ok", Standing.BROKEN: "BROKEN", Standing.NOT_DECIDED: "open"}
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
+    return wrapped(text, first, rest, long=False)
 
 
 def answer(plan: Plan) -> str:
@@ -60,7 +58,7 @@ def plan_text(plan: Plan, left_out: Sequence[str] = (), directory: str = "") -> 
         lines += [""] * bool(found)
         lines += [line for text in found for line in _wrapped(f"{title}: {text}", "", "  ")]
     lines += ["", *_next(plan, directory)]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _change_lines(changes: Sequence[Change]) -> Iterator[str]:
@@ -84,8 +82,8 @@ def _table(plan: Plan) -> Iterator[str]:
     yield "| obligation | standing | why |"
     yield "| --- | --- | --- |"
     for o in plan.obligations:
-        why = f"{o.why}. Witness: `{o.witness}`" if o.witness else o.why
-        yield f"| {o.name} | **{o.standing}** | {why.replace('|', chr(92) + '|')} |"
+        why = prose(o.why) + (f". Witness: {code(o.witness)}" if o.witness else "")
+        yield f"| {o.name} | **{o.standing}** | {cell(why)} |"
 
 
 BY_FORM = (
@@ -97,9 +95,9 @@ BY_FORM = (
 
 def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
     """REPORT.md: what changes, where and why, what was proved, what it exposes, how to undo it."""
-    lines = [f"# {plan.name}: {answer(plan)}", ""]
-    lines += ["## What it is for", "", *(f"- untrack **{u}**" for u in plan.policy.untrack)]
-    lines += [f"- set `{key}` to {value:,}" for key, value in plan.settings.items()]
+    lines = [f"# {prose(f'{plan.name}: {answer(plan)}')}", ""]
+    lines += ["## What it is for", "", *(f"- untrack **{prose(str(u))}**" for u in plan.policy.untrack)]
+    lines += [f"- set {code(key)} to {value:,}" for key, value in plan.settings.items()]
     if plan.entries_before is not None and plan.entries_after is not None:
         lines += ["", f"Entries now {plan.entries_before:,}, afterwards {plan.entries_after:,}, by the census."]
     lines += ["", "## Obligations", "", *_table(plan), "", *BY_FORM, "", "## Rules", ""]
@@ -108,26 +106,26 @@ def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
         "",
         "Each rule of the trial in a chain that is not conntrim's own carries a guard that ends in the kernel.",
     ]
-    lines += ["", "## Newly admitted", "", *(f"- {text}" for text in plan.residual or ("nothing",))]
-    lines += ["", "## What falling back costs", "", *(f"- {text}" for text in plan.costs or ("nothing",))]
+    lines += ["", "## Newly admitted", "", *(f"- {prose(text)}" for text in plan.residual or ("nothing",))]
+    lines += ["", "## What falling back costs", "", *(f"- {prose(text)}" for text in plan.costs or ("nothing",))]
     if left_out or plan.remarks:
-        lines += ["", "## To know", "", *(f"- {text}" for text in (*left_out, *plan.remarks))]
+        lines += ["", "## To know", "", *(f"- {prose(text)}" for text in (*left_out, *plan.remarks))]
     for title, step in (("Undo a trial", plan.rollback_trial), ("Undo the confirmed plan", plan.rollback_confirmed)):
         lines += ["", f"## {title}", ""]
         for batch in step:
-            lines += [f"`{batch.program}`:", "", "```", batch.text.rstrip(), "```", ""]
+            lines += [f"{code(batch.program)}:", "", *block(batch.text), ""]
     lines += ["## Files", ""]
     for file in plan.files:
-        lines += [f"`{file.path}`:", "", "```", file.text.rstrip(), "```", ""]
+        lines += [f"{code(file.path)}:", "", *block(file.text), ""]
     lines += [] if plan.files else ["None."]
-    return "\n".join(lines).rstrip() + "\n"
+    return "".join(f"{line}\n" for line in lines).rstrip() + "\n"
 
 
 def _reported(changes: Sequence[Change]) -> Iterator[str]:
     for chain, group in groupby(changes, key=lambda c: c.chain):
-        yield f"`{chain}`:"
+        yield f"{code(chain)}:"
         yield ""
         for change in group:
-            yield f"- `{change.rule}`"
-            yield f"  {change.why}" + (f"; it stands before `{change.before}`" if change.before else "")
+            yield f"- {code(change.rule)}"
+            yield f"  {prose(change.why)}" + (f"; it stands before {code(change.before)}" if change.before else "")
         yield ""

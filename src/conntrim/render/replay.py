@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 
 from conntrim.core.model.replay import Played, Replay
-
-WIDTH = 79
+from conntrim.render.page import page, wrapped
 
 
 def replay_text(replay: Replay) -> str:
     """The whole answer."""
-    return "\n".join(_lines(replay)) + "\n"
+    return page(_lines(replay))
 
 
 def _lines(replay: Replay) -> Iterator[str]:
@@ -22,7 +20,7 @@ def _lines(replay: Replay) -> Iterator[str]:
         yield from _one(played)
     for reason in replay.undecided:
         yield ""
-        yield from _filled(f"not decided: {reason}", "")
+        yield from wrapped(f"not decided: {reason}")
 
 
 def _answer(replay: Replay) -> str:
@@ -33,15 +31,11 @@ def _answer(replay: Replay) -> str:
 
 def _one(played: Played) -> Iterator[str]:
     standing = "not replayed" if played.missing else "confirmed" if played.confirmed else "NOT CONFIRMED"
-    yield from _filled(f"{standing}: {played.claim}: {played.words}", "")
+    yield from wrapped(f"{standing}: {played.claim}: {played.words}")
     for packet in played.packets:
-        yield from _filled(packet, "  ")
+        yield from wrapped(packet, "  ")
     if played.missing:
-        yield from _filled(played.missing, "    ")
+        yield from wrapped(played.missing, "    ")
         return
-    yield from _filled(f"before: {played.before or 'nothing'}", "    ")
-    yield from _filled(f"after:  {played.after or 'nothing'}", "    ")
-
-
-def _filled(text: str, indent: str) -> list[str]:
-    return wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+    yield from wrapped(f"before: {played.before or 'nothing'}", "    ")
+    yield from wrapped(f"after:  {played.after or 'nothing'}", "    ")

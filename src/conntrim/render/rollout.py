@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from textwrap import fill
 
 from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
+from conntrim.render.page import page, wrapped
 
 SHOWN = 5
 """Rules of a list that are shown one by one; the rest is counted."""
-WIDTH = 79
 
 
 def to_text(report: Report) -> str:
     """The report, the answer in its first line."""
-    details = [
-        fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        for line in _details(report)
-    ]
-    return "\n".join([_first(report), *_NEXT.get(report.state, _nothing)(report), *details]) + "\n"
+    details = (line for detail in _details(report) for line in wrapped(detail, long=False))
+    return page([_first(report), *_NEXT.get(report.state, _nothing)(report), *details])
 
 
 def _first(report: Report) -> str:

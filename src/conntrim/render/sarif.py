@@ -7,13 +7,12 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from conntrim import __version__
 from conntrim.core.diagnose.rulesets.ignored import Ignored
 from conntrim.core.diagnose.rulesets.registry import PAGES, Checked
 from conntrim.core.diagnose.rulesets.rewrite import has_blank
 from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
+from conntrim.render.json import json_text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS: dict[Severity, str] = {
@@ -43,7 +42,7 @@ def sarif(found: Checked) -> str:
         "columnKind": "unicodeCodePoints",
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return msgspec.json.format(msgspec.json.encode(log), indent=2).decode() + "\n"
+    return json_text(log)
 
 
 def _suppressed(ignored: Ignored) -> Json:

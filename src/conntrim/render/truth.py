@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conntrim.core.model.truth import Truth
+from conntrim.render.page import page
 
 
 def truth_text(truth: Truth) -> str:
@@ -17,4 +18,4 @@ def truth_text(truth: Truth) -> str:
     if truth.first_at is not None:
         lines.append(f"the first came after {truth.first_at:,} packets; seed {truth.seed}")
     cases = (f"\n--- case {number}\n{case}" for number, case in enumerate(truth.cases, 1))
-    return "\n".join([*lines, *cases]).rstrip("\n") + "\n"
+    return page("\n".join([*lines, *cases]).rstrip("\n").split("\n"))

@@ -15,8 +15,10 @@ import msgspec
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.core.model.errors import HostError, InputError
+from conntrim.core.model.json import read_json
 from conntrim.core.model.plan import PROGRAMS
 from conntrim.core.rollout.record import Journal
+from conntrim.render.json import json_text
 from conntrim.store.trusted import OPEN, Trust, host_error, keepers
 
 STATE = "/var/lib/conntrim"
@@ -82,14 +84,14 @@ class JournalFile:
 
     def _decode(self, data: bytes) -> Journal:
         try:
-            envelope = msgspec.json.decode(data, type=_Envelope)
+            envelope = read_json(data, _Envelope)
             if envelope.kind != "journal":
                 raise InputError(self.path, "this is no journal of conntrim", advice=BY_MARK)
             if envelope.schema > SCHEMA:
                 message = f"written by a newer conntrim (schema {envelope.schema}, this one reads {SCHEMA})"
                 raise InputError(self.path, message, advice="use that conntrim")
-            journal = msgspec.json.decode(data, type=_File).journal
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            journal = read_json(data, _File).journal
+        except ValueError as error:
             raise InputError(self.path, f"the journal is damaged: {error}", advice=BY_MARK) from error
         if unknown := _unknown_programs(journal):
             raise InputError(self.path, f"the journal is damaged: no rules are loaded with {unknown}", advice=BY_MARK)
@@ -98,7 +100,7 @@ class JournalFile:
     def write(self, journal: Journal) -> None:
         """Replace it: written beside, flushed, renamed, the directory flushed."""
         document = {"kind": "journal", "schema": SCHEMA, "journal": journal}
-        data = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=1)
+        data = json_text(msgspec.to_builtins(document, enc_hook=str), indent=1).encode()
         try:
             os.makedirs(self.state, mode=0o700, exist_ok=True)
             with self._directory() as at:

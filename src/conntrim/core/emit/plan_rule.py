@@ -5,9 +5,10 @@ Matches that a plan copied from an operator's rule without knowing them are writ
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from conntrim.core.emit.iptables import rule_words
+from conntrim.core.emit.iptables import NotExpressible, rule_words
 from conntrim.core.emit.nft import statement_text
 from conntrim.core.emit.nft_match import Around, around, match_text
 from conntrim.core.model.address import family_of
@@ -24,7 +25,7 @@ def xt_rule(rule: Rule, *, v6: bool, suffix: str = "", guard: Opaque | None = No
     text = " ".join(rule_words(replace(rule, matches=matches, comment=rule.comment + suffix), v6))
     for now, then in OLD_WORDS if old else ():
         text = text.replace(now, then)
-    return text
+    return _alone(text, _MORE["xt"])
 
 
 def nft_rule(rule: Rule, *, table: Table | None = None, suffix: str = "", guard: str = "") -> str:
@@ -32,7 +33,19 @@ def nft_rule(rule: Rule, *, table: Table | None = None, suffix: str = "", guard:
     context, told = _context(rule, table), any(isinstance(m, In) and m.field in CARRIED for m in rule.matches)
     matches = [_match(m, context) for m in rule.matches if not (told and _is_protocol(m))]
     statements = [statement_text(s) for s in rule.statements]
-    return " ".join(w for w in (*matches, guard, *statements, f'comment "{rule.comment}{suffix}"') if w)
+    text = " ".join(w for w in (*matches, guard, *statements, f'comment "{rule.comment}{suffix}"') if w)
+    return _alone(text, _MORE["nft"])
+
+
+_MORE = {"xt": re.compile(r"(?!)"), "nft": re.compile(r'(?:[^"]|"[^"]*")*?(?:[;#$\\\n]|"[^"]*$)')}
+"""What ends a rule and begins something else, by dialect: in nft also a semicolon or `#` that no quotes hold."""
+
+
+def _alone(text: str, more: re.Pattern[str]) -> str:
+    """The text, where it is one rule and nothing behind it: names in it are the operator's, or anybody's."""
+    if not text.isprintable() or more.match(text):
+        raise NotExpressible("a name in the rule would be read as more than a name")
+    return text
 
 
 CARRIED = (Field.SPORT, Field.DPORT, Field.ICMP, Field.ICMPV6)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy, Untrack
+from conntrim.core.model.printable import shown
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
 
@@ -46,7 +47,7 @@ def _prefixes(low: int, high: int) -> list[str]:
 
 
 def _untrack(entry: Untrack, note: str) -> str:
-    lines = [f"# {line}" for line in note.splitlines()]
+    lines = [f"# {shown(line)}" for line in note.split("\n") if line]
     lines += [
         "[[untrack]]",
         f'direction = "{entry.direction}"',
@@ -65,7 +66,7 @@ def emit_policy(policy: Policy, notes: Sequence[str] = (), remarks: Sequence[str
     """The file's text. `notes` are comments, one for each `[[untrack]]`; `remarks` what was left out, and why."""
     blocks = [HEADER]
     if remarks:
-        blocks.append("".join(f"# {line}\n" for line in remarks))
+        blocks.append("".join(f"# {shown(line)}\n" for line in remarks))
     padded = [*notes, *[""] * len(policy.untrack)]
     blocks += [_untrack(entry, note) for entry, note in zip(policy.untrack, padded, strict=False)]
     sizes = [(key, value) for key, value in (("max", policy.max), ("buckets", policy.buckets)) if value is not None]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.json import read_json
 from conntrim.core.model.plan import Plan
 
 ADVICE = "make it again with conntrim plan -o DIR"
@@ -25,11 +24,11 @@ class _Envelope:
 def parse_plan(data: bytes, source: str) -> Plan:
     """A plan.json's content. InputError where it is none, or was edited into something that is none."""
     try:
-        envelope = msgspec.json.decode(data, type=_Envelope)
+        envelope = read_json(data, _Envelope)
         if envelope.kind != "plan":
             raise InputError(source, "this is no plan.json", advice=ADVICE)
         if envelope.schema != SCHEMA:
             raise InputError(source, f"a plan of schema {envelope.schema}, not {SCHEMA}", advice=ADVICE)
-        return msgspec.json.decode(data, type=Plan)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return read_json(data, Plan)
+    except ValueError as error:
         raise InputError(source, f"not a valid plan: {error}", advice=ADVICE) from error

@@ -6,11 +6,13 @@ chains that are reached through one guarded jump. Accepts come before the raw ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.address import Family
+from conntrim.core.model.errors import InputError
 from conntrim.core.model.plan import (
     ARMED,
     CHAIN_PREFIX,
@@ -41,6 +43,8 @@ PROGRAMS: dict[tuple[Dialect, TableFamily], str] = {
     (Dialect.IPTABLES_LEGACY, TableFamily.IP6): "ip6tables-legacy-restore",
 }
 """The restore programs by back end: `iptables-restore` alone may be either (K37)."""
+PLAIN = {True: re.compile(r"[A-Za-z][\w./-]*", re.ASCII), False: re.compile(r"[!#-&(-,.-~][!#-&(-~]*")}
+"""Names that nft (True) and iptables-restore read as names: no blank, quote or sign in front that means something."""
 FAMILY_TABLES = {Family.IPV4: TableFamily.IP, Family.IPV6: TableFamily.IP6}
 
 
@@ -105,6 +109,10 @@ class Writer:
         )
 
     def _accepts(self, table: Table, group: list[Addition]) -> Texts:
+        """InputError where the name of a chain or table of the operator's would be read as more than a name."""
+        for name in dict.fromkeys((table.name, *(a.chain for a in group))):
+            if not PLAIN[table.dialect is Dialect.NFTABLES].fullmatch(name):
+                raise InputError("rules", f"no rule goes into {name!r}: that is no plain name", advice="rename it")
         program = self.program(table.dialect, table.family)
         four = self._nft_accepts(table, group) if table.dialect is Dialect.NFTABLES else self._xt_accepts(table, group)
         return _texts(program, four)
