@@ -4,6 +4,9 @@ A service is untracked in full or not at all (K14, K15): its requests at the hoo
 the hook where they leave, and, since the mark of OUTPUT survives into PREROUTING on `lo` (K16), both of them in
 OUTPUT for a server and client on this very host. The reply is the mirror image of the request: addresses and ports
 swapped. Replies over TCP are never a bare SYN, so nobody opens a connection *from* a service's port.
+
+This host's end of every leg is an address of its own (K73): what a transparent proxy answers under the address of
+somebody else's server was tracked when it came in, and stays so.
 """
 
 from __future__ import annotations
@@ -73,7 +76,10 @@ def reply_to(request: Leg) -> Leg:
     return replace(request, way=Way.REPLY, fields=same | _mirrored(request.fields) | tcp)
 
 
-MIRROR = {Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT}
+MIRROR = {
+    Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT,
+    Field.SRC_TYPE: Field.DST_TYPE, Field.DST_TYPE: Field.SRC_TYPE,
+}  # fmt: skip
 
 
 def _mirrored(fields: Fields) -> dict[Field, Intervals]:
@@ -94,15 +100,14 @@ def legs_of(service: Untrack, local: Intervals, local_ports: tuple[int, int]) ->
     outbound = service.direction is Direction.OUTBOUND
     for family in service.families():
         common = {Field.FAMILY: Intervals.of(family), Field.PROTOCOL: Intervals.of(service.protocol)}
-        request = _request(service, family, local_ports)
-        reply = common | _mirrored(request)
-        request = common | request
+        here_is = Field.SRC_TYPE if outbound else Field.DST_TYPE
+        request = common | _request(service, family, local_ports) | {here_is: LOCAL_TYPE}
+        reply = {f: v for f, v in request.items() if f not in MIRROR} | _mirrored(request)
         if service.protocol == Protocol.TCP:
             reply[Field.TCP_FLAGS] = NOT_BARE_SYN
         here, there = (Hook.OUTPUT, Hook.PREROUTING) if outbound else (Hook.PREROUTING, Hook.OUTPUT)
-        to_us = {Field.DST_TYPE: LOCAL_TYPE}
-        yield Leg(service, family, Way.REQUEST, here, request if outbound else request | to_us)
-        yield Leg(service, family, Way.REPLY, there, reply | to_us if outbound else reply)
+        yield Leg(service, family, Way.REQUEST, here, request)
+        yield Leg(service, family, Way.REPLY, there, reply)
         if not outbound:
             yield Leg(service, family, Way.REQUEST, Hook.OUTPUT, request, loopback=True)
         elif service.peers & (local | LOOPBACK):

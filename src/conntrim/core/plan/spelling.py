@@ -89,14 +89,18 @@ def _family(box: Box, family: TableFamily) -> list[Match]:
     return [In(Field.FAMILY, box.fields[Field.FAMILY])]
 
 
+def _types(state: CtState | None) -> tuple[Field, ...]:
+    """The address types that are said: of what comes in, raw has picked those to this host, and the filter knows."""
+    return (Field.SRC_TYPE, Field.DST_TYPE) if state is None else (Field.SRC_TYPE,)
+
+
 def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
     """The matches that are never split: interfaces, flags, address type, what holds, the state."""
     found: list[Match] = [Interface(way, ("lo",)) for way, name in box.interfaces.items() if name == "lo"]
     if box.fields.get(Field.TCP_FLAGS) == NOT_BARE_SYN:
         found.append(NOT_SYN)
-    if state is None and Field.DST_TYPE in box.fields:
-        found.append(In(Field.DST_TYPE, box.fields[Field.DST_TYPE]))
     found += [m for m in box.holds if m not in found]
+    found += [t for f in _types(state) if f in box.fields and (t := In(f, box.fields[f])) not in found]
     return found + ([] if state is None else [state_match(state, dialect)])
 
 

@@ -23,6 +23,7 @@ from conntrim.core.model.ruleset import (
     Helper,
     In,
     Jump,
+    Match,
     Nat,
     NoEffect,
     Notrack,
@@ -229,14 +230,23 @@ def later_box(box: Box, wide: Box) -> Box:
 def decisive(rule: Rule) -> Statement | None:
     """What ends or redirects a packet's way in a rule; None if it only counts, logs or marks."""
     for statement in rule.statements:
-        if not isinstance(statement, PASSING) and not _keeps_going(statement):
+        if not isinstance(statement, PASSING) and not _keeps_going(statement, rule):
             return statement
     return None
 
 
-def _keeps_going(statement: Statement) -> bool:
-    """Whether a statement that the model does not know is at least known to let the packet go on."""
-    return isinstance(statement, Opaque) and statement.kind in CHANGING
+def _keeps_going(statement: Statement, rule: Rule) -> bool:
+    """Whether a statement that the model does not know is at least known to let the packet go on, or to do the same
+    with it whatever its state."""
+    if not isinstance(statement, Opaque):
+        return False
+    return statement.kind in CHANGING or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
+
+
+def _asks_state(match: Match) -> bool:
+    return (
+        asks_entry(match) or isinstance(match, XtConntrack) or (isinstance(match, In) and match.field is Field.CT_STATE)
+    )
 
 
 CHANGING = frozenset({
@@ -245,6 +255,10 @@ CHANGING = frozenset({
     "ip ttl", "ip6 hoplimit", "tcp option", "meta priority", "meta secmark", "ct mark", "ct label", "ct secmark",
 })  # fmt: skip
 """Targets and statements that change or note something and go on with the next rule."""
+
+HANDING = frozenset({"TPROXY", "tproxy"})
+"""Targets and statements that hand the packet to a socket of this host, or drop it where there is none, untracked or
+not."""
 
 PASSING = (NoEffect, Notrack, SetZone, SetMark, Helper, Nat)
 """Statements that do not end a packet's way in the chains that are walked (type filter)."""

@@ -109,8 +109,9 @@ def test_what_nat_takes_on_lo_stays_tracked() -> None:
     assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
     returning = [c.rule.split(" -m comment")[0] for c in made.changes if c.rule.endswith("-j RETURN")]
     assert returning == [
-        "-s 172.17.0.1/32 -o lo -p tcp -m tcp --dport 80",
-        "-d 172.17.0.1/32 -o lo -p tcp -m tcp --sport 80 ! --tcp-flags FIN,SYN,RST,ACK SYN",
+        "-s 172.17.0.1/32 -o lo -p tcp -m tcp --dport 80 -m addrtype --dst-type LOCAL",
+        "-d 172.17.0.1/32 -o lo -p tcp -m tcp --sport 80 ! --tcp-flags FIN,SYN,RST,ACK SYN "
+        "-m addrtype --src-type LOCAL",
     ]
 
 
