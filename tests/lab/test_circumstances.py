@@ -102,6 +102,32 @@ def test_a_plan_is_stale_where_what_its_proofs_used_has_changed(web: tuple[Swift
     assert operator.does("rollback").returncode == 0
 
 
+FILLING = {
+    "nft": "table inet seen {{ set s {{ type ipv4_addr; flags dynamic; }}; map m {{ type ipv4_addr : verdict; flags "
+    "timeout; }}; chain in {{ type filter hook input priority 5; udp dport 7 ip saddr vmap @m; "
+    "udp dport 9 add @s {{ ip saddr }}; }}; }}\n",
+    "xt": "*filter\n-I INPUT -p udp --dport 9 -j SET --add-set seen src\nCOMMIT\n*mangle\n"
+    "-A INPUT -p udp --dport 7 -m set --match-set seen src -j DROP\nCOMMIT\n",
+}
+
+
+def test_what_fills_itself_makes_no_plan_stale(web: tuple[SwiftOperator, str]) -> None:
+    """A set that a rule adds to, in its own table or another, and elements with a time-out may come and go."""
+    operator, kind = web
+    host = operator.host
+    if kind != "nft":
+        host.run("ipset", "create", "seen", "hash:ip")
+    feed(host, kind, FILLING)
+    made = planned(operator)
+    if kind == "nft":
+        host.run("nft", "add", "element", "inet", "seen", "s", "{ 192.0.2.7 }")
+        host.run("nft", "add", "element", "inet", "seen", "m", "{ 192.0.2.8 timeout 1h : drop }")
+    else:
+        host.run("ipset", "add", "seen", "192.0.2.7")
+    told = operator.does("apply", made)
+    assert told.returncode == 0, told.stdout
+
+
 def test_a_plan_of_one_namespace_is_refused_in_another(tmp_path: Path) -> None:
     """Two hosts with the same rules and addresses: the plan names its own, and loads there only."""
     (tmp_path / "web.toml").write_bytes(WEB_POLICY)

@@ -164,8 +164,10 @@ def with_ipsets(ruleset: Ruleset) -> Ruleset:
     """The rule set with every iptables table that asks an ipset holding it, and with the asked fields told."""
     named = {each.name: each for each in ruleset.ipsets}
     tables, missing = [], set()
-    for table in ruleset.tables:
-        asked = _asked(table) if table.dialect in XT else {}
+    found = [(table, _asked(table) if table.dialect in XT else {}) for table in ruleset.tables]
+    filled = {name for _, asked in found for name, writes in asked.items() if writes}
+    for table, named_here in found:
+        asked = {name: name in filled for name in named_here}
         missing |= {name for name in asked if name not in named}
         tables.append(_resolved(table, asked, named) if asked else table)
     remarks = tuple(f"the content of set {name} is not known: give me `ipset save` too" for name in sorted(missing))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, TRIAL_SUFFIX
@@ -75,7 +76,15 @@ def parts(ruleset: Ruleset) -> dict[str, str]:
             found[f"chain {chain.name} of {where}"] = _short(_chain_said(chain))
         for each in table.sets:
             found[f"set {each.name} of {where}"] = _short(_set_said(each))
+        for each_object in table.objects:
+            found[f"{_object_name(each_object)} of {where}"] = _short(each_object)
     return found
+
+
+def _object_name(text: str) -> str:
+    """`ct helper ftp`: an object's kind and name, of its JSON."""
+    kind, content = next(iter(json.loads(text).items()))
+    return f"{kind} {content.get('name', '')}".strip()
 
 
 def _short(said: object) -> str:
@@ -98,4 +107,5 @@ def _does_something(table: Table) -> bool:
 def _said(table: Table) -> str:
     chains = [_chain_said(chain) for chain in table.chains]
     sets = [_set_said(each) for each in table.sets]
-    return repr((table.dialect.value, table.family.value, table.name, chains, sets, table.dormant))
+    objects = (sorted(table.objects),) if table.objects else ()
+    return repr((table.dialect.value, table.family.value, table.name, chains, sets, table.dormant, *objects))

@@ -25,7 +25,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
 from conntrim.core.parse.nft.matches import Context
 from conntrim.core.parse.nft.rule import Maps, Told, rules, text_of
-from conntrim.core.parse.nft.sets import named_set, object_text
+from conntrim.core.parse.nft.sets import named_set, object_text, volatile, written
 
 ADVICE = "give me the whole output of `nft -j list ruleset`"
 ON_THE_PATH = frozenset({TableFamily.IP, TableFamily.IP6, TableFamily.INET})
@@ -44,7 +44,7 @@ class Gathered:
     rules: dict[str, list[Json]] = field(default_factory=dict)
     sets: list[Json] = field(default_factory=list)
     maps: Maps = field(default_factory=dict)
-    objects: list[str] = field(default_factory=list)
+    objects: list[tuple[str, Json]] = field(default_factory=list)
 
 
 TableName = tuple[TableFamily, str]
@@ -76,7 +76,8 @@ def native_tables(text: str, source: str) -> set[TableName]:
     try:
         for each in _gathered(_json(text, source)):
             said = json.dumps(list(each.rules.values()))
-            if each.sets or each.maps or '{"set": ' in said or '"right": "@' in said or '"vmap"' in said:
+            mapped = any(kind == "map" and content["map"] == "verdict" for kind, content in each.objects)
+            if each.sets or mapped or '{"set": ' in said or '"right": "@' in said or '"vmap"' in said:
                 found.add((each.family, each.name))
     except SHAPES as error:
         raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
@@ -119,11 +120,10 @@ def _sort(kind: str, content: Json, table: Gathered) -> None:
         table.rules.setdefault(str(content["chain"]), []).append(content)
     elif kind == "set":
         table.sets.append(content)
-    elif kind == "map" and content["map"] == "verdict":
-        table.maps[str(content["name"])] = list(content.get("elem", []))
-        table.objects.append(object_text(kind, content))
     elif kind != "element":
-        table.objects.append(object_text(kind, content))
+        table.objects.append((kind, content))
+        if kind == "map" and content["map"] == "verdict" and not volatile(content):
+            table.maps[str(content["name"])] = list(content.get("elem", []))
 
 
 def _table(table: Gathered, source: str) -> Table:
@@ -136,10 +136,10 @@ def _table(table: Gathered, source: str) -> Table:
         listed = [made for rule in table.rules.get(name, ()) for made in _rules(rule, context, table.maps, source)]
         chains.append(Chain(name, tuple(listed), _base(content), Place(source)))
     check_jumps(chains, source)
-    sets: list[NamedSet] = [named_set(content, table.family) for content in table.sets] + context.anonymous
-    return Table(
-        Dialect.NFTABLES, table.family, table.name, tuple(chains), tuple(sets), table.dormant, tuple(table.objects)
-    )
+    filled = {name for listed in table.rules.values() for rule in listed for name in written(rule["expr"])}
+    sets: list[NamedSet] = [named_set(content, table.family, filled) for content in table.sets] + context.anonymous
+    objects = tuple(object_text(kind, content, filled) for kind, content in table.objects)
+    return Table(Dialect.NFTABLES, table.family, table.name, tuple(chains), tuple(sets), table.dormant, objects)
 
 
 def _base(content: Json) -> Base | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection, Iterable, Iterator
 
 from conntrim.core.model.nft_words import Json, Unspeakable, words
 from conntrim.core.model.ruleset import Key, NamedSet, TableFamily
@@ -18,6 +20,9 @@ PARTS: dict[str, Left | Name] = {
 
 VOLATILE = frozenset({"dynamic", "timeout"})
 """Flags of sets whose content changes by itself."""
+
+WRITES = re.compile(r"(?:add|update|delete) @(\S+) ")
+"""A rule's writing to a map, which nft 1.0.6 prints as text amid its JSON."""
 
 STATE = frozenset({"handle", "packets", "bytes", "used"})
 """Keys of objects that tell how things stand, not what they are."""
@@ -57,8 +62,25 @@ def _element(value: Json, parts: list[Left | Name | str]) -> tuple[Key, ...]:
     return (key(parts[0], value),)
 
 
-def named_set(content: Json, family: TableFamily) -> NamedSet:
-    """A `set` object; content that the model cannot read is not known."""
+def written(expressions: Iterable[Json]) -> Iterator[str]:
+    """The sets and maps that rules write to: nft 1.0.6 leaves the flag `dynamic` out of its JSON."""
+    for expression in expressions:
+        if isinstance(expression, str) and (told := WRITES.match(expression)):
+            yield told[1]
+        for kind in ("set", "map"):
+            content = expression.get(kind) if isinstance(expression, dict) else None
+            if isinstance(content, dict) and "op" in content:
+                yield str(content[kind]).removeprefix("@")
+
+
+def volatile(content: Json) -> bool:
+    """Whether a set's or map's elements come and go by themselves, as far as it says so itself."""
+    flags = content.get("flags", [])
+    return bool(VOLATILE & set([flags] if isinstance(flags, str) else flags)) or "timeout" in content
+
+
+def named_set(content: Json, family: TableFamily, filled: Collection[str] = ()) -> NamedSet:
+    """A `set` object; content that the model cannot read is not known. `filled` are the names that rules write to."""
     flags = content.get("flags", [])
     flags = [flags] if isinstance(flags, str) else flags
     elements: tuple[tuple[Key, ...], ...] = ()
@@ -70,7 +92,7 @@ def named_set(content: Json, family: TableFamily) -> NamedSet:
         known = False
     return NamedSet(
         str(content["name"]), elements, known, json.dumps(content.get("elem", [])), kind_text(content["type"]),
-        bool(VOLATILE & set(flags)) or "timeout" in content, declaration=_declaration(content, flags),
+        volatile(content) or str(content["name"]) in filled, declaration=_declaration(content, flags),
     )  # fmt: skip
 
 
@@ -82,7 +104,8 @@ def _declaration(content: Json, flags: list[str]) -> str:
     return "; ".join(said)
 
 
-def object_text(kind: str, content: Json) -> str:
-    """Any other object of a table, as JSON without its state."""
-    kept = {name: value for name, value in content.items() if name not in STATE}
+def object_text(kind: str, content: Json, filled: Collection[str] = ()) -> str:
+    """Any other object of a table, as JSON without its state; a map that fills itself without what it holds."""
+    state = STATE | {"elem"} if kind == "map" and (volatile(content) or content["name"] in filled) else STATE
+    kept = {name: value for name, value in content.items() if name not in state}
     return json.dumps({kind: kept}, sort_keys=True)
