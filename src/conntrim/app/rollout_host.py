@@ -9,6 +9,7 @@ from conntrim.app.ports.files import Files
 from conntrim.app.rollout_run import Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange
+from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.rollout.record import Lasting, SavedFile
 
 BUCKETS, MAX = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max"
@@ -122,7 +123,7 @@ class Surroundings:
     def _changed_files(self) -> list[str]:
         said, written = [], {saved.path for saved in self.run.journal.files}
         for change in self.changes():
-            kept = change.text.encode()
+            kept = bytes_of(change.text)
             now_there = self.files.look(change.path, "").content if change.path in written else kept
             if now_there != kept:
                 said.append(f"{change.path} is gone" if now_there is None else f"{change.path} was changed")

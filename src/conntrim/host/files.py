@@ -7,6 +7,7 @@ import stat
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange
+from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.rollout.record import SavedFile
 from conntrim.host.confined import Place, found
 
@@ -37,7 +38,7 @@ class HostFiles:
 
     def write(self, change: FileChange, saved: SavedFile) -> None:
         """Keep the dated copy, then write the new text; nothing where the text is that already."""
-        content = change.text.encode()
+        content = bytes_of(change.text)
         if saved.content == content:
             return
         try:
@@ -52,7 +53,7 @@ class HostFiles:
     def restore(self, change: FileChange, saved: SavedFile) -> str:
         """Put the saved text back, unless somebody has changed the file since: then say so."""
         now = self.look(change.path, "").content
-        if now not in (change.text.encode(), saved.content):
+        if now not in (bytes_of(change.text), saved.content):
             return f"{change.path} was changed since; left as it is" + (f", old text: {saved.copy}" * bool(saved.copy))
         try:
             with found(self.root, change.path) as place:

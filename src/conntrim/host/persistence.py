@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from glob import glob
 
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.raw_text import text_of
 from conntrim.core.rollout.stores import KINDS, Kind, Store
 from conntrim.host import programs
 from conntrim.host.confined import exists, found
@@ -120,8 +121,8 @@ def _store(kind: Kind, root: str) -> Store | None:
 def _read(root: str, path: str) -> str:
     try:
         with found(root, path) as place:
-            return place.read()[0].decode()
+            return text_of(place.read()[0])
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise HostError(f"reading {path}", str(error)) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.raw_text import bytes_of, text_of
 from conntrim.host.netns import entered
 
 PATH = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -39,7 +40,7 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended: its exit code, standard output and standard error."""
+    """How a program ended: its exit code, standard output (`raw_text`) and standard error."""
 
     code: int
     output: str
@@ -59,9 +60,8 @@ def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None =
         with entered(netns):
             done = subprocess.run(  # one system call, and conntrim has no threads here
                 [program, *argv[1:]],
-                input=text,
+                input=None if text is None else bytes_of(text),
                 capture_output=True,
-                text=True,
                 timeout=timeout,
                 check=False,
                 env=environment(),
@@ -71,7 +71,7 @@ def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None =
         raise HostError(" ".join(argv), f"did not end within {timeout:g} s") from error
     except (OSError, subprocess.SubprocessError) as error:  # replaced amid an upgrade, no memory to start it
         raise HostError(" ".join(argv), f"could not be started: {error}") from error
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Ended(done.returncode, text_of(done.stdout), text_of(done.stderr))
 
 
 def _die_with(parent: int) -> None:

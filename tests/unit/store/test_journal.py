@@ -11,8 +11,8 @@ import pytest
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.core.model.errors import HostError, InputError
-from conntrim.core.model.plan import Batch
-from conntrim.core.rollout.record import Guard, Journal, SavedFile, Swap
+from conntrim.core.model.plan import Batch, FileChange
+from conntrim.core.rollout.record import Guard, Journal, Lasting, SavedFile, Swap
 from conntrim.core.rollout.states import State
 from conntrim.store.journal import JournalFile
 from tests.fakes.plans import fake_plan
@@ -29,6 +29,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     store.write(journal)
     assert store.read() == journal
     assert os.stat(store.path).st_mode & 0o777 == 0o600
+
+
+def test_text_that_was_no_utf8_is_read_back(tmp_path: Path) -> None:
+    """A file of rules with a Latin-1 comment, and a rule with one, come back byte for byte."""
+    store = JournalFile(str(tmp_path), None)
+    file = FileChange("/etc/iptables/rules.v4", "# caf\udce9\n")
+    journal = Journal(State.CONFIRMED, own=("caf\udce9", "caf\u00e9"), lasting=Lasting((file,)))
+    store.write(journal)
+    assert store.read() == journal
 
 
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:

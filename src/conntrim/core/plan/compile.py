@@ -16,6 +16,7 @@ from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing
 from conntrim.core.model.policy import Policy, Untrack, format_ports
+from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset, Statement, Table, TableFamily
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
@@ -216,7 +217,7 @@ def _name(plan: Plan) -> str:
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(bytes_of(text)).hexdigest()[:8]
 
 
 def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:

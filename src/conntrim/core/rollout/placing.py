@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from conntrim.core.model.plan import CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, Batch
+from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.rollout.ours import is_ours_xt
 from conntrim.core.rollout.persist import chains_xt
 from conntrim.core.rollout.persist_nft import chains_nft
@@ -43,7 +44,7 @@ def around(program: str, seen: Chains) -> dict[str, str]:
     Not with how many stand next to each other: amid a confirm the kept ones stand beside the guarded ones.
     """
     return {
-        f"{program} {name}": hashlib.sha256("\n".join(_places(rules)).encode()).hexdigest()[:16]
+        f"{program} {name}": hashlib.sha256(bytes_of("\n".join(_places(rules)))).hexdigest()[:16]
         for name, rules in seen.items()
         if OURS in rules
     }
