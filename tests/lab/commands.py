@@ -26,7 +26,8 @@ def conntrim(host: LabHost, *words: str) -> subprocess.CompletedProcess[bytes]:
 def planned(host: LabHost, place: Path, policy: str = WEB, *words: str) -> subprocess.CompletedProcess[bytes]:
     """`conntrim plan` of a policy for a host with one address, into the directory `plan`."""
     (place / "policy.toml").write_text(policy)
-    given = ["--policy", str(place / "policy.toml"), "--local", "192.0.2.1", "-o", str(place / "plan"), *words]
+    host.run("ip", "address", "replace", "192.0.2.1/32", "dev", "lo")
+    given = ["--policy", str(place / "policy.toml"), "-o", str(place / "plan"), *words]
     return conntrim(host, "plan", *given)
 
 
