@@ -95,9 +95,6 @@ HOSTS = (
     Host(
         "ip4__configs_medium-sized-company__iptables-save.iptables_mainfw_30.01.2016.save",
         "in tcp/80",
-        "delivered no-exposure no-loss",
-        "Line 622 refuses whom a port-scan list (`recent --update`) names; it sees the first packet of a "
-        "connection today and would see all of them.",
     ),
     Host("ip4__configs_psa__team_a__iptables-save.2016-03-02.save", "in tcp/80,443"),
     Host("ip4__configs_psa__team_a__psa2_iptables-save.2015-11-14.save", "in tcp/80"),
@@ -110,7 +107,13 @@ HOSTS = (
         "Several uplinks, told apart by marks that are kept in the entries (CONNMARK, line 43): without an "
         "entry answers leave by another one.",
     ),
-    Host("ip4__configs_serverfault__769294.txt.save", "in tcp/443"),
+    Host(
+        "ip4__configs_serverfault__769294.txt.save",
+        "in tcp/443",
+        "no-ct-dependence",
+        "Line 40 marks what comes out of the tunnels, behind an accept of what is ESTABLISHED: opening packets today, "
+        "every packet then, and what routes by that mark is in no rule set.",
+    ),
     Host("ip4__configs_srvs_ufw__server1-iptables-save.save", f"in tcp/80,443; {CACHE}"),
     Host("ip4__configs_ugent__iptables-save.v1.4.21.save", "in tcp/80,443; in udp/53"),
     Host("ip4__found_online__lafibre.info__iptable-save.txt.save", "in tcp/80"),
@@ -126,7 +129,7 @@ HOSTS = (
     Host(
         "ip4__found_online__tptp.cc__iptables.save.txt.save",
         "in tcp/80",
-        "delivered no-exposure no-loss",
+        "delivered no-exposure no-loss no-ct-dependence",
         "Line 24 limits NEW packets by `recent`; a copy for untracked ones would count for itself, and "
         "without one nobody limits them.",
     ),
@@ -134,24 +137,22 @@ HOSTS = (
     Host(
         "ip4__medium-sized-company__iptables-save.save",
         "in tcp/25",
-        "delivered no-exposure no-loss",
-        "Line 631: the same port-scan list as in the file of another day.",
     ),
     Host("ip4__openvpn.eu__iptables-save.save", "in tcp/80"),
     Host("ip4__pastebin.com_bbWXHaTn__iptables-save.save", "in tcp/80,443"),
     Host(
         "ip4__sargon__iptables-save.txt.save",
         "in tcp/22",
-        "delivered no-exposure no-loss",
+        "no-ct-dependence",
         "Line 98 drops a source with three packets a minute (`recent`): first packets today, every packet of "
         "a session then.",
     ),
     Host(
         "ip4__TUM_Net__iptables_25.07.2014.save",
         "in tcp/80",
-        "no-exposure",
+        "no-exposure no-ct-dependence",
         "Line 104 accepts whatever is UNTRACKED, from anybody, while port 80 is open to some: the hole of "
-        "K20. Narrow that line first.",
+        "K20. Narrow that line first. It also stands before the list of line 105, which would see nobody any more.",
     ),
     Host("ip6__Synology_Diskstation_DS414__ip6tables-save_jul_2016.save", "in tcp/80,443"),
     Host("ip6__configs_ipv6_server__mailserver.save", "in tcp/25"),
@@ -160,7 +161,7 @@ HOSTS = (
     Host(
         "Alphadelta14_nftables__tests_shell_testcases_nft-f_dumps_sample-ruleset.json",
         "in tcp/22",
-        "delivered no-exposure no-loss errors-return answers-leave",
+        "delivered no-loss errors-return answers-leave no-ct-dependence",
         "A verdict map by state sends each packet through chains that count, return and go on: which copies "
         "would be needed is not decided.",
     ),

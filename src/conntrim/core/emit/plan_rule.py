@@ -20,8 +20,9 @@ OLD_WORDS = (("-m conntrack --ctstate", "-m state --state"), ("-j CT --notrack",
 
 
 def xt_rule(rule: Rule, *, v6: bool, suffix: str = "", guard: Opaque | None = None, old: bool = False) -> str:
-    """Everything of an iptables rule after `-A CHAIN`. `old`: in the words of the 2.6 era. NotExpressible."""
-    matches = rule.matches if guard is None else (*rule.matches, guard)
+    """Everything of an iptables rule after `-A CHAIN`, the guard before all that a module is asked: a rule that has
+    expired asks nobody. `old`: in the words of the 2.6 era. NotExpressible."""
+    matches = rule.matches if guard is None else (guard, *rule.matches)
     text = " ".join(rule_words(replace(rule, matches=matches, comment=rule.comment + suffix), v6))
     for now, then in OLD_WORDS if old else ():
         text = text.replace(now, then)
@@ -29,11 +30,12 @@ def xt_rule(rule: Rule, *, v6: bool, suffix: str = "", guard: Opaque | None = No
 
 
 def nft_rule(rule: Rule, *, table: Table | None = None, suffix: str = "", guard: str = "") -> str:
-    """Everything of an nft rule after `add rule FAMILY TABLE CHAIN`; `table` is where it goes. NotExpressible."""
+    """Everything of an nft rule after `add rule FAMILY TABLE CHAIN`, the guard first; `table` is where it goes.
+    NotExpressible."""
     context, told = _context(rule, table), any(isinstance(m, In) and m.field in CARRIED for m in rule.matches)
     matches = [_match(m, context) for m in rule.matches if not (told and _is_protocol(m))]
     statements = [statement_text(s) for s in rule.statements]
-    text = " ".join(w for w in (*matches, guard, *statements, f'comment "{rule.comment}{suffix}"') if w)
+    text = " ".join(w for w in (guard, *matches, *statements, f'comment "{rule.comment}{suffix}"') if w)
     return _alone(text, _MORE["nft"])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from conntrim.core.model.address import V4_ALL, Family, parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState, Status
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import WITHOUT_ENTRY
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
@@ -228,17 +229,6 @@ def named(interface: str, name: str) -> bool:
     return interface.startswith(name[:-1]) if name.endswith("*") else interface == name
 
 
-WITHOUT_ENTRY: dict[str, Callable[[Opaque], bool]] = {
-    "ct": lambda match: False,  # K23: any nft ct key but the state
-    "connmark": lambda match: False,  # K21: negated or not
-    "connbytes": lambda match: False,
-    "cluster": lambda match: False,
-    "helper": lambda match: "!" in match.text.split(),
-    "connlabel": lambda match: "!" in match.text.split(),
-}
-"""What matches on an entry say of a packet that has none, by their kind: they need not be understood for that."""
-
-
 def _opaque(match: Opaque, skb: Skb) -> bool | None:
     if isinstance(skb.attached, Tracked):
         question = asked(match)
@@ -246,8 +236,8 @@ def _opaque(match: Opaque, skb: Skb) -> bool | None:
     if isinstance(skb.attached, Template) and not match.kind.startswith("ct "):  # K23: nft passes templates by
         question = asked(match)
         return question.fits(0) if question else None
-    answer = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None
-    return answer(match) if answer else None
+    yes = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None
+    return None if yes is None else yes and "!" in match.text.split()
 
 
 def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:

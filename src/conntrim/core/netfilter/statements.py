@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.kinds import STATEMENTS
 from conntrim.core.model.ruleset import (
     Dialect,
     End,
@@ -53,13 +54,6 @@ VERDICTS: dict[Verdict, Fate] = {
     Verdict.QUEUE: Fate.NOT_DECIDED,
 }
 """A program in user space decides about a queued packet."""
-
-HARMLESS = frozenset({
-    "TCPMSS", "CLASSIFY", "CHECKSUM", "TTL", "HL", "DSCP", "TOS", "ECN", "AUDIT", "LED", "RATEEST", "SECMARK", "TEE",
-    "TRACE", "NFLOG", "ULOG", "LOG", "IDLETIMER", "SET", "CONNSECMARK", "counter", "log", "quota", "meta priority",
-    "dup", "tcp option", "ip dscp", "ip6 dscp", "ip ttl", "ip6 hoplimit", "ct mark", "ct label", "ct event",
-})  # fmt: skip
-"""Kinds of statements that need not be understood: the packet goes on as it was, or as `FORGETS` says."""
 
 
 def _forget_ttl(statement: Opaque, skb: Skb) -> None:
@@ -178,7 +172,7 @@ def _opaque(on: Passage, statement: Opaque, table: Table, rule: Rule) -> Ending:
     if forget := FORGETS.get(statement.kind):
         forget(statement, on.skb)
         return None
-    asks = statement.kind not in HARMLESS
+    asks = statement.kind not in STATEMENTS  # else the packet goes on as it was, or as `FORGETS` says
     return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from conntrim.core.model.ruleset import AnyOf, In, InSet, Interface, Match, Opaque, Statement, XtConntrack
 
 
+def membership(match: InSet) -> str:
+    """The question whether a packet's fields are in a set, negated or not: both ask the same."""
+    return f"{' '.join(str(f) for f in match.fields)} is in the set {match.set_name}"
+
+
 def question(what: Match | Statement) -> str:
     """The question whether this match holds, or this statement takes the packet; one text, one question."""
     if isinstance(what, Opaque):

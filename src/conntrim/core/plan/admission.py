@@ -14,7 +14,6 @@ from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.ruleset import Chain, Dialect, End, Jump, Rule, Ruleset, Table, TableFamily, Verdict
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES
-from conntrim.core.plan.box import is_stateful
 from conntrim.core.plan.passages import Passage
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.walk import Admission, Doubt, Twin, Walk, hits
@@ -170,4 +169,4 @@ def _covers(broad: Addition, narrow: Addition) -> bool:
 
 def excused(rule: Rule, course: Course) -> bool:
     """Whether a refusal after the plan is one that the tracked packets met as well."""
-    return any(rule is r for r in course.refusing) and not any(is_stateful(m) for m in rule.matches)
+    return any(rule is r for r in course.refusing)

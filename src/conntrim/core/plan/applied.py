@@ -30,7 +30,7 @@ def applied(
 
 def _with_accepts(table: Table, additions: Sequence[Addition], guard: tuple[Match, ...]) -> Table:
     chains = []
-    added = [(a.chain, a.index, replace(a.rule, matches=(*a.rule.matches, *guard))) for a in additions]
+    added = [(a.chain, a.index, replace(a.rule, matches=(*guard, *a.rule.matches))) for a in additions]
     for chain in table.chains:
         rules: list[Rule] = []
         for index in range(len(chain.rules) + 1):

@@ -13,20 +13,12 @@ from enum import IntEnum
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import asks_the_entry
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Match, Opaque, Rule, XtConntrack
 
 NO_ENTRY = frozenset({CtState.UNTRACKED, CtState.INVALID})
 """The states of packets without an entry (K21)."""
-
-STATEFUL = frozenset({
-    "limit", "hashlimit", "recent", "connlimit", "connbytes", "quota", "quota2", "statistic", "rateest",
-    "meter", "numgen", "random", "time", "condition", "nth", "psd",
-})  # fmt: skip
-"""Opaque matches whose answer depends on more than the packet: two packets of one box may fare differently."""
-
-CT_KINDS = ("conn", "ct", "cluster", "helper", "state")
-"""Beginnings of opaque kinds that ask the entry: connmark, connlabel, connbytes, connlimit, ct mark (K21, K23)."""
 
 CARRIERS: dict[Field, frozenset[int]] = {
     Field.SPORT: frozenset(WITH_PORTS),
@@ -122,12 +114,7 @@ def asks_entry(match: Match) -> bool:
     """Whether a match looks at the conntrack entry beyond its state, or counts entries."""
     if isinstance(match, XtConntrack):
         return bool(match.others) or match.states is None or match.snat or match.dnat
-    return isinstance(match, Opaque) and match.kind.startswith(CT_KINDS)
-
-
-def is_stateful(match: Match) -> bool:
-    """Whether a match counts or draws lots, so that its copy would behave differently."""
-    return isinstance(match, Opaque) and (match.kind in STATEFUL or asks_entry(match))
+    return isinstance(match, Opaque) and asks_the_entry(match.kind)
 
 
 def judge_match(box: Box, match: Match) -> Tri:

@@ -50,13 +50,15 @@ def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:
 
 
 WORST = (BROKEN, OPEN, PROVED)
+BOTH = ("helper-kept", "no-ct-dependence")
+"""Where boxes and sets look at different things: helpers are also known by their ports, sets do not ask for entries."""
 
 
 def _settled(by_boxes: Obligation, by_sets: Obligation | None, assuming: bool) -> Obligation:
     """Two arguments about one property. Sets are exact where no match is taken to answer as it did before: one that
-    counts packets would see more of an untracked connection. Helpers are also known by their ports."""
+    counts packets would see more of an untracked connection (no-ct-dependence says so)."""
     if by_sets is None or by_sets.standing is by_boxes.standing:
         return by_boxes
-    if by_sets.standing is OPEN or by_sets.name == "helper-kept" or (assuming and by_sets.standing is PROVED):
+    if by_sets.standing is OPEN or by_sets.name in BOTH or (assuming and by_sets.standing is PROVED):
         return min(by_boxes, by_sets, key=lambda o: WORST.index(o.standing))
     return by_sets

@@ -16,6 +16,7 @@ from conntrim.core.model.ruleset import (
     In,
     Interface,
     Match,
+    Opaque,
     Rule,
     Statement,
     TableFamily,
@@ -95,13 +96,15 @@ def _types(state: CtState | None) -> tuple[Field, ...]:
 
 
 def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
-    """The matches that are never split: interfaces, flags, address type, what holds, the state."""
+    """The matches that are never split: interfaces, flags, address type, what holds, the state. What is opaque comes
+    behind the state: asking it may leave a trace of whoever asks."""
     found: list[Match] = [Interface(way, ("lo",)) for way, name in box.interfaces.items() if name == "lo"]
     if box.fields.get(Field.TCP_FLAGS) == NOT_BARE_SYN:
         found.append(NOT_SYN)
-    found += [m for m in box.holds if m not in found]
+    opaque = [m for m in box.holds if isinstance(m, Opaque)]
+    found += [m for m in box.holds if m not in found and m not in opaque]
     found += [t for f in _types(state) if f in box.fields and (t := In(f, box.fields[f])) not in found]
-    return found + ([] if state is None else [state_match(state, dialect)])
+    return [*found, *([] if state is None else [state_match(state, dialect)]), *opaque]
 
 
 def spell(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import STATEMENTS, Answer, Effect, answer_of, effect_of
 from conntrim.core.model.ruleset import (
     Chain,
     End,
@@ -37,7 +38,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )
-from conntrim.core.plan.box import Box, Tri, asks_entry, is_stateful, judge, narrow, remaining
+from conntrim.core.plan.box import Box, Tri, asks_entry, judge, narrow, remaining
 
 MOST_TWINS = 64
 """Twins for one box in one base chain; more of them means that the chain needs an operator's eye."""
@@ -172,8 +173,10 @@ class Walk:
             if any(isinstance(decisive(r), Return) for r in self._target(statement)):
                 self.doubts.append(Doubt(rule, "its chain returns, and its rules would have to move"))
         elif self.hoist or loses:
-            if any(is_stateful(m) for m in rule.matches):
-                self.doubts.append(Doubt(rule, "it counts packets or asks the entry; a copy would count anew"))
+            if any(answer_of(m, self.table) is Answer.COUNTS for m in rule.matches):
+                self.doubts.append(Doubt(rule, "it counts packets; a copy would count for itself"))
+            elif any(effect_of(s) is Effect.ACTS for s in rule.statements):
+                self.doubts.append(Doubt(rule, "it does something to packets that others see"))
             elif any(asks_entry(m) for m in rule.matches):
                 self.doubts.append(Doubt(rule, "it asks the conntrack entry, which will not exist"))
             elif not isinstance(statement, End | Jump | Return):
@@ -200,7 +203,7 @@ class Walk:
                 self.admitted.append(Admission(inside, rule))
                 return False, False
             case End():
-                self._refuse(rule)
+                self.refusing.append(rule)
                 return False, False
             case Jump(chain=name, goto=goto):
                 target = self.table.chain(name)
@@ -211,12 +214,6 @@ class Walk:
             case _:
                 self.doubts.append(Doubt(rule, "what it does is not known"))
                 return True, True
-
-    def _refuse(self, rule: Rule) -> None:
-        """A refusal that counts saw the first packet of each connection; it would see every packet."""
-        self.refusing.append(rule)
-        if any(is_stateful(m) for m in rule.matches):
-            self.doubts.append(Doubt(rule, "it counts packets, and sees more of an untracked connection"))
 
 
 def later_box(box: Box, wide: Box) -> Box:
@@ -240,7 +237,7 @@ def _keeps_going(statement: Statement, rule: Rule) -> bool:
     with it whatever its state."""
     if not isinstance(statement, Opaque):
         return False
-    return statement.kind in CHANGING or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
+    return statement.kind in STATEMENTS or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
 
 
 def _asks_state(match: Match) -> bool:
@@ -248,13 +245,6 @@ def _asks_state(match: Match) -> bool:
         asks_entry(match) or isinstance(match, XtConntrack) or (isinstance(match, In) and match.field is Field.CT_STATE)
     )
 
-
-CHANGING = frozenset({
-    "CONNMARK", "CONNSECMARK", "SECMARK", "DSCP", "TOS", "ECN", "TTL", "HL", "CLASSIFY", "CHECKSUM", "TCPOPTSTRIP",
-    "TEE", "SET", "IDLETIMER", "RATEEST", "LED", "AUDIT", "TCPMSS", "ip dscp", "ip6 dscp", "ip ecn", "ip6 ecn",
-    "ip ttl", "ip6 hoplimit", "tcp option", "meta priority", "meta secmark", "ct mark", "ct label", "ct secmark",
-})  # fmt: skip
-"""Targets and statements that change or note something and go on with the next rule."""
 
 HANDING = frozenset({"TPROXY", "tproxy"})
 """Targets and statements that hand the packet to a socket of this host, or drop it where there is none, untracked or

@@ -15,6 +15,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Field, Helper, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
+from conntrim.core.prove.alike import Alike
 from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Population, Question
 from conntrim.core.prove.conversation import Conversations
@@ -69,9 +70,11 @@ class Case:
     costs: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     questions: dict[Direction, Question] = field(default_factory=dict)
+    alike: Alike = field(init=False)
 
     def run(self) -> None:
         """All obligations, one after the other."""
+        self.alike = Alike(self.space, self.pair, self.local or None)
         self.questions |= {direction: self._question(direction) for direction in DIRECTIONS}
         for flow in self.flows:
             self._flow(flow)
@@ -100,6 +103,7 @@ class Case:
             self.pair.along(BACK[flow.direction], answers=lo), BACK[flow.direction], scope, mirrored=True
         )
         before, after = (Conversations(self.space, flow, there[n], back[n], self.loose) for n in (0, 1))
+        self.alike.flow(flow, scope, before, after)
         whole = self._stateless(scope)
         opened = whole & before.opened() & ~before.translated()
         requests, answers = flow.flags()
@@ -214,6 +218,7 @@ class Case:
         now = now | (self._stateless(new.arrived & self.space.state(CtState.UNTRACKED)) & new.untracked)
         lost, universe = self._about(direction) & was & ~now, question.universe(Population.STRANGERS)
         self._found(name, "dropped without an entry, let through with one", lost, universe)
+        self.alike.errors(direction, self._about(direction))
 
     def _about(self, direction: Direction) -> Set:
         """ICMP errors about the policy's flows, and the resets that answer strangers' packets."""

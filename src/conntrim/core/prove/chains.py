@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.kinds import STATEMENTS, Answer, answer_of
 from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
@@ -24,11 +25,11 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )  # fmt: skip
 from conntrim.core.netfilter.entrywords import may_break, written
-from conntrim.core.netfilter.statements import HARMLESS
 from conntrim.core.netfilter.words import question
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.fold import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.view import View
+from conntrim.core.prove.watch import Item, Sight, Watch, Why
 
 EFFECTS = (Notrack, SetMark, SetZone, Helper, Nat)
 """Statements that change what later rules see, or that the question is about."""
@@ -60,14 +61,17 @@ class Walk:
     """One table's chains as seen at one hook.
 
     `early`: before conntrack, where zones and helpers are templates (K10). `scope` are the packets that the question
-    is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened.
+    is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened; `sights` the
+    packets that came to what is watched (by default nothing is).
     """
 
     view: View
     table: Table
     early: bool
     scope: Set
+    watch: Watch | None = None
     hits: list[Hit] = field(default_factory=list)
+    sights: list[Sight] = field(default_factory=list)
     _ends: dict[tuple[str, int], Ends] = field(default_factory=dict)
     _impure: dict[str, bool] = field(default_factory=dict)
 
@@ -113,8 +117,14 @@ class Walk:
         """Whether packets may come out of the chain other than they went in."""
         if chain.name not in self._impure:
             self._impure[chain.name] = False  # a loop adds nothing new
-            self._impure[chain.name] = any(self._has_effect(s) for r in chain.rules for s in r.statements)
+            self._impure[chain.name] = any(
+                id(r) in self._watched or any(map(self._has_effect, r.statements)) for r in chain.rules
+            )
         return self._impure[chain.name]
+
+    @property
+    def _watched(self) -> dict[int, tuple[Item, ...]]:
+        return self.watch.items if self.watch else {}
 
     def _has_effect(self, statement: Statement) -> bool:
         if isinstance(statement, Jump):
@@ -127,9 +137,9 @@ class Walk:
         nothing, either = self.view.space.nothing, self.view.space.sets.either
         ends: dict[str, list[Set]] = {DROPPED: [], LEFT: [], ACCEPTED: []}
         live = incoming
-        for block in blocks(chain.rules) if live != nothing else ():
+        for block in blocks(chain.rules, self._watched) if live != nothing else ():
             self.view.space.sets.tick()
-            if plain_end(block[0]):
+            if plain_end(block[0]) and id(block[0]) not in self._watched:
                 sent = folded(self.view, block, self.table)
                 for kind, found in sent.items():
                     ends[kind].append(live & found)
@@ -145,14 +155,36 @@ class Walk:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
         hit = live & self.view.rule(rule, self.table)
         on, broken = hit, self.view.space.nothing
-        for statement in rule.statements:
+        items = self._watched.get(id(rule), ())
+        if items:
+            self._asked(rule, items, live)
+        for at, statement in enumerate(rule.statements):
             if on == self.view.space.nothing:
                 break
+            for item in items:
+                if item.what is statement and item.at == at:
+                    self._saw(rule, item, on)
             if isinstance(statement, Opaque | Nat):
                 ended = on & self._breaking(statement)
                 on, broken = on & ~ended, broken | ended
             on = self._statement(rule, statement, on, ends, depth)
         return (live & ~hit) | on | broken
+
+    def _asked(self, rule: Rule, items: tuple[Item, ...], live: Set) -> None:
+        """Who comes to the matches that are watched: what counts is asked in its turn; an answer that only varies
+        matters where all that stays the same holds."""
+        steady = [m for m in rule.matches if answer_of(m, self.table) is Answer.SAME]
+        for item in items:
+            if item.why in (Why.COUNTS, Why.VARIES):
+                on = live
+                for match in rule.matches[: item.at] if item.why is Why.COUNTS else steady:
+                    on = on & self.view.match(match, self.table)
+                self._saw(rule, item, on)
+
+    def _saw(self, rule: Rule, item: Item, packets: Set) -> None:
+        if packets != self.view.space.nothing:
+            where = self.table.dialect.value, self.table.family.value, self.table.name
+            self.sights.append(Sight(where, rule, item, packets))
 
     def _breaking(self, statement: Opaque | Nat) -> Set:
         """The packets whose way through a rule ends here: nft found no entry to read, or nothing in a map."""
@@ -198,10 +230,10 @@ class Walk:
 
     def _unknown(self, statement: Opaque, on: Set, ends: dict[str, list[Set]]) -> Set:
         """A target that nobody here knows may end a packet's way or not, and either way."""
-        if statement.kind in HARMLESS:
-            return on
         if statement.kind == "CONNMARK" or restores(statement):
             self._restored(statement, on)
+            return on
+        if statement.kind in STATEMENTS:
             return on
         text = question(statement)
         stops, accepts = self.view.space.unknown(text), self.view.space.unknown(f"{text} accepts")

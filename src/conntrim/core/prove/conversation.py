@@ -61,6 +61,16 @@ class Conversations:
         """The connections that get the last of these packets through where the table knew nothing before the first."""
         return self._along(steps)[1]
 
+    def among(self, found: Set, steps: Steps) -> Set:
+        """The connections whose last packet of these is among the packets found, in the state that it then has."""
+        (who, flags), (tables, _) = steps[-1], self._along(steps[:-1])
+        packet, free = turn(self.flow, self._sample(), who, flags), self.untracked(who, flags)
+        ways = [free & self._carried(found, flags, CtState.UNTRACKED)]
+        for memory, connections in tables.items():
+            state, _, _ = _tracked(packet, memory, self.loose)
+            ways.append(connections & ~free & self._carried(found, flags, state))
+        return self.space.sets.either(ways)
+
     def _along(self, steps: Steps) -> tuple[dict[Memory, Set], Set]:
         """The tables after these packets, and the connections that get the last one through."""
         if not steps:
@@ -96,10 +106,13 @@ class Conversations:
         """The connections whose packet with these flags arrives when it is in this state."""
         key = way, flags, state
         if key not in self._passing:
-            variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
-            arrived = (self._reach(way).arrived & self.space.state(state)).exists(variables)
-            self._passing[key] = self.flow.carrying(self.space, arrived, flags)
+            self._passing[key] = self._carried(self._reach(way).arrived, flags, state)
         return self._passing[key]
+
+    def _carried(self, found: Set, flags: int, state: CtState) -> Set:
+        """The connections of which a packet with these flags, in this state, is among those found."""
+        variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
+        return self.flow.carrying(self.space, (found & self.space.state(state)).exists(variables), flags)
 
 
 @lru_cache(maxsize=1024)

@@ -23,6 +23,7 @@ from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.space import IIF, OIF, STATES, Space
 from conntrim.core.prove.view import BROADCAST, LOOPBACK, MULTICAST, View
+from conntrim.core.prove.watch import Sight, Watch
 
 SEES: dict[Hook, tuple[bool, bool]] = {
     Hook.PREROUTING: (True, False), Hook.INPUT: (True, False), Hook.FORWARD: (True, True),
@@ -55,7 +56,8 @@ class Reach:
     `arrived` are the packets that pass all hooks, in terms of packet and ct state; `untracked` those that raw rules
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
-    say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated.
+    say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
+    `sights` are the packets that came to what is watched.
     """
 
     arrived: Set
@@ -65,6 +67,7 @@ class Reach:
     hits: tuple[tuple[Hook, Hit], ...]
     doubts: tuple[str, ...] = ()
     marks: tuple[Set, ...] = ()
+    sights: tuple[tuple[Hook, Sight], ...] = ()
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -127,6 +130,7 @@ class _Way:
     mirrored: bool
     local: Intervals | None
     image: bool = False
+    watch: Watch | None = None
     view: View = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -135,6 +139,7 @@ class _Way:
     tracked: bool = False
     marks: tuple[Set, ...] = ()
     hits: list[tuple[Hook, Hit]] = field(default_factory=list)
+    sights: list[tuple[Hook, Sight]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
     def run(self) -> Reach:
@@ -157,7 +162,7 @@ class _Way:
                     self._station(station, hook)
         return Reach(
             self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts),
-            self.marks,
+            self.marks, tuple(self.sights),
         )  # fmt: skip
 
     def _enter(self, hook: Hook) -> None:
@@ -195,8 +200,9 @@ class _Way:
 
     def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
         early = not self.tracked and priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT)
-        walk = Walk(self.view, table, early, self.scope)
+        walk = Walk(self.view, table, early, self.scope, self.watch)
         passed = walk.base(chain, self.alive)
+        self.sights += [(hook, sight) for sight in walk.sights]
         self.hits += [(hook, hit) for hit in walk.hits]
         return passed
 
@@ -205,9 +211,10 @@ class _Way:
         error = self.space.protocol(self.space.icmp_protocol)  # about a flow that has its entry
         first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
         for table, chain in station.chains:
-            walk = Walk(self.view, table, False, self.scope)
+            walk = Walk(self.view, table, False, self.scope, self.watch)
             incoming = self.alive & first
             passed = walk.base(chain, incoming)
+            self.sights += [(hook, sight) for sight in walk.sights]
             self.alive = (self.alive & ~incoming) | passed
             for hit in walk.hits:
                 self.hits.append((hook, hit))
@@ -236,8 +243,9 @@ def reach(
     mirrored: bool = False,
     local: Intervals | None = None,
     image: bool = False,
+    watch: Watch | None = None,
 ) -> Reach:
     """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
-    translated on, as what came out there, whatever mark it got before.
+    translated on, as what came out there, whatever mark it got before. `watch`: note who comes to what is watched.
     """
-    return _Way(space, arranged, direction, scope, mirrored, local, image).run()
+    return _Way(space, arranged, direction, scope, mirrored, local, image, watch).run()

@@ -31,7 +31,7 @@ from conntrim.core.prove.words import describe_packet
 
 NAMES = (
     "two-sided", "delivered", "no-exposure", "no-loss", "nat-kept", "helper-kept", "errors-return", "answers-leave",
-    "falls-back",
+    "no-ct-dependence", "falls-back",
 )  # fmt: skip
 """What is decided here; the others are about texts and the kernel."""
 
@@ -47,6 +47,7 @@ FINE: dict[str, str] = {
     "helper-kept": "no packet that a rule gives a helper becomes untracked",
     "errors-return": "ICMP errors are let in without an entry where they were let in with one",
     "answers-leave": "resets and ICMP errors leave without an entry where they left with one",
+    "no-ct-dependence": "what counts, varies or leaves a trace meets the same packets of each connection",
     "falls-back": "whatever a fall back to the rules before it loses is listed",
 }
 
@@ -141,10 +142,16 @@ def _judged(
                 costs += case.costs
                 assumed |= dict.fromkeys(text for text in case.space.free if text not in GIVEN)
                 open_ |= dict.fromkeys(NAMES if case.doubts else (), "; ".join(dict.fromkeys(case.doubts)))
+                open_ |= {"no-ct-dependence": _said(case.alike.found)} if case.alike.found else {}
         except NotDecided as why:
             open_ |= dict.fromkeys(NAMES, str(why))
     decided = tuple(_obligation(n, broken, open_) for n in NAMES)
     return Judgement(decided, tuple(broken), tuple(dict.fromkeys(residual)), tuple(assumed), merged(costs))
+
+
+def _said(found: Iterable[str]) -> str:
+    first, *more = found
+    return first + (f" (and {len(more)} more)" if more else "")
 
 
 def asked_of(flows: Iterable[Flow], family: Family) -> Asked:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from conntrim.core.model.address import parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import WITHOUT_ENTRY
 from conntrim.core.model.ruleset import (
     AnyOf,
     Dialect,
@@ -26,7 +27,7 @@ from conntrim.core.model.ruleset import (
     Table,
     XtConntrack,
 )  # fmt: skip
-from conntrim.core.netfilter.words import question
+from conntrim.core.netfilter.words import membership, question
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.space import IIF, OIF, Key, Space
 
@@ -44,11 +45,6 @@ MIRROR: dict[Key, Key] = {
 
 STATELESS = (CtState.INVALID, CtState.UNTRACKED)
 """The states of packets that have no entry (K21)."""
-
-WITHOUT_ENTRY: dict[str, bool] = {
-    "ct": False, "connmark": False, "connbytes": False, "cluster": False, "helper": True, "connlabel": True,
-}  # fmt: skip
-"""What matches on the entry say of a packet without one (K21, K23); True: yes where written negated."""
 
 
 @dataclass(slots=True)
@@ -216,8 +212,7 @@ class View:
     def _in_set(self, match: InSet, table: Table) -> Set:
         named = table.set(match.set_name)
         if named is None or not named.known or named.dynamic or not all(map(_readable, match.fields)):
-            fields = " ".join(str(f) for f in match.fields)
-            found = self.space.unknown(f"{fields} is in the set {match.set_name}")
+            found = self.space.unknown(membership(match))
         else:
             found = self._elements(named, match.fields)
         present = self._present(match.fields)

@@ -147,7 +147,7 @@ def test_counting_refusal_in_front_leaves_the_plan_open() -> None:
     """A stateless rate limit saw one packet a connection and would see all: not decided."""
     limit = "-p tcp -m tcp --dport 80 -m hashlimit --hashlimit-above 10/sec --hashlimit-name x -j DROP"
     made = plan(WEB, filtered(LO, ESTABLISHED, limit, NEW80))
-    assert Standing.NOT_DECIDED is obligation(made, "delivered").standing
+    assert Standing.NOT_DECIDED is obligation(made, "no-ct-dependence").standing
 
 
 def test_operators_wide_accept_of_untracked_is_an_exposure() -> None:

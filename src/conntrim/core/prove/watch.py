@@ -1,0 +1,142 @@
+"""Which rules must meet the same packets before and after a plan, though they may not decide about them.
+
+Theory. The proofs take a match that nobody here understands to answer a packet as it did before. That is so where the
+answer is the same for every packet of a connection's end. Where it varies from packet to packet, counts, or is changed
+by asking (`limit`, `recent`, a set that packets add to), it is so only if the same packets of each connection come to
+ask. Likewise a statement that others see (a mark that routing reads, a name put into a set) has the effect that it had
+only if it happens to the same packets. Behind an ESTABLISHED accept only opening packets come by; untracked, all do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from conntrim.core.model.kinds import VARYING, Answer, Effect, answer_of, effect_of
+from conntrim.core.model.ruleset import (
+    End,
+    Helper,
+    In,
+    InSet,
+    Interface,
+    Jump,
+    Match,
+    Nat,
+    NoEffect,
+    Notrack,
+    Opaque,
+    Return,
+    Rule,
+    SetZone,
+    Statement,
+    Table,
+    Verdict,
+    XtConntrack,
+)  # fmt: skip
+from conntrim.core.netfilter.hooks import Arranged
+from conntrim.core.netfilter.words import membership, question
+from conntrim.core.prove.diagram import Set
+
+
+class Why(Enum):
+    """What is at stake; the value says it of a rule."""
+
+    VARIES = "asks each packet of {} anew"
+    COUNTS = "counts packets of {}, or is changed by asking"
+    LOGS = "logs packets of {}"
+    ACTS = "does something to packets of {} that others see"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One part of a rule that is watched: the match or statement at a place in it."""
+
+    why: Why
+    what: Match | Statement
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Packets that came to a watched part of a rule: told by the table, and by what makes two rules the same there."""
+
+    table: tuple[str, str, str]
+    rule: Rule
+    item: Item
+    packets: Set
+
+    @property
+    def key(self) -> object:
+        """The same for rules that may stand for each other: what counts, counts for itself."""
+        if self.item.why is Why.VARIES:
+            return self.table, self.item.what, self.rule.statements
+        return self.table, self.item, self.rule, self.rule.place, self.rule.handle
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The watched parts of rules, by the rules' ids."""
+
+    items: dict[int, tuple[Item, ...]]
+    texts: frozenset[str]
+    """The questions whose answers vary or count."""
+
+    @classmethod
+    def of(cls, arranged: Iterable[Arranged], known: dict[int, tuple[Item, ...]]) -> Watch:
+        """What is to be watched in these rule sets; `known` are rules that were looked at before."""
+        found: dict[int, tuple[Item, ...]] = {}
+        texts: set[str] = set()
+        tables = {id(t): t for a in arranged for gs in a.groups.values() for g in gs for s in g for t, _ in s.chains}
+        for table in tables.values():
+            for chain in table.chains:
+                for rule in chain.rules:
+                    if (items := known.get(id(rule))) is None:
+                        items = known[id(rule)] = () if _plain(rule) else tuple(_items(rule, table))
+                    if items:
+                        found[id(rule)] = items
+                        varying = (m for m in rule.matches if answer_of(m, table) is not Answer.SAME)
+                        texts.update(membership(m) if isinstance(m, InSet) else question(m) for m in varying)
+        return cls(found, frozenset(texts))
+
+
+PLAIN = frozenset({In, Interface, XtConntrack, End, Jump, Return, Nat, Notrack, SetZone, Helper})
+"""Matches and statements that are watched in few of their forms, if in any."""
+
+
+def _plain(rule: Rule) -> bool:
+    """Whether there is nothing to look at in a rule: so it is of nearly all."""
+    return (
+        PLAIN.issuperset(map(type, (*rule.matches, *rule.statements)))
+        and not any(type(m) is In and m.field in VARYING for m in rule.matches)
+        and not any(type(s) is End and s.verdict is Verdict.QUEUE for s in rule.statements)
+    )
+
+
+def _items(rule: Rule, table: Table) -> Iterator[Item]:
+    """What of a rule is watched. Where it only logs, or does nothing, an answer by itself matters to nobody."""
+    effects = [effect_of(s) for s in rule.statements]
+    idle = all(e in (Effect.NOTHING, Effect.LOGS) for e in effects) and not _decides(rule)
+    limited = False
+    for at, match in enumerate(rule.matches):
+        answer = answer_of(match, table)
+        private = _private(match)
+        limited = limited or private
+        if answer is Answer.COUNTS and not (idle and private):
+            yield Item(Why.COUNTS, match, at)
+        elif answer is Answer.VARIES and not idle:
+            yield Item(Why.VARIES, match, at)
+    for at, (statement, effect) in enumerate(zip(rule.statements, effects, strict=True)):
+        if effect is Effect.ACTS:
+            yield Item(Why.ACTS, statement, at)
+        elif effect is Effect.LOGS and not limited:
+            yield Item(Why.LOGS, statement, at)
+
+
+def _decides(rule: Rule) -> bool:
+    return not all(isinstance(s, NoEffect) for s in rule.statements)
+
+
+def _private(match: Match) -> bool:
+    """A limit without a name counts for its own rule only."""
+    return isinstance(match, Opaque) and match.kind == "limit" and match.text.startswith(("--limit", "limit rate"))
