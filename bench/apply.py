@@ -22,6 +22,7 @@ from conntrim import wiring
 from conntrim.app.rollout import apply, rollback
 from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import DEADLINE, Plan
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.record import Guard
 from conntrim.host import programs
 from conntrim.host.signals import orderly_end
@@ -94,7 +95,7 @@ def measure(restore: str, rules: Path) -> dict[str, float]:
         for _ in range(ROUNDS):
             ports = wiring.rollout(host.name, f"{place}/state")
             got = {"restore": restored(host, plan)}
-            wiring.rollout(host.name, None).loader.sweep((restore, restore.replace("ip", "ip6", 1)), ())
+            wiring.rollout(host.name, None).loader.sweep((restore, restore.replace("ip", "ip6", 1)), (), Claim())
             got |= applied(ports, plan)
             rollback(ports)
             best = {part: min(seconds, best.get(part, seconds)) for part, seconds in got.items()}

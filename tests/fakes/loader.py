@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.record import Guard
 
 GUARDED = " (trial)"
@@ -97,11 +98,15 @@ class FakeLoader:
         self.armed = True
         self.faults.after()
 
-    def own(self, programs: Sequence[str]) -> tuple[str, ...]:
+    def own(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
         """All rules of this kernel are ours."""
         return tuple(self.rules)
 
-    def counted(self, programs: Sequence[str]) -> int | None:
+    def altered(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
+        """Nobody alters a rule."""
+        return ()
+
+    def counted(self, programs: Sequence[str], claim: Claim) -> int | None:
         """It counts nothing."""
         return None
 
@@ -109,7 +114,7 @@ class FakeLoader:
         """None."""
         return ()
 
-    def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
+    def sweep(self, programs: Sequence[str], keep: Sequence[str], claim: Claim) -> None:
         """Everything goes, one rule at a time."""
         self.armed = False
         for rule in sorted(self.rules, reverse=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import COMMENT_PREFIX
+from conntrim.core.model.plan import is_own_comment
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
     Chain,
@@ -83,7 +83,7 @@ def spots(ruleset: Ruleset) -> Iterator[Spot]:
     for table in ruleset.tables:
         for chain in table.chains:
             for index, rule in enumerate(chain.rules):
-                if rule.comment.startswith(COMMENT_PREFIX):
+                if is_own_comment(rule.comment):
                     yield Spot(ruleset, table, chain, index)
 
 

@@ -109,14 +109,14 @@ def reorder(host: LabHost, kind: str) -> None:
     """Our first accept of the service's requests goes behind the chain's last rule, a REJECT."""
     if kind == "nft":
         lines = host.run("nft", "-a", "list", "chain", "inet", "filter", "input").splitlines()
-        line = next(row.strip() for row in lines if '"conntrim: inbound tcp/80 request' in row)
+        line = next(row.strip() for row in lines if " inbound tcp/80 request" in row)
         text, handle = line.rsplit(" # handle ", 1)
         host.run("nft", "delete", "rule", "inet", "filter", "input", "handle", handle)
         host.run("nft", "-f", "-", text=f"add rule inet filter input {text}\n")
         return
     program = "iptables-legacy" if kind == "legacy" else "iptables-nft"
     lines = host.run(f"{program}-save", "-t", "filter").splitlines()
-    line = next(row for row in lines if '"conntrim: inbound tcp/80 request' in row)
+    line = next(row for row in lines if " inbound tcp/80 request" in row)
     moved = f"*filter\n{line.replace('-A ', '-D ', 1)}\n{line}\nCOMMIT\n"
     host.run(f"{program}-restore", "--noflush", text=moved)
 

@@ -29,6 +29,16 @@ RESTORE = {
 DATESTOP = re.compile(r"--datestop [0-9T:-]+")
 LEFT = 3600
 """Seconds that a kept trial has still to run."""
+HIS_XT = """\
+*filter
+-A INPUT -p tcp -m tcp --dport 22 -m comment --comment "conntrim: ignore CT114 office" -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 8080 -m comment --comment "conntrim: inbound tcp/80 request" -j ACCEPT
+COMMIT
+"""
+HIS_NFT = """\
+add rule inet filter input tcp dport 22 accept comment "conntrim: ignore CT114 office"
+add rule inet filter input tcp dport 8080 accept comment "conntrim: inbound tcp/80 request"
+"""
 
 
 def shown(host: LabHost, kind: str) -> str:
@@ -84,6 +94,30 @@ def test_a_kept_trial_is_shown_confirmed_and_undone(host: LabHost, tmp_path: Pat
     assert (report.state, report.missing, report.added, report.exit_code) == (State.CONFIRMED, (), (), 0)
     assert rollback(made).answer == "rolled back"
     assert shown(host, kind) == before
+
+
+@pytest.mark.parametrize("name", ["trial", "confirmed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rollback_of_kept_rules_leaves_the_operators(host: LabHost, tmp_path: Path, kind: str, name: str) -> None:
+    """He marked a rule as the manual told him, and copied a comment of ours to a rule of his: both stay, ours go."""
+    load(host, kind, "before")
+    his(host, kind)
+    before = shown(host, kind)
+    host.run("nft", "flush", "ruleset")
+    made = revived(host, tmp_path / "state", kind, name)
+    his(host, kind)
+    report = status(made)
+    assert (report.state, report.missing) == ({"trial": State.TRIAL, "confirmed": State.CONFIRMED}[name], ())
+    assert rollback(made).answer == "rolled back"
+    assert shown(host, kind) == before
+
+
+def his(host: LabHost, kind: str) -> None:
+    """The operator's own rules, with comments that look like ours."""
+    if kind == "nftables":
+        host.run("nft", "-f", "-", text=HIS_NFT)
+    else:
+        host.run("iptables-nft-restore", "--noflush", text=HIS_XT)
 
 
 @pytest.mark.parametrize("kind", KINDS)

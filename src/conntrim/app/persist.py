@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from conntrim.app.ports.persistence import Persistence, Rehearsal
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.firewalld import (
     NEEDED,
     START,
@@ -41,7 +42,7 @@ class Lasting:
     by_hand: list[str] = field(default_factory=list)
 
 
-def lasting(host: Persistence, plan: Plan, root: str) -> Lasting:
+def lasting(host: Persistence, plan: Plan, root: str, claim: Claim) -> Lasting:
     """Look at the kernel's listing and at the files, and decide. Writes nothing."""
     made = Lasting()
     try:
@@ -49,7 +50,7 @@ def lasting(host: Persistence, plan: Plan, root: str) -> Lasting:
     except HostError as error:
         return Lasting(by_hand=[str(error)])
     for program in dict.fromkeys(batch.program for batch in plan.confirm):
-        persisted = _Persisting(host, plan, root, program, host.listing(program))
+        persisted = _Persisting(host, plan, root, program, host.listing(program), claim)
         try:
             persisted.into(made, stores)
         except (NoPlaceError, HostError) as error:
@@ -67,6 +68,7 @@ class _Persisting:
     root: str
     program: str
     live: str
+    claim: Claim
 
     def into(self, made: Lasting, stores: Sequence[Store]) -> None:
         """NoPlaceError where no file is known, or where it would not do what the kernel does now."""
@@ -84,7 +86,7 @@ class _Persisting:
         return found
 
     def _xt(self, made: Lasting, store: Store | None) -> None:
-        ours = ours_xt(self.live)
+        ours = ours_xt(self.program, self.live, self.claim)
         if store is None:
             raise NoPlaceError("no service is known here that loads iptables rules at boot")
         text = with_ours_xt(store.text, ours, whole=store.kind.whole)
@@ -109,7 +111,7 @@ class _Persisting:
         made.told.append(f"{made.loads[-1].path}, loaded by conntrim.service")
 
     def _nft(self, made: Lasting, store: Store | None) -> None:
-        ours, own = ours_nft(self.live), own_table(self.live)
+        ours, own = ours_nft(self.live, self.claim), own_table(self.live)
         if all_in_firewalld(ours):
             self._firewalld(made)
             return
@@ -134,9 +136,10 @@ class _Persisting:
             raise NoPlaceError(f"firewalld's table is in no file, and {', '.join(lacking)} is not here to fill it")
         if not self.host.takes_units(self.root):
             raise NoPlaceError("firewalld's table is in no file, and no systemd runs here")
-        text = beside_firewalld(self.live, ours_nft(self.live))
-        self._same(self._rehearsed(text, firewalld_alone(self.live)), chains_nft(self.live), partly=False)
-        made.files += firewalld_files(text, found)
+        ours = ours_nft(self.live, self.claim)
+        text = beside_firewalld(self.live, ours)
+        self._same(self._rehearsed(text, firewalld_alone(self.live, ours)), chains_nft(self.live), partly=False)
+        made.files += firewalld_files(text, ours, found)
         reload = f"after each reload of firewalld too; before the next boot, start it: {START}"
         made.told.append(f"{OWN_FILES['nft']}, loaded by {UNIT}, {reload}")
 
@@ -167,18 +170,18 @@ class _Persisting:
 
     def _touched(self, live: dict[str, tuple[str, ...]]) -> list[str]:
         if self.program == "nft":
-            return [*ours_nft(self.live), *(name for name in live if name.startswith(f"{OWN} "))]
-        ours = ours_xt(self.live)
+            return [*ours_nft(self.live, self.claim), *(name for name in live if name.startswith(f"{OWN} "))]
+        ours = ours_xt(self.program, self.live, self.claim)
         return [f"{o.table} {chain}" for o in ours for chain in (*o.chains, *dict.fromkeys(p.chain for p in o.placed))]
 
     def lines(self) -> Iterator[str]:
         """Our rules, for the operator to put where they belong."""
         if self.program == "nft":
-            for name, placed in ours_nft(self.live).items():
+            for name, placed in ours_nft(self.live, self.claim).items():
                 yield from (_line(name, p) for p in placed)
             yield f"to be loaded after them: {' '.join(own_table(self.live).split())}"
             return
-        for ours in ours_xt(self.live):
+        for ours in ours_xt(self.program, self.live, self.claim):
             yield from (_line(f"{ours.table} {p.chain}", p) for p in ours.placed)
             yield from (
                 f"table {ours.table}: {text}" for text in (*(f"-N {chain}" for chain in ours.chains), *ours.own)

@@ -9,6 +9,7 @@ from conntrim.app.rollout_run import Ports, Request
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
 from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
 from conntrim.core.rollout.events import (
     Apply,
@@ -73,7 +74,17 @@ def status(ports: Ports) -> Report:
     """Where the rollout stands; changes nothing."""
     work = Work(ports, ports.journal.read())
     rollout = standing(work.run.journal, ports.clock.now(), work.run.own())
-    return _report(work, rollout, Tell(Answer.STANDS))
+    report = _report(work, rollout, Tell(Answer.STANDS))
+    strays = _strays(work)
+    return replace(report, strays=strays, exit_code=report.exit_code or int(bool(strays)))
+
+
+def _strays(work: Work) -> tuple[str, ...]:
+    """What looks like ours, in any dialect, and is not what the journal holds."""
+    loader, run = work.run.ports.loader, work.run
+    known = {*run.own(), *run.journal.own}
+    found = (*loader.altered(run.programs(), run.claim), *loader.own(loader.installed(), Claim()))
+    return tuple(dict.fromkeys(rule for rule in found if rule not in known))
 
 
 def changes_anything(plan: Plan) -> bool:
@@ -148,6 +159,8 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     seen = drift(journal, own) if journal.state in _LISTED else Drift()
     changed = work.surroundings.changed() if kept else ()
     moved, broken, undecided = _moved(work) if kept and own else ((), (), ())
+    if rollout.state is State.TRIAL and tell.answer is Answer.STANDS:
+        moved = work.rules.moved()
     plan = journal.plan or work.subject
     guard = journal.guard
     return Report(
@@ -163,6 +176,7 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         rules=len(own),
         missing=seen.missing,
         added=seen.added,
+        unmendable=work.rules.unmendable() if rollout.state is State.DRIFTED else "",
         changed=changed,
         moved=moved,
         broken=broken,

@@ -69,7 +69,7 @@ class Surroundings:
     def _decide_lasting(self) -> None:
         """Once, and written down: a confirm that is taken up again must not see its own files as the host's."""
         if self.root:
-            made = lasting(self.ports.persistence, self.run.plan, self.root)
+            made = lasting(self.ports.persistence, self.run.plan, self.root, self.run.claim)
             decided = Lasting(tuple(made.files), tuple(made.told), tuple(made.by_hand))
         else:
             decided = Lasting((), (), ("no file was written: the host's own are not this namespace's (--root DIR)",))

@@ -10,10 +10,12 @@ from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, Standing
 from conntrim.core.plan.freshness import shown
+from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.ours import belongs
-from conntrim.core.rollout.placing import Chains, around, chains, misplaced
+from conntrim.core.rollout.placing import Chains, around, chains, fed_by, misplaced
 from conntrim.core.rollout.record import Guard, Swap
 from conntrim.core.rollout.standing import swapped
+from conntrim.core.rollout.states import State
 from conntrim.core.rollout.swap import FLIP, FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
 
 MENDING = 60.0
@@ -36,6 +38,7 @@ class Rules:
         self._check_obligations()
         if not (self.run.plan.trial or self.run.plan.settings or self.run.plan.files):
             raise RefusedError("the plan changes nothing: there is nothing to try")
+        self._check_unclaimed()
         # Read before the rules are compared with the plan's: a change in between shows after the load.
         self._seen = self._chains()
         self._refuse_other_host()
@@ -49,6 +52,14 @@ class Rules:
             raise RefusedError(f"{why}; make one for it with conntrim plan -o DIR")
         if found := fresh.differences(plan):
             raise RefusedError(f"the plan is stale: {shown(found)}; make it again with conntrim plan -o DIR")
+
+    def _check_unclaimed(self) -> None:
+        """Nothing of ours is there, and nothing that would be taken for it once the plan is loaded."""
+        claim = claim_of(replace(self.run.journal, state=State.LOADING, own=()))
+        if found := self.ports.loader.own(self.run.programs(), claim) or self.ports.loader.own(
+            self.ports.loader.installed(), Claim()
+        ):
+            raise RefusedError(f"{len(found)} rules with marks of ours are loaded already, the first: {found[0]}")
 
     def _check_batches(self) -> None:
         """With the second guard where the host takes it, else without: some kernels lack xt_recent."""
@@ -91,17 +102,18 @@ class Rules:
         session = prober.session()
         if session and (why := prober.lost(session)):
             raise RefusedError(why)
-        before = self.ports.loader.counted(self.run.programs()) if probes else None
+        before = self.ports.loader.counted(self.run.programs(), self.run.claim) if probes else None
         for probe in probes:
             if why := prober.connect(probe.host, probe.port):
                 raise RefusedError(f"the probe of {probe} failed: {why}")
-        after = self.ports.loader.counted(self.run.programs()) if probes else None
+        after = self.ports.loader.counted(self.run.programs(), self.run.claim) if probes else None
         if before is not None and after is not None:
             self.run.remark(f"{after - before} packets of the probes were counted by the new rules")
 
     def _chains(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """The chains that each of the plan's programs lists now."""
-        return {program: chains(program, self.ports.persistence.listing(program)) for program in self.run.programs()}
+        fed, claim, listing = fed_by(self.run.plan.trial), self.run.claim, self.ports.persistence.listing
+        return {program: chains(program, listing(program), claim, fed) for program in self.run.programs()}
 
     def moved(self) -> tuple[str, ...]:
         """The chains in which our rules no longer stand as they stood, or that others have changed around them."""
@@ -134,7 +146,8 @@ class Rules:
         if FLIPPED in self.run.own():
             self.ports.loader.fill(KEPT_LIST)
         self._go_on(to_do, len(to_do))
-        self._refuse_moved()
+        if moved := self.moved():  # the rules are kept: to refuse now would ask for this confirm again and again
+            self.run.remark(f"{', '.join(moved)} was changed amid the confirm: conntrim status proves all of it again")
 
     def _go_on(self, to_do: Sequence[Step], end: int) -> None:
         own = self.run.own()
@@ -151,17 +164,30 @@ class Rules:
             self.ports.loader.empty(KEPT_LIST)
         self.ports.loader.load(step, self.run.guard)
 
+    def unmendable(self) -> str:
+        """Why what is gone cannot be loaded again as it was; "" where it can."""
+        for batch in self.run.plan.trial:
+            wanted, left = self._left(batch)
+            if left and left != wanted:
+                return f"{len(left)} of {len(wanted)} rules are left in one table, the first: {min(left)}"
+        found = self.ports.freshness.differences(self.run.plan)
+        return f"not as the plan was made for: {shown(found)}" if found else ""
+
+    def _left(self, batch: Batch) -> tuple[set[str], set[str]]:
+        """What the batch's table held of ours, and what of it is there."""
+        wanted = {own for own in self.run.journal.own if belongs(batch, own)}
+        return wanted, wanted.intersection(self.run.own())
+
+    def check_mend(self) -> None:
+        """RefusedError where tables are not gone as a whole, or where the rest is not what it was."""
+        if why := self.unmendable():
+            raise RefusedError(f"{why}; conntrim rollback, then plan and apply again")
+
     def mend(self) -> None:
         """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""
-        if found := self.ports.freshness.differences(self.run.plan):
-            raise RefusedError(f"not as the plan was made for: {shown(found)}; conntrim rollback, then plan again")
+        self.check_mend()
         for at, batch in enumerate(self.run.plan.trial):
-            wanted = {own for own in self.run.journal.own if belongs(batch, own)}
-            left = wanted.intersection(self.run.own())
-            if left and left != wanted:
-                why = f"{len(left)} of {len(wanted)} rules are left in one table, the first: {min(left)}"
-                raise RefusedError(f"{why}; conntrim rollback, then apply")
-            if not left:
+            if not self._left(batch)[1]:
                 guard = Guard.starting(self.ports.clock.now(), MENDING)
                 self.ports.loader.load(batch, guard)
                 self.ports.loader.load(self.run.plan.confirm[at], guard)
@@ -174,7 +200,10 @@ class Rules:
                 self.ports.loader.load(batch, self.run.guard)
             except HostError as error:
                 self.run.remark(f"taken out by mark: {error}")
-        self.ports.loader.sweep(self.run.programs(), self.run.journal.tables)
+        left = self.ports.loader.altered(self.run.programs(), self.run.claim)
+        for rule in left:
+            self.run.remark(f"left alone, because it is not what was loaded: {rule}")
+        self.ports.loader.sweep(self.run.programs(), self.run.journal.tables, self.run.claim)
         if left := self.run.look():
             raise RefusedError(f"{len(left)} rules of ours are still in the kernel, the first: {left[0]}")
 

@@ -16,6 +16,7 @@ from conntrim.app.ports.purge import Purge
 from conntrim.app.ports.sysctls import Sysctls
 from conntrim.core.model.errors import ConntrimError
 from conntrim.core.model.plan import Plan
+from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard, Journal
 
@@ -107,13 +108,18 @@ class Run:
         """The programs whose listings the rollout looks at: the plan's, or all where there is no plan."""
         return programs_of(self.journal.plan) if self.journal.plan else self.ports.loader.installed()
 
+    @property
+    def claim(self) -> Claim:
+        """What in chains of others is ours, by the journal."""
+        return claim_of(self.journal)
+
     def own(self) -> tuple[str, ...]:
         """Our rules in the kernel, as last looked at: listing a large rule set takes longer than loading a plan."""
         return self.look() if self._own is None else self._own
 
     def look(self) -> tuple[str, ...]:
         """Our rules in the kernel now."""
-        self._own = self.ports.loader.own(self.programs())
+        self._own = self.ports.loader.own(self.programs(), self.claim)
         return self._own
 
     def forget(self) -> None:

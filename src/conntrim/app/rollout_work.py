@@ -27,6 +27,7 @@ class Work:
             Do.CHECK_TRIAL: self.rules.check_trial,
             Do.LOAD_TRIAL: self.rules.load_trial,
             Do.PROBE: self.rules.probe,
+            Do.CHECK_MEND: self.rules.check_mend,
             Do.CHECK_CONFIRM: self.rules.check_confirm,
             Do.LOAD_KEPT: self.rules.load_kept,
             Do.KEEP: self.rules.keep,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import DEADLINE, HANDLE, PROGRAMS, RESTORE, SECONDS, Batch
-from conntrim.core.rollout.ours import is_ours_xt, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
+from conntrim.core.rollout.claim import Claim
+from conntrim.core.rollout.ours import altered, counted_xt, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.stores import family_of
 from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, recent
@@ -19,6 +21,8 @@ from conntrim.host.netns import entered
 
 TIMEOUT = 60.0
 """Seconds until a program counts as hung: 10,000 rules load in under one."""
+LOOKS = 10
+"""Looks at rules that others are changing, until that is a failure."""
 XT_WAIT = "--wait=10"
 """iptables-legacy: wait for the xtables lock rather than fail."""
 LISTS = "/proc/thread-self/net/xt_recent"
@@ -57,7 +61,12 @@ class HostLoader:
         text = text.replace(f"--datestop {DEADLINE}", f"--datestop {guard.datestop()}{_recent(program, guard)}")
         if SECONDS in text:
             text = text.replace(SECONDS, guard.timeout(HostClock().now()))
-        return _HANDLE.sub(lambda found: self._handle(*found.groups()), text)
+        return _settled(lambda: self._with_handles(text)) if HANDLE in text else text
+
+    def _with_handles(self, text: str) -> str:
+        """All handles out of one look at each chain."""
+        chains: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        return _HANDLE.sub(lambda found: self._handle(chains, found.groups()[:3], found[4]), text)
 
     def offers_recent(self) -> bool:
         """Only to the machine's own root does /proc give the list to write to."""
@@ -89,18 +98,20 @@ class HostLoader:
         except OSError as error:
             raise HostError(f"writing {path}", error.strerror or str(error)) from error
 
-    def _handle(self, family: str, table: str, chain: str, comment: str) -> str:
+    def _handle(self, seen: dict[tuple[str, ...], list[dict[str, Any]]], chain: tuple[str, ...], comment: str) -> str:
         """The handle of the rule with that comment. HostError where no rule, or more than one, has it."""
-        listing = msgspec.json.decode(self._run(["nft", "-j", "-a", "list", "chain", family, table, chain]))
-        handles = [i["rule"]["handle"] for i in listing["nftables"] if i.get("rule", {}).get("comment") == comment]
+        if chain not in seen:
+            listing = msgspec.json.decode(self._run(["nft", "-j", "-a", "list", "chain", *chain]))
+            seen[chain] = [item["rule"] for item in listing["nftables"] if "rule" in item]
+        handles = [rule["handle"] for rule in seen[chain] if rule.get("comment") == comment]
         if len(handles) != 1:
             found = f"{len(handles)} rules have the comment {comment!r}, expected one"
-            raise HostError(f"nft list chain {family} {table} {chain}", found)
+            raise HostError(f"nft list chain {' '.join(chain)}", found)
         return str(handles[0])
 
-    def own(self, programs: Sequence[str]) -> tuple[str, ...]:
+    def own(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
         """Our rules as these programs list them now, one text each, without counters, handles and times."""
-        rules = tuple(text for program in programs for text in self._own(program))
+        rules = tuple(text for program in programs for text in self._own(program, claim))
         pending = any(f" --name {KEPT_LIST} " in rule for rule in rules)
         return (*rules, FLIPPED) if pending and self._filled(KEPT_LIST) else rules
 
@@ -111,9 +122,13 @@ class HostLoader:
         except OSError:
             return False
 
-    def _own(self, program: str) -> tuple[str, ...]:
+    def _own(self, program: str, claim: Claim) -> tuple[str, ...]:
         listing = self._listing(program)
-        return own_nft(listing) if program == "nft" else own_xt(program, listing)
+        return own_nft(listing, claim) if program == "nft" else own_xt(program, listing, claim)
+
+    def altered(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
+        """Rules that bear a comment of the plan's and are not what was loaded: somebody else's now."""
+        return tuple(text for program in programs for text in altered(program, self._listing(program), claim))
 
     def _listing(self, program: str) -> str:
         refuse_unknown(program)
@@ -121,18 +136,17 @@ class HostLoader:
             return self._run(["nft", "-j", "-a", "list", "ruleset"])
         return self._run([program.replace("-restore", "-save")])
 
-    def counted(self, programs: Sequence[str]) -> int | None:
+    def counted(self, programs: Sequence[str], claim: Claim) -> int | None:
         """iptables counts for every rule; nft only where a rule says so, and ours do not."""
-        counting = [program for program in programs if program != "nft"]
-        lines = [x for p in counting for x in self._run([p.replace("-restore", "-save"), "-c"]).splitlines()]
-        return sum(int(x[1 : x.index(":")]) for x in lines if x[:1] == "[" and is_ours_xt(x)) if counting else None
+        listed = {p: self._run([p.replace("-restore", "-save"), "-c"]) for p in programs if p != "nft"}
+        return sum(counted_xt(p, listing, claim) for p, listing in listed.items()) if listed else None
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`, and their base chains, as `PROGRAM NAME CHAIN`.
 
         Those of nft are made and taken out by their plan, those of iptables-legacy stay.
         """
-        listed = [(p, t.name) for p in programs if p != "nft" for t in xt_tables(self._listing(p))]
+        listed = [(p, t.name) for p in programs if p != "nft" for t in xt_tables(p, self._listing(p), Claim())]
         chains = {p: self._base_chains(p) for p in dict.fromkeys(p for p, _ in listed)}
         return tuple(" ".join((p, t, *c)) for p, t in listed for c in ((), *((c,) for c in chains[p].get(t, ()))))
 
@@ -150,28 +164,30 @@ class HostLoader:
                 found[chain["table"]] = (*found.get(chain["table"], ()), chain["name"])
         return found
 
-    def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
+    def sweep(self, programs: Sequence[str], keep: Sequence[str], claim: Claim) -> None:
         """Take out everything that is ours, untracking first, and the tables that came with it."""
-        for batch in self._sweeps(programs):
-            self._run(
-                ["nft", "-f", "-"] if batch.program == "nft" else [batch.program, "--noflush", XT_WAIT], batch.text
-            )
+        for batch in self._sweeps(programs, claim):
+            if batch.program == "nft":
+                text = _settled(lambda: "".join(b.text for b in sweep_nft(self._listing("nft"), claim)))
+                self._run(["nft", "-f", "-"], text)
+            else:
+                self._run([batch.program, "--noflush", XT_WAIT], batch.text)
         for program in programs:
             self._drop_tables(program, keep)
 
-    def _sweeps(self, programs: Sequence[str]) -> Iterator[Batch]:
+    def _sweeps(self, programs: Sequence[str], claim: Claim) -> Iterator[Batch]:
         listings = {program: self._listing(program) for program in programs}
         batches = [
             batch
             for program, listing in listings.items()
-            for batch in (sweep_nft(listing) if program == "nft" else sweep_xt(program, listing))
+            for batch in (sweep_nft(listing, claim) if program == "nft" else sweep_xt(program, listing, claim))
         ]
         yield from sorted(batches, key=lambda batch: not batch.text.startswith("*raw"))
 
     def _drop_tables(self, program: str, keep: Sequence[str]) -> None:
         """iptables-nft makes tables and base chains by touching them: new ones that do nothing go again."""
         chains = {} if program == "nft" else self._base_chains(program)
-        for table in xt_tables(self._listing(program)) if chains else ():
+        for table in xt_tables(program, self._listing(program), Claim()) if chains else ():
             before = [item for item in keep if f"{item} ".startswith(f"{program} {table.name} ")]
             if len(before) == 1 or not (before or table.empty):
                 continue  # no chain of it is known, or it is the operator's as a whole
@@ -195,6 +211,16 @@ def refuse_unknown(program: str) -> None:
     """HostError for a program that loads no rules: whatever names it, a plan or a journal, it is not started."""
     if program not in PROGRAMS:
         raise HostError(program, "not started: no rules are loaded with this program")
+
+
+def _settled(look: Callable[[], str]) -> str:
+    """A text with handles that two looks in a row agree on: a table made anew in between gives them to other rules."""
+    before = look()
+    for _ in range(LOOKS):
+        if (now := look()) == before:
+            return now
+        before = now
+    raise HostError("nft list ruleset", "the rules change faster than they can be looked at", advice="try again")
 
 
 def _recent(program: str, guard: Guard) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.report import Report
-from conntrim.core.rollout.states import State
+from conntrim.core.rollout.states import SETTLING, State
 from conntrim.render.page import page, wrapped
 
 SHOWN = 5
@@ -52,6 +52,7 @@ _STANDS: dict[State, Callable[[Report], str]] = {
     State.LOADING: lambda r: f"Loading {_name(r)} did not end; what is loaded expires.",
     State.PROBING: lambda r: f"{_name(r)} is loaded and being probed.",
     State.REVIEWING: lambda r: f"{_name(r)} is on trial.",
+    State.ASSESSING: lambda r: f"{_name(r)} is confirmed, but {len(r.missing)} of its rules are gone.",
     State.SWAPPING: lambda r: f"The confirm of {_name(r)} stopped amid the rules.",
     State.KEEPING: lambda r: f"{_name(r)} is kept; taking out its guarded rules is not done.",
     State.PURGING: lambda r: f"{_name(r)} is kept; deleting its stale entries is not done.",
@@ -73,6 +74,10 @@ def _nothing(report: Report) -> Iterator[str]:
 def _on_trial(report: Report) -> Iterator[str]:
     yield f"At {report.deadline} its rules expire in the kernel by themselves,"
     yield "whatever happens to this session; nothing needs to be running for that."
+    if report.moved:
+        yield "It cannot be kept: others have changed its chains since it began."
+        yield "Undo it now: conntrim rollback, then conntrim plan -o DIR again"
+        return
     yield "Keep it:     conntrim confirm"
     yield "Undo it now: conntrim rollback"
 
@@ -92,6 +97,10 @@ def _finish_rollback(report: Report) -> Iterator[str]:
 
 
 def _load_again(report: Report) -> Iterator[str]:
+    if report.unmendable:
+        yield "What is gone cannot be loaded again by itself: conntrim rollback,"
+        yield "then conntrim plan -o DIR and conntrim apply DIR"
+        return
     yield "Load it again: conntrim confirm     Undo it all: conntrim rollback"
 
 
@@ -124,13 +133,24 @@ _OTHER = frozenset({Answer.OTHER_TRIAL.words, Answer.OTHER_CONFIRMED.words})
 """A plan is made for the rules without any of ours: the earlier one's have to be out before it is made."""
 
 
+_ACTING = SETTLING | {State.TRIAL, State.CONFIRMED, State.DRIFTED, State.PROBING, State.REVIEWING, State.SWAPPING}
+_ENDED = frozenset({Answer.UNDONE.words, Answer.FELL_BACK.words, Answer.NOT_KEPT.words})
+
+
+def _services(report: Report) -> Iterator[str]:
+    """What the rules do to the services now, where that is known."""
+    if report.services and report.state in _ACTING:
+        yield f"Untracked: {'; '.join(report.services)}"
+    elif report.services and (report.state is State.EXPIRED or report.answer in _ENDED):
+        yield f"Tracked again: {'; '.join(report.services)}"
+
+
 def _details(report: Report) -> Iterator[str]:
     if report.why:
         yield f"Why: {report.why}"
     if report.answer in _OTHER:
         yield "Put another in its place: conntrim rollback, then conntrim plan -o DIR and conntrim apply DIR"
-    if report.services:
-        yield f"Untracked: {'; '.join(report.services)}"
+    yield from _services(report)
     if report.managers:
         yield f"Rules here are made by: {', '.join(report.managers)}"
     if report.accepted:
@@ -143,9 +163,12 @@ def _details(report: Report) -> Iterator[str]:
     yield from (f"By hand: {item}" for item in report.by_hand[1:])
     yield from _listed("Gone from the kernel", report.missing)
     yield from _listed("Not in the journal", report.added)
+    yield from _listed("Marked as ours, but not as this journal knows it, and left alone", report.strays)
+    if report.unmendable:
+        yield f"Not to be loaded again: {report.unmendable}"
     yield from _listed("Changed since", report.changed)
     yield from _listed("Changed around our rules", report.moved)
-    if report.moved and not report.broken and not report.undecided:
+    if report.moved and not (report.broken or report.undecided or report.state is State.TRIAL):
         yield "Proved again for the present rules: nothing is broken by that."
     yield from _listed("No longer so", report.broken)
     yield from _listed("Not decided any more", report.undecided)

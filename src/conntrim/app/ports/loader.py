@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from conntrim.core.model.plan import Batch
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.record import Guard
 
 
@@ -27,19 +28,22 @@ class Loader(Protocol):
     def empty(self, name: str) -> None:
         """Take everything out of a list that an earlier run left, if there is one."""
 
-    def own(self, programs: Sequence[str]) -> tuple[str, ...]:
+    def own(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
         """Our rules as these programs list them now, one text each, without counters, handles and times.
 
         With `FLIPPED` after them while that holds.
         """
 
-    def counted(self, programs: Sequence[str]) -> int | None:
+    def altered(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
+        """Rules that bear a comment of the plan's and are not what was loaded: somebody else's now."""
+
+    def counted(self, programs: Sequence[str], claim: Claim) -> int | None:
         """How many packets our rules have counted; None where none of these programs counts them."""
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`."""
 
-    def sweep(self, programs: Sequence[str], keep: Sequence[str]) -> None:
+    def sweep(self, programs: Sequence[str], keep: Sequence[str], claim: Claim) -> None:
         """Take out everything that is ours, and the tables that came with it: empty and not among `keep`."""
 
     def installed(self) -> tuple[str, ...]:

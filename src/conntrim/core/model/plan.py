@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,8 +23,6 @@ OWN_TABLE = "conntrim"
 """The name of the own nft table, of family inet."""
 ARMED = "conntrim_armed"
 """The nft set whose elements time out and so disarm a trial's rules."""
-COMMENT_PREFIX = "conntrim: "
-"""Every rule of a plan that stands in a chain which is not ours carries a comment that starts so."""
 TRIAL_SUFFIX = " (trial)"
 """Ends the comments of guarded rules."""
 RESTORE = (
@@ -32,6 +31,30 @@ RESTORE = (
 """Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
 PROGRAMS = frozenset({"nft", "iptables-restore", "ip6tables-restore", *RESTORE})
 """Whatever loads a plan's texts; nothing else is ever started for a plan or a journal."""
+
+_LABEL = r"[a-z][a-z0-9/,.-]*(?: [a-z0-9/,.-]+)*"
+_SCHEMA_1 = (
+    r"untrack [0-9a-f]{8}|icmp errors (?:in|out|lo)(?: \d+)?"
+    r"|(?:inbound|outbound) [a-z0-9-]+/[0-9,-]+ (?:request|reply|reset)(?: lo)?(?: translated)?(?: \d+)?"
+)
+"""What the first releases wrote behind `conntrim: `, the words that people were told to write as well."""
+_OWN = re.compile(rf"conntrim:(?:[0-9a-f]{{8}} (?!ignore\b){_LABEL}| (?:{_SCHEMA_1}))(?: \(trial\))?")
+
+
+def comment_of(mark: str, label: str) -> str:
+    """`conntrim:1a2b3c4d inbound tcp/80 request`: what a plan's rule is known by; `mark` is the plan's, eight digits.
+
+    Nobody writes that by hand, and `is_own_comment` knows it again.
+    """
+    comment = f"conntrim:{mark} {label}"
+    if not is_own_comment(comment):
+        raise ValueError(f"no comment of a plan's: {comment!r}")
+    return comment
+
+
+def is_own_comment(comment: str) -> bool:
+    """Did a plan write this comment? Of the whole text; who copied one to another rule is not told by it."""
+    return _OWN.fullmatch(comment) is not None
 
 
 class Standing(StrEnum):

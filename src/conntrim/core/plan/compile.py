@@ -14,7 +14,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing
+from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing, comment_of
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset, Statement, Table, TableFamily
@@ -162,8 +162,9 @@ def compiled(request: Request) -> Compiled:
     legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
     found = admissions(base, passages(legs))
     additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), spared(base, legs, facts.local))
+    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in _changes(additions, raws, dialect, old)))
+    additions, raws = _marked(additions, raws, mark)
     changes = _changes(additions, raws, dialect, old)
-    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in changes))
     writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)
     return Compiled(
         policy=policy,
@@ -179,6 +180,20 @@ def compiled(request: Request) -> Compiled:
         texts=writer.texts(additions, raws),
         changes=changes,
         tick=request.tick,
+    )
+
+
+def _marked(
+    additions: Sequence[Addition], raws: Sequence[Raw], mark: str
+) -> tuple[tuple[Addition, ...], tuple[Raw, ...]]:
+    """The same, each rule with the comment that it is loaded with."""
+
+    def marked(rule: Rule) -> Rule:
+        return replace(rule, comment=comment_of(mark, rule.comment))
+
+    return (
+        tuple(replace(a, rule=marked(a.rule)) for a in additions),
+        tuple(replace(raw, rules={h: tuple(map(marked, rules)) for h, rules in raw.rules.items()}) for raw in raws),
     )
 
 

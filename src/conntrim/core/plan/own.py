@@ -6,8 +6,27 @@ import hashlib
 import json
 from dataclasses import replace
 
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, TRIAL_SUFFIX
-from conntrim.core.model.ruleset import Chain, Dialect, Jump, NamedSet, Rule, Ruleset, Table, TableFamily, Verdict
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, TRIAL_SUFFIX, is_own_comment
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    Field,
+    In,
+    Jump,
+    Match,
+    NamedSet,
+    Rule,
+    Ruleset,
+    Table,
+    TableFamily,
+    Verdict,
+    XtConntrack,
+)
+
+_STATES = (Intervals.of(int(CtState.UNTRACKED)), Intervals.of(int(CtState.INVALID)))
+"""What a plan's rule in a chain of others asks for: packets that go without an entry, or errors about them."""
 
 
 def is_own_table(table: Table) -> bool:
@@ -21,9 +40,15 @@ def is_own_chain(chain: Chain) -> bool:
 
 
 def is_own_rule(rule: Rule) -> bool:
-    """A plan's rule in a chain that is not."""
+    """A plan's rule in a chain that is not: its whole comment is one, and it asks for what such a rule asks for."""
     jumps = any(isinstance(s, Jump) and s.chain.startswith(CHAIN_PREFIX) for s in rule.statements)
-    return jumps or rule.comment.startswith(COMMENT_PREFIX)
+    return jumps or (is_own_comment(rule.comment) and any(map(_asks_state, rule.matches)))
+
+
+def _asks_state(match: Match) -> bool:
+    if isinstance(match, XtConntrack):
+        return match.states in _STATES and not match.others
+    return isinstance(match, In) and match.field is Field.CT_STATE and match.values in _STATES
 
 
 def without_own(ruleset: Ruleset) -> Ruleset:

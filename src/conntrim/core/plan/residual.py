@@ -16,7 +16,7 @@ def residual_exposure(c: Compiled) -> tuple[str, ...]:
     """One sentence for each leg that comes in, and one for ICMP errors where the plan lets them in."""
     found = [_said(leg) for leg in c.legs if not leg.loopback and leg.hook is not Hook.OUTPUT]
     accept = (End(Verdict.ACCEPT),)
-    if any(a.rule.comment.startswith("conntrim: icmp errors") and a.rule.statements == accept for a in c.additions):
+    if any(" icmp errors " in a.rule.comment and a.rule.statements == accept for a in c.additions):
         found.append(ERRORS)
     return tuple(dict.fromkeys(found))
 

@@ -9,7 +9,6 @@ from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import COMMENT_PREFIX
 from conntrim.core.model.ruleset import (
     Dialect,
     Field,
@@ -110,14 +109,17 @@ def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
 def spell(
     box: Box, statement: Statement, comment: str, dialect: Dialect, family: TableFamily, *, tracked: bool = True
 ) -> list[Rule]:
-    """The rules that do `statement` with the box's packets. `tracked` False: in raw, where no state is known yet."""
+    """The rules that do `statement` with the box's packets; `comment` is their label, the plan's mark comes later.
+
+    `tracked` False: in raw, where no state is known yet.
+    """
     order = (Field.PROTOCOL, *ADDRESS_FIELDS, *PORT_FIELDS, *ICMP_FIELDS)
     fields = [f for f in order if f in box.fields]
     around = _around(box, box.state if tracked else None, dialect)
     known = _family(box, family)
     pieces = [_pieces(f, box.fields[f], dialect) for f in fields]
     return [
-        Rule((*known, *map(In, fields, values), *around), (statement,), PLACE, "", COMMENT_PREFIX + comment)
+        Rule((*known, *map(In, fields, values), *around), (statement,), PLACE, "", comment)
         for values in product(*pieces)
         if _same_family(values, fields)
     ]

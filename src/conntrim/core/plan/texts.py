@@ -16,13 +16,13 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.plan import (
     ARMED,
     CHAIN_PREFIX,
-    COMMENT_PREFIX,
     DEADLINE,
     HANDLE,
     OWN_TABLE,
     SECONDS,
     TRIAL_SUFFIX,
     Batch,
+    comment_of,
 )
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.ruleset import XT_HOOKS, Chain, Dialect, Jump, Opaque, Rule, Table, TableFamily
@@ -49,8 +49,8 @@ FAMILY_TABLES = {Family.IPV4: TableFamily.IP, Family.IPV6: TableFamily.IP6}
 
 
 def jump_comment(mark: str) -> str:
-    """`conntrim: untrack 1a2b3c4d`: a plan knows by it whether the very same rules are loaded."""
-    return f"{COMMENT_PREFIX}untrack {mark}"
+    """`conntrim:1a2b3c4d untrack`: a plan knows by it whether the very same rules are loaded."""
+    return comment_of(mark, "untrack")
 
 
 @dataclass(frozen=True, slots=True)

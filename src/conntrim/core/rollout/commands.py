@@ -14,6 +14,7 @@ class Do(StrEnum):
     CHECK_TRIAL = "check the plan"
     LOAD_TRIAL = "load the guarded rules"
     PROBE = "probe the guarded rules"
+    CHECK_MEND = "check what is gone"
     CHECK_CONFIRM = "check the unguarded rules"
     LOAD_KEPT = "place the unguarded rules beside the guarded ones"
     KEEP = "keep the unguarded rules"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 
-from conntrim.core.model.plan import COMMENT_PREFIX, FileChange
+from conntrim.core.model.plan import FileChange
 from conntrim.core.rollout.persist import Placed
 from conntrim.core.rollout.persist_nft import MARK, own_file
 from conntrim.core.rollout.stores import OWN_FILES
@@ -39,7 +40,7 @@ SCRIPT_TEXT = f"""\
 # firewalld makes its table anew at each start and reload: our rules are loaded again where it lacks them.
 # The first line of busctl says that it listens, the others are that a reload is done.
 cd "${{{{0%/*}}}}" || exit 1
-there() {{{{ {{nft}} list {TABLE} | grep -q 'comment "{COMMENT_PREFIX}'; }}}}
+there() {{{{ {{nft}} list {TABLE} | grep -qF {{mark}}; }}}}
 {{busctl}} monitor --match="type='signal',interface='org.fedoraproject.FirewallD1',member='Reloaded'" 2>&1 |
 while read -r _; do
 \twhile [ -e untrack.nft ] && ! there && ! {{nft}} -f ./untrack.nft; do sleep 5; done
@@ -55,11 +56,12 @@ def all_in_firewalld(ours: Mapping[str, Sequence[Placed]]) -> bool:
     return bool(ours) and all(name.startswith(f"{TABLE} chain ") for name in ours)
 
 
-def firewalld_alone(listing: str) -> str:
+def firewalld_alone(listing: str, ours: Mapping[str, Sequence[Placed]]) -> str:
     """firewalld's table without our rules: what its start makes."""
+    mine = {rule.text for placed in ours.values() for rule in placed}
     found = re.search(rf"^{TABLE} \{{\n.*?^\}}\n", listing, re.MULTILINE | re.DOTALL)
     lines = found[0].splitlines(keepends=True) if found else []
-    return "".join(line for line in lines if f'comment "{COMMENT_PREFIX}' not in line)
+    return "".join(line for line in lines if line.strip() not in mine)
 
 
 def beside_firewalld(listing: str, ours: Mapping[str, Sequence[Placed]]) -> str:
@@ -72,9 +74,16 @@ def beside_firewalld(listing: str, ours: Mapping[str, Sequence[Placed]]) -> str:
     return own_file(listing) + "".join(rows)
 
 
-def firewalld_files(text: str, found: Mapping[str, str]) -> tuple[FileChange, ...]:
-    """What is loaded, what loads it, and when; `found` are the absolute paths of the programs `NEEDED`."""
-    script = SCRIPT_TEXT.format(nft=found["nft"], busctl=found["busctl"])
+def firewalld_files(
+    text: str, ours: Mapping[str, Sequence[Placed]], found: Mapping[str, str]
+) -> tuple[FileChange, ...]:
+    """What is loaded, what loads it, and when; `found` are the absolute paths of the programs `NEEDED`.
+
+    By the comment of the first of our accepts the script tells whether they are there.
+    """
+    first = next(rule.text for placed in ours.values() for rule in placed)
+    mark = shlex.quote(first[first.index('comment "') :])
+    script = SCRIPT_TEXT.format(nft=found["nft"], busctl=found["busctl"], mark=mark)
     return (
         FileChange(OWN_FILES["nft"], text),
         FileChange(SCRIPT_PATH, script),

@@ -26,7 +26,8 @@ A rollback    anything > UNDOING > RESTORING > NOTHING.
 EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`standing.py`).
 After a trial that expired or lost rules, an apply first takes out what is left (CLEARING) and a confirm is refused and
 takes it out (WITHDRAWING). Confirmed rules of which a whole table is gone, as after a reload by the program that made
-it, are loaded again by a confirm (MENDING). Rules that the journal does not know are touched by a rollback only.
+it, are loaded again by a confirm (MENDING), unless a look shows that this cannot be done (ASSESSING). Rules that the
+journal does not know are touched by a rollback only.
 
 Each asked-for verb has a row in every state: that is the whole of the crash recovery.
 """
@@ -49,6 +50,7 @@ WORK: dict[State, Do] = {
     State.PURGING: Do.PURGE,
     State.TUNING: Do.TUNE,
     State.WRITING: Do.WRITE_FILES,
+    State.ASSESSING: Do.CHECK_MEND,
     State.MENDING: Do.MEND,
     State.CLEARING: Do.REMOVE_RULES,
     State.BACKING_OUT: Do.REMOVE_RULES,
@@ -58,9 +60,17 @@ WORK: dict[State, Do] = {
 }
 """What a moving state does. Every moving state is here."""
 
-UNRECORDED: dict[State, State] = {State.PROBING: State.LOADING, State.REVIEWING: State.TRIAL}
+UNRECORDED: dict[State, State] = {
+    State.PROBING: State.LOADING,
+    State.REVIEWING: State.TRIAL,
+    State.ASSESSING: State.DRIFTED,
+}
 """Moving states that change nothing and leave the journal as it is, and what it then says: a run that dies there has
 got no further than that."""
+
+
+SEEN_AS: dict[State, State] = {State.DRIFTED: State.CONFIRMED}
+"""What the journal says of a state that is only seen: the next run looks again whether it is still so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +193,14 @@ TABLE: dict[State, Rows] = {
         Rollback: To(State.UNDOING),
         Clean: To(State.CONFIRMED, Answer.NOTHING_TO_CLEAN),
     },
-    State.DRIFTED: _only_rollback(State.DRIFTED, Answer.DRIFTED) | {Confirm: To(State.MENDING)},
-    State.MENDING: _settling(State.MENDING, To(State.CONFIRMED, Answer.MENDED)),
+    State.DRIFTED: _only_rollback(State.DRIFTED, Answer.DRIFTED) | {Confirm: To(State.ASSESSING)},
+    State.ASSESSING: {
+        Done: To(State.MENDING),
+        Failed: To(State.DRIFTED, Answer.REFUSED),
+        Hangup: To(State.DRIFTED, Answer.INTERRUPTED),
+    },
+    State.MENDING: _settling(State.MENDING, To(State.CONFIRMED, Answer.MENDED))
+    | {Failed: To(State.DRIFTED, Answer.REFUSED)},
     State.STRAY: _only_rollback(State.STRAY, Answer.STRAY),
     State.CLEARING: _removal(State.CLEARING, To(State.CHECKING)),
     State.BACKING_OUT: _removal(State.BACKING_OUT, To(State.NOTHING, Answer.FELL_BACK)),
@@ -218,4 +234,4 @@ def _commands(before: State, after: Rollout, answer: Answer | None) -> tuple[Com
         return (work,) if after.state in UNRECORDED else (record, work)
     if after.state is UNRECORDED.get(before, before):
         return (Tell(answer, after.why),)
-    return (Record(after.state), Tell(answer, after.why))
+    return (Record(SEEN_AS.get(after.state, after.state)), Tell(answer, after.why))

@@ -1,7 +1,8 @@
-"""Which rules in the kernel are ours, by their marks, and the batches that take out exactly those.
+"""Which rules in the kernel are ours, and the batches that take out exactly those.
 
-The marks are the plan's: own chains, the own nft table, and the comment of every rule that stands in a foreign chain.
-Taking out by mark and not by undoing the plan step by step works from any half-loaded state.
+Ours are own chains and the own nft table, jumps to own chains, and in chains of others what a `Claim` holds: never
+what merely looks like it. Taking out by that, and not by undoing the plan step by step, works from any half-loaded
+state.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import Any
 
 import msgspec
 
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, Batch
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, Batch
+from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
 
-_OURS = re.compile(rf'^-A {CHAIN_PREFIX}| -[jg] {CHAIN_PREFIX}|--comment "?{COMMENT_PREFIX.strip()}')
 _CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
+_OWN_PLACE = re.compile(rf"\S+ \S+ {CHAIN_PREFIX}")
 
 
-def is_ours_xt(line: str) -> bool:
-    """Is this line of an `iptables-save` text a rule of ours?"""
-    return _OURS.search(line) is not None
+def is_ours_xt(rule: Seen, claim: Claim) -> bool:
+    """Is this rule of an `iptables-save` text ours?"""
+    if rule.target.startswith(CHAIN_PREFIX):
+        return not claim.disowns(rule)
+    return _OWN_PLACE.match(rule.place) is not None or claim.holds(rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class XtTable:
     """What is ours in one table of an `iptables-save` listing.
 
     `idle`: base chains without rules whose policy is accept. `empty`: there is nothing else. `iptables-nft-save` lists
-    base chains that are not there.
+    base chains that are not there. `altered` are the rules with a comment of the plan's that are somebody else's now.
     """
 
     name: str
@@ -38,6 +42,7 @@ class XtTable:
     rules: tuple[str, ...]
     base: tuple[str, ...]
     idle: tuple[str, ...]
+    altered: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -45,33 +50,38 @@ class XtTable:
         return self.base == self.idle
 
 
-def xt_tables(listing: str) -> tuple[XtTable, ...]:
+def xt_tables(program: str, listing: str, claim: Claim) -> tuple[XtTable, ...]:
     """The tables of an `iptables-save` listing, each with what is ours in it."""
     found = []
     for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
-        name, *lines = part.splitlines()
-        chains = [m[1] for line in lines if (m := _CHAIN.match(line))]
-        rules = [line for line in lines if line.startswith("-A ") and is_ours_xt(line)]
+        name, *lines = part.split("\n")
+        seen = [(line, seen_xt(program, name, line)) for line in lines if line.startswith("-A ")]
+        anothers = any(rule.target.startswith(CHAIN_PREFIX) and claim.disowns(rule) for _, rule in seen)
+        chains = [] if anothers else [m[1] for line in lines if (m := _CHAIN.match(line))]
+        rules = [
+            line for line, rule in seen if is_ours_xt(rule, claim) and not (anothers and _OWN_PLACE.match(rule.place))
+        ]
         declared = [line.split() for line in lines if line.startswith(":")]
         base = tuple(words[0][1:] for words in declared)
-        filled = {line.split()[1] for line in lines if line.startswith("-A ")}
+        filled = {line.split()[1] for line, _ in seen}
         idle = tuple(words[0][1:] for words in declared if words[1] == "ACCEPT" and words[0][1:] not in filled)
-        found.append(XtTable(name, tuple(chains), tuple(rules), base, idle))
+        altered = tuple(line for line, rule in seen if claim.altered(rule) and line not in rules)
+        found.append(XtTable(name, tuple(chains), tuple(rules), base, idle, altered))
     return tuple(found)
 
 
-def own_xt(program: str, listing: str) -> tuple[str, ...]:
+def own_xt(program: str, listing: str, claim: Claim) -> tuple[str, ...]:
     """Our chains and rules of an `iptables-save` listing, one text each."""
     return tuple(
         f"{program} {table.name} {line}"
-        for table in xt_tables(listing)
+        for table in xt_tables(program, listing, claim)
         for line in (*(f"-N {chain}" for chain in table.chains), *table.rules)
     )
 
 
-def sweep_xt(program: str, listing: str) -> tuple[Batch, ...]:
+def sweep_xt(program: str, listing: str, claim: Claim) -> tuple[Batch, ...]:
     """One transaction a table that takes out what is ours; raw first, so that nothing is untracked but refused."""
-    tables = sorted(xt_tables(listing), key=lambda table: table.name != "raw")
+    tables = sorted(xt_tables(program, listing, claim), key=lambda table: table.name != "raw")
     return tuple(Batch(program, _sweep_table(table)) for table in tables if table.rules or table.chains)
 
 
@@ -87,9 +97,20 @@ def _sweep_table(table: XtTable) -> str:
     return "\n".join(lines)
 
 
+def counted_xt(program: str, listing: str, claim: Claim) -> int:
+    """The packets that our rules have counted, of an `iptables-save -c` listing."""
+    found = 0
+    for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
+        name, *lines = part.split("\n")
+        for counter, _, line in (line.partition(" ") for line in lines if line.startswith("[")):
+            if is_ours_xt(seen_xt(program, name, line), claim):
+                found += int(counter[1 : counter.index(":")])
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class NftObject:
-    """One object of an `nft -j list ruleset` listing that is ours."""
+    """An object of an `nft -j list ruleset` listing that is ours or, `altered`, only bears a comment of the plan's."""
 
     kind: str
     path: str
@@ -97,6 +118,7 @@ class NftObject:
     handle: int
     text: str
     """The same for the same rule, whatever its handle, counters and the time its elements have left."""
+    altered: bool = False
 
 
 _VOLATILE = frozenset({"handle", "packets", "bytes", "elem", "expires", "position", "index"})
@@ -110,25 +132,37 @@ def _meaning(value: Any) -> Any:
     return [_meaning(v) for v in value] if isinstance(value, list) else value
 
 
-def nft_objects(listing: str) -> tuple[NftObject, ...]:
+def nft_objects(listing: str, claim: Claim) -> tuple[NftObject, ...]:
     """What is ours in an nft listing. The listing comes from nft itself: anything unknown in it is not ours."""
     document: Any = msgspec.json.decode(listing or '{"nftables": []}')
-    return tuple(_nft_ours(document["nftables"]))
+    items = [next(iter(item.items())) for item in document["nftables"]]
+    anothers = any(k == "rule" and claim.disowns(s) for k, b in items for s in (_seen(b),) if s.place in OWN_NFT_JUMPS)
+    return tuple(_nft_ours(items, claim, with_table=not anothers))
 
 
-def _nft_ours(items: list[dict[str, dict[str, Any]]]) -> Iterator[NftObject]:
-    for item in items:
-        kind, body = next(iter(item.items()))
+def _seen(body: dict[str, Any], text: str = "") -> Seen:
+    place = f"nft {body.get('family', '')} {body.get('table', '')} {body.get('chain', '')}"
+    asked = [each["match"] for each in body.get("expr", ()) if "match" in each]
+    states = [m.get("right") for m in asked if m.get("left") == {"ct": {"key": "state"}} and m.get("op") != "!="]
+    return Seen(place, str(body.get("comment", "")), "", any(s in ("untracked", "invalid") for s in states), text)
+
+
+def _nft_ours(items: list[tuple[str, dict[str, Any]]], claim: Claim, with_table: bool) -> Iterator[NftObject]:
+    for kind, body in items:
+        if kind not in ("table", "chain", "set", "map", "rule"):
+            continue
         family, table = body.get("family", ""), body.get("table", "")
         name = str(body.get("name", body.get("chain", "")))
-        own_table = (name if kind == "table" else table) == OWN_TABLE
-        marked = name == ARMED if kind == "set" else str(body.get("comment", "")).startswith(COMMENT_PREFIX)
-        if kind in ("table", "chain", "set", "map", "rule") and (own_table or marked):
-            mean = msgspec.json.encode(_meaning(body), order="deterministic")
-            comment = f' "{body["comment"]}"' if "comment" in body else ""
-            path = f"{family} {table}".strip()
-            text = f"nft {kind} {path} {name}{comment} #{hashlib.sha256(mean).hexdigest()[:8]}"
-            yield NftObject(kind, path, name, int(body.get("handle", 0)), text)
+        mean = msgspec.json.encode(_meaning(body), order="deterministic")
+        comment = f' "{body["comment"]}"' if "comment" in body else ""
+        path = f"{family} {table}".strip()
+        text = f"nft {kind} {path} {name}{comment} #{hashlib.sha256(mean).hexdigest()[:8]}"
+        seen, ours = _seen(body, text), with_table
+        if (family, name if kind == "table" else table) != ("inet", OWN_TABLE):
+            ours = claim.holds(seen) if kind == "rule" else kind == "set" and name == ARMED
+        altered = kind == "rule" and not ours and claim.altered(seen)
+        if ours or altered:
+            yield NftObject(kind, path, name, int(body.get("handle", 0)), text, altered)
 
 
 def belongs(batch: Batch, own: str) -> bool:
@@ -139,15 +173,26 @@ def belongs(batch: Batch, own: str) -> bool:
     return own.split()[2:4] == [family, table] and own.startswith("nft ")
 
 
-def own_nft(listing: str) -> tuple[str, ...]:
+def own_nft(listing: str, claim: Claim) -> tuple[str, ...]:
     """Our tables, chains, sets and rules of an nft listing, one text each."""
-    return tuple(found.text for found in nft_objects(listing))
+    return tuple(found.text for found in nft_objects(listing, claim) if not found.altered)
 
 
-def sweep_nft(listing: str) -> tuple[Batch, ...]:
-    """One transaction that takes out what is ours: own tables whole, rules and sets in foreign tables singly."""
-    ours = nft_objects(listing)
-    foreign = [found for found in ours if not found.path.endswith(f" {OWN_TABLE}")]
+def altered(program: str, listing: str, claim: Claim) -> tuple[str, ...]:
+    """The rules that bear a comment of the plan's and are not what was loaded: their writer's, and left alone."""
+    if program == "nft":
+        return tuple(found.text for found in nft_objects(listing, claim) if found.altered)
+    tables = xt_tables(program, listing, claim)
+    return tuple(f"{program} {table.name} {line}" for table in tables for line in table.altered)
+
+
+def sweep_nft(listing: str, claim: Claim) -> tuple[Batch, ...]:
+    """One transaction that takes out what is ours: the own table whole, rules and sets in foreign tables singly.
+
+    Its handles are the listing's, and mean nothing in any other.
+    """
+    ours = [found for found in nft_objects(listing, claim) if not found.altered]
+    foreign = [found for found in ours if found.path != f"inet {OWN_TABLE}"]
     lines = [f"delete table {t.path} {t.name}" for t in ours if t.kind == "table"]
     lines += [f"delete rule {r.path} {r.name} handle {r.handle}" for r in foreign if r.kind == "rule"]
     lines += [f"delete set {s.path} {s.name}" for s in foreign if s.kind == "set"]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.model.plan import CHAIN_PREFIX
+from conntrim.core.rollout.claim import Claim, seen_xt
 from conntrim.core.rollout.ours import is_ours_xt
 
 _APPEND = re.compile(r"^\s*(?:\[\d+:\d+\]\s*)?-A\s+(\S+)")
@@ -48,14 +49,14 @@ def sections(text: str) -> Iterator[tuple[str, list[str]]]:
         yield name.strip(), [line.strip() for line in lines if not line.startswith(("#", "COMMIT")) and line.strip()]
 
 
-def ours_xt(listing: str) -> tuple[Ours, ...]:
+def ours_xt(program: str, listing: str, claim: Claim) -> tuple[Ours, ...]:
     """What is ours in a listing, by table; tables without are left out."""
     found = []
     for table, lines in sections(listing):
         chains = [line.split()[0][1:] for line in lines if line.startswith(f":{CHAIN_PREFIX}")]
         rules = [line for line in lines if _APPEND.match(line)]
         own = [line for line in rules if _chain(line).startswith(CHAIN_PREFIX)]
-        placed = tuple(_placed(rules))
+        placed = tuple(_placed(program, table, rules, claim))
         if chains or placed:
             found.append(Ours(table, tuple(chains), tuple(own), placed))
     return tuple(found)
@@ -66,11 +67,11 @@ def _chain(line: str) -> str:
     return found[1] if found else ""
 
 
-def _placed(rules: Iterable[str]) -> Iterator[Placed]:
+def _placed(program: str, table: str, rules: Iterable[str], claim: Claim) -> Iterator[Placed]:
     behind: dict[str, int] = {}
     for line in rules:
         chain = _chain(line)
-        if not is_ours_xt(line):
+        if not is_ours_xt(seen_xt(program, table, line), claim):
             behind[chain] = behind.get(chain, 0) + 1
         elif not chain.startswith(CHAIN_PREFIX):
             yield Placed(chain, behind.get(chain, 0), line)
@@ -79,9 +80,12 @@ def _placed(rules: Iterable[str]) -> Iterator[Placed]:
 def with_ours_xt(text: str, ours: Sequence[Ours], *, whole: bool = True) -> str:
     """An `iptables-save` file with our rules in it and nothing else changed; what was ours in it before is gone.
 
+    What was ours is told by the grammar of our comments, and by being one of the rules that come in.
+
     `whole`: the file is all that a boot loads, so that a table which it lacks is added. NoPlaceError.
     """
-    lines = [line for line in text.splitlines() if not (is_ours_xt(line) or _is_own_declaration(line))]
+    placed = {p.text for mine in ours for p in mine.placed}
+    lines = [line for line in text.splitlines() if not (_was_ours(line, placed) or _is_own_declaration(line))]
     for mine in ours:
         start = next((n for n, line in enumerate(lines) if line.strip() == f"*{mine.table}"), None)
         if start is None:
@@ -90,6 +94,12 @@ def with_ours_xt(text: str, ours: Sequence[Ours], *, whole: bool = True) -> str:
             end = next((n for n in range(start, len(lines)) if lines[n].strip() == "COMMIT"), len(lines))
             lines[start:end] = _filled(lines[start:end], mine if whole else Ours(mine.table, (), (), mine.placed))
     return "\n".join(lines) + "\n"
+
+
+def _was_ours(line: str, placed: set[str]) -> bool:
+    found = _APPEND.match(line)
+    bare = line[line.index("-A") :].rstrip() if found else ""
+    return bool(bare) and (bare in placed or is_ours_xt(seen_xt("-", "-", bare), Claim()))
 
 
 def _is_own_declaration(line: str) -> bool:

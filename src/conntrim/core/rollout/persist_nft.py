@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from conntrim.core.model.plan import COMMENT_PREFIX, OWN_TABLE
+from conntrim.core.model.plan import OWN_TABLE
+from conntrim.core.rollout.claim import Claim, seen_nft
 from conntrim.core.rollout.persist import NoPlaceError, Placed
 
 OWN = f"table inet {OWN_TABLE}"
 MARK = "# Written by conntrim; conntrim rollback takes it out."
-_MINE = f'comment "{COMMENT_PREFIX}'
 _QUOTED = re.compile(r'"[^"\n]*"|#[^\n]*')
 _NO_RULE = re.compile(r"(type|policy|comment|flags|device|devices|elements|size|timeout|include|define)\b")
 """First words of what stands in a chain block and is no rule."""
@@ -36,19 +36,19 @@ def chains_nft(listing: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(text for _, _, text in _rules(block)) for name, block in _blocks(listing)}
 
 
-def ours_nft(listing: str) -> dict[str, tuple[Placed, ...]]:
+def ours_nft(listing: str, claim: Claim) -> dict[str, tuple[Placed, ...]]:
     """Our rules in chains of others, by chain."""
     found = {}
     for name, rules in chains_nft(listing).items():
         if not name.startswith(f"{OWN} "):
-            found[name] = tuple(_placed(name, rules))
+            found[name] = tuple(_placed(name, rules, claim))
     return {name: placed for name, placed in found.items() if placed}
 
 
-def _placed(chain: str, rules: Sequence[str]) -> Iterator[Placed]:
+def _placed(chain: str, rules: Sequence[str], claim: Claim) -> Iterator[Placed]:
     behind = 0
     for rule in rules:
-        if _MINE in rule:
+        if claim.holds(seen_nft(chain, rule)):
             yield Placed(chain, behind, rule)
         else:
             behind += 1
@@ -69,7 +69,8 @@ def with_ours_nft(text: str, ours: Mapping[str, Sequence[Placed]], own: str) -> 
     """An nft file with our rules in it and nothing else changed; what was ours in it before is gone. NoPlaceError."""
     clean = text.replace(f"\n{MARK}\n", "\n")
     clean = clean.replace(own_table(clean), "")
-    lines = [line for line in clean.splitlines() if _MINE not in line]
+    known = {rule.text for placed in ours.values() for rule in placed}
+    lines = [line for line in clean.splitlines() if not _was_ours(line.strip().rstrip(";").rstrip(), known)]
     blocks = dict(_blocks("\n".join(lines) + "\n"))
     before: dict[int, list[str]] = {}
     for chain, placed in ours.items():
@@ -82,6 +83,10 @@ def with_ours_nft(text: str, ours: Mapping[str, Sequence[Placed]], own: str) -> 
     while filled and not filled[-1].strip():
         filled.pop()
     return "\n".join(filled) + "\n" + (f"\n{MARK}\n{own}" if own else "")
+
+
+def _was_ours(line: str, known: set[str]) -> bool:
+    return line in known or Claim().holds(seen_nft(f"{OWN} chain -", line))
 
 
 def _indent(lines: Sequence[str], block: _Block, number: int) -> str:

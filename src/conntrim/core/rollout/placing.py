@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from conntrim.core.model.plan import CHAIN_PREFIX, COMMENT_PREFIX, OWN_TABLE, Batch
+from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch
 from conntrim.core.model.raw_text import bytes_of
+from conntrim.core.rollout.claim import Claim, seen_nft, seen_xt
 from conntrim.core.rollout.ours import is_ours_xt
 from conntrim.core.rollout.persist import chains_xt
 from conntrim.core.rollout.persist_nft import chains_nft
+from conntrim.core.rollout.stores import family_of
 
 Chains = Mapping[str, tuple[str, ...]]
 _XT = re.compile(r"-I (\S+)(?: (\d+))?(?= |$)")
@@ -23,19 +25,50 @@ _NFT = re.compile(rf"(insert|add) rule (\S+) (?!{OWN_TABLE} )(\S+) (\S+)(?: inde
 OURS = "*"
 
 
-def chains(program: str, listing: str) -> dict[str, tuple[str, ...]]:
-    """The chains that a listing shows, each rule of ours as `OURS`, without chains and tables of ours."""
+def chains(program: str, listing: str, claim: Claim, fed: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The chains that a listing shows, each rule of ours as `OURS`, without chains and tables of ours.
+
+    `fed` says which program the plan feeds each table with (`fed_by`): no other one's listing tells it, since nft
+    lists the tables of iptables-nft too, without our comments.
+    """
     found = chains_nft(listing) if program == "nft" else chains_xt(listing)
-    mine = f"table inet {OWN_TABLE} " if program == "nft" else CHAIN_PREFIX
     return {
-        name: tuple(OURS if _is_ours(program, rule) else rule for rule in rules)
+        name: tuple(OURS if _is_ours(program, name, rule, claim) else rule for rule in rules)
         for name, rules in found.items()
-        if mine not in name
+        if not _is_own_chain(program, name) and fed.get(_table(program, name), program) == program
     }
 
 
-def _is_ours(program: str, rule: str) -> bool:
-    return f'comment "{COMMENT_PREFIX}' in rule if program == "nft" else is_ours_xt(rule)
+def fed_by(batches: Iterable[Batch]) -> dict[str, str]:
+    """Which program fills each table, by `ip filter`; tables of iptables-legacy are others of the same name (K37)."""
+    found: dict[str, str] = {}
+    for batch in batches:
+        lines = batch.text.splitlines()
+        if batch.program == "nft":
+            found |= {f"{m[2]} {m[3]}": "nft" for m in map(_NFT.match, lines) if m}
+        elif lines:
+            found[_table(batch.program, f"{lines[0].removeprefix('*')} ")] = batch.program
+    return found
+
+
+def _table(program: str, chain: str) -> str:
+    words = chain.split()
+    if program == "nft":
+        return " ".join(words[1:3])
+    legacy = "legacy " if "legacy" in program else ""
+    return f"{legacy}{family_of(program)} {words[0]}"
+
+
+def _is_own_chain(program: str, name: str) -> bool:
+    if program == "nft":
+        return name.startswith(f"table inet {OWN_TABLE} ")
+    return name.split()[1].startswith(CHAIN_PREFIX)
+
+
+def _is_ours(program: str, chain: str, rule: str, claim: Claim) -> bool:
+    if program == "nft":
+        return claim.holds(seen_nft(chain, rule))
+    return is_ours_xt(seen_xt(program, chain.partition(" ")[0], rule), claim)
 
 
 def around(program: str, seen: Chains) -> dict[str, str]:

@@ -17,7 +17,9 @@ class Report:
     `moved` is what others have changed around our rules: chains, sets, addresses, settings. Because of that everything
     is proved again: `broken` are the obligations that do not hold now, `undecided` those of which that is not known.
     `lasting` tells which file brings the rules back at boot and who loads it, `by_hand` what the operator has to do for
-    that. `costs` are the connections that do not survive when a trial falls back.
+    that. `costs` are the connections that do not survive when a trial falls back. `strays` are rules with marks of ours
+    that are none of this plan's as it was loaded; nothing touches them. `unmendable` says why a confirm cannot load
+    again what is gone.
     """
 
     answer: str
@@ -31,6 +33,8 @@ class Report:
     rules: int = 0
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    unmendable: str = ""
     changed: tuple[str, ...] = ()
     managers: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ class State(StrEnum):
     CLEARING = "clearing"
     BACKING_OUT = "backing out"
     REVIEWING = "reviewing"
+    ASSESSING = "assessing"
     SWAPPING = "swapping"
     KEEPING = "keeping"
     PURGING = "purging"

@@ -29,6 +29,7 @@ def ruleset(text: str) -> Ruleset:
 
 
 HERE = Circumstances("4711", "web1", "", ("192.0.2.1",), ("eth0", "lo"), {TCP_LOOSE: "1"})
+COMMENT = '-m comment --comment "conntrim:1a2b3c4d inbound tcp/80 request"'
 PLAN = replace(
     fake_plan(), ruleset_digest=fingerprint(ruleset(BEFORE)), ruleset_parts=parts(ruleset(BEFORE))
 )  # fmt: skip
@@ -38,7 +39,9 @@ PLAN = replace(
     ("old", "new", "expected"),
     [
         ("[0:0]", "[7:99]", ""),
-        ("-A MINE", '-A INPUT -p tcp -m comment --comment "conntrim: inbound tcp/80" -j ACCEPT\n-A MINE', ""),
+        ("-A MINE", f"-A INPUT -m conntrack --ctstate UNTRACKED {COMMENT} -j ACCEPT\n-A MINE", ""),
+        ("-A MINE", f"-A INPUT -p tcp {COMMENT} -j ACCEPT\n-A MINE",
+         "chain INPUT of iptables-nft ip filter has changed"),
         ("--dport 22", "--dport 23", "chain INPUT of iptables-nft ip filter has changed"),
         (":MINE - [0:0]\n", ":MINE - [0:0]\n:OURS - [0:0]\n", "chain OURS of iptables-nft ip filter is new"),
         (":MINE - [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A MINE -j DROP\n", "-A INPUT -j DROP\n",

@@ -179,11 +179,17 @@ def test_success_never_loops(state: State) -> None:
 
 
 def test_observed_states_are_never_recorded() -> None:
-    """No row leads into a state that only the clock and the kernel can tell."""
-    led_to = {
-        (a, row.state) for a in State for row in TABLE[a].values() if row.state in OBSERVED and row.state is not a
+    """The journal never names a state that only the clock and the kernel can tell, whatever happens."""
+    events: list[Event] = [Failed("full"), *(each() for each in (*ASKED, Done, Hangup))]
+    recorded = {
+        (before, command.state)
+        for before in State
+        for event in events
+        if type(event) in TABLE[before]
+        for command in step(Rollout(before), event)[1]
+        if isinstance(command, Record) and command.state in OBSERVED
     }
-    assert led_to == set()
+    assert recorded == set()
 
 
 def test_rules_are_kept_only_through_the_swap() -> None:
@@ -199,13 +205,26 @@ def test_rules_are_kept_only_through_the_swap() -> None:
 def test_what_a_reload_took_is_loaded_again_by_a_confirm() -> None:
     """Only confirmed rules that are gone can be mended, and nothing is purged or written for that."""
     assert [
-        ">> Confirm", "<< record mending", "<< load again what is gone",
+        ">> Confirm", "<< check what is gone",
+        ">> Done", "<< record mending", "<< load again what is gone",
         ">> Done", "<< record confirmed", "<< tell confirmed again",
-    ] == dialogue(State.DRIFTED, Confirm(), Done())  # fmt: skip
+    ] == dialogue(State.DRIFTED, Confirm(), Done(), Done())  # fmt: skip
     assert {s for s in State if any(r.state is State.MENDING for r in TABLE[s].values())} == {
-        State.DRIFTED,
+        State.ASSESSING,
         State.MENDING,
     }
+
+
+def test_what_cannot_be_loaded_again_is_not_asked_to_be_confirmed_for_ever() -> None:
+    """A confirm that is refused, or fails, leaves what is confirmed and drifted: from there a rollback leads on."""
+    assert [
+        ">> Confirm", "<< check what is gone",
+        ">> Failed half is left", "<< tell refused: half is left",
+        ">> Rollback", "<< record undoing", "<< take out the rules",
+    ] == dialogue(State.DRIFTED, Confirm(), Failed("half is left"), Rollback())  # fmt: skip
+    assert [
+        ">> Failed full", "<< record confirmed", "<< tell refused: full",
+    ] == dialogue(State.MENDING, Failed("full"))  # fmt: skip
 
 
 def test_hangup_amid_undoing_stays_to_be_finished() -> None:

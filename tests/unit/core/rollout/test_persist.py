@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.persist import NoPlaceError, ours_xt, with_ours_xt
 from conntrim.core.rollout.persist_nft import chains_nft, ours_nft, own_table, with_ours_nft
 
+CLAIM = Claim(
+    frozenset(("x filter INPUT", f"conntrim: {name}") for name in ("web", "last"))
+    | frozenset(("nft inet filter input", f"conntrim: {name}") for name in "ab")
+)
 SAVED = """\
 # by hand
 *filter
@@ -56,23 +61,23 @@ COMMIT
 
 def test_rules_stand_behind_as_many_as_in_the_kernel() -> None:
     """Each goes before the rule that it stands before; a table that the file lacks is added; comments stay."""
-    assert WRITTEN == with_ours_xt(SAVED, ours_xt(LISTED))
+    assert WRITTEN == with_ours_xt(SAVED, ours_xt("x", LISTED, CLAIM))
 
 
 def test_written_twice_is_written_once() -> None:
     """What was ours in the file before goes first."""
-    assert WRITTEN == with_ours_xt(WRITTEN, ours_xt(LISTED))
+    assert WRITTEN == with_ours_xt(WRITTEN, ours_xt("x", LISTED, CLAIM))
 
 
 def test_a_part_of_a_rule_set_gets_no_tables() -> None:
     """ufw's files are loaded over its chains: only what belongs into chains of the file is put there."""
-    assert WRITTEN.partition("*raw")[0] == with_ours_xt(SAVED, ours_xt(LISTED), whole=False)
+    assert WRITTEN.partition("*raw")[0] == with_ours_xt(SAVED, ours_xt("x", LISTED, CLAIM), whole=False)
 
 
 def test_a_chain_with_too_few_rules_is_refused() -> None:
     """A file with fewer rules than the kernel has before ours cannot hold them."""
     with pytest.raises(NoPlaceError, match="INPUT has 0 rules there, not 1 or more"):
-        with_ours_xt("*filter\n:INPUT DROP [0:0]\nCOMMIT\n", ours_xt(LISTED))
+        with_ours_xt("*filter\n:INPUT DROP [0:0]\nCOMMIT\n", ours_xt("x", LISTED, CLAIM))
 
 
 NFT = """\
@@ -116,12 +121,12 @@ table inet conntrim {
 
 def test_nft_rules_stand_on_lines_of_their_own() -> None:
     """Sets, comments, strings and rules over several lines are no obstacle; the indentation is the neighbour's."""
-    written = with_ours_nft(NFT, ours_nft(NFT_LISTED), own_table(NFT_LISTED))
+    written = with_ours_nft(NFT, ours_nft(NFT_LISTED, CLAIM), own_table(NFT_LISTED))
     a, b = ('    ct state untracked accept comment "conntrim: ' + name + '"\n' for name in "ab")
     expected = NFT.replace("    tcp dport { 22", a + "    tcp dport { 22").replace("    reject\n", "    reject\n" + b)
     mark = "# Written by conntrim; conntrim rollback takes it out.\n"
     assert written == f"{expected}\n{mark}{own_table(NFT_LISTED)}"
-    assert with_ours_nft(written, ours_nft(NFT_LISTED), own_table(NFT_LISTED)) == written
+    assert with_ours_nft(written, ours_nft(NFT_LISTED, CLAIM), own_table(NFT_LISTED)) == written
 
 
 def test_what_nft_lists_and_what_is_written_read_the_same() -> None:
@@ -148,4 +153,4 @@ def test_what_nft_lists_and_what_is_written_read_the_same() -> None:
 def test_an_nft_file_without_the_place_is_refused(text: str, why: str) -> None:
     """No guess where the chain, or a line of its own, is missing."""
     with pytest.raises(NoPlaceError, match=why):
-        with_ours_nft(text, ours_nft(NFT_LISTED), "")
+        with_ours_nft(text, ours_nft(NFT_LISTED, CLAIM), "")

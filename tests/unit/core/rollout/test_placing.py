@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.model.plan import Batch
-from conntrim.core.rollout.placing import around, chains, misplaced
+from conntrim.core.rollout.claim import Claim
+from conntrim.core.rollout.placing import around, chains, fed_by, misplaced
 
 TRIAL = (
     Batch("iptables-nft-restore", "*filter\n-I INPUT 3 y\n-I INPUT 2 x\nCOMMIT\n"),
@@ -14,18 +15,20 @@ TRIAL = (
 XT = "iptables-nft-restore"
 OURS_XT = '-m comment --comment "conntrim: x" -j ACCEPT'
 OURS_NFT = 'accept comment "conntrim: x"'
+CLAIM = Claim(frozenset({(f"{XT} filter INPUT", "conntrim: x"), ("nft inet f c", "conntrim: x")}))
+FED = fed_by(TRIAL)
 
 
 def xt(*rules: str) -> dict[str, tuple[str, ...]]:
     """The chain INPUT with these rules; `*` is one of ours."""
     lines = [f"-A INPUT {OURS_XT if r == '*' else r}" for r in rules]
-    return chains(XT, "\n".join(["*filter", ":INPUT ACCEPT [0:0]", *lines, "COMMIT\n"]))
+    return chains(XT, "\n".join(["*filter", ":INPUT ACCEPT [0:0]", *lines, "COMMIT\n"]), CLAIM, FED)
 
 
 def nft(*rules: str) -> dict[str, tuple[str, ...]]:
     """The chain c with these rules; `*` is one of ours."""
     lines = [f"\t\t{OURS_NFT if r == '*' else r}" for r in rules]
-    return chains("nft", "\n".join(["table inet f {", "\tchain c {", *lines, "\t}", "}\n"]))
+    return chains("nft", "\n".join(["table inet f {", "\tchain c {", *lines, "\t}", "}\n"]), CLAIM, FED)
 
 
 @pytest.mark.parametrize(

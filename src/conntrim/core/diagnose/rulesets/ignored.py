@@ -1,6 +1,7 @@
-"""What a rule's comment asks to leave out: `conntrim: ignore CT101,CT103 REASON`.
+"""What a rule's comment asks to leave out: `check: ignore CT101,CT103 REASON`.
 
-Without a reason nothing is left out: whoever reads the rule set next year wants to know why.
+Without a reason nothing is left out: whoever reads the rule set next year wants to know why. Earlier releases had
+people write `conntrim: ignore`, which is read as well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from conntrim.core.model.finding import Finding, Place
 from conntrim.core.model.ruleset import Ruleset
 
-ASKED = re.compile(r"conntrim: *ignore\b *(CT\d{3}(?: *, *CT\d{3})*)?(.*)", re.DOTALL)
+ASKED = re.compile(r"(?:\bconntrim|^check): *ignore\b *(CT\d{3}(?: *, *CT\d{3})*)?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Sorted:
 def requests(ruleset: Ruleset) -> Iterator[Request]:
     """The wishes in all rules' comments; an nft rule that stands here as several has its wish once."""
     seen: set[Place] = set()
-    for rule in (r for t in ruleset.tables for c in t.chains for r in c.rules if "conntrim:" in r.comment):
+    for rule in (r for t in ruleset.tables for c in t.chains for r in c.rules if "ignore" in r.comment):
         found = ASKED.search(rule.comment)
         if found and rule.place not in seen:
             seen.add(rule.place)
@@ -76,7 +77,7 @@ def sort_out(found: Iterable[Finding], ruleset: Ruleset, known: Collection[str])
 
 def _problem(request: Request, known: Collection[str]) -> str:
     if not request.codes:
-        return "it names no finding, as in `conntrim: ignore CT103 answers go another way`"
+        return "it names no finding, as in `check: ignore CT103 answers go another way`"
     if strange := [code for code in request.codes if code not in known]:
         return f"there is no finding {strange[0]} of rule sets"
     return "" if request.reason else "it gives no reason behind the code"

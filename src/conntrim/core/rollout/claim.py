@@ -1,0 +1,143 @@
+"""What a run may call its own in tables and chains of others: whole rules that its plan holds, told by exact comments.
+
+With a journal these are the rules whose comment stands in the plan's texts for that very chain and that, once they
+were recorded, are listed as they were then. Without one the grammar of our comments decides, together with what each
+such rule asks for. A rule with a comment of ours and other content is its writer's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from conntrim.core.model.plan import OWN_TABLE, Batch, is_own_comment
+from conntrim.core.rollout.record import Journal
+from conntrim.core.rollout.states import State
+
+Key = tuple[str, str]
+"""Where (`iptables-nft-restore filter INPUT`, `nft inet filter input`), and the comment."""
+
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+')
+_ESCAPED = re.compile(r"\\(.)")
+_NARROW_XT = re.compile(r"-m (?:conntrack --ctstate|state --state) (?:UNTRACKED|INVALID)(?= |$)")
+_NARROW_NFT = re.compile(r"\bct state (?:untracked|invalid)(?= )")
+_NFT_LINE = re.compile(r'(?:insert|add|replace) rule (\S+ \S+ \S+) .*\bcomment "([^"]*)"$')
+_NFT_LISTED = re.compile(r'nft rule (\S+ \S+ \S+) "(.*)" #[0-9a-f]+')
+_NFT_COMMENT = re.compile(r'\bcomment "([^"]*)"$')
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A rule in a listing or a file: where, its comment, where it jumps to; `text` as the journal would record it.
+
+    `narrow`: it asks for packets without an entry, as every rule does that a plan puts into a chain of others.
+    """
+
+    place: str
+    comment: str
+    target: str
+    narrow: bool
+    text: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return self.place, self.comment
+
+
+def words_xt(line: str) -> list[str]:
+    """The words of a line of `iptables-save`, quotes taken off."""
+    return [_ESCAPED.sub(r"\1", w[1:-1]) if w[0] == '"' else w for w in _WORD.findall(line)]
+
+
+def seen_xt(program: str, table: str, line: str) -> Seen:
+    """A rule of an `iptables-save` text, `-A CHAIN ...`."""
+    words = words_xt(line)
+    after = dict(pairwise(words))
+    bare = _WORD.sub(lambda m: '""' if m[0][0] == '"' else m[0], line)
+    target = next((words[n + 1] for n in range(len(words) - 1) if words[n] in ("-j", "-g")), "")
+    place = f"{program} {table} {after.get('-A', '')}"
+    return Seen(
+        place, after.get("--comment", ""), target, _NARROW_XT.search(bare) is not None, f"{program} {table} {line}"
+    )
+
+
+def seen_nft(chain: str, text: str) -> Seen:
+    """A rule of nft's own text; the chain as `table FAMILY NAME chain NAME`."""
+    _, family, table, _, name = chain.split()
+    found = _NFT_COMMENT.search(text)
+    return Seen(f"nft {family} {table} {name}", found[1] if found else "", "", _NARROW_NFT.search(text) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`comments` are those of the plan's texts, None where no plan is known; `listed` the texts recorded of each.
+
+    `early` are comments of rules that should not be there yet: who bears one asks for what ours ask, or is not ours.
+    """
+
+    comments: frozenset[Key] | None = None
+    listed: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+    early: frozenset[Key] = frozenset()
+
+    def holds(self, rule: Seen) -> bool:
+        """Is this rule, in a chain of others, ours?"""
+        if self.comments is None:
+            return rule.narrow and is_own_comment(rule.comment)
+        return rule.key in self.comments and (rule.narrow or rule.key not in self.early) and not self.altered(rule)
+
+    def altered(self, rule: Seen) -> bool:
+        """It bears a comment of the plan's there, but is not what was recorded with it: somebody else's now."""
+        recorded = self.listed.get(rule.key)
+        return bool(recorded and rule.text) and rule.text not in (recorded or ())
+
+    def disowns(self, jump: Seen) -> bool:
+        """A jump to own chains that another plan has written: its chains are not this one's to take out."""
+        return self.comments is not None and jump.key not in self.comments and is_own_comment(jump.comment)
+
+
+def claim_of(journal: Journal) -> Claim:
+    """What the journal holds; where nothing of its plan can be loaded yet, what the grammar tells."""
+    if journal.plan is None or journal.state in (State.NOTHING, State.CHECKING):
+        return Claim()
+    trial, kept = comments_of(journal.plan.trial), comments_of(journal.plan.confirm)
+    comments = trial | kept
+    listed: dict[Key, frozenset[str]] = {}
+    for text in journal.own:
+        if (key := _key_of(text)) in comments:
+            listed[key] = listed.get(key, frozenset()) | {text}
+    return Claim(comments, listed, kept - trial if journal.swap is None else frozenset())
+
+
+def comments_of(batches: tuple[Batch, ...]) -> frozenset[Key]:
+    """The comments of all rules that the batches put into chains, by place."""
+    return frozenset(key for batch in batches for key in _commented(batch))
+
+
+def _commented(batch: Batch) -> Iterator[Key]:
+    lines = batch.text.split("\n")
+    if batch.program == "nft":
+        yield from ((f"nft {m[1]}", m[2]) for line in lines if (m := _NFT_LINE.fullmatch(line)))
+        return
+    for line in lines:
+        words = words_xt(line)
+        after = dict(pairwise(words))
+        chain = after.get("-A") or after.get("-I")
+        if chain and "--comment" in after:
+            yield f"{batch.program} {lines[0].removeprefix('*')} {chain}", after["--comment"]
+
+
+def _key_of(text: str) -> Key:
+    """Of one of our rules as a listing's reader tells it; no key of any rule where it is no rule in a chain."""
+    if text.startswith("nft "):
+        found = _NFT_LISTED.fullmatch(text)
+        return (f"nft {found[1]}", found[2]) if found else ("", "")
+    program, _, rest = text.partition(" ")
+    table, _, line = rest.partition(" ")
+    return seen_xt(program, table, line).key if line.startswith("-A ") else ("", "")
+
+
+OWN_NFT_JUMPS = tuple(f"nft inet {OWN_TABLE} {hook}" for hook in ("prerouting", "output"))
+"""Where the jumps of the own nft table stand."""
