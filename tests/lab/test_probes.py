@@ -57,12 +57,11 @@ def test_the_operator_s_session_is_looked_at(
 ) -> None:
     """A trial that would refuse the peer of $SSH_CONNECTION falls back at once; one that does not touch it stands."""
     plan = handmade(dialect)
-    wrong = {"nftables": 'insert rule inet filter input tcp dport 22 drop comment "conntrim: cut"\n'}.get(
-        dialect, '*filter\n-I INPUT -p tcp --dport 22 -m comment --comment "conntrim: cut" -j DROP\nCOMMIT\n'
+    accepts, raw = plan.trial
+    untracked = {"nftables": raw.text + "add rule inet conntrim untrack_prerouting tcp dport 22 notrack\n"}.get(
+        dialect, raw.text.replace("COMMIT", "-A CONNTRIM-PREROUTING -p tcp --dport 22 -j CT --notrack\nCOMMIT")
     )
-    first = plan.trial[0]
-    extra = Batch(first.program, wrong)
-    text = to_json("plan", replace(plan, trial=(first, extra, *plan.trial[1:])) if cut else plan)
+    text = to_json("plan", replace(plan, trial=(accepts, Batch(raw.program, untracked))) if cut else plan)
     operator = operator_with(host, tmp_path, dialect, text)
     host.run("ip", "address", "add", "192.0.2.1/24", "dev", "lo")
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.1 22")
