@@ -58,8 +58,8 @@ def test_the_operator_s_session_is_looked_at(
     """A trial that would refuse the peer of $SSH_CONNECTION falls back at once; one that does not touch it stands."""
     plan = handmade(dialect)
     accepts, raw = plan.trial
-    untracked = {"nftables": raw.text + "add rule inet conntrim untrack_prerouting tcp dport 22 notrack\n"}.get(
-        dialect, raw.text.replace("COMMIT", "-A CONNTRIM-PREROUTING -p tcp --dport 22 -j CT --notrack\nCOMMIT")
+    untracked = {"nftables": raw.text + "add rule inet conntrim untrack_output tcp dport 22 notrack\n"}.get(
+        dialect, raw.text.replace("COMMIT", "-A CONNTRIM-OUTPUT -p tcp --dport 22 -j CT --notrack\nCOMMIT")
     )
     text = to_json("plan", replace(plan, trial=(accepts, Batch(raw.program, untracked))) if cut else plan)
     operator = operator_with(host, tmp_path, dialect, text)
