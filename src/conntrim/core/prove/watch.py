@@ -100,6 +100,9 @@ class Watch:
         return cls(found, frozenset(texts))
 
 
+MOST_DEPTH = 4
+"""Jumps followed to see whether a chain does nothing but log."""
+
 PLAIN = frozenset({In, Interface, XtConntrack, End, Jump, Return, Nat, Notrack, SetZone, Helper})
 """Matches and statements that are watched in few of their forms, if in any."""
 
@@ -116,7 +119,7 @@ def _plain(rule: Rule) -> bool:
 def _items(rule: Rule, table: Table) -> Iterator[Item]:
     """What of a rule is watched. Where it only logs, or does nothing, an answer by itself matters to nobody."""
     effects = [effect_of(s) for s in rule.statements]
-    idle = all(e in (Effect.NOTHING, Effect.LOGS) for e in effects) and not _decides(rule)
+    idle = _idle(rule, table)
     limited = False
     for at, match in enumerate(rule.matches):
         answer = answer_of(match, table)
@@ -133,8 +136,19 @@ def _items(rule: Rule, table: Table) -> Iterator[Item]:
             yield Item(Why.LOGS, statement, at)
 
 
-def _decides(rule: Rule) -> bool:
-    return not all(isinstance(s, NoEffect) for s in rule.statements)
+def _idle(rule: Rule, table: Table, depth: int = 0) -> bool:
+    """Whether a rule at most logs, and sends no packet another way: itself, or a chain that it jumps to."""
+    for statement in rule.statements:
+        match statement:
+            case NoEffect() if effect_of(statement) in (Effect.NOTHING, Effect.LOGS):
+                continue
+            case Jump(chain=name, goto=False) if depth < MOST_DEPTH and (target := table.chain(name)):
+                if all(_idle(inner, table, depth + 1) for inner in target.rules):
+                    continue
+            case Return() if depth:
+                continue
+        return False
+    return True
 
 
 def _private(match: Match) -> bool:

@@ -179,3 +179,20 @@ def test_flags_that_only_new_packets_met_are_news() -> None:
     made = plan(WEB, filtered(LO, ESTABLISHED, resets, NEW80))
     assert any("--dport 80" in rule and resets in before for _, rule, before in accepts(made))
     assert Standing.PROVED is obligation(made, "delivered").standing
+
+
+def test_guard_and_state_are_asked_before_what_is_copied() -> None:
+    """A module that a twin copies is asked of nobody once the guard has expired, nor of packets in another state."""
+    owned = "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m mac --mac-source 02:00:00:00:00:01 -j ACCEPT"
+    text = "".join(b.text for b in plan(WEB, filtered(LO, ESTABLISHED, owned)).trial)
+    line = next(row for row in text.splitlines() if "--mac-source" in row)
+    order = [line.index(word) for word in ("--datestop", "--ctstate UNTRACKED", "--mac-source")]
+    assert order == sorted(order)
+
+
+def test_a_rule_that_leaves_a_trace_is_not_copied() -> None:
+    """A rule that marks as well as decides by state: its copy would mark every packet. It is named, not copied."""
+    text = "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m recent --set --name seen --rsource -j USER"
+    made = plan(WEB, filtered(LO, ESTABLISHED, text, "-A USER -j ACCEPT"))
+    assert [r for _, r, _ in accepts(made) if "recent" in r] == []
+    assert Standing.NOT_DECIDED is obligation(made, "no-ct-dependence").standing
