@@ -67,6 +67,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
     """Everything that a rollout touches, in one network namespace; its files below `root`, where one is named."""
     from conntrim.app.rollout_run import Ports
     from conntrim.host.clock import HostClock
+    from conntrim.host.entries import KernelEntries
     from conntrim.host.files import HostFiles
     from conntrim.host.freshness import HostFreshness
     from conntrim.host.loader import HostLoader
@@ -79,6 +80,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
     return Ports(
         loader=HostLoader(netns),
         purge=KernelPurge(netns),
+        entries=KernelEntries(netns),
         sysctls=HostSysctls(netns),
         files=HostFiles(),
         clock=HostClock(),

@@ -148,6 +148,37 @@ class FakePurge:
 
 
 @dataclass
+class FakeEntries:
+    """Entries of open connections: what was asked of them, in its order; `left` stay liberal."""
+
+    faults: Faults = field(default_factory=Faults)
+    order: list[str] = field(default_factory=list)
+    left: int = 0
+    broken: str = ""
+
+    def keep_alive(self, services: Sequence[Untrack], seconds: float) -> int:
+        """All are kept."""
+        return self._done(f"keep alive {seconds:g} s")
+
+    def renew(self, services: Sequence[Untrack]) -> int:
+        """But for those that the test says."""
+        self._done("renew")
+        return self.left
+
+    def adopt(self, services: Sequence[Untrack]) -> int:
+        """All are adopted."""
+        return self._done("adopt")
+
+    def _done(self, what: str) -> int:
+        self.faults.before("entries")
+        if self.broken:
+            raise HostError("netlink", self.broken)
+        self.order.append(what)
+        self.faults.after()
+        return 1
+
+
+@dataclass
 class FakeFreshness:
     """The host that a plan was made for, or `changed` since; another one where the test says so."""
 
@@ -251,6 +282,7 @@ class FakeHost:
         self.sysctls = FakeSysctls(self.faults, {"a": 1, "b": 2})
         self.files = FakeFiles(self.faults, {"/etc/rules": "old"})
         self.purge = FakePurge(self.faults, 7)
+        self.entries = FakeEntries(self.faults)
         self.freshness = FakeFreshness()
         self.persistence = FakePersistence()
         self.prober = FakeProber(frozenset({80}))
@@ -258,7 +290,7 @@ class FakeHost:
     def ports(self) -> Ports:
         """As the verbs take them."""
         return Ports(
-            self.loader, self.purge, self.sysctls, self.files, self.clock, self.journal, self.freshness,
+            self.loader, self.purge, self.entries, self.sysctls, self.files, self.clock, self.journal, self.freshness,
             self.persistence, self.prober,
         )  # fmt: skip
 

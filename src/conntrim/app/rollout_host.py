@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from conntrim.app.persist import lasting
 from conntrim.app.ports.files import Files
-from conntrim.app.rollout_run import Run
+from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange
 from conntrim.core.model.raw_text import bytes_of
+from conntrim.core.model.policy import Untrack
 from conntrim.core.rollout.record import Lasting, SavedFile
 
+FALLS_BACK = "falls-back"
+"""The obligation that kept entries are for."""
 BUCKETS, MAX = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max"
 
 
@@ -31,6 +34,42 @@ class Surroundings:
         """Delete the entries of the services that are untracked now."""
         purged = self.ports.purge.purge(self.run.plan.policy.untrack)
         self.run.journal = replace(self.run.journal, purged=(self.run.journal.purged or 0) + purged)
+
+    def keep_alive(self) -> None:
+        """Let what is open now go on when the trial falls back; RefusedError where that cannot be had."""
+        services, seconds = self.run.plan.policy.untrack, self.run.request.seconds if self.run.request else 0.0
+        try:
+            if services:
+                self.ports.entries.keep_alive(services, seconds)
+        except HostError as error:
+            why = f"connections that are open now may not survive falling back: {error}"
+            if FALLS_BACK not in self.run.journal.accepted:
+                raise RefusedError(f"{why}; --accept {FALLS_BACK} does without") from error
+            self.run.remark(why)
+
+    def carry_on(self) -> None:
+        """Before untracking ends: windows are seen anew, and what was opened meanwhile has an entry (K95, K98)."""
+        services = self._untracked()
+        try:
+            left = self.ports.entries.renew(services) if services else 0
+        except HostError as error:
+            self.run.remark(f"entries keep the flag that lets packets outside their window pass: {error}")
+            left = 0
+        if left:
+            self.run.remark(f"{left} entries keep the flag that lets packets outside their window pass: no room")
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Entries for this host's connections that have none; that it fails must not keep the rules in."""
+        services = self._untracked()
+        try:
+            if services:
+                self.ports.entries.adopt(services)
+        except HostError as error:
+            self.run.remark(f"connections opened while untracked may be lost: {error}")
+
+    def _untracked(self) -> tuple[Untrack, ...]:
+        return self.run.journal.plan.policy.untrack if self.run.journal.plan else ()
 
     def tune(self) -> None:
         """Set the sysctls that are not yet what the plan wants."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from conntrim.app.ports.clock import Clock
+from conntrim.app.ports.entries import Entries
 from conntrim.app.ports.files import Files
 from conntrim.app.ports.freshness import Freshness
 from conntrim.app.ports.journal import JournalStore
@@ -31,6 +32,7 @@ class Ports:
 
     loader: Loader
     purge: Purge
+    entries: Entries
     sysctls: Sysctls
     files: Files
     clock: Clock

@@ -25,7 +25,7 @@ class Work:
         self.rules, self.surroundings = Rules(self.run), Surroundings(self.run)
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self.rules.check_trial,
-            Do.LOAD_TRIAL: self.rules.load_trial,
+            Do.LOAD_TRIAL: self._load_trial,
             Do.PROBE: self.rules.probe,
             Do.CHECK_MEND: self.rules.check_mend,
             Do.CHECK_CONFIRM: self.rules.check_confirm,
@@ -35,7 +35,7 @@ class Work:
             Do.TUNE: self.surroundings.tune,
             Do.WRITE_FILES: self.surroundings.write_files,
             Do.MEND: self.rules.mend,
-            Do.REMOVE_RULES: self.rules.remove,
+            Do.REMOVE_RULES: self._remove,
             Do.RESTORE: self.surroundings.restore,
         }
 
@@ -46,6 +46,18 @@ class Work:
         except BaseException:
             self.run.forget()
             raise
+
+    def _load_trial(self) -> None:
+        """Entries first: flags and time-outs alone are harmless. Again for those that came before the rules did."""
+        self.surroundings.keep_alive()
+        self.rules.load_trial()
+        self.surroundings.keep_alive()
+
+    def _remove(self) -> None:
+        """While the rules stand nothing looks at the entries; what came in between is seen to afterwards."""
+        self.surroundings.carry_on()
+        self.rules.remove()
+        self.surroundings.adopt()
 
     def record(self, state: State) -> None:
         """Write the state to the journal, with what a later run needs to know in it."""

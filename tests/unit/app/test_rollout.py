@@ -27,7 +27,7 @@ def on_trial(seconds: float = 60) -> FakeHost:
 
 
 def test_a_trial_adds_guarded_rules_and_nothing_else() -> None:
-    """Apply loads the plan's guarded rules; sysctls, files and entries stay."""
+    """Apply loads the plan's guarded rules; sysctls and files stay, and no entry is deleted."""
     host = on_trial()
     assert list(host.loader.rules) == ["web accept (trial)", "web raw (trial)"]
     assert (host.sysctls.values, host.files.texts, host.purge.stale) == ({"a": 1, "b": 2}, {"/etc/rules": "old"}, 7)
@@ -240,7 +240,7 @@ def test_a_kernel_without_the_second_guard_goes_without() -> None:
 def test_an_unwritten_journal_after_loading_is_told() -> None:
     """The guarded rules are in but the journal could not say so: exit code 1, the guard does the rest."""
     host = FakeHost()
-    host.faults.fail_at = 6
+    host.faults.fail_at = 8
     report = apply(host.ports(), PLAN, 60)
     assert (report.answer, report.exit_code) == ("done, but the journal could not be written", 1)
     host.clock.sleep(60)
@@ -314,3 +314,52 @@ def test_a_trial_that_cuts_off_the_operator_falls_back_at_once() -> None:
     host.prober.why = "the SSH session is no longer let through"
     assert apply(host.ports(), PLAN, 60).why == "the SSH session is no longer let through"
     assert host.loader.rules == {}
+
+
+def test_entries_are_kept_before_the_rules_and_once_more_after_them() -> None:
+    """A crash in between leaves flags alone, which are harmless; what was opened in between is seen to."""
+    host = FakeHost()
+    apply(host.ports(), PLAN, 60)
+    assert ["keep alive 60 s", "keep alive 60 s"] == host.entries.order
+
+
+def test_a_trial_that_cannot_keep_entries_is_refused_unless_accepted() -> None:
+    """What falls-back promises hangs on it; an operator who accepts the loss is told instead."""
+    for accepted, answer in (((), "fell back"), (("falls-back",), "armed")):
+        host = FakeHost()
+        host.entries.broken = "no ctnetlink"
+        report = apply(host.ports(), PLAN, 60, accepted)
+        assert (answer, 1 if answer == "fell back" else 0) == (report.answer, report.exit_code)
+        assert "no ctnetlink" in (report.why or " ".join(report.remarks))
+        assert bool(host.acting()) == (answer == "armed")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_entries_are_put_right_before_the_rules_go(kept: bool) -> None:
+    """Made anew and adopted while nothing looks at them, and adopted again for what came in between."""
+    host = FakeHost()
+    apply(host.ports(), PLAN, 60)
+    if kept:
+        confirm(host.ports())
+    host.entries.order.clear()
+    host.entries.left = 3
+    report = rollback(host.ports())
+    assert (["renew", "adopt", "adopt"], "rolled back") == (host.entries.order, report.answer)
+    assert any("3 entries keep the flag" in remark for remark in report.remarks)
+
+
+def test_entries_that_cannot_be_put_right_do_not_keep_the_rules_in() -> None:
+    """The rules go, and the operator is told."""
+    host = FakeHost()
+    apply(host.ports(), PLAN, 60)
+    host.entries.broken = "no sock_diag"
+    report = rollback(host.ports())
+    assert ("rolled back", frozenset()) == (report.answer, host.acting())
+    assert any("no sock_diag" in remark for remark in report.remarks)
+
+
+def test_an_armed_trial_says_what_falling_back_costs() -> None:
+    """The plan's list, with the answer of apply; no longer once it is kept."""
+    host = FakeHost()
+    assert ("web: some are cut",) == apply(host.ports(), replace(PLAN, costs=("web: some are cut",)), 60).costs
+    assert () == confirm(host.ports()).costs

@@ -22,7 +22,9 @@ class FlowTable:
     Addresses are uint64[n, 2], high half first, IPv4 in ::ffff:0:0/96 (`address.py`). Ports are host byte order;
     for ICMP and ICMPv6 `sport` holds the id and `dport` holds type << 8 | code. `state` is a `TcpState` for TCP,
     the kernel's number for SCTP and DCCP, `NO_STATE` otherwise. `status` holds `Status` bits, `timeout` the
-    seconds left. Counters are zero where the kernel keeps none.
+    seconds left. Counters are zero where the kernel keeps none. `tcp_flags` (of the original direction) and
+    `reply_tcp_flags` are `struct nf_ct_tcp_flags`, the flags in the high byte, `scale` and `reply_scale` the window
+    scales; only a dump has them.
     `columns` names the columns that the reader filled; the others are zero.
     """
 
@@ -46,6 +48,10 @@ class FlowTable:
     bytes: U64
     reply_packets: U64
     reply_bytes: U64
+    tcp_flags: U16
+    reply_tcp_flags: U16
+    scale: U8
+    reply_scale: U8
 
     def __len__(self) -> int:
         return len(self.family)
@@ -61,6 +67,7 @@ SHAPES: dict[str, tuple[str, int]] = {
     "reply_src": ("u8", 2), "reply_dst": ("u8", 2), "reply_sport": ("u2", 1), "reply_dport": ("u2", 1),
     "state": ("u1", 1), "status": ("u4", 1), "timeout": ("u4", 1), "mark": ("u4", 1), "zone": ("u2", 1),
     "packets": ("u8", 1), "bytes": ("u8", 1), "reply_packets": ("u8", 1), "reply_bytes": ("u8", 1),
+    "tcp_flags": ("u2", 1), "reply_tcp_flags": ("u2", 1), "scale": ("u1", 1), "reply_scale": ("u1", 1),
 }  # fmt: skip
 """Column name to dtype and numbers per row."""
 

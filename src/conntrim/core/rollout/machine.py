@@ -20,7 +20,10 @@ A trial goes  NOTHING > CHECKING > LOADING > PROBING > TRIAL. A failure in LOADI
 A confirm     TRIAL > REVIEWING > SWAPPING > KEEPING > PURGING > TUNING > WRITING > CONFIRMED. Up to SWAPPING a failure
               takes everything out; after it the rules are kept, and a further confirm goes on where the last one
               stopped: from there on no way back is one transaction, so none is taken that nobody asked for.
-              Entries are deleted only after the swap, so that a trial that falls back has cost no connection.
+              Entries are deleted only after the swap, and those of open connections are made to outlive the trial
+              before its rules are loaded (K12, K88), so that falling back cuts none that was open before. Those that
+              were opened meanwhile have no entry: what becomes of them at a deadline the plan lists (`falls-back`);
+              work that takes rules out gives them one first (K95).
 A rollback    anything > UNDOING > RESTORING > NOTHING.
 
 EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`standing.py`).

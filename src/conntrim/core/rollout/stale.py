@@ -35,6 +35,17 @@ def stale(flows: FlowTable, services: Sequence[Untrack], local: Intervals, local
     return found & plain
 
 
+def asked_by_source(
+    flows: FlowTable, services: Sequence[Untrack], local: Intervals, local_ports: tuple[int, int]
+) -> Mask:
+    """bool[n]: the flow belongs to one of these services, and its source is the client."""
+    found = np.zeros(len(flows), bool)
+    for service in services:
+        straight = _Flow(flows.src, flows.sport, flows.dst, flows.dport)
+        found |= _spoken(flows, service) & _of_service(straight, service, local, local_ports)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Flow:
     """Both ends of each flow, read in one direction."""
@@ -46,11 +57,16 @@ class _Flow:
 
 
 def _belongs(flows: FlowTable, service: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Mask:
-    right: Mask = (flows.protocol == service.protocol) & np.isin(flows.family, [int(f) for f in service.families()])
     straight = _Flow(flows.src, flows.sport, flows.dst, flows.dport)
     swapped = _Flow(flows.dst, flows.dport, flows.src, flows.sport)
     either = _of_service(straight, service, local, local_ports) | _of_service(swapped, service, local, local_ports)
-    return right & either
+    return _spoken(flows, service) & either
+
+
+def _spoken(flows: FlowTable, service: Untrack) -> Mask:
+    """In its protocol and one of its families."""
+    right: Mask = (flows.protocol == service.protocol) & np.isin(flows.family, [int(f) for f in service.families()])
+    return right
 
 
 def _of_service(flow: _Flow, service: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Mask:
