@@ -9,8 +9,8 @@ from conntrim.app.ports.files import Files
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange
-from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.policy import Untrack
+from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.rollout.record import Lasting, SavedFile
 
 FALLS_BACK = "falls-back"
