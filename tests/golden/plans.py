@@ -161,9 +161,10 @@ HOSTS = (
     Host(
         "Alphadelta14_nftables__tests_shell_testcases_nft-f_dumps_sample-ruleset.json",
         "in tcp/22",
-        "delivered no-loss errors-return answers-leave no-ct-dependence",
-        "A verdict map by state sends each packet through chains that count, return and go on: which copies "
-        "would be needed is not decided.",
+        "two-sided delivered no-exposure no-loss nat-kept helper-kept errors-return answers-leave no-ct-dependence "
+        "fragments guard-expired falls-back",
+        "Anonymous chains, which this nft lists as raw text, may hold any rule (K38), and a verdict map by state sends "
+        "each packet through chains that count, return and go on: which copies would be needed is not decided.",
     ),
     Host("BasisResearch_verified-nftables__ruleset.json", f"in tcp/80,443; {CACHE}"),
     Host("BayKeremm_linfo2347-network-attacks__filters_normal_op_http.json", "in tcp/80"),

@@ -27,4 +27,6 @@ def explain(source: Rulesets, packet: Packet, kernel: Kernel, *, connection: boo
     talk = TALKS.get(packet.protocol) if connection else None
     packets = dialogue(talk, packet) if talk else (packet,)
     names = [turn[0] for turn in TURNS[talk]] if talk else [name_of(packet)]
-    return tell(arranged, run(arranged, packets, kernel=kernel, until_lost=True), names, ruleset.remarks)
+    return tell(
+        arranged, run(arranged, packets, kernel=kernel, until_lost=True), names, (*ruleset.unread, *ruleset.remarks)
+    )

@@ -71,7 +71,7 @@ def make_plan(inputs: Inputs) -> Planned:
         proposal.policy, inputs.ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking()
     )
     plan = _checked(compile_plan(request), inputs.check)
-    remarks = (*inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
+    remarks = (*inputs.ruleset.unread, *inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
     return Planned(
         replace(plan, remarks=tuple(dict.fromkeys(remarks))),
         emit_policy(proposal.policy, proposal.notes, proposal.left_out),

@@ -15,6 +15,7 @@ from conntrim.core.model.ruleset import (
     ADDRESS_TYPES,
     BITS,
     CT_STATES,
+    NATIVE_SET,
     AnyOf,
     Field,
     In,
@@ -280,16 +281,23 @@ def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
             return _fits(match, protocol, v6)
         case XtConntrack():
             return "conntrack", _conntrack(match).removeprefix("-m conntrack").strip()
-        case InSet(name, fields, negated):
+        case InSet(name, fields, negated) if not name.startswith(NATIVE_SET):
             ways = ",".join(SET_WAYS[f] for f in fields if f is not Field.PROTOCOL)
-            return "set", f"{'! ' if negated else ''}--match-set {name} {ways}"
+            return "set", f"{'! ' if negated else ''}--match-set {_word(name)} {ways}"
         case AnyOf(alternatives):
             text = _port_list(alternatives[0].values)
             if {a.field for a in alternatives} == {Field.SPORT, Field.DPORT} and text is not None:
                 return "multiport", f"--ports {text}"
-        case Opaque(kind, text):
+        case Opaque(kind, text) if not text or text.startswith(("--", "! --")):  # else nft's own words
             return kind, text
     _refused(match)
+
+
+def _word(name: str) -> str:
+    """A name as iptables-restore reads it back."""
+    if not set(name) & set(" \t\"'\\#"):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 BASE_RANKS = {"-s": 1, "-d": 2, "-i": 3, "-o": 4, "-p": 5, "-f": 6}

@@ -10,7 +10,7 @@ from conntrim.core.model.ruleset import NamedSet, Ruleset, Table
 def normal(ruleset: Ruleset) -> Ruleset:
     """Tables, chains, sets and elements sorted by name: their order in a listing means nothing. Rules keep theirs."""
     tables = sorted(map(_table, ruleset.tables), key=lambda t: (t.dialect, t.family, t.name))
-    return Ruleset(tuple(tables), ruleset.remarks, ruleset.ipsets)
+    return replace(ruleset, tables=tuple(tables))
 
 
 def _table(table: Table) -> Table:

@@ -136,6 +136,10 @@ class Opaque:
     text: str
 
 
+UNREAD = "unread"
+"""The kind of what stands for a rule that was not understood at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """At least one of the alternatives matches: multiport's `--ports`, which means either port."""
@@ -327,17 +331,34 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """All tables of one network namespace; `remarks` say what the listings could not tell (K36).
+    """All tables of one network namespace; `remarks` say what else must be known of the listings.
 
-    `ipsets` are the sets of `ipset save`; those that a table's rules ask stand in its `sets` as well.
+    `unread` is what a listing shows or hides that was not understood (K36, K96): anything may depend on it, so nothing
+    is proved over it. `ipsets` are the sets of `ipset save`; those that a table's rules ask stand in its `sets` too.
     """
 
     tables: tuple[Table, ...] = ()
     remarks: tuple[str, ...] = field(default=(), compare=False)
     ipsets: tuple[NamedSet, ...] = ()
+    unread: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: Ruleset) -> Ruleset:
-        return Ruleset(self.tables + other.tables, self.remarks + other.remarks, self.ipsets + other.ipsets)
+        return Ruleset(
+            self.tables + other.tables,
+            self.remarks + other.remarks,
+            self.ipsets + other.ipsets,
+            self.unread + other.unread,
+        )
+
+
+NATIVE_SET = "@"
+"""How the names of nft's own sets begin in a table of iptables-nft, where ipsets may have the same names."""
+
+
+def asks_ipset(match: InSet, table: Table | None) -> bool:
+    """Whether a rule of this table asks an ipset, not a set of nft's (K50)."""
+    native = match.set_name.startswith(NATIVE_SET) or (table is not None and table.dialect is Dialect.NFTABLES)
+    return table is not None and not native
 
 
 XT_HOOKS: dict[str, tuple[str, int]] = {

@@ -12,7 +12,6 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     AnyOf,
-    Dialect,
     Field,
     In,
     InSet,
@@ -22,6 +21,7 @@ from conntrim.core.model.ruleset import (
     Opaque,
     Table,
     XtConntrack,
+    asks_ipset,
 )
 from conntrim.core.netfilter.entrywords import Asked, asked
 from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple
@@ -200,7 +200,7 @@ def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
         return None
     values = [_part(part, skb) for part in match.fields]
     if None in values:  # what lacks a port is in no ipset (K50); nft asks for the protocol first
-        return match.negated and table is not None and table.dialect is not Dialect.NFTABLES
+        return match.negated and asks_ipset(match, table)
     if UNKNOWN in values:
         return None
     return any(_element(element, values) for element in found.elements) is not match.negated

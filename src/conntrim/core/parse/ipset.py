@@ -10,6 +10,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
+    NATIVE_SET,
     Chain,
     Dialect,
     Field,
@@ -97,12 +98,26 @@ def read_ipsets(text: str, source: str) -> tuple[NamedSet, ...]:
     sets: dict[str, Raw] = {}
     for line, raw in enumerate(text.split("\n"), 1):
         try:
-            words = split(raw)
+            words = _words(raw, sets)
             if words and not words[0].startswith("#"):
                 _line(words, sets)
         except ValueError as error:
             raise InputError(source, str(error), line=line) from error
     return tuple(_finished(each) for each in sets.values())
+
+
+_CREATE = re.compile(r"create (.*?) ((?:hash|bitmap|list):\S+)(.*)")
+
+
+def _words(line: str, sets: dict[str, Raw]) -> list[str]:
+    """The words of a line; a set's name may have spaces and quotes, and ipset prints it as it is (K74)."""
+    if found := _CREATE.fullmatch(line.strip()):
+        return ["create", found[1], found[2], *found[3].split()]
+    odd = sorted((name for name in sets if " " in name or '"' in name), key=len, reverse=True)
+    for name in odd:
+        if line.startswith(f"add {name} "):
+            return ["add", name, *split(line.removeprefix(f"add {name} "))]
+    return split(line)
 
 
 def _line(words: list[str], sets: dict[str, Raw]) -> None:
@@ -171,7 +186,7 @@ def with_ipsets(ruleset: Ruleset) -> Ruleset:
         missing |= {name for name in asked if name not in named}
         tables.append(_resolved(table, asked, named) if asked else table)
     remarks = tuple(f"the content of set {name} is not known: give me `ipset save` too" for name in sorted(missing))
-    return Ruleset(tuple(tables), ruleset.remarks + remarks, ruleset.ipsets)
+    return replace(ruleset, tables=tuple(tables), remarks=ruleset.remarks + remarks)
 
 
 def _asked(table: Table) -> dict[str, bool]:
@@ -180,11 +195,17 @@ def _asked(table: Table) -> dict[str, bool]:
     for chain in table.chains:
         for rule in chain.rules:
             for part in (*rule.matches, *rule.statements):
-                if isinstance(part, InSet):
+                if isinstance(part, InSet) and not part.set_name.startswith(NATIVE_SET):
                     found.setdefault(part.set_name, False)
                 elif isinstance(part, Opaque) and part.kind == "SET":
-                    found[part.text.split()[1]] = True
+                    found[_written(part.text)] = True
     return found
+
+
+def _written(text: str) -> str:
+    """The set of `--add-set NAME src`, whose name may be quoted."""
+    words = split(text)
+    return words[1] if len(words) > 1 else ""
 
 
 def _resolved(table: Table, asked: dict[str, bool], named: dict[str, NamedSet]) -> Table:
@@ -192,7 +213,7 @@ def _resolved(table: Table, asked: dict[str, bool], named: dict[str, NamedSet]) 
         replace(named[name], dynamic=named[name].dynamic or written) for name, written in asked.items() if name in named
     )
     chains = tuple(_chain(chain, named) for chain in table.chains)
-    return replace(table, chains=chains, sets=sets)
+    return replace(table, chains=chains, sets=(*(s for s in table.sets if s.name.startswith(NATIVE_SET)), *sets))
 
 
 def _chain(chain: Chain, named: dict[str, NamedSet]) -> Chain:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.ruleset import Dialect, Ruleset, Table, TableFamily
+from conntrim.core.model.ruleset import UNREAD, Dialect, NamedSet, Opaque, Ruleset, Table, TableFamily
 from conntrim.core.parse.ipset import read_ipsets, with_ipsets
-from conntrim.core.parse.nft.document import TableName, native_tables, read_nft
-from conntrim.core.parse.xt.save import read_save
+from conntrim.core.parse.nft.document import ListedTable, TableName, listed_tables, lost_of, remarks_of
+from conntrim.core.parse.paired import paired
+from conntrim.core.parse.xt.save import read_listing
 
-_INCOMPATIBLE = re.compile(r"^# Table `(\w+)' (?:is incompatible|contains incompatible)", re.M)
-"""iptables-nft-save prints such a table all the same, and empty."""
+_INCOMPATIBLE = re.compile(r"^# Table `(\w+)' is incompatible", re.M)
+"""What iptables-nft-save prints instead of such a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +30,72 @@ class Save:
 def read_kernel(saves: Iterable[Save], nft: str | None, ipsets: str | None) -> Ruleset:
     """Tables of both iptables back ends and of nft; None where a program is not there.
 
-    A table of iptables-nft comes from its save, because nft lists its matches without their arguments (K36); but not
-    where the save cannot tell it: a table with nft's own sets and maps, or one that the save calls incompatible.
+    A table of iptables-nft is read from both its listings: nft loses the arguments of iptables' matches (K36), the
+    save misprints what nft itself put there (K96). Where the two do not fit, nft's is taken; what it lost is unread.
     """
-    native = native_tables(nft, "nft") if nft else set()
-    tables: list[Table] = []
+    natives, unread = _natives(nft)
     remarks: list[str] = []
-    taken: set[TableName] = set()
+    tables: list[Table] = []
     for save in saves:
-        for table in _tables(save, native, remarks):
-            tables.append(table)
-            if save.dialect is Dialect.IPTABLES_NFT:
-                taken.add((table.family, table.name))
-    found = read_nft(nft, "nft", without=taken) if nft else Ruleset()
-    sets = read_ipsets(ipsets, "ipset save") if ipsets and ipsets.strip() else ()
-    return with_ipsets(Ruleset((*tables, *found.tables), (*remarks, *found.remarks), sets))
-
-
-def _tables(save: Save, native: set[TableName], remarks: list[str]) -> list[Table]:
-    """The tables of a save that it tells truly."""
-    if "*" not in save.text:
-        return []
-    strange = set(_INCOMPATIBLE.findall(save.text))
-    try:
-        listed = read_save(save.text, save.program, save.family)
-    except InputError as error:
-        remarks.append(f"{error}: its tables are taken from nft")
-        return []
-    kept = []
-    for table in listed.tables:
-        if save.dialect is Dialect.IPTABLES_NFT and (table.name in strange or (table.family, table.name) in native):
+        read = read_listing(save.text, save.program, save.family)
+        if nft is None or save.dialect is not Dialect.IPTABLES_NFT:
+            tables += [replace(table, dialect=save.dialect) for table in read.tables]
+            unread += read.unread
             continue
-        kept.append(Table(save.dialect, table.family, table.name, table.chains, table.sets))
-    return kept
+        known = _known(read, save, natives, remarks)
+        tables += known
+        opaque = _opaque(known)  # of everything else nft tells
+        unread += [note for note in read.unread if note.partition(": ")[0] in opaque]
+        remarks += [note for note in read.unread if note.partition(": ")[0] not in opaque]
+    left = [each.table for each in natives.values()]
+    unread += lost_of([*left, *(t for t in tables if t.dialect is Dialect.IPTABLES_NFT)], "nft")
+    sets = _ipsets(ipsets, remarks)
+    remarks += remarks_of(left, nft or "", "nft")
+    return with_ipsets(Ruleset((*tables, *left), tuple(remarks), sets, tuple(dict.fromkeys(unread))))
+
+
+def _natives(nft: str | None) -> tuple[dict[TableName, ListedTable], list[str]]:
+    """nft's tables by name, and what is not understood of them."""
+    if not nft:
+        return {}, []
+    try:
+        found, unread = listed_tables(nft, "nft")
+    except (InputError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return {}, [f"nft's listing is not understood: {error}"]
+    return {(each.table.family, each.table.name): each for each in found}, unread
+
+
+def _opaque(tables: Iterable[Table]) -> set[str]:
+    """The places of lines that were not understood."""
+    return {
+        str(rule.place)
+        for table in tables for chain in table.chains for rule in chain.rules for match in rule.matches
+        if isinstance(match, Opaque) and match.kind == UNREAD
+    }  # fmt: skip
+
+
+def _known(read: Ruleset, save: Save, natives: dict[TableName, ListedTable], remarks: list[str]) -> list[Table]:
+    """The tables of a save that both listings tell; those are no longer among `natives`."""
+    found = []
+    for name in _INCOMPATIBLE.findall(save.text):
+        remarks.append(f"{save.program}: table {name} holds rules that only nft can list: it is taken from nft")
+    for table in read.tables:
+        native = natives.get((table.family, table.name))
+        if native is None:
+            continue  # it is not there: the save lists base chains that nobody made
+        made = paired(table, native)
+        if made is None:
+            remarks.append(f"{save.program} and nft list table {table.family} {table.name} differently")
+        elif made.dialect is Dialect.IPTABLES_NFT:
+            del natives[table.family, table.name]
+            found.append(made)
+    return found
+
+
+def _ipsets(text: str | None, remarks: list[str]) -> tuple[NamedSet, ...]:
+    """The sets; an error costs all of them, and rules that ask them stay undecided."""
+    try:
+        return read_ipsets(text, "ipset save") if text and text.strip() else ()
+    except InputError as error:
+        remarks.append(f"no set is known: {error}")
+        return ()

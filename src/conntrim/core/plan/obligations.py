@@ -13,6 +13,7 @@ from conntrim.core.plan.dependence import fragments, helper_kept, nat_kept, no_c
 from conntrim.core.plan.fallback import falls_back, guard_expired, loads
 from conntrim.core.plan.passing import answers_leave, delivered, errors_return, no_exposure, no_loss
 from conntrim.core.prove.judge import Judgement as Proof
+from conntrim.core.prove.judge import doubted
 from conntrim.core.prove.judge import judge as judge_all
 
 TABLE: dict[str, Callable[[Compiled], Judgement]] = {
@@ -44,9 +45,10 @@ def proved(c: Compiled) -> Proof:
 def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:
     """All of them, decided as far as this can: the boxes' word, and the packet sets' where they decide."""
     by_sets = {o.name: o for o in proof.obligations}
-    return tuple(
+    found = (
         _settled(Obligation(name, *decide(c)), by_sets.get(name), bool(proof.assumed)) for name, decide in TABLE.items()
     )
+    return tuple(o if o.name == "loads" else doubted(o, c.before.unread) for o in found)
 
 
 WORST = (BROKEN, OPEN, PROVED)

@@ -127,7 +127,8 @@ class Writer:
 
         def inserted(guarded: bool) -> list[str]:
             return [
-                f"-I {a.chain} {a.index + 1} {self._xt_rule(a.rule, table.family, guarded)}" for a in reversed(group)
+                f"-I {a.chain} {_number(table, a)} {self._xt_rule(a.rule, table.family, guarded)}"
+                for a in reversed(group)
             ]
 
         def deleted(guarded: bool) -> list[str]:
@@ -210,6 +211,12 @@ def _texts(program: str, four: Sequence[list[str]]) -> Texts:
     return Texts(*batches)
 
 
+def _number(table: Table, addition: Addition) -> int:
+    """The number of the rule that an addition goes before, as iptables counts; one more than all at the end."""
+    index, count = nft_index(table.chain(addition.chain), addition.index)
+    return min(index, count) + 1
+
+
 def nft_index(chain: Chain | None, index: int) -> tuple[int, int]:
     """The index of a rule as nft counts, and how many there are: a verdict map is one rule there."""
     rules = chain.rules if chain else ()
@@ -219,7 +226,9 @@ def nft_index(chain: Chain | None, index: int) -> tuple[int, int]:
 
 def _one_rule(earlier: Rule, later: Rule) -> bool:
     """Whether two neighbours come from one nft rule."""
-    return bool(later.text) and (earlier.place, earlier.handle, earlier.text) == (later.place, later.handle, later.text)
+    if not later.handle or not later.text:
+        return False
+    return (earlier.place, earlier.handle, earlier.text) == (later.place, later.handle, later.text)
 
 
 def by_table(additions: Iterable[Addition]) -> Iterator[tuple[Table, list[Addition]]]:

@@ -108,7 +108,8 @@ def compare(
     told = [(order, _compared(pair, local, loose, tick)) for pair, order in orders((before, after))]
     first = told[0][1]
     open_ = [f"what differs is another thing if {order}" for order, c in told if c.differences != first.differences]
-    undecided = dict.fromkeys([*(why for _, c in told for why in c.undecided), *open_])
+    unread = [f"not every rule could be read: {what}" for what in before.unread + after.unread]
+    undecided = dict.fromkeys([*unread, *(why for _, c in told for why in c.undecided), *open_])
     return replace(first, undecided=tuple(undecided))
 
 

@@ -7,8 +7,8 @@ that is not holds a witness - unless all its packets hang on a match that nobody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.intervals import Intervals
@@ -88,7 +88,18 @@ def judge(
         (order, _judged(Change.of(*pair, listed), policy, local, local_ports, loose=loose, tick=tick))
         for pair, order in orders((before, after))
     ]
-    return told[0][1] if len(told) == 1 else _in_any_order(told)
+    found = told[0][1] if len(told) == 1 else _in_any_order(told)
+    unread = before.unread + after.unread
+    return replace(found, obligations=tuple(doubted(o, unread) for o in found.obligations))
+
+
+def doubted(obligation: Obligation, unread: Sequence[str]) -> Obligation:
+    """Nothing is proved over rules that were not read: they may do anything."""
+    if not unread or obligation.standing is not Standing.PROVED:
+        return obligation
+    distinct = list(dict.fromkeys(unread))
+    more = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
+    return Obligation(obligation.name, Standing.NOT_DECIDED, f"not every rule could be read: {distinct[0]}{more}")
 
 
 def _in_any_order(told: list[tuple[str, Judgement]]) -> Judgement:

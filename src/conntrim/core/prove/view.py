@@ -15,7 +15,6 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY
 from conntrim.core.model.ruleset import (
     AnyOf,
-    Dialect,
     Field,
     In,
     InSet,
@@ -26,6 +25,7 @@ from conntrim.core.model.ruleset import (
     Rule,
     Table,
     XtConntrack,
+    asks_ipset,
 )  # fmt: skip
 from conntrim.core.netfilter.words import membership, question
 from conntrim.core.prove.diagram import Set
@@ -216,7 +216,7 @@ class View:
         else:
             found = self._elements(named, match.fields)
         present = self._present(match.fields)
-        if match.negated and table.dialect is not Dialect.NFTABLES:
+        if match.negated and asks_ipset(match, table):
             return ~(present & found)  # what lacks a port is in no ipset (K50)
         return present & (~found if match.negated else found)
 

@@ -183,3 +183,11 @@ def test_only_packets_without_an_entry_find_no_mark() -> None:
     found = compare(one, other).differences
     assert {Population.STRANGERS, Population.ERRORS} == {d.population for d in found}
     assert [{}] * len(found) == [region.conditions for d in found for region in d.regions[:1]]
+
+
+def test_rule_sets_that_were_not_read_in_full_are_not_the_same() -> None:
+    """Equal as far as they were read: that is no answer."""
+    listed = {"family": "ip", "table": "filter", "chain": "INPUT", "handle": 1, "expr": [{"xt": {"name": "conntrack"}}]}
+    chain = {"family": "ip", "table": "filter", "name": "INPUT", "type": "filter", "hook": "input", "prio": 0}
+    hidden = read(json.dumps({"nftables": [{"chain": chain}, {"rule": listed}]}), "rules.json")
+    assert not compare(hidden, hidden).same

@@ -1,5 +1,7 @@
 """The obligations by packet sets: a change made by hand that keeps them all, and what breaks each."""
 
+from dataclasses import replace
+
 import pytest
 
 from conntrim.core.model.address import parse_address
@@ -77,6 +79,19 @@ def test_tight_rules_keep_every_obligation() -> None:
     assert {Standing.PROVED} == {o.standing for o in found.obligations}
     assert list(NAMES) == [o.name for o in found.obligations]
     assert any("source port 11211" in words for words in found.residual)
+
+
+def test_nothing_is_proved_over_rules_that_were_not_read() -> None:
+    """One part of the listing that nobody could read, before or after: every proof is off, and says why; what is broken
+    stays broken."""
+    rules, policy = read(BEFORE, "before"), parse_policy(POLICY, "policy")
+    hidden = replace(rules, unread=("table ip nat was not read", "another"))
+    found = judge(hidden, read(text(RAW, ACCEPTS), "after"), policy, LOCAL, PORTS)
+    assert {(Standing.NOT_DECIDED, "not every rule could be read: table ip nat was not read (and 1 more)")} == {
+        (o.standing, o.why) for o in found.obligations
+    }
+    broken = judge(rules, replace(read(text(RAW[:4], ACCEPTS), "after"), unread=("x",)), policy, LOCAL, PORTS)
+    assert Standing.BROKEN in {o.standing for o in broken.obligations}
 
 
 def test_what_stays_newly_admitted_is_told_with_how_far_it_reaches() -> None:

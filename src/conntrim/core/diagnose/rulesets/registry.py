@@ -72,7 +72,7 @@ def check_ruleset(
     """All findings. `local` are the host's addresses, `tick` may raise `NotDecided` when time is up; without `entries`
     nothing is said about what the rules meet."""
     found: list[Finding] = []
-    undecided: list[str] = []
+    undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
             case = case_of(ruleset, local, tick)

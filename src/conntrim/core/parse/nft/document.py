@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from conntrim.core.model.errors import InputError
@@ -26,6 +26,7 @@ from conntrim.core.parse.chains import check_jumps
 from conntrim.core.parse.nft.matches import Context
 from conntrim.core.parse.nft.rule import Maps, Told, rules, text_of
 from conntrim.core.parse.nft.sets import named_set, object_text, volatile, written
+from conntrim.core.parse.unread import opaque_rule
 
 ADVICE = "give me the whole output of `nft -j list ruleset`"
 ON_THE_PATH = frozenset({TableFamily.IP, TableFamily.IP6, TableFamily.INET})
@@ -50,38 +51,55 @@ class Gathered:
 TableName = tuple[TableFamily, str]
 
 
-def read_nft(text: str, source: str, without: Collection[TableName] = ()) -> Ruleset:
-    """The tables of a listing but those named; InputError for anything that nft would not print."""
-    document = _json(text, source)
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One listed rule: the rules that it stands for (a verdict map: several), and whether nft tells only the names of
+    some of its matches or targets (K36)."""
+
+    rules: tuple[Rule, ...]
+    xt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTable:
+    """A table as nft lists it, and its listed rules by chain."""
+
+    table: Table
+    rules: dict[str, tuple[Listed, ...]]
+
+
+def read_nft(text: str, source: str) -> Ruleset:
+    """The tables of a listing; InputError for anything that nft would not print."""
     try:
-        gathered = [each for each in _gathered(document) if (each.family, each.name) not in without]
-        tables = tuple(_table(each, source) for each in gathered)
+        tables = tuple(_table(each, source).table for each in _gathered(_json(text, source), []))
     except InputError:
         raise
     except SHAPES as error:
         # Shapes that no nft prints; which key was missed tells where to look.
         raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
-    return Ruleset(tables, tuple(_remarks(tables, text, source)))
+    return Ruleset(tables, tuple(remarks_of(tables, text, source)), unread=tuple(lost_of(tables, source)))
+
+
+def listed_tables(text: str, source: str) -> tuple[list[ListedTable], list[str]]:
+    """The tables of a kernel's listing, and what is not understood: that costs its own rule, chain or table."""
+    unread: list[str] = []
+    found = []
+    for each in _gathered(_json(text, source), unread):
+        try:
+            found.append(_table(each, source, unread))
+        except (InputError, *SHAPES) as error:
+            unread.append(f"{source}: table {each.family} {each.name}: {_said(error)}")
+    return found, unread
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, InputError) else f"a shape that nft does not print: {error}"
 
 
 SHAPES = (
     KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, StopIteration, RuntimeError,
 )  # fmt: skip
 """What reading JSON of an unexpected shape ends in."""
-
-
-def native_tables(text: str, source: str) -> set[TableName]:
-    """The tables with sets, maps or verdict maps: no iptables made these, and iptables-nft-save misprints them."""
-    found: set[TableName] = set()
-    try:
-        for each in _gathered(_json(text, source)):
-            said = json.dumps(list(each.rules.values()))
-            mapped = any(kind == "map" and content["map"] == "verdict" for kind, content in each.objects)
-            if each.sets or mapped or '{"set": ' in said or '"right": "@' in said or '"vmap"' in said:
-                found.add((each.family, each.name))
-    except SHAPES as error:
-        raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
-    return found
 
 
 def _json(text: str, source: str) -> Json:
@@ -93,8 +111,8 @@ def _json(text: str, source: str) -> Json:
         raise InputError(source, "JSON nested deeper than any listing", advice=ADVICE) from error
 
 
-def _gathered(document: Json) -> list[Gathered]:
-    """The listing's objects by table."""
+def _gathered(document: Json, unread: list[str]) -> list[Gathered]:
+    """The listing's objects by table; of a family that nobody here knows there are no rules on any path of ours."""
     tables: dict[tuple[str, str], Gathered] = {}
     for item in document["nftables"]:
         kind, content = one_key(item)
@@ -126,20 +144,37 @@ def _sort(kind: str, content: Json, table: Gathered) -> None:
             table.maps[str(content["name"])] = list(content.get("elem", []))
 
 
-def _table(table: Gathered, source: str) -> Table:
+def _table(table: Gathered, source: str, unread: list[str] | None = None) -> ListedTable:
+    """A table read; with `unread`, what is not understood is noted there and stands as an opaque rule."""
     context = Context(table.family)
     chains: list[Chain] = []
+    listed: dict[str, tuple[Listed, ...]] = {}
     for name in table.rules:
         if name not in table.chains:
             raise InputError(source, f"rules of chain {name}, which table {table.name} does not have", advice=ADVICE)
     for name, content in table.chains.items():
-        listed = [made for rule in table.rules.get(name, ()) for made in _rules(rule, context, table.maps, source)]
-        chains.append(Chain(name, tuple(listed), _base(content), Place(source)))
+        listed[name] = tuple(_listed(rule, context, table.maps, source, unread) for rule in table.rules.get(name, ()))
+        made = tuple(rule for each in listed[name] for rule in each.rules)
+        chains.append(Chain(name, made, _base(content), Place(source)))
     check_jumps(chains, source)
-    filled = {name for listed in table.rules.values() for rule in listed for name in written(rule["expr"])}
+    filled = {name for found in table.rules.values() for rule in found for name in written(rule["expr"])}
     sets: list[NamedSet] = [named_set(content, table.family, filled) for content in table.sets] + context.anonymous
     objects = tuple(object_text(kind, content, filled) for kind, content in table.objects)
-    return Table(Dialect.NFTABLES, table.family, table.name, tuple(chains), tuple(sets), table.dormant, objects)
+    read = Table(Dialect.NFTABLES, table.family, table.name, tuple(chains), tuple(sets), table.dormant, objects)
+    return ListedTable(read, listed)
+
+
+def _listed(content: Json, context: Context, maps: Maps, source: str, unread: list[str] | None) -> Listed:
+    """One listed rule."""
+    try:
+        made = _rules(content, context, maps, source)
+        return Listed(tuple(made), any(isinstance(each, dict) and "xt" in each for each in content["expr"]))
+    except SHAPES as error:
+        if unread is None:
+            raise
+        place = Place(source, 0, f"{context.family} rule handle {content.get('handle', 0)}")
+        unread.append(f"{place}: a shape that is not known: {error}")
+        return Listed((opaque_rule(json.dumps(content), place),), xt=False)
 
 
 def _base(content: Json) -> Base | None:
@@ -164,8 +199,8 @@ def _rules(content: Json, context: Context, maps: Maps, source: str) -> list[Rul
         raise ValueError(f"rule {told.handle}: {error}") from error
 
 
-def _remarks(tables: tuple[Table, ...], text: str, source: str) -> Iterator[str]:
-    """What the listing cannot tell."""
+def lost_of(tables: Iterable[Table], source: str) -> Iterator[str]:
+    """What the listing hides: arguments of iptables' matches and targets (K36), the content of chains (K38)."""
     for table in tables:
         opaque = {
             part.kind
@@ -180,6 +215,11 @@ def _remarks(tables: tuple[Table, ...], text: str, source: str) -> Iterator[str]
             )
         if "chain" in opaque:
             yield f"{source}: table {table.family} {table.name} has anonymous chains, which nft lists as raw text"
+
+
+def remarks_of(tables: Iterable[Table], text: str, source: str) -> Iterator[str]:
+    """What else must be known of the listing."""
+    for table in tables:
         if any(c.base and c.base.hook in (Hook.INGRESS, Hook.EGRESS) and not c.base.devices for c in table.chains):
             yield f"{source}: table {table.family} {table.name} has a chain whose device the listing does not name"
         if table.family not in ON_THE_PATH:

@@ -60,6 +60,11 @@ def _xt_match(expression: Json) -> bool:
     return isinstance(xt, dict) and (xt.get("type") == "match" or str(xt.get("name", "")).islower())
 
 
+def _comment(expression: Json) -> bool:
+    """iptables' comment: a match that holds for every packet."""
+    return isinstance(expression, dict) and "xt" in expression and expression["xt"].get("name") == "comment"
+
+
 @dataclass(slots=True)
 class Reading:
     """One nft rule being read, and the rules made from it."""
@@ -76,9 +81,9 @@ class Reading:
             if kind == "vmap":
                 self.mapped(expression["vmap"], left[at + 1 :], self.flushed(sofar))
                 return
-            if kind == "match" or kind in MATCHING or _xt_match(expression):
+            if kind == "match" or kind in MATCHING or (_xt_match(expression) and not _comment(expression)):
                 sofar = self.matching(expression, kind, self.flushed(sofar))
-            elif kind != "continue":
+            elif kind != "continue" and not _comment(expression):
                 sofar = self.doing(expression, sofar)
         if sofar.matches or sofar.statements or not left:
             self.made.append(sofar.rule(self.told))

@@ -24,6 +24,7 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.parse.nft.left import V4, V6, Unread
 from conntrim.core.parse.nft.matches import opaque
+from conntrim.core.parse.xt.targets import HARMLESS
 
 EVERY = 0xFFFFFFFF
 
@@ -144,7 +145,10 @@ def statement(expression: Json, family: TableFamily) -> Statement:
             return WORDED[kind](kind, statement_words(expression).removeprefix(kind).strip())
     except (Unread, Unspeakable):
         pass
-    return opaque(_name(kind, content), expression)
+    name = _name(kind, content)
+    if kind == "xt" and name.removeprefix("xt ") in HARMLESS:
+        return NoEffect(name.removeprefix("xt "), "")  # whatever its arguments are
+    return opaque(name, expression)
 
 
 def _name(kind: str, content: Json) -> str:

@@ -14,7 +14,7 @@ from conntrim.core.parse.xt.words import DSCP_CLASSES, SERVICES
 SYMBOLS: dict[str, dict[str, int]] = {
     "nf_proto": {"ipv4": int(Family.IPV4), "ipv6": int(Family.IPV6)},
     "ether_type": {"ip": int(Family.IPV4), "ip6": int(Family.IPV6)},
-    "inet_proto": NUMBERS | {"ipv6-nonxt": 59, "ipv6-route": 43, "ipv6-frag": 44, "ipv6-opts": 60, "hopopt": 0},
+    "inet_proto": NUMBERS,
     "inet_service": SERVICES,
     "mark": {},
     "integer8": {},

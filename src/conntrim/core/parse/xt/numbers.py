@@ -79,6 +79,11 @@ def protocol(text: str) -> int:
     return NUMBERS[name] if name in NUMBERS else number(name, 255, "protocol")
 
 
+def known_protocol(text: str) -> bool:
+    """Whether it is a number, or a name that every host knows."""
+    return text.lower() in NUMBERS or text.lower() == "all" or text[:1].isdecimal()
+
+
 def _quad(text: str) -> int:
     """Dotted IPv4 to its 32-bit number."""
     parts = text.split(".")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Statement
+from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Opaque, Statement
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.matches import meaning
-from conntrim.core.parse.xt.numbers import matched, prefix, prefix_shaped, protocol
+from conntrim.core.parse.xt.numbers import known_protocol, matched, prefix, prefix_shaped, protocol
 from conntrim.core.parse.xt.options import FOREIGN_TARGETS, MANY, MATCHES, TARGETS, Options
 from conntrim.core.parse.xt.targets import VERDICTS, effect
 
@@ -35,6 +35,9 @@ FREE_TEXT = frozenset({"comment", "string", "hex-string", "log-prefix", "nflog-p
 MODULE = re.compile(r"[\w-]{1,29}", re.ASCII)
 """What can be the name of a match (XT_EXTENSION_MAXNAMELEN)."""
 
+SPACED = frozenset({"name", "hashlimit-name", "match-set", "add-set", "del-set", "map-set"})
+"""Options with a name that may have spaces, which the save programs print without quotes (K74)."""
+
 DEVICE = re.compile(r"[^\s/]{1,15}")
 """What can be the name of an interface (IFNAMSIZ)."""
 
@@ -50,11 +53,13 @@ class Group:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads one rule's words from left to right."""
+    """Reads one rule's words from left to right. `listed`: the line, where a save program printed it: then all chains
+    are known, so any other name after -j is a target, and names may hold spaces."""
 
     words: list[str]
     v6: bool
     chains: Collection[str]
+    listed: str = ""
     at: int = 0
     negated: bool = False
     base: dict[str, tuple[bool, str]] = field(default_factory=dict)
@@ -121,7 +126,7 @@ class Reader:
             self.jump = VERDICTS[name]
         elif name in self.chains:
             self.jump = Jump(name)
-        elif name in TARGETS or name in FOREIGN_TARGETS:
+        elif name in TARGETS or name in FOREIGN_TARGETS or self.listed:
             self.target = Group(name, TARGETS.get(name))
         else:
             self.known(name)
@@ -140,7 +145,8 @@ class Reader:
     def implied(self, name: str) -> Group | None:
         """The protocol's own match, loaded at its first option."""
         negated, text = self.base.get("p", (True, ""))
-        module = None if negated else IMPLIED.get(protocol(text))
+        unknown = negated or (self.listed and not known_protocol(text))
+        module = None if unknown else IMPLIED.get(protocol(text))
         if module is None or name not in MATCHES[module]:
             return None
         self.groups.append(Group(module, MATCHES[module]))
@@ -159,9 +165,23 @@ class Reader:
         arity = MANY if group.grammar is None else group.grammar[name]
         if equals and arity == 0:
             raise ValueError(f"--{name} takes no value")
+        if self.listed and name in SPACED and not equals:
+            group.options.append(Option(self.negated, name, self.spaced(arity)))
+            return
         values = [value] if equals else []
         values += self.greedy() if arity == MANY else [self.value(word) for _ in range(arity - len(values))]
         group.options.append(Option(self.negated, name, tuple(values)))
+
+    def spaced(self, arity: int) -> tuple[str, ...]:
+        """The words up to the next option as `arity` values, of which the first may be several words."""
+        found = self.greedy()
+        names = len(found) - arity + 1
+        if names < 1:
+            raise ValueError(f"{' '.join(found)!r} is no name")
+        name = " ".join(found[:names])
+        if names > 1 and f" {name} " not in f"{self.listed} ":
+            raise ValueError(f"{name!r} has more between its words than one space")
+        return (name, *found[names:])
 
     def greedy(self) -> list[str]:
         """Every word up to the next option."""
@@ -182,7 +202,9 @@ def _interface(way: str, name: str, negated: bool) -> Match | None:
 
 
 @lru_cache(maxsize=1024)
-def _protocol(text: str, negated: bool) -> In | None:
+def _protocol(text: str, negated: bool, listed: bool) -> Match | None:
+    if listed and not known_protocol(text):  # of this host's own /etc/protocols
+        return Opaque("protocol", f"{'! ' * negated}-p {text}")
     wanted = protocol(text)
     if wanted == 0:
         # ip_tables.c takes protocol 0 as "any" and never looks at the negation.
@@ -212,7 +234,7 @@ def _others(reader: Reader) -> list[Match]:
         if option in base:
             found.append(_interface(way, base[option][1], base[option][0]))
     if "p" in base:
-        found.append(_protocol(base["p"][1], base["p"][0]))
+        found.append(_protocol(base["p"][1], base["p"][0], bool(reader.listed)))
     if "f" in base:
         found.append(In(Field.FRAGMENT, Intervals.of(0 if base["f"][0] else 1)))
     return [match for match in found if match is not None]
@@ -227,12 +249,12 @@ class Body:
     comment: str
 
 
-def body(words: list[str], v6: bool, chains: Collection[str]) -> Body:
-    """The words behind `-A CHAIN`; ValueError says what is wrong with them."""
-    reader = Reader(words, v6, chains)
+def body(words: list[str], v6: bool, chains: Collection[str], listed: str = "") -> Body:
+    """The words behind `-A CHAIN`; ValueError says what is wrong with them. `listed` as `Reader` has it."""
+    reader = Reader(words, v6, chains, listed)
     reader.read()
     negated, text = reader.base.get("p", (True, ""))
-    wanted = None if negated else protocol(text)
+    wanted = None if negated or (listed and not known_protocol(text)) else protocol(text)
     extended: list[Match] = []
     comment = ""
     for group in reader.groups:

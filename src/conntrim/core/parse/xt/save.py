@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
@@ -23,8 +24,9 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
+from conntrim.core.parse.unread import opaque_rule
 from conntrim.core.parse.xt.rule import body
-from conntrim.core.parse.xt.tokens import split
+from conntrim.core.parse.xt.tokens import split, split_listed
 
 POLICIES = {"ACCEPT": Verdict.ACCEPT, "DROP": Verdict.DROP, "-": Verdict.ACCEPT, "QUEUE": Verdict.QUEUE}
 """What stands behind a chain's name; `-` is a user's chain."""
@@ -46,14 +48,58 @@ class Block:
     rules: list[tuple[int, str]] = field(default_factory=list)
 
 
+class Faults(Protocol):
+    """What becomes of what cannot be read."""
+
+    listed: bool
+
+    def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
+        """Raise InputError, or note it and let the reader go on."""
+        ...
+
+
+class Fatal:
+    """Of an operator's file: an InputError with its line."""
+
+    listed = False
+
+    def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
+        """Always raises."""
+        raise InputError(source, message, line=line, advice=advice)
+
+
+@dataclass(slots=True)
+class Noted:
+    """Of a kernel's listing: one line costs its own rule, and is told."""
+
+    notes: list[str] = field(default_factory=list)
+    listed = True
+
+    def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
+        """One more note."""
+        self.notes.append(f"{source}:{line}: {message}" + (f": {text}" if text else ""))
+
+
+FATAL: Faults = Fatal()
+
+
+def read_listing(text: str, source: str, family: TableFamily) -> Ruleset:
+    """What a save program printed of this kernel: a line that is not understood is one opaque rule, and `unread`."""
+    faults = Noted()
+    tables = tuple(
+        _table(block, source, family, _dialect(block.header), faults) for block in _blocks(text, source, faults)
+    )
+    return Ruleset(tables, unread=tuple(faults.notes))
+
+
 def read_save(text: str, source: str, family: TableFamily | None = None) -> Ruleset:
     """The tables of a save file; `family` where the caller knows it. InputError with file and line."""
     tables: dict[tuple[TableFamily, str], Table] = {}
     remarks = []
-    blocks = list(_blocks(text, source))
+    blocks = list(_blocks(text, source, FATAL))
     known = next((b.header for b in blocks if b.header), "")  # one program wrote them all
     for block in blocks:
-        table = _table(block, source, family or _family(block, source), _dialect(block.header or known))
+        table = _table(block, source, family or _family(block, source), _dialect(block.header or known), FATAL)
         key = table.family, table.name
         if key in tables:
             remarks.append(f"{source}:{block.line}: table {block.name} stands here again; a restore keeps the last")
@@ -64,8 +110,8 @@ def read_save(text: str, source: str, family: TableFamily | None = None) -> Rule
     return Ruleset(tuple(tables.values()), tuple(remarks))
 
 
-def _blocks(text: str, source: str) -> Iterable[Block]:
-    """The blocks of a file; InputError where one is not closed or something stands outside."""
+def _blocks(text: str, source: str, faults: Faults) -> Iterable[Block]:
+    """The blocks of a file; it is a fault if one is not closed or something stands outside."""
     block, header, number = None, "", 0
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
@@ -75,37 +121,40 @@ def _blocks(text: str, source: str) -> Iterable[Block]:
             header = line if "enerated by" in line else header
         elif line[0] == "*":
             if block is not None:
-                raise InputError(source, f"table {block.name} has no COMMIT before this one", line=number)
-            block = Block(_known_table(line[1:].strip(), source, number), number, header)
+                faults.found(source, f"table {block.name} has no COMMIT before this one", line=number)
+                yield from (block,) if block.name in XT_HOOKS else ()
+            block = Block(_known_table(line[1:].strip(), source, number, faults), number, header)
         elif block is None:
-            raise InputError(source, f"{line[:40]!r} outside of a table", line=number, advice="give me iptables-save")
+            faults.found(source, f"{line[:40]!r} outside of a table", line=number, advice="give me iptables-save")
         elif line == "COMMIT":
-            yield block
+            yield from (block,) if block.name in XT_HOOKS else ()
             block = None
         else:
-            _line(block, line, source, number)
+            _line(block, line, source, number, faults)
     if block is not None:
         advice = "the file is truncated: save it again"
-        raise InputError(source, f"table {block.name} has no COMMIT", line=number, advice=advice)
+        faults.found(source, f"table {block.name} has no COMMIT", line=number, advice=advice)
+        yield from (block,) if block.name in XT_HOOKS else ()
 
 
-def _known_table(name: str, source: str, line: int) -> str:
+def _known_table(name: str, source: str, line: int, faults: Faults) -> str:
     if name not in XT_HOOKS:
-        raise InputError(source, f"no such table: {name}", line=line, advice=f"iptables has {', '.join(XT_HOOKS)}")
+        faults.found(source, f"no such table: {name}", line=line, advice=f"iptables has {', '.join(XT_HOOKS)}")
     return name
 
 
-def _line(block: Block, line: str, source: str, number: int) -> None:
+def _line(block: Block, line: str, source: str, number: int, faults: Faults) -> None:
     """A chain or a rule line into its block."""
     if line[0] == ":":
         words = line[1:].split()
         if not words or (len(words) > 1 and words[1] not in POLICIES):
-            raise InputError(source, f"no chain in {line[:40]!r}", line=number, advice="as in :INPUT ACCEPT [0:0]")
-        block.policies[words[0]] = POLICIES[words[1]] if len(words) > 1 else Verdict.ACCEPT, number
+            faults.found(source, f"no chain in {line[:40]!r}", line=number, advice="as in :INPUT ACCEPT [0:0]")
+        for name in words[:1]:
+            block.policies[name] = POLICIES.get(words[1] if len(words) > 1 else "-", Verdict.ACCEPT), number
     elif line[0] in "-[":
         block.rules.append((number, line))
     else:
-        raise InputError(source, f"{line[:40]!r} is no line of a save file", line=number)
+        faults.found(source, f"{line[:40]!r} is no line of a save file", line=number)
 
 
 def _family(block: Block, source: str) -> TableFamily:
@@ -123,13 +172,13 @@ def _dialect(header: str) -> Dialect:
     return Dialect.IPTABLES_LEGACY if header and "nf_tables" not in header else Dialect.IPTABLES_NFT
 
 
-def _table(block: Block, source: str, family: TableFamily, dialect: Dialect) -> Table:
+def _table(block: Block, source: str, family: TableFamily, dialect: Dialect, faults: Faults) -> Table:
     """A block understood, its jumps checked."""
     builtin = XT_CHAINS[block.name]
     rules: dict[str, list[Rule]] = {name: [] for name in (*map(str.upper, builtin), *block.policies)}
     _commands(block, rules, source)
     chains: list[Chain] = []
-    _rules(block, rules, source, family)
+    _rules(block, rules, source, family, faults)
     for name, listed in rules.items():
         policy, line = block.policies.get(name, (Verdict.ACCEPT, block.line))
         base = None
@@ -137,7 +186,10 @@ def _table(block: Block, source: str, family: TableFamily, dialect: Dialect) -> 
             hook = Hook(name.lower())
             base = Base(XT_HOOKS[block.name][0], hook, xt_priority(dialect, block.name, hook), policy)
         chains.append(Chain(name, tuple(listed), base, Place(source, line)))
-    check_jumps(chains, source)
+    try:
+        check_jumps(chains, source)
+    except InputError as error:
+        faults.found(source, error.message, line=error.line)
     return Table(dialect, family, block.name, tuple(chains))
 
 
@@ -155,32 +207,43 @@ def _commands(block: Block, rules: dict[str, list[Rule]], source: str) -> None:
     block.rules = kept
 
 
-def _rules(block: Block, rules: dict[str, list[Rule]], source: str, family: TableFamily) -> None:
-    """Every rule line into its chain."""
+def _rules(block: Block, rules: dict[str, list[Rule]], source: str, family: TableFamily, faults: Faults) -> None:
+    """Every rule line into its chain; one that is not understood is opaque as a whole."""
     v6, chains = family is TableFamily.IP6, frozenset(rules)
     for number, line in block.rules:
         try:
-            _rule(rules, line, Place(source, number), v6, chains)
+            _rule(rules, line, Place(source, number), _Reading(v6, chains, faults.listed))
         except ValueError as error:
-            raise InputError(source, str(error), line=number) from error
+            faults.found(source, str(error), line=number, text=line)
+            chain = line.split()[1] if " " in line else ""
+            rules.get(chain, []).append(opaque_rule(line, Place(source, number)))
 
 
-def _rule(rules: dict[str, list[Rule]], line: str, place: Place, v6: bool, chains: frozenset[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the lines of a table have in common."""
+
+    v6: bool
+    chains: frozenset[str]
+    listed: bool
+
+
+def _rule(rules: dict[str, list[Rule]], line: str, place: Place, given: _Reading) -> None:
     """One line: counters, -A or -I, chain, body."""
     if line[0] == "[":
         counters = _COUNTERS.match(line)
         if counters is None:
             raise ValueError("no counters and rule in this line")
         line = line[counters.end() :]
-    words = split(line)
+    words = split_listed(line) if given.listed else split(line)
     if len(words) < 2 or words[0] not in ("-A", "-I", "--append", "--insert"):
         raise ValueError(f"{words[0] if words else line} is no command of a save file; -A and -I are")
     chain, first, at = words[1], 2, len(rules.get(words[1], ()))
-    if chain not in chains:
+    if chain not in given.chains:
         raise ValueError(f"rule in chain {chain}, which this table does not have")
     if words[0] in ("-I", "--insert"):
         numbered = len(words) > 2 and words[2].isdecimal()
         at, first = (int(words[2]) - 1, 3) if numbered else (0, 2)
-    said = body(words[first:], v6, chains)
+    said = body(words[first:], given.v6, given.chains, line if given.listed else "")
     made = [Rule(matches, said.statements, place, line, said.comment) for matches in said.matches]
     rules[chain][at:at] = made

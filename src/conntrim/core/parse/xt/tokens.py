@@ -1,4 +1,7 @@
-"""Lines of a save file to words and back, by iptables-restore's quoting: double quotes, backslash only inside them."""
+"""Lines of a save file to words and back, by iptables-restore's quoting: double quotes, backslash only inside them.
+
+The save programs quote comments and prefixes, but not the names of sets and of `recent` lists (K74).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,18 @@ def split(line: str) -> list[str]:
     if line[end:].strip():
         raise ValueError("a quote is opened and never closed")
     return words
+
+
+_LISTED = re.compile(r'"(?:[^"\\]|\\.)*"(?=\s|$)|\S+')
+
+
+def split_listed(line: str) -> list[str]:
+    """The words of a line that a save program printed: a quote that does not begin a word is part of it."""
+    if '"' not in line:
+        return line.split()
+    found = _LISTED.findall(line)
+    return [_ESCAPE.sub(r"\1", word[1:-1]) if word[0] == '"' and len(word) > 1 and word[-1] == '"' else word
+            for word in found]  # fmt: skip
 
 
 def quoted(word: str) -> str:
