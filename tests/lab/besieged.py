@@ -1,4 +1,4 @@
-"""The host under torture: its firewall, an operator logged in, a service, a stranger; what holds whatever died."""
+"""The host under torture: its firewall, an operator logged in, services, a stranger; what holds whatever died."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from conntrim import wiring
 from conntrim.app.rollout_run import Ports
+from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.digest import digest
 from conntrim.core.model.plan import ARMED, FileChange, Plan
 from conntrim.core.model.ruleset import InSet, Match, Opaque, Rule, Ruleset, Table
@@ -27,10 +28,22 @@ from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost, bridged
 from conntrim.render.compare import compare_text
 from conntrim.store.plans import read_plan
-from tests.lab.planning import WEB, WEB_POLICY
+from tests.lab.connections import CLIENT, SERVER, Connection, Server, fates
+from tests.lab.falling import listed
+from tests.lab.planning import CACHE, WEB, WEB_POLICY
 from tests.lab.test_rollout_plans import listing, load_firewall
 
 SSH, HTTP, CLOSED = 22, 80, 3306
+POLICY = (
+    WEB_POLICY
+    + b"""
+[[untrack]]
+direction = "outbound"
+protocol = "udp"
+ports = [53]
+to = ["192.168.0.17"]
+"""
+)
 STRANGE = (11211, 80, 0)
 """Source ports from which a stranger tries the closed port: the two that a careless NOTRACK opens, and any."""
 TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
@@ -66,7 +79,10 @@ def _never(match: Match, empty: Collection[str], now: datetime) -> bool:
 
 @dataclass
 class Besieged:
-    """A client and a web host, both ends of the operator's session in our hands; `before` is its rule set at rest."""
+    """A client and a web host, both ends of the operator's session in our hands; `before` is its rule set at rest.
+
+    `servers` are the services that go untracked: asked of the web host, and by it of its cache.
+    """
 
     client: LabHost
     web: LabHost
@@ -75,6 +91,7 @@ class Besieged:
     listening: dict[int, socket.socket]
     listed: str
     before: Ruleset
+    servers: tuple[Server, ...] = ()
     session: list[socket.socket] = field(default_factory=list)
     sources: Iterator[int] = field(default_factory=lambda: count(12_000))
     """Source ports that no other connection of the client ever has: what names one there is that connection's."""
@@ -119,6 +136,20 @@ class Besieged:
             far.close()
         assert [self.stranger(source) for source in STRANGE] == [False] * len(STRANGE)
 
+    def opened(self, name: str) -> list[Connection]:
+        """A connection of every service for each end that may speak first when it is tried."""
+        return [server.open(name, first) for server in self.servers for first in (CLIENT, SERVER)]
+
+    def unlisted(self, opened: list[Connection], protocol: str = "") -> list[Connection]:
+        """Those of them, without an entry, that the plan does not list as lost; the others of a protocol are closed."""
+        found = []
+        for one in opened:
+            if protocol in one.service and listed(self.plan, one.service, one.first):
+                one.close()
+            else:
+                found.append(one)
+        return found
+
     def connected(self, port: int, source: int = 0) -> tuple[socket.socket, socket.socket]:
         """Both ends of a new connection."""
         with entered(self.client.name):
@@ -161,19 +192,29 @@ def besieged(kind: str, plan: Plan | None = None) -> Iterator[Besieged]:
     """The document's web host in one dialect, its plan made by the command unless given; all goes with the context."""
     with (
         tempfile.TemporaryDirectory(prefix="conntrim-torture-") as place,
-        bridged(["client=20", "web=18"]) as hosts,
+        bridged(["client=20", "web=18", "cache=17"]) as hosts,
         ExitStack() as stack,
     ):
         web = hosts["web"]
         load_firewall(web, kind)
         # Each refused stranger is answered: the kernel would send one such error a second (icmp_ratelimit).
         web.sysctl("net.ipv4.icmp_ratelimit", 0)
+        for which in ("", "_stream"):  # silent ones must not end by themselves on a slow machine
+            web.sysctl(f"net.netfilter.nf_conntrack_udp_timeout{which}", 300)
         with entered(web.name):
             listening = {p: stack.enter_context(socket.create_server((WEB, p))) for p in (SSH, HTTP, CLOSED)}
-        if plan is None:
-            plan = replace(_planned(web, Path(place)), files=(FileChange(PERSISTED, NEW),), settings={TIME_WAIT: 17})
+        if plan is None:  # for whatever host: the next ones are made alike
+            plan = replace(
+                _planned(web, Path(place)),
+                files=(FileChange(PERSISTED, NEW),),
+                settings={TIME_WAIT: 17},
+                circumstances=Circumstances(),
+            )
         before = KernelListing().read(web.name).ruleset
-        made = Besieged(hosts["client"], web, plan, Path(place), listening, listing(web), before)
+        servers = _servers(hosts["client"], web, hosts["cache"], listening[HTTP])
+        for server in servers:
+            server.listen(stack)
+        made = Besieged(hosts["client"], web, plan, Path(place), listening, listing(web), before, servers)
         made.not_locked_out()
         try:
             yield made
@@ -182,9 +223,22 @@ def besieged(kind: str, plan: Plan | None = None) -> Iterator[Besieged]:
                 end.close()
 
 
+def _servers(client: LabHost, web: LabHost, cache: LabHost, http: socket.socket) -> tuple[Server, ...]:
+    return (
+        Server("inbound tcp/80", web, client, WEB, HTTP, listening=http),
+        Server("outbound tcp/11211", cache, web, CACHE, 11211),
+        Server("outbound udp/53", cache, web, CACHE, 53, datagrams=True),
+    )
+
+
+def lost(opened: list[Connection]) -> list[str]:
+    """The names of those that do not go on when one end speaks and the other answers."""
+    return [f"{one.name} {fate}" for one, fate in zip(opened, fates(opened), strict=True) if fate]
+
+
 def _planned(web: LabHost, place: Path) -> Plan:
     policy, made = place / "web.toml", place / "plan"
-    policy.write_bytes(WEB_POLICY)
+    policy.write_bytes(POLICY)
     argv = ["plan", "--policy", str(policy), "--netns", web.name, "-o", str(made)]
     done = subprocess.run([sys.executable, "-m", "conntrim", *argv], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -118,7 +118,7 @@ class Server:
     def listen(self, stack: ExitStack) -> None:
         """Begin to serve; until the stack is closed."""
         with entered(self.host.name):
-            if self.datagrams:
+            if self.datagrams or self.listening is not None:
                 return
             self.listening = stack.enter_context(socket.create_server((self.address, self.port), backlog=64))
             self.listening.settimeout(PATIENT)

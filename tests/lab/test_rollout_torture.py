@@ -32,7 +32,7 @@ from tests.lab.test_rollout import ports, until, without_empty_raw
 from tests.lab.torture import LONG, SHORT, SIEGES, prepared, run
 
 CONFIRM = next(siege for siege in SIEGES if siege.name == "confirm")
-BLOWS = 36
+BLOWS = 24
 """Of the thousand and more of the full form."""
 KILLS = int(os.environ.get("CONNTRIM_TORTURE", "9"))
 """Kills at random moments, over all dialects and verbs."""

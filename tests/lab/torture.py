@@ -1,4 +1,4 @@
-"""Kills apply, confirm and rollback at every step, in every dialect, and looks whether anybody is locked out.
+"""Kills apply, confirm and rollback at every step, in every dialect: is anybody locked out, is a connection lost?
 
 `python -m tests.lab.torture` does all of it and prints what was struck how often; `make torture` calls it.
 """
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle, islice
 
@@ -28,7 +28,8 @@ from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import SETTLING, State
 from conntrim.host.signals import orderly_end
 from conntrim.lab.netns import sweep
-from tests.lab.besieged import Besieged, besieged
+from tests.lab.besieged import Besieged, besieged, lost
+from tests.lab.connections import Connection
 from tests.lab.deadly import Blow, When, steps_of, struck
 from tests.lab.test_rollout_plans import FIREWALLS
 
@@ -36,6 +37,8 @@ TRIAL, SHORT, LONG = 5.0, 1.5, 60.0
 """Seconds of a trial that a verb under torture confirms or undoes, of one whose apply is struck, of one left alone."""
 LENGTH = 8
 """Blows that one host and the session on it live through."""
+GROWN = 1 << 19
+"""Bytes each way after which a window of before is stale."""
 LIMIT = 30.0
 """Seconds after which a state that does not come is a failure."""
 KEPT = SETTLING | {State.CONFIRMED}
@@ -83,11 +86,16 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a blow: the state that `status` told right after it; what went wrong, "" where nothing did."""
+    """What came of a blow: the state that `status` told right after it; what went wrong, "" where nothing did.
+
+    `tried` connections were tried after falling back; `lost` are those that did not go on and that no plan had listed.
+    """
 
     case: Case
     state: str
     wrong: str = ""
+    tried: int = 0
+    lost: tuple[str, ...] = ()
 
 
 def act(plan: Plan, verb: str, seconds: float, made: Ports) -> object:
@@ -149,12 +157,69 @@ def until(reached: Callable[[], bool]) -> bool:
     return True
 
 
+@dataclass
+class Watched:
+    """The connections of one case: some were open before it, some were opened while its rules acted."""
+
+    host: Besieged
+    talking: list[Connection]
+    silent: list[Connection]
+    during: list[Connection] = field(default_factory=list)
+    tried: int = 0
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def everyone(self) -> list[Connection]:
+        """All that are still tried."""
+        return self.talking + self.silent + self.during
+
+    def open_during(self, name: str) -> None:
+        """More of them, whatever acts now; those that talk do so until their windows are others."""
+        for one in self.talking:
+            one.grows(GROWN)
+        self.during += self.host.opened(name)
+
+    def purged(self) -> None:
+        """A confirm deletes the entries of datagrams too, and only those of sockets over TCP are made again."""
+        self.talking, self.silent = (self.host.unlisted(some, "udp") for some in (self.talking, self.silent))
+
+    def fell_back(self) -> None:
+        """Try all but those that the plan has listed."""
+        self.during = self.host.unlisted(self.during)
+        self.undone()
+
+    def undone(self) -> None:
+        """Try all that are left; those that are lost are told once."""
+        self.tried += len(self.everyone)
+        if found := lost(self.everyone):
+            self.lost += found
+            self.close()
+
+    def close(self) -> None:
+        """All of them."""
+        for one in self.everyone:
+            one.close()
+        self.talking, self.silent, self.during = [], [], []
+
+
 def strike(host: Besieged, case: Case) -> Outcome:
     """One case from start to end; AssertionError or OSError where somebody was locked out or something is wrong."""
+    watched = Watched(host, host.opened("open before, talking"), host.opened("open before, silent"))
+    try:
+        if "confirm" in (case.siege.verb, *case.siege.earlier):
+            watched.purged()
+        state = _struck(host, case, watched)
+    finally:
+        watched.close()
+    return Outcome(case, state.value, "\n".join(watched.lost), watched.tried, tuple(watched.lost))
+
+
+def _struck(host: Besieged, case: Case, watched: Watched) -> State:
     seconds = SHORT if case.siege.verb == "apply" else TRIAL
     for attempt in range(4):
         name = f"{case.number} {attempt}"
         made = prepared(host, case.siege, name, seconds * 2**attempt)
+        watched.open_during("opened before the fault")
         if struck(made, partial(act, host.plan, case.siege.verb, seconds), case.blow, case.number):
             break
         rollback(made)  # a machine so slow that the trial was over first: again with a longer one
@@ -162,14 +227,19 @@ def strike(host: Besieged, case: Case) -> Outcome:
         raise AssertionError("the verb never came to that step")
     host.not_locked_out()
     state = status(made).state
+    watched.open_during("opened after the fault")
     _aftermath(host, made, state)
+    watched.fell_back()
     host.not_locked_out()
     assert apply(made, host.plan, LONG).answer == "armed"
     assert not host.tracked()
+    watched.open_during("opened on trial")
+    watched.during = host.unlisted(watched.during, "udp")
     assert rollback(made).answer == "rolled back"
+    watched.undone()
     host.as_before(name)
     host.not_locked_out()
-    return Outcome(case, state.value)
+    return state
 
 
 def _aftermath(host: Besieged, made: Ports, state: State) -> None:
@@ -268,7 +338,9 @@ def _signals(case: Case) -> str:
 def main() -> int:
     """Strike, print, and answer with 1 where anything was wrong."""
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
-    parser.add_argument("--blows", type=int, default=0, help="so many of all cases, drawn at random; 0: all")
+    parser.add_argument(
+        "--faults", "--blows", dest="blows", type=int, default=0, help="so many of all cases, drawn at random; 0: all"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--slice", default="1/1", help="2/3: the second third of them")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no further host after these")
@@ -289,10 +361,13 @@ def main() -> int:
             print(f"\n{outcome.case}\n{outcome.wrong}", file=sys.stderr)
     wrong = sum(bool(o.wrong) for o in outcomes)
     seconds = time.monotonic() - start
-    print(f"{len(outcomes)} blows, {wrong} lock-outs or other failures, {seconds:.0f} s\n")
+    lost_ones = sum(len(o.lost) for o in outcomes)
+    print(f"{len(outcomes)} faults injected, {wrong} lock-outs or other failures, {seconds:.0f} s")
+    tried = sum(o.tried for o in outcomes)
+    print(f"{tried} connections tried after falling back, {lost_ones} lost beyond what the plan had listed\n")
     print(table(outcomes))
     print(
-        "\nstate right after the blow: " + ", ".join(f"{s} {n}" for s, n in Counter(o.state for o in outcomes).items())
+        "\nstate right after the fault: " + ", ".join(f"{s} {n}" for s, n in Counter(o.state for o in outcomes).items())
     )
     return int(bool(wrong))
 
