@@ -49,6 +49,14 @@ def rulesets(files: Sequence[str], netns: str | None) -> Rulesets:
     return FileRulesets(files) if files else KernelRulesets(netns)
 
 
+def policy_text(path: str) -> bytes:
+    """The content of a policy file, `-` for standard input."""
+    from conntrim.core.parse.policy import LARGEST_FILE
+    from conntrim.host.sources import read_whole
+
+    return read_whole(path, LARGEST_FILE, "policy")
+
+
 def kernel(netns: str | None) -> Kernel:
     """What of this kernel's settings decides about packets."""
     from conntrim.host.tracking import tracking_kernel

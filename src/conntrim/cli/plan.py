@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import click
 
@@ -36,11 +34,7 @@ ERAS = {"nf_conntrack": Era.NF, "ip_conntrack": Era.IP}
 
 def policy_from(path: str) -> Policy:
     """A policy file, `-` for standard input. InputError where it cannot be read."""
-    try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error)) from error
-    return parse_policy(data, path)
+    return parse_policy(wiring.policy_text(path), path)
 
 
 def era_of(source: str | None, named: str | None) -> Era:

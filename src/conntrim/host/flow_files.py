@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import os
-import sys
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import BinaryIO
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.parse.conntrack_text import Prepared, TextTable, prepare
+from conntrim.host.sources import Patient, opened
 from conntrim.host.workers import THREADS, workers
 
 
@@ -114,16 +113,11 @@ class FileFlows:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        try:
-            descriptor = os.dup(sys.stdin.fileno()) if self.source == "-" else os.open(self.source, os.O_RDONLY)
-            raw = os.fdopen(descriptor, "rb")
-        except OSError as error:
-            raise InputError(self.source, error.strerror or str(error), advice="is the name right?") from error
-        with raw:
+        with opened(self.source) as raw:
             yield _decompressed(self.source, raw)
 
 
-def _decompressed(source: str, raw: BufferedReader) -> BinaryIO:
+def _decompressed(source: str, raw: BufferedReader[Patient]) -> BinaryIO:
     """The stream itself, or what it unpacks to."""
     try:
         start = raw.peek(6)[:6]

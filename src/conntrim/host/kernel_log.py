@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 
 from conntrim.app.ports.kernel_log import LogExtract
@@ -11,6 +10,7 @@ from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.facts import Overflow
 from conntrim.core.parse.kernel_log import overflows
 from conntrim.host import programs
+from conntrim.host.sources import lines, opened
 
 RING = "/dev/kmsg"
 RECORD = 8192
@@ -38,16 +38,15 @@ class HostKernelLog:
 
 def _from_file(source: str) -> tuple[Overflow, ...]:
     try:
-        if source == "-":
-            return tuple(overflows(sys.stdin, source))
-        return tuple(overflows(_lines(source), source))
-    except OSError as error:
-        raise InputError(source, error.strerror or str(error), advice="--log takes a kernel log file or -") from error
+        with opened(source) as stream:
+            return tuple(overflows(lines(stream, RECORD), source))
+    except InputError as error:
+        raise InputError(source, error.message, advice="--log takes a kernel log file or -") from error
 
 
 def _lines(path: str) -> Iterator[str]:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        yield from file
+    with open(path, "rb") as file:
+        yield from lines(file, RECORD)
 
 
 def _ring() -> Iterator[str]:

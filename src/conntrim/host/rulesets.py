@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conntrim.core.model.errors import HostError, InputError
+from conntrim.core.model.errors import HostError
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.ruleset import read_all
 from conntrim.host import programs
 from conntrim.host.listing import KernelListing
+from conntrim.host.sources import read_whole
 
 LARGEST = 64 << 20
 """Bytes of a rule-set file; the largest of real ones have some hundred thousand rules in a tenth of it."""
@@ -24,20 +24,9 @@ class FileRulesets:
 
     def read(self) -> Ruleset:
         """All files' tables together."""
-        return read_all(("standard input" if path == "-" else path, _bytes(path)) for path in self.paths)
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        if path == "-":
-            return sys.stdin.buffer.read(LARGEST)
-        with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error)) from error
-    if len(data) > LARGEST:
-        raise InputError(path, f"more than {LARGEST >> 20} MiB", advice="this is no rule set")
-    return data
+        return read_all(
+            ("standard input" if path == "-" else path, read_whole(path, LARGEST, "rule set")) for path in self.paths
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_missing_files_and_foolish_options_are_refused(tmp_path: Path, capsys: p
     table = str(TABLES / "conntrack.txt")
     for arguments, told in (
         ([str(tmp_path / "none")], "No such file"),
-        ([str(tmp_path)], "Is a directory"),
+        ([str(tmp_path)], "a directory, not a file"),
         ([table, "--netns", "x"], "no namespace"),
         ([table, "--local", "192.168.0.300"], "192.168.0.300 is no address"),
         (["--netns", "no-such"], "no network namespace no-such"),

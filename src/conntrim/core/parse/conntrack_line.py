@@ -14,7 +14,7 @@ from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import DCCP_STATES, NO_STATE, SCTP_STATES, Status, TcpState
 from conntrim.core.model.protocol import NUMBERS, Protocol
 
-HEAD = re.compile(rb"\s*(?:(?:ipv4|ipv6)\s+\d+\s+)?[a-z][a-z0-9-]*\s+\d+\s+(?:\d+\s|[a-z]+=|timeout=|[A-Z])")
+HEAD = re.compile(rb"[ \t]*(?:(?:ipv4|ipv6)\s+\d+\s+)?[a-z][a-z0-9-]*\s+\d+\s+(?:\d+\s|[a-z]+=|timeout=|[A-Z])")
 """How an entry's first line starts."""
 
 STATES: dict[int, dict[str, int]] = {

@@ -39,6 +39,12 @@ LOOKED_INTO = 4096
 MOST_LEFT = 1 << 18
 """Bytes of one entry; a file of other things might have no end of a line at all."""
 
+BLANK = 1 << 16
+"""Bytes of nothing but white space that no listing has in a row; compressed, 600 MB of them are a small file."""
+
+MOST_BAD = 100_000
+"""Bad lines after which a file that has more of them than entries is read no further."""
+
 ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 ADVICE = "wanted: /proc/net/nf_conntrack, /proc/net/ip_conntrack or the output of conntrack -L"
 
@@ -101,6 +107,8 @@ class TextTable:
         """
         if not self._begun:
             text, self._begun = self._first(text), True
+        if any(text[at : at + BLANK].isspace() for at in range(0, len(text) - BLANK + 1, BLANK)):
+            raise InputError(self.source, f"{BLANK >> 10} KiB of white space in a row", advice=ADVICE)
         if torn:
             text, self._left = self._left + text, b""
             text = text[: text.rfind(b"\n") + 1]
@@ -139,6 +147,9 @@ class TextTable:
         usual = np.zeros(len(piece.ends), np.bool_)
         for lines, _ in groups:
             usual[lines] = True
+        if len(usual) - int(usual.sum()) > MOST_BAD:  # lines of 20 bytes on average: no wrapping makes such
+            self._bad(self._line + int(np.argmin(usual)) + 1, "no conntrack entry")
+            raise self._refusal(prepared.data)
         rows = list(self._entries(self._unusual(piece, usual)))
         for lines, columns in groups:
             kept, wanted = usual[lines], columns.keys() & self.columns
@@ -189,9 +200,12 @@ class TextTable:
         self.bad_lines += 1
         if len(self.bad) < MOST_PLACES:
             self.bad.append(BadLine(line, why))
+        if self.bad_lines > MOST_BAD and self.bad_lines > self.entries:
+            message = f"not a conntrack table: {self.bad_lines:,} lines are no entries"
+            raise InputError(self.source, message, advice=ADVICE)
 
     def _refusal(self, data: bytes) -> InputError:
-        if not self._line:
+        if not self._line and not self.bad:
             return InputError(self.source, "the file is empty: no entries to count", advice=ADVICE)
         why = next((say for pattern, say in LOOKS_LIKE if pattern.search(data)), "")
         place = self.bad[0] if self.bad else BadLine(1, "no conntrack entry")

@@ -18,6 +18,8 @@ from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, protocol_name
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.toml import Path, line_of, locate
 
+LARGEST_FILE, MOST_SERVICES = 1 << 20, 1000
+"""Bytes of a policy, and its [[untrack]] entries: each costs rules and proofs, and a person has to review them."""
 WIDEST_RANGE = 1024
 """Ports in one entry. A wider one covers ports that nobody meant, as 10240:65000 once did."""
 WIDEST_PEERS: dict[Family, int] = {Family.IPV4: 1 << 16, Family.IPV6: 1 << 80}
@@ -34,6 +36,8 @@ TOP_KEYS = ("untrack", "table", "timeouts")
 UNTRACK_KEYS = ("direction", "protocol", "ports", "to", "from", "family")
 TABLE_KEYS = ("max", "buckets")
 
+TOO_DOTTED = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){16}""")
+"""A key of so many parts; reading one, tomllib takes memory by the square of their number: 40 GB for 200 KB."""
 PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 AT_LINE = re.compile(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -163,6 +167,8 @@ def _distinct(read: _Reader, entries: Sequence[Untrack]) -> None:
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:
+    if found := TOO_DOTTED.search(text):
+        raise InputError(source, "no policy has keys that deep", line=text.count("\n", 0, found.start()) + 1)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -170,6 +176,9 @@ def _toml(text: str, source: str) -> dict[str, Any]:
         line = int(match[2] or text.count("\n") + 1) if match else 0
         message = match[1] if match else str(error)
         raise InputError(source, f"no valid TOML: {message}", line=line) from error
+    except (RecursionError, ValueError, OverflowError) as error:  # nested without end, a number of 5,000 digits
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(source, f"no valid TOML: {why}") from error
 
 
 def parse_policy(data: bytes, source: str) -> Policy:
@@ -185,6 +194,8 @@ def parse_policy(data: bytes, source: str) -> Policy:
     entries = given.get("untrack", [])
     if not isinstance(entries, list):
         read.refuse(("untrack",), "untrack must be a list of tables", "write [[untrack]], with two brackets")
+    if len(entries) > MOST_SERVICES:
+        read.refuse(("untrack",), f"{len(entries):,} services", f"at most {MOST_SERVICES:,}")
     untrack = [_untrack(read, ("untrack", i), e) for i, e in enumerate(entries)]
     _distinct(read, untrack)
     table = read.table(("table",), given.get("table", {}))

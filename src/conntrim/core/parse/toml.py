@@ -19,6 +19,7 @@ class _Scanner:
     """Walks the pieces once. `prefix` is the current table, `path` the key whose value is being read."""
 
     lines: dict[Path, int] = field(default_factory=dict)
+    counts: dict[Path, int] = field(default_factory=dict)
     prefix: Path = ()
     path: Path | None = None
     words: list[str] = field(default_factory=list)
@@ -46,7 +47,8 @@ class _Scanner:
         if self.words:
             self.prefix = tuple(self.words)
             if self.brackets > 1:
-                number = sum(1 for p in self.lines if p[:-1] == self.prefix and isinstance(p[-1], int))
+                number = self.counts.get(self.prefix, 0)
+                self.counts[self.prefix] = number + 1
                 self.prefix = (*self.prefix, number)
             self.lines[self.prefix] = line
         self.words, self.header, self.brackets = [], False, 0
