@@ -48,6 +48,8 @@ class Course:
     refusing: tuple[Rule, ...]
     doubts: tuple[Doubt, ...]
     twins: tuple[Twin, ...]
+    bound: bool = False
+    """Whether a rule that counts, varies or leaves a trace met opening packets only."""
 
 
 @dataclass(slots=True)
@@ -121,21 +123,23 @@ def _verdicts(table: Table, base: Chain, passage: Passage) -> set[Verdict]:
     return {end[1].verdict if end else policy for end in hits(table, base, passage.later)}
 
 
-def admissions(ruleset: Ruleset, wanted: Iterable[Passage]) -> Admissions:
-    """What must be added to the rule set (which holds nothing of ours) for these passages."""
+def admissions(ruleset: Ruleset, wanted: Iterable[Passage], *, bind: bool = False) -> Admissions:
+    """What must be added to the rule set (which holds nothing of ours) for these passages. `bind`: what counted opening
+    packets only is kept from the rest (walk.py)."""
     found = Admissions()
     for passage in wanted:
         for table, base in walked_chains(ruleset, passage):
-            walk = Walk(table, base, passage.later).run(passage.before)
+            walk = Walk(table, base, passage.later, bind=bind).run(passage.before)
             settled = _settled(table, base, walk, passage)
-            twins = () if settled else tuple(walk.twins)
+            twins = tuple(t for t in walk.twins if t.rest or not settled)
             doubts = [] if settled else walk.doubts
             if unwritable := [t for t in twins if t.original and not _writable(t, table, passage)]:
                 doubts += [
                     Doubt(t.original, "its further conditions cannot be copied") for t in unwritable if t.original
                 ]
                 twins = ()
-            found.add(Course(passage, table, base, tuple(walk.admitted), tuple(walk.refusing), tuple(doubts), twins))
+            rules = tuple(walk.admitted), tuple(walk.refusing)
+            found.add(Course(passage, table, base, *rules, tuple(doubts), twins, bool(walk.bound)))
     return found
 
 

@@ -26,7 +26,7 @@ from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
-from conntrim.core.plan.obligations import obligations, proved
+from conntrim.core.plan.obligations import obligations, proved, undecided
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
@@ -154,13 +154,28 @@ def compile_plan(request: Request) -> Plan:
 
 
 def compiled(request: Request) -> Compiled:
-    """Everything that a plan and its proofs are made of. InputError for a range too wide."""
+    """Everything that a plan and its proofs are made of. InputError for a range too wide.
+
+    Where a rule that counts would meet other packets than before, all but opening packets are kept from it, if that
+    helps and does no harm elsewhere.
+    """
+    plain = _compiled(request, bind=False)
+    if not any(course.bound for course in plain.courses):
+        return plain
+    left = undecided(proved(plain))
+    if "no-ct-dependence" not in left:
+        return plain
+    bound = _compiled(request, bind=True)
+    return bound if undecided(proved(bound)) < left else plain
+
+
+def _compiled(request: Request, *, bind: bool) -> Compiled:
     policy, facts = request.policy, request.facts
     refuse_ephemeral(policy, facts.local_ports)
     base, old = without_own(request.ruleset), facts.era is Era.IP
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
     legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
-    found = admissions(base, passages(legs))
+    found = admissions(base, passages(legs), bind=bind)
     additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), spared(base, legs, facts.local))
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in _changes(additions, raws, dialect, old)))
     additions, raws = _marked(additions, raws, mark)

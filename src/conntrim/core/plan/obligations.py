@@ -51,6 +51,11 @@ def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:
     return tuple(o if o.name == "loads" else doubted(o, c.before.unread) for o in found)
 
 
+def undecided(proof: Proof) -> frozenset[str]:
+    """The obligations that packet sets do not prove."""
+    return frozenset(o.name for o in proof.obligations if o.standing is not PROVED)
+
+
 WORST = (BROKEN, OPEN, PROVED)
 BOTH = ("helper-kept", "no-ct-dependence")
 """Where boxes and sets look at different things: helpers are also known by their ports, sets do not ask for entries."""

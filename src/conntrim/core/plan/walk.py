@@ -7,6 +7,9 @@ depend on the ct state treats both alike and needs nothing. A rule that matches 
 condition of the rule (a source, an interface) kept. Accepts and drops alike, so an operator's earlier refusal stays
 earlier and no packet is admitted that was refused. Where a rule in front would now refuse the packets (`INVALID` drop
 before the accept), the twins move before that rule, in their order.
+
+Behind an accept of what is ESTABLISHED a rule that counts meets opening packets only. To keep it so (`bind`), the rest
+of what is accepted later gets an accept of its own in front of it: over TCP opening packets are told by their flags.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )
+from conntrim.core.model.tcp_flags import BARE_SYN, NOT_BARE_SYN
 from conntrim.core.plan.box import Box, Tri, asks_entry, judge, narrow, remaining
+from conntrim.core.prove.watch import items_of
 
 MOST_TWINS = 64
 """Twins for one box in one base chain; more of them means that the chain needs an operator's eye."""
@@ -62,6 +67,8 @@ class Twin:
     box: Box
     statement: Statement
     original: Rule | None
+    rest: bool = False
+    """It is for all but opening packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,9 @@ class Walk:
     """One walk of one base chain. `wide` are all packets that arrive after the plan, in their new state and with
     all TCP flags; the box that is walked may be only the first of them, in its old state.
 
+    `bind`: accept all but opening packets in front of `bound`, the first rule behind an accept of what is ESTABLISHED
+    that counts, varies or leaves a trace: it goes on meeting opening packets only.
+
     `tracked` is the state that the rest of them had, `together` whether every rule so far did the same with both.
     """
 
@@ -96,6 +106,8 @@ class Walk:
     admitted: list[Admission] = field(default_factory=list)
     refusing: list[Rule] = field(default_factory=list)
     hoist: Spot | None = None
+    bind: bool = False
+    bound: Spot | None = None
     tracked: CtState = CtState.ESTABLISHED
     together: bool = True
 
@@ -105,7 +117,7 @@ class Walk:
         falls = self._chain(self.base, box, ())
         if falls and self.base.base is not None:
             if self.base.base.policy is Verdict.ACCEPT:
-                self.admitted.append(Admission(box, None))
+                self._admit(box, None)
             if self.hoist:
                 self._twin(self.hoist, box, End(self.base.base.policy), None)
         return self
@@ -121,6 +133,7 @@ class Walk:
             matched = judge(box, rule)
             here = Spot(chain.name, index)
             statement = decisive(rule)
+            self._watch(rule, box, here)
             if statement is None:
                 continue
             self.together = self.together and self._alike(rule, box)
@@ -135,6 +148,23 @@ class Walk:
                     return leaves or left
                 box, left = remaining(box, rule), leaves or left
         return left or not box.empty()
+
+    def _watch(self, rule: Rule, box: Box, here: Spot) -> None:
+        """Whether the rest of the packets would now come to a rule that is watched; opening ones are told over TCP."""
+        opening = box.state is CtState.NEW and box.fields.get(Field.TCP_FLAGS) == BARE_SYN
+        if not opening or self.together or self.bound or judge(self._later(box), rule) is Tri.NO:
+            return
+        if any(items_of(rule, self.table)):
+            self.bound = here
+
+    def _admit(self, box: Box, rule: Rule | None) -> None:
+        self.admitted.append(Admission(box, rule))
+        if self.bind and self.bound:
+            rest = self._later(box)
+            holds = tuple(m for m in rest.holds if answer_of(m, self.table) is Answer.SAME)
+            fields = {**rest.fields, Field.TCP_FLAGS: NOT_BARE_SYN}
+            rest = replace(rest, fields=fields, holds=holds)
+            self.twins.append(Twin(self.bound, rest, End(Verdict.ACCEPT), rule, rest=True))
 
     def _later(self, box: Box) -> Box:
         return later_box(box, self.wide)
@@ -200,7 +230,7 @@ class Walk:
         """Where the matched packets go: whether some stay for the next rule, whether some leave this chain alive."""
         match statement:
             case End(verdict=Verdict.ACCEPT):
-                self.admitted.append(Admission(inside, rule))
+                self._admit(inside, rule)
                 return False, False
             case End():
                 self.refusing.append(rule)

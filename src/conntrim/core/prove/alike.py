@@ -36,6 +36,7 @@ class Alike:
     pair: Pair
     local: Intervals | None
     found: dict[str, None] = field(default_factory=dict)
+    varying: set[str] = field(default_factory=set)
     _known: dict[int, tuple[Item, ...]] = field(default_factory=dict)
 
     def flow(self, flow: Flow, scope: Set, before: Conversations, after: Conversations) -> None:
@@ -49,12 +50,13 @@ class Alike:
             "request": self._walked(there, flow.direction, scope, watch),
             "answer": self._walked(here, back, scope, watch, mirrored=True),
         }
+        self.varying |= watch.texts
         whole = self._without(scope, Field.CT_STATE) & ~before.translated()
-        opened = self._opened(flow, before, watch)
-        for steps in _dialogue(flow):
-            scope = whole if len(steps) == 1 else whole & opened
-            mine = partial(before.among, steps=steps), partial(after.among, steps=steps)
-            self._compare(flow.label, scope, tuple(map(_seen, ways[steps[-1][0]])), mine)
+        for *earlier, step in _dialogue(flow):
+            known = before.behind(tuple(earlier), self.loosened)
+            scope = whole & self.space.sets.either(list(known.values()))
+            mine = partial(before.among, step=step, tables=known), partial(after.among, step=step, tables=known)
+            self._compare(flow.label, scope, tuple(map(_seen, ways[step[0]])), mine)
 
     def errors(self, direction: Direction, about: Set) -> None:
         """Errors and resets about the policy's flows; that they are logged harms nobody."""
@@ -95,19 +97,11 @@ class Alike:
         one, other = (reach(self.space, a, way, scope, mirrored=mirrored, local=self.local, watch=watch) for a in pair)
         return one, other
 
-    def _opened(self, flow: Flow, before: Conversations, watch: Watch) -> Set:
-        """The connections that may be opened, whatever varies between their packets."""
-        space, (requests, answers) = self.space, flow.flags()
-        free = [space.free[text] for text in watch.texts if text in space.free]
-        varying = space.sets.literals(*free, *(n for f in VARYING for n in space.bits.get(f, ())))
-        found = space.everything
-        for way, flags in (
-            ("request", requests[0]),
-            ("answer", answers[0]),
-            ("request", requests[min(1, len(requests) - 1)]),
-        ):
-            found = found & before.passes(way, flags).exists(varying)
-        return found
+    def loosened(self, found: Set) -> Set:
+        """Without what varies between the packets of a connection, or from one moment to the next."""
+        space = self.space
+        free = [space.free[text] for text in sorted(self.varying) if text in space.free]
+        return found.exists(space.sets.literals(*free, *(n for f in VARYING for n in space.bits.get(f, ()))))
 
     def _in(self, packets: Set, state: CtState) -> Set:
         return self._without(packets & self.space.state(state), Field.CT_STATE)

@@ -194,6 +194,7 @@ class Case:
             if flow.direction is direction:
                 outside = ~self._stateless(question.scope)  # what the change cannot reach was not walked
                 opened = flow.carrying(space, admitted | outside, SYN)
+                opened = (opened & bare) | (self.alike.loosened(opened) & ~bare)  # who may at times open one
                 found = found | (flow.requests(space) & opened)
             elif BACK[flow.direction] is direction:
                 found = found | (flow.answers(space) & ~bare)

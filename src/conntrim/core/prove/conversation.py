@@ -5,6 +5,7 @@ The evaluator's own tracker is asked what a packet is; connections that share a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -22,6 +23,10 @@ from conntrim.core.prove.space import Space
 
 STAND_IN = (0xFFFFC0000201, 0xFFFFC0000202, 40_000)
 """Addresses and the client's port of the connection that stands for all: the tracker sees nothing but who is who."""
+
+
+Tables = dict[Memory, Set]
+"""Connections by the conntrack table that they find."""
 
 
 @dataclass(slots=True)
@@ -61,15 +66,23 @@ class Conversations:
         """The connections that get the last of these packets through where the table knew nothing before the first."""
         return self._along(steps)[1]
 
-    def among(self, found: Set, steps: Steps) -> Set:
-        """The connections whose last packet of these is among the packets found, in the state that it then has."""
-        (who, flags), (tables, _) = steps[-1], self._along(steps[:-1])
+    def among(self, found: Set, step: tuple[str, int], tables: Tables) -> Set:
+        """The connections whose next packet is among the packets found, in the state that these tables give it."""
+        who, flags = step
         packet, free = turn(self.flow, self._sample(), who, flags), self.untracked(who, flags)
         ways = [free & self._carried(found, flags, CtState.UNTRACKED)]
         for memory, connections in tables.items():
             state, _, _ = _tracked(packet, memory, self.loose)
             ways.append(connections & ~free & self._carried(found, flags, state))
         return self.space.sets.either(ways)
+
+    def behind(self, steps: Steps, loosened: Callable[[Set], Set]) -> Tables:
+        """The tables behind these packets, all of which pass: what `loosened` takes away may be otherwise for each."""
+        tables: Tables = {EMPTY: self.space.everything}
+        for who, flags in steps:
+            after, passed = self._next(tables, turn(self.flow, self._sample(), who, flags), who, flags)
+            tables = {memory: loosened(part & passed) for memory, part in after.items()}
+        return tables
 
     def _along(self, steps: Steps) -> tuple[dict[Memory, Set], Set]:
         """The tables after these packets, and the connections that get the last one through."""

@@ -92,7 +92,7 @@ class Watch:
             for chain in table.chains:
                 for rule in chain.rules:
                     if (items := known.get(id(rule))) is None:
-                        items = known[id(rule)] = () if _plain(rule) else tuple(_items(rule, table))
+                        items = known[id(rule)] = () if _plain(rule) else tuple(items_of(rule, table))
                     if items:
                         found[id(rule)] = items
                         varying = (m for m in rule.matches if answer_of(m, table) is not Answer.SAME)
@@ -116,7 +116,7 @@ def _plain(rule: Rule) -> bool:
     )
 
 
-def _items(rule: Rule, table: Table) -> Iterator[Item]:
+def items_of(rule: Rule, table: Table) -> Iterator[Item]:
     """What of a rule is watched. Where it only logs, or does nothing, an answer by itself matters to nobody."""
     effects = [effect_of(s) for s in rule.statements]
     idle = _idle(rule, table)

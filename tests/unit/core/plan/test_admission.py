@@ -143,10 +143,19 @@ def test_counting_rules_are_not_copied(admitting: str) -> None:
     assert admitting in found.witness
 
 
-def test_counting_refusal_in_front_leaves_the_plan_open() -> None:
-    """A stateless rate limit saw one packet a connection and would see all: not decided."""
+def test_all_but_opening_packets_are_kept_from_what_counts() -> None:
+    """A stateless rate limit saw one packet a connection: the rest is accepted in front of it, and it goes on so."""
     limit = "-p tcp -m tcp --dport 80 -m hashlimit --hashlimit-above 10/sec --hashlimit-name x -j DROP"
     made = plan(WEB, filtered(LO, ESTABLISHED, limit, NEW80))
+    rest = ACCEPT80.replace("-m conntrack", "! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack")
+    assert [b for _, r, b in accepts(made) if r == rest] == [f"-A INPUT {limit}"]
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+
+
+def test_queries_cannot_be_told_from_an_opening_one() -> None:
+    """Over UDP nothing tells the packet that opens a flow: a rate limit behind ESTABLISHED leaves the plan open."""
+    limit = "-p udp -m udp --dport 53 -m limit --limit 10/sec -j ACCEPT"
+    made = plan(INBOUND.format("udp", 53), filtered(LO, ESTABLISHED, limit))
     assert Standing.NOT_DECIDED is obligation(made, "no-ct-dependence").standing
 
 
