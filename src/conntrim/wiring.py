@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from conntrim.app.plan import Live
     from conntrim.app.ports.facts import Facts
     from conntrim.app.ports.flows import Flows
     from conntrim.app.ports.kernel_log import KernelLog
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from conntrim.app.ports.rulesets import Rulesets
     from conntrim.app.rollout_run import Ports
     from conntrim.core.model.census import Viewpoint
-    from conntrim.core.model.plan import Batch, Plan
+    from conntrim.core.model.plan import Batch
     from conntrim.core.netfilter.kernel import Kernel
 
 
@@ -64,11 +65,11 @@ def kernel(netns: str | None) -> Kernel:
     return tracking_kernel(netns)
 
 
-def plan(directory: str) -> Plan:
-    """The plan that `conntrim plan -o` wrote there."""
-    from conntrim.store.plans import read_plan
+def live(netns: str | None) -> Live:
+    """What a plan is compiled against: the host itself, in one network namespace."""
+    from conntrim.app.plan import Live
 
-    return read_plan(directory)
+    return Live(listing(), facts(), batch_check(netns), netns)
 
 
 def rollout(netns: str | None, state: str | None, root: str | None = None) -> Ports:

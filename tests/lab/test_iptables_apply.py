@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from conntrim.host.netns import entered
 from conntrim.host.programs import environment, find
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.render.json import to_json
+from tests.lab.by_hand import ARGV, ROOT
 from tests.lab.handmade import GUARD, XT_FILTER, handmade
 from tests.lab.test_rollout import connected, server, until
 
@@ -61,7 +61,7 @@ def our_apply(host: LabHost, place: Path, seconds: int) -> subprocess.Popen[str]
     plan = replace(handmade("iptables-nft"), trial=batches[0], confirm=(), rollback_trial=batches[1])
     (place / "plan.json").write_text(to_json("plan", plan))
     options = ["--trial", f"{seconds}s", "--wait", "--netns", host.name, "--state", str(place)]
-    return started(None, [sys.executable, "-m", "conntrim", "apply", str(place), *options])
+    return started(None, [*ARGV, str(place), *options])
 
 
 def started(host: LabHost | None, argv: list[str]) -> subprocess.Popen[str]:
@@ -69,7 +69,7 @@ def started(host: LabHost | None, argv: list[str]) -> subprocess.Popen[str]:
     with entered(host.name if host else None):
         return subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-            start_new_session=True, env=environment(),
+            start_new_session=True, env=environment(), cwd=ROOT,
         )  # fmt: skip
 
 

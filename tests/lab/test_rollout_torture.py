@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +25,7 @@ from conntrim.core.rollout.states import State
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.render.json import to_json
 from tests.lab.besieged import Besieged, besieged
+from tests.lab.by_hand import ARGV, ROOT
 from tests.lab.deadly import Blow, When, steps_of, struck
 from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import ports, until, without_empty_raw
@@ -94,8 +94,8 @@ def test_a_signal_amid_apply_leaves_all_or_nothing(
     load_before(host, dialect)
     before = listing(host, dialect)
     (tmp_path / "plan.json").write_text(to_json("plan", handmade(dialect)))
-    argv = ["apply", str(tmp_path), "--netns", host.name, "--state", str(tmp_path / "state"), "--trial", "60"]
-    running = subprocess.Popen([sys.executable, "-m", "conntrim", *argv], stdout=subprocess.PIPE, text=True)
+    argv = [str(tmp_path), "--netns", host.name, "--state", str(tmp_path / "state"), "--trial", "60"]
+    running = subprocess.Popen([*ARGV, *argv], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     made = ports(host, str(tmp_path / "state"))
     assert until(lambda: made.journal.read().state is not State.NOTHING)
     running.send_signal(number)

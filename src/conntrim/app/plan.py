@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from conntrim.app.budget import ticking
+from conntrim.app.ports.facts import Facts
+from conntrim.app.ports.listing import RulesetListing
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.census import Census
 from conntrim.core.model.circumstances import PORT_RANGE, TCP_LOOSE, Circumstances
@@ -16,7 +18,11 @@ from conntrim.core.model.plan import Batch, FileChange, Obligation, Plan, Standi
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect, Ruleset
 from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.plan.own import fingerprint
 from conntrim.core.plan.propose import Proposal, propose
+from conntrim.core.rollout.record import Journal, Moment
+from conntrim.core.rollout.standing import seconds_left
+from conntrim.core.rollout.states import SETTLING, State
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_report
 
@@ -29,11 +35,10 @@ Check = Callable[[Batch], str]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and what a proposed policy left out. `policy_text` is the file that the operator edits."""
+    """A plan, and the text of its policy: the file that the operator edits."""
 
     plan: Plan
     policy_text: str
-    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,22 @@ class Inputs:
     policy: Policy | None = None
     dialect: Dialect | None = None
     check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The host itself, in one network namespace: what the verbs plan and apply compile against."""
+
+    listing: RulesetListing
+    facts: Facts
+    check: Check
+    netns: str | None = None
+
+    def inputs(self, policy: Policy | None, dialect: Dialect | None = None, census: Census | None = None) -> Inputs:
+        """Everything that decides, read now."""
+        ruleset = self.listing.read(self.netns).ruleset
+        facts = self.facts.read(self.netns)
+        return Inputs(ruleset, fingerprint(ruleset), facts, census, policy, dialect, self.check)
 
 
 def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
@@ -73,9 +94,8 @@ def make_plan(inputs: Inputs) -> Planned:
     plan = _checked(compile_plan(request), inputs.check)
     remarks = (*inputs.ruleset.unread, *inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
     return Planned(
-        replace(plan, remarks=tuple(dict.fromkeys(remarks))),
+        replace(plan, remarks=tuple(dict.fromkeys(remarks)), left_out=proposal.left_out),
         emit_policy(proposal.policy, proposal.notes, proposal.left_out),
-        proposal.left_out,
     )
 
 
@@ -104,6 +124,7 @@ def _checked(plan: Plan, check: Check | None) -> Plan:
     return replace(plan, obligations=tuple(decided if o.name == "loads" else o for o in plan.obligations))
 
 
+PLAN, POLICY = "plan.json", "policy.toml"
 STEPS = ("trial", "confirm", "rollback_trial", "rollback_confirmed")
 
 
@@ -111,11 +132,19 @@ def files_of(planned: Planned) -> tuple[FileChange, ...]:
     """The files of a plan's directory."""
     plan = planned.plan
     found = [
-        FileChange("policy.toml", planned.policy_text),
-        FileChange("plan.json", to_json("plan", plan)),
-        FileChange("REPORT.md", plan_report(plan, planned.left_out)),
+        FileChange(POLICY, planned.policy_text),
+        FileChange(PLAN, to_json("plan", plan)),
+        FileChange("REPORT.md", plan_report(plan)),
     ]
     for step in STEPS:
         batches: Sequence[Batch] = getattr(plan, step)
         found += [FileChange(f"{step}/{n}-{b.program}", b.text) for n, b in enumerate(batches, 1)]
     return (*found, *(FileChange(f"files{f.path}", f.text) for f in plan.files))
+
+
+def refuse_on_trial(directory: str, name: str, journal: Journal, now: Moment) -> None:
+    """InputError for the directory of the plan that is on trial: whoever decides about it looks there."""
+    under_way = journal.state in SETTLING or (journal.state is not State.CONFIRMED and seconds_left(journal, now) > 0)
+    if under_way and journal.plan is not None and journal.plan.name == name:
+        advice = "conntrim confirm or conntrim rollback first, or name another directory"
+        raise InputError(directory, f"this directory holds {name}, which is on trial", advice=advice)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from conntrim.app.rollout_run import Ports, Request
+from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
 from conntrim.core.model.plan import Plan, Standing
@@ -41,6 +42,21 @@ def apply(
         return _drive(
             Work(ports, journal, Request(plan, seconds, accepted, probes)), Apply() if known else ApplyAnother()
         )
+
+
+def apply_reviewed(
+    ports: Ports,
+    compiled: Callable[[], Plan],
+    seconds: float,
+    accepted: tuple[str, ...] = (),
+    probes: tuple[Probe, ...] = (),
+) -> Report:
+    """As `apply`, of the plan that comes out of a review (`reviewed.py`), if one does."""
+    try:
+        plan = compiled()
+    except RefusedError as error:
+        return _refused(ports, str(error))
+    return apply(ports, plan, seconds, accepted, probes)
 
 
 def confirm(ports: Ports) -> Report:
@@ -85,6 +101,13 @@ def _strays(work: Work) -> tuple[str, ...]:
     known = {*run.own(), *run.journal.own}
     found = (*loader.altered(run.programs(), run.claim), *loader.own(loader.installed(), Claim()))
     return tuple(dict.fromkeys(rule for rule in found if rule not in known))
+
+
+def _refused(ports: Ports, why: str) -> Report:
+    """Nothing was begun; where the rollout stands."""
+    work = Work(ports, ports.journal.read())
+    rollout = standing(work.run.journal, ports.clock.now(), work.run.own())
+    return _report(work, rollout, Tell(Answer.REFUSED, why))
 
 
 def changes_anything(plan: Plan) -> bool:

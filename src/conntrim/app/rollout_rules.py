@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from conntrim.app.ports.freshness import Freshness
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import Batch, Standing
+from conntrim.core.model.plan import Batch, Plan, Standing
 from conntrim.core.plan.freshness import shown
 from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.ours import belongs
@@ -26,6 +27,14 @@ def _around(seen: Mapping[str, Chains]) -> dict[str, str]:
     return {name: digest for program, found in seen.items() for name, digest in around(program, found).items()}
 
 
+def refuse_other_host(plan: Plan, fresh: Freshness) -> None:
+    """RefusedError on another host or namespace, or with other rules, addresses or settings than the proofs had."""
+    if why := fresh.elsewhere(plan):
+        raise RefusedError(f"{why}; make one for it with conntrim plan -o DIR")
+    if found := fresh.differences(plan):
+        raise RefusedError(f"the plan is stale: {shown(found)}; make it again with conntrim plan -o DIR")
+
+
 class Rules:
     """The rules of a run's plan in the kernel."""
 
@@ -41,17 +50,9 @@ class Rules:
         self._check_unclaimed()
         # Read before the rules are compared with the plan's: a change in between shows after the load.
         self._seen = self._chains()
-        self._refuse_other_host()
+        refuse_other_host(self.run.plan, self.ports.freshness)
         self._check_batches()
         self.run.journal = replace(self.run.journal, tables=self.ports.loader.tables(self.run.programs()))
-
-    def _refuse_other_host(self) -> None:
-        """Another host or namespace, or this one with other rules, addresses or settings than the proofs had."""
-        plan, fresh = self.run.plan, self.ports.freshness
-        if why := fresh.elsewhere(plan):
-            raise RefusedError(f"{why}; make one for it with conntrim plan -o DIR")
-        if found := fresh.differences(plan):
-            raise RefusedError(f"the plan is stale: {shown(found)}; make it again with conntrim plan -o DIR")
 
     def _check_unclaimed(self) -> None:
         """Nothing of ours is there, and nothing that would be taken for it once the plan is loaded."""

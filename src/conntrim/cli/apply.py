@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import click
 
 from conntrim import wiring
 from conntrim.app import rollout
+from conntrim.app.reviewed import reviewed
+from conntrim.app.rollout_run import Ports
 from conntrim.cli.options import as_json, netns
 from conntrim.cli.output import complain
 from conntrim.cli.rollout import answer, rooted, stated
 from conntrim.core.model.errors import InputError
 from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.probe import Probe, probe_of
+from conntrim.core.rollout.report import Report
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 LONGEST = 24 * 3600
@@ -64,9 +67,17 @@ def command(
     PLAN_DIR is what `conntrim plan -o` wrote. Nothing has to keep running for the rules to expire: a lost session,
     a crash or kill -9 cannot keep a bad change in place. Keep it with `conntrim confirm`.
     """
-    seconds, plan = seconds_of(trial), wiring.plan(plan_dir)
-    ports = wiring.rollout(netns, state, root)
-    act = partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept, probes=probes_of(probed, yes))
+    seconds, probes = seconds_of(trial), probes_of(probed, yes)
+    shown, ports = wiring.plans().read(plan_dir), wiring.rollout(netns, state, root)
+    compiled = partial(reviewed, shown, wiring.live(netns), ports.freshness)
+    act = partial(rollout.apply_reviewed, compiled=compiled, seconds=seconds, accepted=accept, probes=probes)
+    carry_out(ctx, act, ports, yes=yes, wait=wait, as_json=as_json)
+
+
+def carry_out(
+    ctx: click.Context, act: Callable[[Ports], Report], ports: Ports, *, yes: bool, wait: bool, as_json: bool
+) -> None:
+    """Load the plan, say what came of it, and go on as the options say."""
     report = answer(ctx, "apply", act, ports, as_json)
     if yes and report.answer == Answer.ALREADY_ARMED.words:
         complain("not confirmed: this trial was begun before, and nothing was probed now")

@@ -9,13 +9,15 @@ import click
 
 from conntrim import wiring
 from conntrim.app.census import take_census
-from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan
+from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan, refuse_on_trial
+from conntrim.app.rollout_run import Ports
 from conntrim.cli import options
 from conntrim.cli.census import local_ranges
 from conntrim.cli.output import say
+from conntrim.cli.rollout import stated
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.census import Census
-from conntrim.core.model.errors import InputError
+from conntrim.core.model.errors import ConntrimError, InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Standing
@@ -67,10 +69,11 @@ class Given:
 @click.option("--era", type=click.Choice(list(ERAS)), help="Names of the kernel's keys, for a host known by files.")
 @click.option("-o", "--output", metavar="DIR", help="Write policy, plan, rules, files and REPORT.md into DIR.")
 @options.netns
+@stated
 @options.as_json
 def command(
     *, source: str | None, policy: str | None, rulesets: tuple[str, ...], local: str | None, dialect: str | None,
-    era: str | None, output: str | None, netns: str | None, as_json: bool,
+    era: str | None, output: str | None, netns: str | None, state: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Which services to leave untracked, the rules for it, and the proof that they break nothing.
 
@@ -81,12 +84,22 @@ def command(
     given = Given(source, policy_from(policy) if policy else None, rulesets, local_ranges(local), netns)
     planned = make_plan(_inputs(given, era_of(source, era), DIALECTS.get(dialect or "")))
     if output:
+        _refuse_on_trial(output, wiring.rollout(netns, state))
         wiring.plans().write(output, files_of(planned))
     if as_json:
         say(to_json("plan", planned.plan))
     else:
-        say(plan_text(planned.plan, planned.left_out, output or ""))
+        say(plan_text(planned.plan, output or ""))
     raise SystemExit(int(planned.plan.standing() is not Standing.PROVED))
+
+
+def _refuse_on_trial(directory: str, ports: Ports) -> None:
+    """Where the journal can be read; who may not read it has nothing on trial, and a plan changes nothing."""
+    try:
+        journal = ports.journal.read()
+    except ConntrimError:
+        return
+    refuse_on_trial(directory, wiring.plans().name(directory), journal, ports.clock.now())
 
 
 def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
@@ -95,20 +108,19 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
     if given.source is not None or not given.foreign:
         viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
         census = take_census(wiring.flows(given.source, given.netns), viewpoint, TOP)
+    if not given.rulesets:
+        inputs = wiring.live(given.netns).inputs(given.policy, dialect, census)
+        return replace(inputs, facts=_named(inputs.facts, given.ours))
     if given.foreign:
         facts = elsewhere(given.source or given.rulesets[0], era, _addresses(given.ours, census))
     else:
-        facts = _live_facts(given.netns, given.ours)
-    if given.rulesets:
-        ruleset = wiring.rulesets(given.rulesets, given.netns).read()
-        return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
-    ruleset = wiring.listing().read(given.netns).ruleset
-    check = wiring.batch_check(given.netns)
-    return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect, check)
+        facts = _named(wiring.facts().read(given.netns), given.ours)
+    ruleset = wiring.rulesets(given.rulesets, given.netns).read()
+    return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
 
 
-def _live_facts(netns: str | None, ours: Sequence[tuple[int, int]]) -> HostFacts:
-    facts = wiring.facts().read(netns)
+def _named(facts: HostFacts, ours: Sequence[tuple[int, int]]) -> HostFacts:
+    """The facts, with the addresses that were named instead of its own."""
     return replace(facts, local=Intervals.union_of(ours)) if ours else facts
 
 

@@ -38,7 +38,7 @@ def _named(bad: Sequence[Obligation]) -> str:
     return f"{'broken' if broken else 'not decided'}: {', '.join(names)}"
 
 
-def plan_text(plan: Plan, left_out: Sequence[str] = (), directory: str = "") -> str:
+def plan_text(plan: Plan, directory: str = "") -> str:
     """The answer first, then services, changes, obligations and what else must be known."""
     lines = [*_wrapped(answer(plan), "", "  "), f"{plan.name}, {plan.dialect}, {len(plan.trial)} batches", ""]
     lines += [line for entry in plan.policy.untrack for line in _wrapped(f"untrack {entry}", "  ", "    ")]
@@ -52,7 +52,7 @@ def plan_text(plan: Plan, left_out: Sequence[str] = (), directory: str = "") -> 
     for title, found in (
         ("newly admitted", plan.residual),
         ("falling back", plan.costs),
-        ("stays tracked", left_out),
+        ("stays tracked", plan.left_out),
         ("note", plan.remarks),
     ):
         lines += [""] * bool(found)
@@ -93,7 +93,7 @@ BY_FORM = (
 """What the proofs rest on."""
 
 
-def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
+def plan_report(plan: Plan) -> str:
     """REPORT.md: what changes, where and why, what was proved, what it exposes, how to undo it."""
     lines = [f"# {prose(f'{plan.name}: {answer(plan)}')}", ""]
     lines += ["## What it is for", "", *(f"- untrack **{prose(str(u))}**" for u in plan.policy.untrack)]
@@ -108,8 +108,8 @@ def plan_report(plan: Plan, left_out: Sequence[str] = ()) -> str:
     ]
     lines += ["", "## Newly admitted", "", *(f"- {prose(text)}" for text in plan.residual or ("nothing",))]
     lines += ["", "## What falling back costs", "", *(f"- {prose(text)}" for text in plan.costs or ("nothing",))]
-    if left_out or plan.remarks:
-        lines += ["", "## To know", "", *(f"- {prose(text)}" for text in (*left_out, *plan.remarks))]
+    if plan.left_out or plan.remarks:
+        lines += ["", "## To know", "", *(f"- {prose(text)}" for text in (*plan.left_out, *plan.remarks))]
     for title, step in (("Undo a trial", plan.rollback_trial), ("Undo the confirmed plan", plan.rollback_confirmed)):
         lines += ["", f"## {title}", ""]
         for batch in step:

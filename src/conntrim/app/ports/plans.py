@@ -1,11 +1,20 @@
-"""Where plans are written for people and for `conntrim apply`."""
+"""Where plans are written for people, and read back for `conntrim apply`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from conntrim.core.model.plan import FileChange
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a plan's directory shows to whoever reviews it: its files by their paths in it."""
+
+    directory: str
+    files: Mapping[str, bytes]
 
 
 class Plans(Protocol):
@@ -16,3 +25,9 @@ class Plans(Protocol):
 
         InputError where something else is in the directory, HostError where it cannot be written.
         """
+
+    def read(self, directory: str) -> Shown:
+        """Everything in a plan's directory, bounded. InputError where there is none, or others may have written it."""
+
+    def name(self, directory: str) -> str:
+        """The name of the plan in a directory, "" where there is none."""

@@ -32,6 +32,7 @@ class Circumstances:
     `host_name` is for readers. `namespace` is the network namespace's name, "" the host's own. `addresses` are the
     host's own ones but loopback and link-local, which come and go with every virtual cable; `interfaces` those present,
     in a plan only those that rules name; `settings` the sysctls of `PROOFS_USE`, "" where the kernel has no such key.
+    `link_local` are those that were there: no change of them makes a plan stale, but its words may name them.
     """
 
     host: str = ""
@@ -40,6 +41,7 @@ class Circumstances:
     addresses: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    link_local: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -47,13 +49,24 @@ class Circumstances:
         return f"{f'namespace {self.namespace}' if self.namespace else 'the first namespace'} of host {self.host_name}"
 
 
-PASSING = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1"), parse_prefix("fe80::/10"))
+LINK_LOCAL = Intervals.of(parse_prefix("fe80::/10"))
+PASSING = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1")) | LINK_LOCAL
 """Loopback is there always, link-local comes with each virtual cable of a container: neither is a host's own."""
 
 
 def nameable(local: Intervals) -> tuple[str, ...]:
     """A host's own addresses as texts, without those that say nothing of it."""
     return tuple(format_range(*each) for each in (local - PASSING).ranges)
+
+
+def link_local(local: Intervals) -> tuple[str, ...]:
+    """The link-local ones of a host's own addresses as texts."""
+    return tuple(format_range(*each) for each in (local & LINK_LOCAL).ranges)
+
+
+def with_link_local(local: Intervals, texts: Iterable[str]) -> Intervals:
+    """A host's own addresses with these link-local ones instead of its own."""
+    return local - LINK_LOCAL | addresses_of(texts) & LINK_LOCAL
 
 
 def addresses_of(texts: Iterable[str]) -> Intervals:

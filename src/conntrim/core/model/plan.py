@@ -117,6 +117,7 @@ class Plan:
     make the host's rules.
     `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
     not survive a fall back to the rules before, by kind and condition.
+    `left_out` is what a proposal left tracked, and why; like the `entries_` it is for reading only.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Plan:
     managers: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
     circumstances: Circumstances = field(default_factory=Circumstances)
+    left_out: tuple[str, ...] = ()
 
     def standing(self) -> Standing:
         """The plan's own standing: its worst obligation's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import V4_ALL, Family, format_range
 from conntrim.core.model.finding import Place
@@ -60,3 +60,7 @@ class Policy:
     max: int | None = None
     buckets: int | None = None
     timeouts: dict[str, int] = field(default_factory=dict)
+
+    def unplaced(self) -> Policy:
+        """The same wish, whichever file and line said it."""
+        return replace(self, untrack=tuple(replace(u, place=Place("policy")) for u in self.untrack))

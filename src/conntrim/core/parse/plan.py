@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.json import read_json
@@ -32,3 +32,16 @@ def parse_plan(data: bytes, source: str) -> Plan:
         return read_json(data, Plan)
     except ValueError as error:
         raise InputError(source, f"not a valid plan: {error}", advice=ADVICE) from error
+
+
+def refuse_other_version(data: bytes, source: str, version: str) -> None:
+    """InputError for a plan.json that another conntrim wrote: it lacks what this one compares, or words it otherwise.
+
+    `data` is what `parse_plan` has taken.
+    """
+    given = read_json(data, dict[str, object])
+    by, lacking = given.get("version"), [field.name for field in fields(Plan) if field.name not in given]
+    if by != version:
+        raise InputError(source, f"made by conntrim {by}, not by this one ({version})", advice=ADVICE)
+    if lacking:
+        raise InputError(source, f"made by an earlier conntrim: no {', '.join(lacking)} in it", advice=ADVICE)

@@ -203,7 +203,7 @@ def parse_policy(data: bytes, source: str) -> Policy:
     timeouts = read.table(("timeouts",), given.get("timeouts", {}))
     read.known(("timeouts",), timeouts, sorted(TIMEOUT_KEYS))
     sizes = {key: read.number(("table", key), value) for key, value in table.items()}
-    seconds = {key: read.number(("timeouts", key), value) for key, value in timeouts.items()}
+    seconds = {key: read.number(("timeouts", key), value) for key, value in sorted(timeouts.items())}
     if not untrack and not sizes and not seconds:
         raise InputError(source, "this policy asks for nothing", advice="add an [[untrack]] or a [table]")
     return Policy(tuple(untrack), sizes.get("max"), sizes.get("buckets"), seconds)

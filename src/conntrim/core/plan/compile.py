@@ -125,7 +125,7 @@ def compile_plan(request: Request) -> Plan:
         name="",
         dialect=done.dialect,
         era=facts.era,
-        policy=policy,
+        policy=policy.unplaced(),
         trial=done.texts.trial,
         confirm=done.texts.confirm,
         rollback_trial=done.texts.rollback_trial,

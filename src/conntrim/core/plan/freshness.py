@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from conntrim.core.model.address import format_range
-from conntrim.core.model.circumstances import Circumstances, addresses_of, nameable
+from conntrim.core.model.circumstances import Circumstances, addresses_of, link_local, nameable
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.plan import Plan
 from conntrim.core.model.ruleset import Interface, Ruleset
@@ -21,7 +21,12 @@ def made_for(facts: HostFacts, ruleset: Ruleset) -> Circumstances:
     there = facts.circumstances
     if not there.host:
         return there
-    return replace(there, addresses=nameable(facts.local), interfaces=_named(ruleset, there.interfaces))
+    return replace(
+        there,
+        addresses=nameable(facts.local),
+        interfaces=_named(ruleset, there.interfaces),
+        link_local=link_local(facts.local),
+    )
 
 
 def elsewhere(plan: Plan, here: Circumstances) -> str:
