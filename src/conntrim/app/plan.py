@@ -18,6 +18,7 @@ from conntrim.core.model.plan import Batch, FileChange, Obligation, Plan, Standi
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect, Ruleset
 from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.plan.propose import Proposal, propose
 from conntrim.core.rollout.record import Journal, Moment
@@ -88,9 +89,8 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
 def make_plan(inputs: Inputs) -> Planned:
     """Propose if need be, compile, and let the kernel check the texts. InputError where there is nothing to plan."""
     proposal = _proposal(inputs)
-    request = Request(
-        proposal.policy, inputs.ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking()
-    )
+    ruleset = numbered(inputs.ruleset) if inputs.check else inputs.ruleset
+    request = Request(proposal.policy, ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking())
     plan = _checked(compile_plan(request), inputs.check)
     remarks = (*inputs.ruleset.unread, *inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
     return Planned(
