@@ -14,6 +14,7 @@ from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.states import State
 from conntrim.lab.netns import LabHost, lab_host
+from conntrim.store.plans import read_plan
 from tests.lab.deadly import Blow, When, steps_of, struck
 from tests.lab.test_rollout import without_empty_raw
 from tests.lab.test_rollout_plans import SwiftOperator, listing
@@ -70,7 +71,7 @@ def planned(host: LabHost, directory: Path, kind: str) -> tuple[Plan, Ports, str
     before = shown(host)
     told = operator.does("plan", "--policy", str(directory / "web.toml"), "-o", made)
     assert told.returncode == 0, told.stdout + told.stderr
-    return wiring.plan(made), wiring.rollout(host.name, str(directory / "state")), before
+    return read_plan(made), wiring.rollout(host.name, str(directory / "state")), before
 
 
 def shown(host: LabHost) -> str:
@@ -185,7 +186,7 @@ def test_a_journal_in_the_wrong_namespace_takes_nothing_there(host: LabHost, tmp
         operator, made = SwiftOperator(other, tmp_path / "there"), str(tmp_path / "there" / "plan")
         assert operator.does("plan", "--policy", str(tmp_path / "there" / "web.toml"), "-o", made).returncode == 0
         mine = wiring.rollout(other.name, str(tmp_path / "there" / "state"))
-        assert apply(mine, wiring.plan(made), 60).answer == "armed"
+        assert apply(mine, read_plan(made), 60).answer == "armed"
         wrong = replace(mine, loader=ports.loader, persistence=ports.persistence, freshness=ports.freshness)
         report = status(wrong)
         assert (report.state, report.exit_code, bool(report.strays)) == (State.LOST, 1, True)

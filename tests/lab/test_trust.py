@@ -169,7 +169,7 @@ def another_reason(site: Site) -> None:
     )
 
 
-FORGERIES = {
+FORGERIES: dict[Callable[[Site], None], str] = {
     other_program: "`trial` differs",
     flush: "`trial` differs",
     unguarded: "`trial` differs",
