@@ -6,16 +6,18 @@ Every refusal was checked by hand against the rules; the row says what stands in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conntrim.app.plan import elsewhere
-from conntrim.core.model.address import parse_address
+from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Plan, Standing
 from conntrim.core.model.policy import Policy
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset, TableFamily
+from conntrim.core.model.service import Direction
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.compile import Request, compile_plan
@@ -50,7 +52,11 @@ class Host:
 
     def facts(self) -> HostFacts:
         """What is known of the host beside its rules."""
-        return elsewhere(self.file, Era.NF, Intervals.of(*(parse_address(a) for a in self.addresses)))
+        told = elsewhere(self.file, Era.NF, Intervals.of(*(parse_address(a) for a in self.addresses)))
+        served = [
+            e.ports for e in self.policy.untrack if e.direction is Direction.INBOUND and e.protocol == Protocol.TCP
+        ]
+        return replace(told, listening=dict.fromkeys(Family, Intervals.union_of(r for p in served for r in p.ranges)))
 
     def ruleset(self, corpus: Path) -> Ruleset:
         """Its rules."""
@@ -81,7 +87,13 @@ CACHE, CACHE6 = f"out tcp/11211 {SERVER}", f"out tcp/11211 {SERVER6}"
 HOSTS = (
     Host("ip4__Ringofsaturn_com__iptables-save.save", f"in tcp/80,443; {CACHE}"),
     Host("ip4__Synology_Diskstation_DS414__iptables-save_jun_2015_cleanup.save", "in tcp/22"),
-    Host("ip4__config_internal_office_fw__iptables-save.anonymized.save", "in tcp/443; in udp/123"),
+    Host(
+        "ip4__config_internal_office_fw__iptables-save.anonymized.save",
+        "in tcp/443; in udp/123",
+        "nat-kept",
+        "Line 23 translates whatever goes to 172.16.0.0/26, a time server's own questions from port 123 too; untracked "
+        "they would leave under another address.",
+    ),
     Host("ip4__config_kornwall__iptables-save.save", "in udp/123"),
     Host("ip4__config_random_srv__iptables-save.save", "in tcp/22; in udp/123"),
     Host("ip4__config_vsrv__iptables-save.txt.save", "in tcp/25,80"),
@@ -215,9 +227,10 @@ HOSTS = (
     Host(
         "nix-community_nur-combined__repos_eh5_machines_r2s_files_nftables.json",
         "in udp/53",
-        "nat-kept",
+        "no-loss nat-kept",
         "Queries to a resolver elsewhere are redirected to port 53 here; untracked answers would leave under "
-        "this host's own address (K45).",
+        "this host's own address (K45). It serves by one interface only, and what it asks itself from port 53 by "
+        "another would lose its answers.",
     ),
     Host("rotkonetworks_networking__backup_nftables_bkk06.json", "in tcp/80,443"),
     Host("sej7278_virt-installs__alma8cis_ansible_roles_common_files_nftables_cis.json", f"in tcp/22; {CACHE}"),
@@ -241,7 +254,7 @@ kernel; this page is made from their rows. The rules themselves are not ours to 
 
 *Proved* means all obligations, `loads` by a kernel. A refusal names the obligations that stay open, and what
 stands in the way was read in the rules. Hosts are taken to be 192.0.2.1 and 2001:db8::1, servers are 198.51.100.17 and
-2001:db8:c::17.
+2001:db8:c::17; at each TCP port that is planned for, a program is taken to listen on all addresses (K74).
 
 {proved} of {all} plans are proved, on {hosts} hosts.
 

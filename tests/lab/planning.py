@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from conntrim.core.model.address import parse_address
+from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import DEADLINE, SECONDS, Batch
@@ -87,11 +87,12 @@ table inet filter {
 """
 
 
-def facts(*addresses: str, era: Era = Era.NF) -> HostFacts:
-    """A host with these addresses (and ::1, so that it speaks both families)."""
+def facts(*addresses: str, era: Era = Era.NF, listening: tuple[int, ...] = ()) -> HostFacts:
+    """A host with these addresses (and ::1, so that it speaks both families), listening at these TCP ports."""
     local = Intervals.of(*(parse_address(a) for a in (*addresses, "127.0.0.1", "::1")))
     return HostFacts(
-        "lab", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, True, None, None, local, (32768, 60999), (), ()
+        "lab", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, True, None, None, local, (32768, 60999), (), (),
+        listening=dict.fromkeys(Family, Intervals.of(*listening)),
     )  # fmt: skip
 
 

@@ -49,7 +49,9 @@ def planned(host: LabHost, address: str, policy: bytes) -> Plan:
     """The plan for a lab host as its kernel lists its rules now."""
     ruleset = read(host.run("iptables-nft-save"), "rules.v4", TableFamily.IP)
     v6 = read(host.run("ip6tables-nft-save"), "rules.v6", TableFamily.IP6)
-    return compile_plan(Request(parse_policy(policy, "policy.toml"), ruleset + v6, facts(address)))
+    return compile_plan(
+        Request(parse_policy(policy, "policy.toml"), ruleset + v6, facts(address, listening=(80, 11211)))
+    )
 
 
 def saved(host: LabHost) -> str:

@@ -47,7 +47,7 @@ def hosts() -> Iterator[Hosts]:
 def planned(host: LabHost, address: str, policy: bytes) -> Plan:
     """The plan for a lab host as its kernel lists its rules now."""
     ruleset = KernelListing().read(host.name).ruleset
-    return compile_plan(Request(parse_policy(policy, "policy.toml"), ruleset, facts(address)))
+    return compile_plan(Request(parse_policy(policy, "policy.toml"), ruleset, facts(address, listening=(80, 11211))))
 
 
 def listed(host: LabHost) -> str:

@@ -7,6 +7,7 @@ import platform
 import time
 
 from conntrim.core.capacity.timeouts import DEFAULTS
+from conntrim.core.model.address import Family
 from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.facts import Era, HostFacts, Reading
@@ -16,6 +17,7 @@ from conntrim.host import conntrack_stat, namespaces
 from conntrim.host.addresses import local_addresses, local_ports
 from conntrim.host.circumstances import circumstances
 from conntrim.host.conntrack_stat import SYSCTL, number
+from conntrim.host.listeners import listening
 from conntrim.host.netns import entered
 from conntrim.host.settings import settings
 
@@ -63,6 +65,7 @@ class KernelFacts:
             cpus=os.cpu_count(),
             programs=_setters(),
             circumstances=_circumstances(netns, remarks),
+            listening=_listening(netns, remarks),
             remarks=tuple(remarks),
         )
 
@@ -87,6 +90,14 @@ def _circumstances(netns: str | None, remarks: list[str]) -> Circumstances:
     except (HostError, OSError) as error:
         remarks.append(f"which host this is could not be told: {error}")
         return Circumstances()
+
+
+def _listening(netns: str | None, remarks: list[str]) -> dict[Family, Intervals]:
+    try:
+        return listening(netns)
+    except (HostError, OSError) as error:
+        remarks.append(f"who listens at which port could not be read: {error}")
+        return {}
 
 
 def _slab() -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.intervals import Intervals
 
@@ -88,7 +89,8 @@ class HostFacts:
     `local_ports` the ephemeral range. `max_writable` tells whether nf_conntrack_max may be set here (K25).
     `namespace` is the name of the network namespace (`netns` its inode, "" the one we run in), `namespaces` all that
     were found, `cpus` the processors on line, `programs` the running ones that are known to set sysctls themselves
-    (kube-proxy: K42). `circumstances` tell which host it is. `remarks` tell what could not be read, and why.
+    (kube-proxy: K42). `circumstances` tell which host it is, `listening` the TCP ports, by family, at which a program
+    listens on all addresses (K74). `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -115,6 +117,7 @@ class HostFacts:
     cpus: int | None = None
     programs: tuple[str, ...] = ()
     circumstances: Circumstances = field(default_factory=Circumstances)
+    listening: dict[Family, Intervals] = field(default_factory=dict)
 
     @property
     def reading(self) -> Reading:

@@ -22,6 +22,7 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box, Tri, judge
+from conntrim.core.plan.clients import asked, closed, remarks
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.legs import Leg, Way, legs_of
@@ -142,7 +143,7 @@ def compile_plan(request: Request) -> Plan:
         remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
         changes=done.changes,
         circumstances=made_for(facts, request.ruleset),
-        closed=_closed(done.courses),
+        closed=(*closed(done.services), *_closed(done.courses)),
         costs=proof.costs,
     )
     present, wanted = _present(request.ruleset), _present(done.after)
@@ -174,7 +175,9 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     refuse_ephemeral(policy, facts.local_ports)
     base, old = without_own(request.ruleset), facts.era is Era.IP
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
-    legs = [leg for u in policy.untrack for leg in legs_of(families_of(u, facts), facts.local, facts.local_ports)]
+    where = facts.local, facts.local_ports
+    services = [each for u in policy.untrack for each in asked(base, families_of(u, facts), *where)]
+    legs = [leg for each in services for leg in legs_of(each.service, *where, each.clients)]
     found = admissions(base, passages(legs), bind=bind)
     additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), spared(base, legs, facts.local))
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in _changes(additions, raws, dialect, old)))
@@ -189,6 +192,7 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         listed=Listed((base,)),
         after=applied(base, additions, raws, dialect, mark),
         trial=applied(base, additions, raws, dialect, mark, guard=(XT_GUARD,)),
+        services=tuple(services),
         legs=tuple(legs),
         courses=tuple(found.courses),
         additions=additions,
@@ -251,21 +255,22 @@ def _short(text: str) -> str:
 
 
 def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
-    remarks = [f"{m.name} makes rules here: {m.means}" for m in managers_of(request.ruleset)]
+    found = [f"{m.name} makes rules here: {m.means}" for m in managers_of(request.ruleset)]
     if has_trial(request.ruleset):
-        remarks.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
-    remarks += [
+        found.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
+    found += [
         _already(rule, done.legs)
         for table in done.before.tables
         for chain in table.chains
         for rule in chain.rules
         if any(isinstance(s, Notrack) for s in rule.statements)
     ]
+    found += remarks(done.services)
     for passage in (c.passage for c in done.courses if c.passage.leg and not c.admitted):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
         where = f"{passage.label}{on_lo} over {passage.family.name}"
-        remarks.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")
-    return tuple(dict.fromkeys(remarks))
+        found.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")
+    return tuple(dict.fromkeys(found))
 
 
 def _already(rule: Rule, legs: Sequence[Leg]) -> str:

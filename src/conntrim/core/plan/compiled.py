@@ -13,6 +13,7 @@ from conntrim.core.model.ruleset import (
     Ruleset,
 )
 from conntrim.core.plan.admission import Addition, Course
+from conntrim.core.plan.clients import Asked
 from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.texts import Texts
 from conntrim.core.prove.listed import Listed
@@ -30,6 +31,7 @@ class Compiled:
     listed: Listed
     after: Ruleset
     trial: Ruleset
+    services: tuple[Asked, ...]
     legs: tuple[Leg, ...]
     courses: tuple[Course, ...]
     additions: tuple[Addition, ...]

@@ -95,8 +95,14 @@ def _request(service: Untrack, family: Family, local_ports: tuple[int, int]) -> 
     return fields | ({Field.SRC: peers} if peers else {})
 
 
-def legs_of(service: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Leg]:
-    """All legs of one service. `local` are this host's addresses: servers among them are reached through `lo`."""
+def legs_of(
+    service: Untrack, local: Intervals, local_ports: tuple[int, int], clients: Intervals | None = None
+) -> Iterator[Leg]:
+    """All legs of one service. `local` are this host's addresses: servers among them are reached through `lo`.
+
+    `clients`, if told, are all that the filter admits over the network (clients.py); over `lo` it is whom the policy
+    says.
+    """
     outbound = service.direction is Direction.OUTBOUND
     for family in service.families():
         common = {Field.FAMILY: Intervals.of(family), Field.PROTOCOL: Intervals.of(service.protocol)}
@@ -106,9 +112,12 @@ def legs_of(service: Untrack, local: Intervals, local_ports: tuple[int, int]) ->
         if service.protocol == Protocol.TCP:
             reply[Field.TCP_FLAGS] = NOT_BARE_SYN
         here, there = (Hook.OUTPUT, Hook.PREROUTING) if outbound else (Hook.PREROUTING, Hook.OUTPUT)
-        yield Leg(service, family, Way.REQUEST, here, request)
-        yield Leg(service, family, Way.REPLY, there, reply)
+        if clients is None or clients:
+            yield Leg(service, family, Way.REQUEST, here, request | ({Field.SRC: clients} if clients else {}))
+            yield Leg(service, family, Way.REPLY, there, reply | ({Field.DST: clients} if clients else {}))
         if not outbound:
             yield Leg(service, family, Way.REQUEST, Hook.OUTPUT, request, loopback=True)
+            if clients is not None:
+                yield Leg(service, family, Way.REPLY, Hook.OUTPUT, reply, loopback=True)
         elif service.peers & (local | LOOPBACK):
             yield Leg(service, family, Way.REPLY, Hook.OUTPUT, reply, loopback=True)

@@ -38,8 +38,9 @@ def proved(c: Compiled) -> Proof:
     """What packet sets say of the change."""
     loose, facts = c.facts.tcp_loose is not False, c.facts
     return judge_all(
-        c.before, c.after, c.policy, facts.local, facts.local_ports, loose=loose, tick=c.tick, listed=c.listed
-    )
+        c.before, c.after, c.policy, facts.local, facts.local_ports,
+        loose=loose, tick=c.tick, listed=c.listed, listening=facts.listening,
+    )  # fmt: skip
 
 
 def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:

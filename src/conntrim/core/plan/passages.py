@@ -110,7 +110,10 @@ def passages(legs: Iterable[Leg]) -> tuple[Passage, ...]:
     """All passages of a policy's legs, errors and answers about them included."""
     legs = tuple(legs)
     on_lo = {leg.service for leg in legs if leg.loopback}
-    found = [p for leg in legs for p in leg_passages(leg, on_lo=leg.service in on_lo)]
+    alone = {(leg.service, leg.way) for leg in legs if leg.loopback}  # these have a leg of their own there
+    found = [
+        p for leg in legs for p in leg_passages(leg, on_lo=leg.service in on_lo and (leg.service, leg.way) not in alone)
+    ]
     for family in dict.fromkeys(leg.family for leg in legs):
         found += error_passages(family)
     for leg in legs:

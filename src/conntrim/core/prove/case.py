@@ -6,12 +6,13 @@ packets are looked at population by population, as `compare` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, Helper, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
@@ -27,10 +28,18 @@ from conntrim.core.prove.kept import Kept, before_tracking
 from conntrim.core.prove.pair import Arrangements, Pair
 from conntrim.core.prove.region import along, region
 from conntrim.core.prove.space import Space
+from conntrim.core.prove.view import BROADCAST, LOOPBACK, MULTICAST, RTN_UNICAST
 from conntrim.core.prove.words import describe, reach_of
 
 MOST_RESIDUAL = 3
 """Boxes told of what a policy newly admits in one direction."""
+
+OWN_PORT = (
+    "of connections that this host itself opens from the service's port to whom the rules do not let ask it "
+    "(`from` in the policy keeps them apart)"
+)
+SOMEBODY = "a program opens TCP connections from the service's port"
+"""K74: nobody listens there now, or nobody told."""
 
 RESETS = flags_where(lambda flags: flags & SYN_MASK in (TcpFlag.RST, TcpFlag.RST | TcpFlag.ACK))
 ERRORS: dict[Family, Intervals] = {
@@ -65,6 +74,7 @@ class Case:
     flows: list[Flow]
     local: Intervals
     loose: bool
+    listening: Intervals = Intervals()
     broken: list[Broken] = field(default_factory=list)
     residual: list[str] = field(default_factory=list)
     costs: list[str] = field(default_factory=list)
@@ -80,8 +90,10 @@ class Case:
             self._flow(flow)
         for direction in DIRECTIONS:
             self._everybody(direction)
+        for direction in (*DIRECTIONS, Direction.LOOPBACK):
+            self._halves(direction)
         whole = self.pair.whole()
-        for cut in Kept(self.space, whole, tuple(self.flows), self.local or None).cuts():
+        for cut in Kept(self.space, whole, self._unheld(), self.local or None).cuts():
             self._found("nat-kept", cut.why, cut.packets, cut.universe)
 
     def _question(self, direction: Direction) -> Question:
@@ -146,39 +158,65 @@ class Case:
             else:
                 about = self.space.sets.either([own, *self._requests(direction)])
                 self._found("no-loss", f"newly dropped, {who}", old & ~new & ~about, universe, population)
-        self._halves(question, direction)
         self._answers(question, direction)
         self._helpers(question, direction)
 
-    def _halves(self, question: Question, direction: Direction) -> None:
+    def _halves(self, direction: Direction) -> None:
         """Connections that are none of the policy's and of which some packets become untracked (K14, K15)."""
-        touched = self._touched(question, direction)
+        touched = self._touched(direction)
+        opens = direction in (Direction.OUTBOUND, Direction.LOOPBACK)
         for flow in others(self.space.family, direction):
-            scope = question.all & flow.connections(self.space) & touched
-            if scope == self.space.nothing:
-                continue
-            there = self._walked(self.pair.whole(), direction, scope)
-            back = self._walked(self.pair.whole(), BACK[direction], scope, mirrored=True)
-            before, after = (Conversations(self.space, flow, there[n], back[n], self.loose) for n in (0, 1))
-            opened, whole = before.opened(), self._stateless(scope)
-            for name, ways in zip(("request", "answer"), flow.flags(), strict=True):
-                for flags in ways:
-                    lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
-                    self._found("no-loss", f"newly dropped, {flow.label}", lost, whole, flow, name, flags)
+            whole = flow.connections(self.space) & touched
+            mine = self._from_services() if opens else self.space.nothing
+            for own, scope in ((True, whole & mine), (False, whole & ~mine)):
+                if scope != self.space.nothing:
+                    self._half(replace(flow, label=OWN_PORT) if own else flow, direction, scope)
 
-    def _touched(self, question: Question, direction: Direction) -> Set:
+    def _half(self, flow: Flow, direction: Direction, scope: Set) -> None:
+        there = self._walked(self.pair.whole(), direction, scope)
+        back = self._walked(self.pair.whole(), BACK[direction], scope, mirrored=True)
+        before, after = (Conversations(self.space, flow, there[n], back[n], self.loose) for n in (0, 1))
+        opened, whole = before.opened(), self._stateless(scope)
+        for name, ways in zip(("request", "answer"), flow.flags(), strict=True):
+            for flags in ways:
+                lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
+                self._found("no-loss", f"newly dropped, {flow.label}", lost, whole, flow, name, flags)
+
+    def _from_services(self) -> Set:
+        """What comes from the port of a service that this host serves."""
+        ports = [f.fields for f in self.flows if f.direction in (Direction.INBOUND, Direction.LOOPBACK)]
+        space = self.space
+        return space.sets.either(
+            [space.field(Field.PROTOCOL, p[Field.PROTOCOL]) & space.field(Field.SPORT, p[Field.DPORT]) for p in ports]
+        )
+
+    def _touched(self, direction: Direction) -> Set:
         """The requests of those connections: they or their answers become untracked."""
-        space, pair, local = self.space, self.pair, self.local or None
-        found, back = space.nothing, BACK[direction]
-        answers = region(space, back, along(pair.changed, back), local, mirrored=True)
-        ways = ((direction, question.scope, False), (back, packets_of(space, direction, local) & answers, True))
-        for way, scope, turned in ways:
+        space, pair, back = self.space, self.pair, BACK[direction]
+        universe, found = self._anybodys(direction), space.nothing
+        for way, turned in ((direction, False), (back, True)):
+            meeting = region(space, way, along(pair.changed, way), self.local or None, mirrored=turned)
             one, other = map(before_tracking, pair.along(way))
-            old, new = self._walked((one, other), way, scope, mirrored=turned)
+            old, new = self._walked((one, other), way, universe & meeting, mirrored=turned)
             found = found | (new.untracked & ~old.untracked)
         flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
-        own = [f.answers(space) for f in self.flows if BACK[f.direction] is direction]
-        return found.exists(flags) & ~space.sets.either([*self._requests(direction), *own])
+        return universe & found.exists(flags) & ~space.sets.either(self._requests(direction))
+
+    def _anybodys(self, direction: Direction) -> Set:
+        """The first packets of all connections, those under an address that is none of this host's among them."""
+        local = self.local or None
+        found = packets_of(self.space, direction, local)
+        if direction is Direction.LOOPBACK:
+            ours = self.local | LOOPBACK
+            found = found & self.space.field(Field.SRC, ours) & self.space.field(Field.DST, ours)
+        elif direction is not Direction.FORWARDED:
+            found = found | packets_of(self.space, direction, local, foreign=True)
+        return found & self._unheld() if direction in (Direction.OUTBOUND, Direction.LOOPBACK) else found
+
+    def _unheld(self) -> Set:
+        """What this host's programs may open: no TCP connection from a port at which one of them listens (K74)."""
+        held = self.space.field(Field.SPORT, self.listening) & self.space.protocol(Protocol.TCP)
+        return ~held
 
     def _requests(self, direction: Direction) -> list[Set]:
         """The policy's requests; whether their connections can be opened is asked elsewhere."""
@@ -229,7 +267,15 @@ class Case:
             return found & errors
         resets = self.space.field(Field.TCP_FLAGS, RESETS)
         answers = [flow.answers(self.space) for flow in self.flows if flow.direction is Direction.INBOUND]
-        return found & (errors | (self.space.sets.either(answers) & resets))
+        return found & (errors | (self._to_untracked(self.space.sets.either(answers) & found) & resets))
+
+    def _to_untracked(self, answers: Set) -> Set:
+        """The answers to packets that become untracked: to others REJECT's are RELATED still."""
+        flags = self.space.sets.literals(*self.space.bits[Field.TCP_FLAGS])
+        scope = answers.exists(flags)
+        one, other = map(before_tracking, self.pair.along(Direction.INBOUND))
+        old, new = self._walked((one, other), Direction.INBOUND, scope, mirrored=True)
+        return answers & (new.untracked & ~old.untracked).exists(flags)
 
     def _helpers(self, question: Question, direction: Direction) -> None:
         """Newly untracked packets must not be ones that a rule gave a helper."""
@@ -247,7 +293,11 @@ class Case:
         if packets == self.space.nothing:
             return
         (box, *_), _ = boxes(self.space, packets, universe, 1)
+        box = replace(box, witness=self._typed(box.witness))
         words = f"{why}: {describe(self.space, box)}"
+        if told and isinstance(told[0], Flow) and told[0].label == OWN_PORT and told[0].protocol == Protocol.TCP:
+            words = f"{words}; not so while a program listens at that port on all addresses"
+            box = replace(box, conditions={**box.conditions, SOMEBODY: True})
         match told:
             case (Flow() as flow, str() as way, int() as flags):
                 *earlier, witness = conversation(flow, box.witness, way, flags)
@@ -256,3 +306,12 @@ class Case:
                 self.broken.append(Broken(name, words, box.witness, box.conditions, population))
             case _:
                 self.broken.append(Broken(name, words, box.witness, box.conditions))
+
+    def _typed(self, packet: Packet) -> Packet:
+        """A packet that this host sends or takes in under an address which is none of its own says so."""
+        if not self.local or (packet.iif and packet.oif):
+            return packet
+        ours = self.local | LOOPBACK | MULTICAST | BROADCAST
+        if packet.oif and packet.src not in ours:
+            return replace(packet, src_type=RTN_UNICAST)
+        return replace(packet, dst_type=RTN_UNICAST) if packet.iif and packet.dst not in ours else packet

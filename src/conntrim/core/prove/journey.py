@@ -76,8 +76,17 @@ def told_of(local: Intervals | None, family: Family) -> Intervals | None:
     return ((local or Intervals()) & ADDRESSES[family]) - LOOPBACK or None
 
 
-def packets_of(space: Space, direction: Direction, local: Intervals | None = None, mirrored: bool = False) -> Set:
-    """All packets of one direction that may exist. `mirrored`: told by the packet that they answer."""
+def packets_of(
+    space: Space,
+    direction: Direction,
+    local: Intervals | None = None,
+    mirrored: bool = False,
+    *,
+    foreign: bool = False,
+) -> Set:
+    """All packets of one direction that may exist. `mirrored`: told by the packet that they answer. `foreign`: those
+    that this host sends or takes in under an address that is none of its own, as a transparent proxy does (K73).
+    """
     view = View(space, {}, mirrored)
     other_icmp = Protocol.ICMPV6 if space.icmp is Field.ICMP else Protocol.ICMP
     found = ~space.protocol(other_icmp) & view.field(Field.SRC, ADDRESSES[space.family])
@@ -89,7 +98,10 @@ def packets_of(space: Space, direction: Direction, local: Intervals | None = Non
         return found
     found = found & ~view.field(Field.SRC, NEVER_FROM) & ~view.field(Field.DST, LOOPBACK)
     if not local:
-        return found
+        return space.nothing if foreign else found
+    if foreign:
+        many, ends = MULTICAST | BROADCAST, (Field.SRC, Field.DST)
+        return found & ~space.sets.either([view.field(f, local) for f in ends]) & ~view.field(Field.DST, many)
     ours, to_us = view.field(Field.SRC, local), view.field(Field.DST, local | MULTICAST | BROADCAST)
     return {
         Direction.INBOUND: found & to_us & ~ours,

@@ -7,8 +7,9 @@ that is not holds a witness - unless all its packets hang on a match that nobody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.intervals import Intervals
@@ -34,6 +35,8 @@ NAMES = (
     "no-ct-dependence", "falls-back",
 )  # fmt: skip
 """What is decided here; the others are about texts and the kernel."""
+
+NOBODY: Mapping[Family, Intervals] = MappingProxyType({})
 
 GIVEN = frozenset(row.fact for row in FRESH if row.need is Need.CHUNK)
 """Questions about the packet alone, whose answer no rule set changes."""
@@ -78,14 +81,19 @@ def judge(
     loose: bool = True,
     tick: Callable[[], None] = lambda: None,
     listed: Listed | None = None,
+    listening: Mapping[Family, Intervals] = NOBODY,
 ) -> Judgement:
     """Decide the obligations of `NAMES` for a change of rule sets that leaves the policy's services untracked.
 
     `local` are the host's addresses (empty: not known), `local_ports` the ephemeral range, `tick` may raise
-    `NotDecided` when time is up; `listed` is what was listed of BEFORE when it was read.
+    `NotDecided` when time is up; `listed` is what was listed of BEFORE when it was read; `listening` are the TCP ports
+    at which programs listen on all addresses, so that none opens connections from there (K74).
     """
     told = [
-        (order, _judged(Change.of(*pair, listed), policy, local, local_ports, loose=loose, tick=tick))
+        (
+            order,
+            _judged(Change.of(*pair, listed), policy, local, local_ports, listening=listening, loose=loose, tick=tick),
+        )
         for pair, order in orders((before, after))
     ]
     found = told[0][1] if len(told) == 1 else _in_any_order(told)
@@ -131,6 +139,7 @@ def _judged(
     local: Intervals,
     local_ports: tuple[int, int],
     *,
+    listening: Mapping[Family, Intervals],
     loose: bool,
     tick: Callable[[], None],
 ) -> Judgement:
@@ -146,7 +155,9 @@ def _judged(
             with deciding():
                 mine = [f for f in flows if f.family is family]
                 space, pair = Space(family, change.names, tick), change.pair(family, asked_of(mine, family))
-                case = Case(space, pair, mine, told_of(local, family) or Intervals(), loose)
+                case = Case(
+                    space, pair, mine, told_of(local, family) or Intervals(), loose, listening.get(family, Intervals())
+                )
                 case.run()
                 broken += case.broken
                 residual += case.residual

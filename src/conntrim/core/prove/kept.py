@@ -4,7 +4,7 @@ A nat chain sees the first packet of a tracked flow; what follows it, and every 
 neither may become untracked. Answers meet raw before they are turned back, with the addresses and ports that the
 translation gave them: the answer to a connection redirected from port 8080 to 80 leaves from port 80.
 
-What the policy calls its answers is not asked about: nobody opens a connection from the port that he serves at.
+What the host itself opens leaves with an address of its own; where it has but one, no masquerading changes that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
@@ -21,7 +22,7 @@ from conntrim.core.netfilter.hooks import CONNTRACK, Arranged, Kind, Station
 from conntrim.core.netfilter.nat import spans
 from conntrim.core.prove.chains import Hit
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.flows import BACK, SYN, Flow
+from conntrim.core.prove.flows import SYN
 from conntrim.core.prove.journey import Reach, packets_of, reach
 from conntrim.core.prove.space import IIF, OIF, Key, Space
 from conntrim.core.prove.view import LOOPBACK
@@ -45,6 +46,8 @@ CLASSES: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
 )  # fmt: skip
 """Source ports, and those that one of them may become where the rule names none (K44)."""
 
+LINK_LOCAL = Intervals.of(parse_prefix("fe80::/10"))
+
 UNUSUAL = Intervals.of((0, 1023))
 """Source ports that no client opens a TCP connection from, but for the r-services of old."""
 
@@ -60,11 +63,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The question for one family; `arranged` are the rule sets before and after, `local` the addresses if known."""
+    """The question for one family; `arranged` are the rule sets before and after, `own` what programs of this host may
+    open, `local` its addresses if known."""
 
     space: Space
     arranged: tuple[Arranged, Arranged]
-    flows: tuple[Flow, ...]
+    own: Set
     local: Intervals | None
 
     def cuts(self) -> Iterator[Cut]:
@@ -80,7 +84,7 @@ class Kept:
                     yield from self._cut(direction, hook, hit, hit.statement, self._stateless(universe))
 
     def _cut(self, direction: Direction, hook: Hook, hit: Hit, nat: Nat, universe: Set) -> Iterator[Cut]:
-        packets = self._stateless(hit.packets)
+        packets = self._stateless(hit.packets) & self._turned(direction, nat)
         own = packets & self._newly(direction, mirrored=False)
         why = f"{hit.rule.where} may translate packets that become untracked"
         yield from self._confirmed(direction, hit.rule, Cut(why, own, universe))
@@ -106,8 +110,8 @@ class Kept:
         ported = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
         syn = space.field(Field.TCP_FLAGS, Intervals.of(SYN))
         opening = (ported & ~space.protocol(Protocol.TCP)) | syn
-        answers = [self._answers(f, direction) for f in self.flows if direction in (LO, BACK[f.direction])]
-        return self._packets(direction) & opening & space.state(CtState.NEW) & ~space.sets.either(answers)
+        mine = self.own if direction in (OUT, LO) else space.everything
+        return self._packets(direction) & mine & opening & space.state(CtState.NEW)
 
     def _packets(self, direction: Direction, mirrored: bool = False) -> Set:
         """All packets of a direction; on lo both ends are the host's own."""
@@ -127,12 +131,13 @@ class Kept:
         found = ways[1].untracked & ~ways[0].untracked
         return self._without(found, Field.TCP_FLAGS, Field.CT_STATE)
 
-    def _answers(self, flow: Flow, direction: Direction) -> Set:
-        """What comes from the port that a service is served at."""
-        if direction is IN:
-            return flow.answers(self.space)
-        ports, protocol = flow.fields[Field.DPORT], flow.fields[Field.PROTOCOL]
-        return self.space.field(Field.SPORT, ports) & self.space.field(Field.PROTOCOL, protocol)
+    def _turned(self, direction: Direction, nat: Nat) -> Set:
+        """The packets that a translation may change; the host's only address is what it would be masqueraded to."""
+        if direction is not OUT or nat.kind != "masquerade" or not self.local:
+            return self.space.everything
+        global_ = self.local - LINK_LOCAL
+        single = len(global_.ranges) == 1 and global_.ranges[0][0] == global_.ranges[0][1]
+        return ~self.space.field(Field.SRC, self.local) if single else self.space.everything
 
     def _before_it(self, hook: Hook, nat: Nat, way: Direction) -> Set:
         """The packets that a translation may turn into connections whose answers become untracked."""

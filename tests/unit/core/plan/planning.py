@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conntrim.core.model.address import parse_address
+from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Plan
@@ -17,11 +17,12 @@ WEB = INBOUND.format("tcp", 80)
 CACHE = OUTBOUND.format("tcp", 11211, "192.168.0.17")
 
 
-def facts(*addresses: str, era: Era = Era.NF, loose: bool = True) -> HostFacts:
-    """A host with these addresses."""
+def facts(*addresses: str, era: Era = Era.NF, loose: bool = True, listening: tuple[int, ...] = (80, 8080)) -> HostFacts:
+    """A host with these addresses, whose programs listen at these TCP ports."""
     local = Intervals.of(*(parse_address(a) for a in (*addresses, "127.0.0.1")))
     return HostFacts(
-        "test", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, loose, None, None, local, (32768, 60999), (), ()
+        "test", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, loose, None, None, local, (32768, 60999), (),
+        (), listening=dict.fromkeys(Family, Intervals.of(*listening)),
     )  # fmt: skip
 
 

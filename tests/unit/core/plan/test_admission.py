@@ -64,10 +64,12 @@ def test_jump_by_state_is_copied() -> None:
 
 
 def test_nothing_is_added_for_a_leg_that_is_refused_today() -> None:
-    """A plan opens no port: the service stays closed, and the plan says so."""
+    """A plan opens no port: the service stays closed, and the plan says so, and untracks what goes over lo."""
     made = plan(INBOUND.format("tcp", 3306), filtered(LO, ESTABLISHED, NEW80))
     assert [a for a in accepts(made) if "3306" in a[1]] == []
-    assert any("tcp/3306 request" in r and "do not let it through" in r for r in made.remarks)
+    assert ("inbound tcp/3306",) == made.closed
+    assert any("tcp/3306" in r and "let nobody ask" in r for r in made.remarks)
+    assert all("-o lo" in c.rule for c in made.changes if "3306" in c.rule)
 
 
 def test_reply_is_pinned_and_never_opens() -> None:
@@ -160,11 +162,13 @@ def test_queries_cannot_be_told_from_an_opening_one() -> None:
 
 
 def test_operators_wide_accept_of_untracked_is_an_exposure() -> None:
-    """Where UNTRACKED is accepted from anywhere and the service was only open to some, the plan is broken."""
+    """Where UNTRACKED is accepted from anywhere and the service is only open by one interface, the plan is broken;
+    where it is open to some addresses, nobody else's packets go untracked."""
     wide = "-m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT"
-    some = "-s 10.0.0.0/8 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
-    made = plan(WEB, filtered(LO, wide, some))
-    assert Standing.BROKEN is obligation(made, "no-exposure").standing
+    for some, standing in (("-i eth1", Standing.BROKEN), ("-s 10.0.0.0/8", Standing.PROVED)):
+        accept = f"{some} -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
+        made = plan(WEB, filtered(LO, wide, accept))
+        assert standing is obligation(made, "no-exposure").standing
 
 
 def test_both_families_of_ports_and_servers_are_split() -> None:

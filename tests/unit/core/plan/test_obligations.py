@@ -15,6 +15,8 @@ PLAIN = filtered(
     "-i lo -j ACCEPT",
     "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT",
+    "-p tcp -m tcp --dport 8080 -m conntrack --ctstate NEW -j ACCEPT",
+    "-p udp -m udp --dport 53 -m conntrack --ctstate NEW -j ACCEPT",
 )
 FORWARDING = PLAIN.replace(":FORWARD DROP", ":FORWARD ACCEPT")
 NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n{}COMMIT\n"
