@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conntrim.core.model.address import parse_address
+from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import TcpFlag
@@ -251,3 +251,56 @@ def test_a_host_that_tells_only_its_loopback_is_not_proved_vacuously() -> None:
     loopback = Intervals.of(parse_address("127.0.0.1"))
     found = judge(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), loopback, PORTS)
     assert Standing.BROKEN is {o.name: o.standing for o in found.obligations}["no-exposure"]
+
+
+def under_no_name(text_: str) -> str:
+    """Without the rules' word that this host's end is its own address."""
+    return text_.replace(" -m addrtype --src-type LOCAL", "")
+
+
+def test_what_leaves_under_another_s_address_is_followed() -> None:
+    """A transparent proxy's answers from port 80 would go untracked, the requests not: a connection is lost, and the
+    witness is one to an address that is none of the host's; with the local source named, none is."""
+    after = under_no_name(text(WIDE, ACCEPTS))
+    foreign = [b for b in judged(after).broken if b.name == "no-loss" and b.earlier and not b.conditions]
+    assert foreign
+    for broken in foreign:
+        packets = (*broken.earlier, broken.witness)
+        assert parse_address("192.168.0.18") not in (packets[0].dst if packets[0].iif else packets[0].src,)
+        told = [run(read(rules, "rules"), packets)[-1].verdict for rules in (BEFORE, after)]
+        assert (told[0], told[1] is Fate.ACCEPT) == (Fate.ACCEPT, False), broken
+    assert [] == [b for b in judged(text(RAW, ACCEPTS)).broken if b.earlier]
+
+
+def test_the_host_s_own_connections_from_the_service_s_port_are_followed() -> None:
+    """Requests from anybody go untracked, and the filter lets only some ask: what the host opens itself from port 80
+    to others loses its answers; nobody can while a program listens there (K74), and without that it is not decided."""
+    wide = text(WIDE, ACCEPTS)
+    found = {o.name: o for o in judged(wide).obligations}["no-loss"]
+    assert (Standing.NOT_DECIDED, "SYN/ACK") == (found.standing, found.witness.split()[1])
+    policy = parse_policy(POLICY, "policy")
+    listening = {Family.IPV4: Intervals.of(80)}
+    told = judge(read(BEFORE, "before"), read(wide, "after"), policy, LOCAL, PORTS, listening=listening)
+    assert {Standing.PROVED} == {o.standing for o in told.obligations}
+
+
+TIME = b'[[untrack]]\ndirection = "inbound"\nprotocol = "udp"\nports = [123]\n'
+TIME_BEFORE = BEFORE.replace("-p tcp -m tcp --dport 80", "-p udp -m udp --dport 123")
+TIME_RAW = tuple(rule.replace("tcp", "udp").replace("port 80", "port 123").replace(" ! --syn", "") for rule in RAW)
+TIME_ACCEPT = ACCEPTS[3].replace("tcp", "udp").replace("port 80", "port 123")
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_a_time_server_s_own_questions_are_followed(narrow: bool) -> None:
+    """What it asks from port 123 is answered where only its clients' packets go untracked, and lost where all do."""
+    raw = (TIME_RAW[0], TIME_RAW[2], *TIME_RAW[4:])
+    raw = raw if narrow else tuple(r.replace("-s 10.0.0.0/8 ", "").replace("-d 10.0.0.0/8 ", "") for r in raw)
+    after = text(raw, (*ACCEPTS[:3], TIME_ACCEPT)).replace("-p tcp -m tcp --dport 80", "-p udp -m udp --dport 123")
+    told = judge(read(TIME_BEFORE, "before"), read(after, "after"), parse_policy(TIME, "policy"), LOCAL, PORTS)
+    lost = [b for b in told.broken if b.name == "no-loss"]
+    assert ([] if narrow else ["no-loss"]) == list(dict.fromkeys(b.name for b in told.broken))
+    for broken in lost:
+        packets = (*broken.earlier, broken.witness)
+        assert 123 == packets[0].sport
+        ways = [run(read(rules, "rules"), packets)[-1].verdict for rules in (TIME_BEFORE, after)]
+        assert (ways[0], ways[1] is Fate.ACCEPT) == (Fate.ACCEPT, False)
