@@ -22,8 +22,20 @@ _CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
 _OWN_PLACE = re.compile(rf"\S+ \S+ {CHAIN_PREFIX}")
 
 
-def is_ours_xt(rule: Seen, claim: Claim) -> bool:
-    """Is this rule of an `iptables-save` text ours?"""
+NAME = "conntrim"
+
+
+def may_be_ours(line: str) -> bool:
+    """Only such a line of a listing need be looked at closely: listings have tens of thousands of others."""
+    return NAME in line or CHAIN_PREFIX in line
+
+
+def is_ours_xt(program: str, table: str, line: str, claim: Claim) -> bool:
+    """Is this line of an `iptables-save` text, `-A CHAIN ...`, a rule of ours?"""
+    return may_be_ours(line) and _is_ours(seen_xt(program, table, line), claim)
+
+
+def _is_ours(rule: Seen, claim: Claim) -> bool:
     if rule.target.startswith(CHAIN_PREFIX):
         return not claim.disowns(rule)
     return _OWN_PLACE.match(rule.place) is not None or claim.holds(rule)
@@ -55,15 +67,15 @@ def xt_tables(program: str, listing: str, claim: Claim) -> tuple[XtTable, ...]:
     found = []
     for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
         name, *lines = part.split("\n")
-        seen = [(line, seen_xt(program, name, line)) for line in lines if line.startswith("-A ")]
+        seen = [(x, seen_xt(program, name, x)) for x in lines if x.startswith("-A ") and may_be_ours(x)]
         anothers = any(rule.target.startswith(CHAIN_PREFIX) and claim.disowns(rule) for _, rule in seen)
         chains = [] if anothers else [m[1] for line in lines if (m := _CHAIN.match(line))]
         rules = [
-            line for line, rule in seen if is_ours_xt(rule, claim) and not (anothers and _OWN_PLACE.match(rule.place))
+            line for line, rule in seen if _is_ours(rule, claim) and not (anothers and _OWN_PLACE.match(rule.place))
         ]
         declared = [line.split() for line in lines if line.startswith(":")]
         base = tuple(words[0][1:] for words in declared)
-        filled = {line.split()[1] for line, _ in seen}
+        filled = {line.split(" ", 2)[1] for line in lines if line.startswith("-A ")}
         idle = tuple(words[0][1:] for words in declared if words[1] == "ACCEPT" and words[0][1:] not in filled)
         altered = tuple(line for line, rule in seen if claim.altered(rule) and line not in rules)
         found.append(XtTable(name, tuple(chains), tuple(rules), base, idle, altered))
@@ -103,7 +115,7 @@ def counted_xt(program: str, listing: str, claim: Claim) -> int:
     for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
         name, *lines = part.split("\n")
         for counter, _, line in (line.partition(" ") for line in lines if line.startswith("[")):
-            if is_ours_xt(seen_xt(program, name, line), claim):
+            if is_ours_xt(program, name, line, claim):
                 found += int(counter[1 : counter.index(":")])
     return found
 
@@ -153,6 +165,8 @@ def _nft_ours(items: list[tuple[str, dict[str, Any]]], claim: Claim, with_table:
             continue
         family, table = body.get("family", ""), body.get("table", "")
         name = str(body.get("name", body.get("chain", "")))
+        if OWN_TABLE not in (name, table) and name != ARMED and NAME not in str(body.get("comment", "")):
+            continue
         mean = msgspec.json.encode(_meaning(body), order="deterministic")
         comment = f' "{body["comment"]}"' if "comment" in body else ""
         path = f"{family} {table}".strip()

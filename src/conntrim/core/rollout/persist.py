@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.model.plan import CHAIN_PREFIX
-from conntrim.core.rollout.claim import Claim, seen_xt
+from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.ours import is_ours_xt
 
 _APPEND = re.compile(r"^\s*(?:\[\d+:\d+\]\s*)?-A\s+(\S+)")
@@ -71,7 +71,7 @@ def _placed(program: str, table: str, rules: Iterable[str], claim: Claim) -> Ite
     behind: dict[str, int] = {}
     for line in rules:
         chain = _chain(line)
-        if not is_ours_xt(seen_xt(program, table, line), claim):
+        if not is_ours_xt(program, table, line, claim):
             behind[chain] = behind.get(chain, 0) + 1
         elif not chain.startswith(CHAIN_PREFIX):
             yield Placed(chain, behind.get(chain, 0), line)
@@ -99,7 +99,7 @@ def with_ours_xt(text: str, ours: Sequence[Ours], *, whole: bool = True) -> str:
 def _was_ours(line: str, placed: set[str]) -> bool:
     found = _APPEND.match(line)
     bare = line[line.index("-A") :].rstrip() if found else ""
-    return bool(bare) and (bare in placed or is_ours_xt(seen_xt("-", "-", bare), Claim()))
+    return bool(bare) and (bare in placed or is_ours_xt("-", "-", bare, Claim()))
 
 
 def _is_own_declaration(line: str) -> bool:

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch
 from conntrim.core.model.raw_text import bytes_of
-from conntrim.core.rollout.claim import Claim, seen_nft, seen_xt
+from conntrim.core.rollout.claim import Claim, seen_nft
 from conntrim.core.rollout.ours import is_ours_xt
 from conntrim.core.rollout.persist import chains_xt
 from conntrim.core.rollout.persist_nft import chains_nft
@@ -68,7 +68,7 @@ def _is_own_chain(program: str, name: str) -> bool:
 def _is_ours(program: str, chain: str, rule: str, claim: Claim) -> bool:
     if program == "nft":
         return claim.holds(seen_nft(chain, rule))
-    return is_ours_xt(seen_xt(program, chain.partition(" ")[0], rule), claim)
+    return is_ours_xt(program, chain.partition(" ")[0], rule, claim)
 
 
 def around(program: str, seen: Chains) -> dict[str, str]:

@@ -38,10 +38,17 @@ def nft(*comments: str) -> Checked:
 def test_a_reason_leaves_the_finding_out(made: object) -> None:
     """The finding goes, is counted, and keeps its reason."""
     assert callable(made)
-    found = made("conntrim: ignore CT103 answers go another way")
+    found = made("check: ignore CT103 answers go another way")
     assert ([], [("CT103", "answers go another way")]) == (
         codes(found), [(i.finding.code, i.reason) for i in found.ignored],
     )  # fmt: skip
+
+
+def test_the_words_of_earlier_releases_are_read_as_well() -> None:
+    """`conntrim: ignore` is a wish, and nothing else; other people's words about checks are none."""
+    assert ["CT103"] == [i.finding.code for i in xt("conntrim: ignore CT103 answers go another way").ignored]
+    found = xt("cross-check: ignore CT103 answers go another way")
+    assert (1, ()) == (len(found.findings), found.remarks)
 
 
 def test_one_nft_rule_s_comment_is_about_that_rule() -> None:
