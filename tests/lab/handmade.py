@@ -53,7 +53,7 @@ def listing(host: LabHost, dialect: str) -> str:
 
 
 def _xt_comment(text: str) -> str:
-    return f'-m comment --comment "conntrim: {text}"'
+    return f'-m comment --comment "conntrim:0a1b2c3d {text}"'
 
 
 def _xt_accepts(guard: str, suffix: str) -> list[str]:
@@ -102,10 +102,10 @@ def _nft_armed(where: str) -> str:
 
 def _nft_batches() -> list[tuple[Batch, ...]]:
     guard, ends = "meta l4proto @conntrim_armed", ("dport", "sport")
-    accepts = {end: f'ct state untracked tcp {end} 80 accept comment "conntrim: {end}' for end in ends}
+    accepts = {end: f'ct state untracked tcp {end} 80 accept comment "conntrim:0a1b2c3d {end}' for end in ends}
     trial_accepts = "".join(f'insert rule inet filter input {guard} {a} (trial)"\n' for a in accepts.values())
-    handles = {end: f'@HANDLE inet filter input "conntrim: {end} (trial)"@' for end in ends}
-    kept = {end: f'@HANDLE inet filter input "conntrim: {end}"@' for end in ends}
+    handles = {end: f'@HANDLE inet filter input "conntrim:0a1b2c3d {end} (trial)"@' for end in ends}
+    kept = {end: f'@HANDLE inet filter input "conntrim:0a1b2c3d {end}"@' for end in ends}
     gone = "delete set inet filter conntrim_armed\n"
     own, own_kept = "add table inet conntrim\n" + _nft_armed("conntrim"), ""
     for hook in ("prerouting", "output"):
@@ -113,8 +113,8 @@ def _nft_batches() -> list[tuple[Batch, ...]]:
         own += "".join(f"add rule inet conntrim untrack_{hook} tcp {end} 80 notrack\n" for end in ends)
         chain = f"inet conntrim {hook}"
         own += f"add chain {chain} {{ type filter hook {hook} priority raw; }}\n"
-        own += f'add rule {chain} {guard} jump untrack_{hook} comment "conntrim: untrack (trial)"\n'
-        own_kept += f'flush chain {chain}\nadd rule {chain} jump untrack_{hook} comment "conntrim: untrack"\n'
+        own += f'add rule {chain} {guard} jump untrack_{hook} comment "conntrim:0a1b2c3d untrack (trial)"\n'
+        own_kept += f'flush chain {chain}\nadd rule {chain} jump untrack_{hook} comment "conntrim:0a1b2c3d untrack"\n'
     swap = "".join(f'replace rule inet filter input handle {handles[e]} {accepts[e]}"\n' for e in ends)
     texts = (
         (_nft_armed("filter") + trial_accepts, own),

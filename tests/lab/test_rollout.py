@@ -264,7 +264,7 @@ def test_drift_names_the_rule_that_is_gone(host: LabHost, state: str, dialect: s
     host.run(*flush)
     report = status(ports(host, state))
     assert (report.state, report.exit_code, len(report.missing)) == (State.DRIFTED, 1, 2)
-    assert all("conntrim: " in rule for rule in report.missing)
+    assert all("conntrim:" in rule for rule in report.missing)
 
 
 def conntrim(host: LabHost, state: str, *words: str) -> subprocess.CompletedProcess[str]:
