@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost
 
-PROMPT, PATIENT = 1.0, 4.0
-"""Seconds in which a word arrives that nobody stops; in which one does that the kernel sends again meanwhile."""
+PROMPT, PATIENT, OPENING = 1.5, 4.0, 30.0
+"""Seconds in which a word arrives that nobody stops, in which one does that is sent again meanwhile, to open one."""
 CLIENT, SERVER = "client", "server"
 OTHER = {CLIENT: SERVER, SERVER: CLIENT}
 
@@ -121,7 +121,6 @@ class Server:
             if self.datagrams or self.listening is not None:
                 return
             self.listening = stack.enter_context(socket.create_server((self.address, self.port), backlog=64))
-            self.listening.settimeout(PATIENT)
 
     def open(self, name: str, first: str) -> Connection:
         """A connection over which a word went both ways."""
@@ -134,8 +133,9 @@ class Server:
 
     def _stream(self) -> tuple[socket.socket, socket.socket]:
         with entered(self.client.name):
-            near = socket.create_connection((self.address, self.port), PATIENT)
+            near = socket.create_connection((self.address, self.port), OPENING)
         assert self.listening is not None
+        self.listening.settimeout(OPENING)
         return near, self.listening.accept()[0]
 
     def _datagrams(self) -> tuple[socket.socket, socket.socket]:

@@ -20,6 +20,7 @@ from conntrim.core.rollout.alive import (
     SACK_PERM,
     TCP_COLUMNS,
     WINDOW_SCALE,
+    is_kept,
     is_liberal,
     is_open,
     is_opening,
@@ -51,7 +52,8 @@ class KernelEntries:
         wanted, changes = int(seconds) + MARGIN, list[bytes]()
         for block, mine in self._of(services):
             opening = is_opening(block)
-            for row in np.flatnonzero(mine & (is_open(block) | opening)).tolist():
+            needy = (is_open(block) & ~is_kept(block, seconds)) | opening
+            for row in np.flatnonzero(mine & needy).tolist():
                 changes += _kept(block, row, wanted, bool(opening[row]))
         return self._sent(changes, {errno.ENOENT})
 

@@ -41,12 +41,25 @@ def is_opening(flows: FlowTable) -> Mask:
     return found
 
 
+def is_kept(flows: FlowTable, seconds: float) -> Mask:
+    """bool[n]: everything is set already that an open connection needs to outlive so many seconds of a trial."""
+    lasting: Mask = flows.timeout >= np.uint32(seconds + MARGIN // 2)
+    found: Mask = is_open(flows) & lasting & ((flows.protocol != Protocol.TCP) | _both(flows, BE_LIBERAL))
+    return found
+
+
 def is_liberal(flows: FlowTable) -> Mask:
     """bool[n]: an open TCP connection with the flag both ways, seen from its first packet on.
 
     What the kernel picks up mid-stream it flags itself, since it has not seen the window scales: that flag stays.
     """
-    both = ((flows.tcp_flags & flows.reply_tcp_flags) >> np.uint16(8)).astype(np.uint16)
-    wanted = np.uint16(BE_LIBERAL | WINDOW_SCALE)
-    found: Mask = (flows.protocol == Protocol.TCP) & np.isin(flows.state, OPEN) & ((both & wanted) == wanted)
+    tcp = flows.protocol == Protocol.TCP
+    found: Mask = tcp & np.isin(flows.state, OPEN) & _both(flows, BE_LIBERAL | WINDOW_SCALE)
+    return found
+
+
+def _both(flows: FlowTable, flags: int) -> Mask:
+    """bool[n]: both directions have all of these flags."""
+    common = (flows.tcp_flags & flows.reply_tcp_flags) >> np.uint16(8)
+    found: Mask = (common & np.uint16(flags)) == np.uint16(flags)
     return found
