@@ -231,7 +231,8 @@ def _struck(host: Besieged, case: Case, watched: Watched) -> State:
     _aftermath(host, made, state)
     watched.fell_back()
     host.not_locked_out()
-    assert apply(made, host.plan, LONG).answer == "armed"
+    armed = apply(made, host.plan, LONG)
+    assert armed.answer == "armed", armed
     assert not host.tracked()
     watched.open_during("opened on trial")
     watched.during = host.unlisted(watched.during, "udp")

@@ -143,6 +143,8 @@ def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | Failed | H
         match command:
             case Record(state, must):
                 unwritten = _try_record(work, state)
+                if unwritten and not must:  # a hang-up comes once; without the record a later kill looks like drift
+                    unwritten = _try_record(work, state)
                 if unwritten and must and isinstance(commands[-1], Do):
                     return Failed(unwritten)
             case Tell(answer, why):

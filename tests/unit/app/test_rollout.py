@@ -363,3 +363,15 @@ def test_an_armed_trial_says_what_falling_back_costs() -> None:
     host = FakeHost()
     assert ("web: some are cut",) == apply(host.ports(), replace(PLAN, costs=("web: some are cut",)), 60).costs
     assert () == confirm(host.ports()).costs
+
+
+def test_a_hang_up_at_the_record_of_a_rollback_is_not_the_last_word() -> None:
+    """The rules go even so, and the journal says that they do: killed then, the next run goes on with the rollback."""
+    host = on_trial()
+    confirm(host.ports())
+    host.faults.calls, host.faults.hang_up_at, host.faults.die_after = 0, 1, 5
+    with pytest.raises(KilledError):
+        rollback(host.ports())
+    assert State.UNDOING is host.journal.journal.state
+    host.faults.calls, host.faults.hang_up_at, host.faults.die_after = 0, 0, 0
+    assert "rolled back" == rollback(host.ports()).answer
