@@ -99,6 +99,8 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
         prober=HostProber(netns),
         root=root,
         default_root="" if netns else "/",
+        netns=netns or "",
+        state=state or "",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from conntrim.core.model.facts import Era
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Batch, FileChange, Obligation, Plan
@@ -32,3 +34,9 @@ def fake_plan(name: str = "web", obligations: tuple[Obligation, ...] = ()) -> Pl
         obligations=obligations,
         settings={"a": 10, "b": 20},
     )
+
+
+def settings_plan() -> Plan:
+    """The two sysctls and a file, without any service."""
+    plan = replace(fake_plan("sizes"), policy=Policy(max=10), files=(FileChange("/etc/rules", "sizes"),))
+    return replace(plan, trial=(), confirm=(), rollback_trial=(), rollback_confirmed=())

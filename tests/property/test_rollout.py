@@ -15,10 +15,10 @@ from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import SETTLING, State
 from tests.fakes.loader import KilledError
-from tests.fakes.plans import fake_plan
+from tests.fakes.plans import fake_plan, settings_plan
 from tests.fakes.rollout import FakeHost
 
-WEB, CACHE = fake_plan("web"), fake_plan("cache")
+WEB, CACHE, SIZES = fake_plan("web"), fake_plan("cache"), settings_plan()
 KEPT = SETTLING | {State.CONFIRMED, State.DRIFTED}
 
 
@@ -27,7 +27,8 @@ def _apply(plan: Plan) -> Callable[[Ports], Report]:
 
 
 VERBS: dict[str, Callable[[Ports], Report]] = {
-    "apply web": _apply(WEB), "apply cache": _apply(CACHE), "confirm": confirm, "rollback": rollback, "clean": clean,
+    "apply web": _apply(WEB), "apply cache": _apply(CACHE), "apply sizes": _apply(SIZES),
+    "confirm": confirm, "rollback": rollback, "clean": clean,
 }  # fmt: skip
 
 

@@ -22,12 +22,13 @@ from conntrim.core.rollout.events import (
     Event,
     Failed,
     Hangup,
+    NothingToTry,
     Rollback,
 )
 from conntrim.core.rollout.machine import Rollout, step
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Journal
-from conntrim.core.rollout.report import Report
+from conntrim.core.rollout.report import Report, Tuned
 from conntrim.core.rollout.standing import Drift, drift, seconds_left, standing
 from conntrim.core.rollout.states import SETTLING, State
 
@@ -136,7 +137,7 @@ def _drive(work: Work, asked: Asked) -> Report:
         heard = ended
 
 
-def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | Failed | Hangup:
+def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | NothingToTry | Failed | Hangup:
     """Record, then work or tell; what came of it."""
     unwritten = ""
     for command in commands:
@@ -165,14 +166,14 @@ def _try_record(work: Work, state: State) -> str:
     return ""
 
 
-def _attempt(work: Work, command: Do) -> Done | Failed | Hangup:
+def _attempt(work: Work, command: Do) -> Done | NothingToTry | Failed | Hangup:
     try:
         work.do(command)
     except ConntrimError as error:
         return Failed(str(error))
     except KeyboardInterrupt:
         return Hangup()
-    return Done()
+    return NothingToTry() if command is Do.CHECK_TRIAL and work.run.plan.only_settings else Done()
 
 
 def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
@@ -212,13 +213,25 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         lasting=journal.lasting.told if journal.lasting else (),
         by_hand=journal.lasting.by_hand if journal.lasting else (),
         remarks=tuple(dict.fromkeys((*journal.remarks, *work.run.remarks))),
+        settings=_settings(work, rollout.state),
+        netns=work.run.ports.netns,
+        state_dir=work.run.ports.state,
+        root=work.run.ports.root or "",
         costs=plan.costs if plan and rollout.state in _GUARDED | {State.TRIAL} else (),
     )
 
 
 _LISTED = SETTLING - {State.KEEPING} | {State.TRIAL, State.CONFIRMED}
 """Recorded states in which the journal holds our rules as they were listed."""
+_TO_COME = frozenset({State.PENDING, State.TRIAL})
 _GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
+
+
+def _settings(work: Work, state: State) -> tuple[Tuned, ...]:
+    """Those that a confirm will set, or has set; once nothing is left of the plan, those that were put back."""
+    if state in _TO_COME:
+        return work.surroundings.to_set()
+    return work.surroundings.were_set() if work.run.journal.plan else tuple(work.surroundings.put_back)
 
 
 def _own(work: Work) -> tuple[str, ...]:

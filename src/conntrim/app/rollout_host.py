@@ -7,15 +7,19 @@ from dataclasses import replace
 from conntrim.app.persist import lasting
 from conntrim.app.ports.files import Files
 from conntrim.app.rollout_run import RefusedError, Run
+from conntrim.core.capacity.sizing import crowded, size_for
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange
 from conntrim.core.model.policy import Untrack
 from conntrim.core.model.raw_text import bytes_of
+from conntrim.core.plan.sizing import ROOM
 from conntrim.core.rollout.record import Lasting, SavedFile
+from conntrim.core.rollout.report import Tuned
 
 FALLS_BACK = "falls-back"
 """The obligation that kept entries are for."""
 BUCKETS, MAX = "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max"
+COUNT = "net.netfilter.nf_conntrack_count"
 
 
 def in_order(settings: dict[str, int]) -> list[tuple[str, int]]:
@@ -29,6 +33,7 @@ class Surroundings:
 
     def __init__(self, run: Run) -> None:
         self.run, self.ports = run, run.ports
+        self.put_back: list[Tuned] = []
 
     def purge(self) -> None:
         """Delete the entries of the services that are untracked now."""
@@ -77,8 +82,31 @@ class Surroundings:
             before = self.ports.sysctls.read(key)
             if before is None:
                 self.run.remark(f"{key} was not set: this kernel has no such key")
+            elif before != value and key == MAX and (why := self.too_narrow()):
+                if self.run.plan.only_settings:
+                    raise RefusedError(f"{key}: {why}")
+                self.run.remark(f"{key} stays {before}: {why}")
             elif before != value:
                 self._set(key, before, value)
+
+    def too_narrow(self) -> str:
+        """Why the table would be too small for the entries that are there now; the operator may accept that."""
+        value, count = self.run.plan.settings.get(MAX), self.ports.sysctls.read(COUNT)
+        if value is None or count is None or ROOM in self.run.journal.accepted:
+            return ""
+        if not crowded(value, self.ports.sysctls.read(MAX), count):
+            return ""
+        return f"{value:,} is too small for {count:,} entries: {size_for(count).max:,} leaves them room"
+
+    def to_set(self) -> tuple[Tuned, ...]:
+        """What a confirm would set now."""
+        wanted = self.run.journal.plan.settings if self.run.journal.plan else {}
+        now = [Tuned(key, self.ports.sysctls.read(key), value) for key, value in in_order(wanted)]
+        return tuple(each for each in now if each.before != each.after)
+
+    def were_set(self) -> tuple[Tuned, ...]:
+        """What the confirm has set."""
+        return tuple(Tuned(k, before, self.run.plan.settings[k]) for k, before in self.run.journal.settings.items())
 
     def _set(self, key: str, before: int, value: int) -> None:
         """A refused sysctl is told, not fatal: the rules are in, and a container can never set the global ones."""
@@ -137,8 +165,9 @@ class Surroundings:
             return
         for key, before in reversed(in_order(self.run.journal.settings)):
             now = self.ports.sysctls.read(key)
-            if now == self.run.plan.settings.get(key):
+            if now is not None and now == self.run.plan.settings.get(key):
                 self.ports.sysctls.write(key, before)
+                self.put_back.append(Tuned(key, now, before))
             elif now != before:
                 self.run.remark(f"{key} was changed to {now} since; left as it is (before: {before})")
         for change in self.changes():

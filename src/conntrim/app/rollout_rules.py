@@ -11,6 +11,7 @@ from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, Plan, Standing
 from conntrim.core.plan.freshness import shown
+from conntrim.core.plan.sizing import ROOM
 from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.placing import Chains, around, chains, fed_by, misplaced
@@ -19,6 +20,7 @@ from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.swap import FLIP, FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
 
+ASKED_NOW = frozenset({"loads", ROOM})
 MENDING = 60.0
 """Seconds for which rules that are loaded again carry their guard, until they are swapped a moment later."""
 
@@ -79,8 +81,8 @@ class Rules:
 
     def _check_obligations(self) -> None:
         undecided = [o for o in self.run.plan.obligations if o.standing is not Standing.PROVED]
-        # Whether the kernel takes the batches is asked right after this, of the kernel itself.
-        open_ones = [o for o in undecided if not (o.name == "loads" and o.standing is Standing.NOT_DECIDED)]
+        # Whether the kernel takes the batches, and has room, is asked right after this, of the kernel itself.
+        open_ones = [o for o in undecided if not (o.name in ASKED_NOW and o.standing is Standing.NOT_DECIDED)]
         refused = [f"{o.name} is {o.standing} ({o.why})" for o in open_ones if o.name not in self.run.journal.accepted]
         if refused:
             raise RefusedError("; ".join(refused))
@@ -124,7 +126,7 @@ class Rules:
     def _refuse_moved(self) -> None:
         if moved := self.moved():
             why = f"{', '.join(moved)} was changed since the trial began"
-            raise RefusedError(f"{why}; conntrim rollback, then plan again")
+            raise RefusedError(f"{why}; conntrim rollback, then conntrim plan -o DIR")
 
     def check_confirm(self) -> None:
         """Nobody changed what is around the trial's rules, and the kernel would take the kept ones."""
@@ -182,7 +184,7 @@ class Rules:
     def check_mend(self) -> None:
         """RefusedError where tables are not gone as a whole, or where the rest is not what it was."""
         if why := self.unmendable():
-            raise RefusedError(f"{why}; conntrim rollback, then plan and apply again")
+            raise RefusedError(f"{why}; conntrim rollback, then conntrim plan -o DIR")
 
     def mend(self) -> None:
         """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""

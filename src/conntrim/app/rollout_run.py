@@ -27,7 +27,8 @@ class Ports:
     """The outside world of a rollout, all of one network namespace.
 
     `root` is the directory that the operator named for the files, None where none was named; `default_root` stands
-    for it then, "" in a namespace that is not the host's own: its rules have no place in the host's files.
+    for it then, "" in a namespace that is not the host's own: its rules have no place in the host's files. `netns` and
+    `state` are the options that were given, for the commands that answers advise.
     """
 
     loader: Loader
@@ -42,6 +43,8 @@ class Ports:
     prober: Prober
     root: str | None = None
     default_root: str = "/"
+    netns: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from conntrim.app.rollout_host import Surroundings
+from conntrim.app.rollout_host import MAX, Surroundings
 from conntrim.app.rollout_rules import Rules
-from conntrim.app.rollout_run import Ports, Request, Run
+from conntrim.app.rollout_run import Ports, RefusedError, Request, Run
+from conntrim.core.plan.sizing import ROOM
 from conntrim.core.rollout.commands import Do
 from conntrim.core.rollout.record import Journal, Note, Swap
 from conntrim.core.rollout.states import State
@@ -24,7 +25,7 @@ class Work:
         self.run, self.subject = Run(ports, journal, request), journal.plan
         self.rules, self.surroundings = Rules(self.run), Surroundings(self.run)
         self._works: dict[Do, Callable[[], None]] = {
-            Do.CHECK_TRIAL: self.rules.check_trial,
+            Do.CHECK_TRIAL: self._check_trial,
             Do.LOAD_TRIAL: self._load_trial,
             Do.PROBE: self.rules.probe,
             Do.CHECK_MEND: self.rules.check_mend,
@@ -38,6 +39,17 @@ class Work:
             Do.REMOVE_RULES: self._remove,
             Do.RESTORE: self.surroundings.restore,
         }
+
+    def _check_trial(self) -> None:
+        """The rules, and where entries will not go untracked meanwhile, that the new max has room for them."""
+        self.rules.check_trial()
+        plan, asked = self.run.plan, self.run.request
+        if not plan.only_settings:
+            return
+        if why := self.surroundings.too_narrow():
+            raise RefusedError(f"{MAX}: {why}; or --accept {ROOM}")
+        if asked and asked.probes:
+            self.run.remark("nothing was probed: settings are not tried, the plan has no rules")
 
     def do(self, work: Do) -> None:
         """Do one piece of work; any ConntrimError means that it failed."""

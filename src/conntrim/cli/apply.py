@@ -85,6 +85,9 @@ def carry_out(
     if yes and report.answer == Answer.ARMED.words:
         answer(ctx, "confirm", rollout.confirm, ports, as_json)
         return
-    if wait:
+    if yes and report.answer == Answer.PENDING.words:
+        complain("not confirmed: settings cannot be tried or probed; conntrim confirm sets them")
+        ctx.exit(1)
+    if wait and report.seconds_left:
         ports.clock.sleep(report.seconds_left + 1)
         answer(ctx, "status", rollout.status, ports, as_json)

@@ -25,6 +25,7 @@ from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.own import fingerprint
+from conntrim.render.hints import Options
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_text
 
@@ -89,7 +90,7 @@ def command(
     if as_json:
         say(to_json("plan", planned.plan))
     else:
-        say(plan_text(planned.plan, output or ""))
+        say(plan_text(planned.plan, output or "", Options(netns or "")))
     raise SystemExit(int(planned.plan.standing() is not Standing.PROVED))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from conntrim.core.model.plan import Change, Obligation, Plan, Standing
+from conntrim.render.hints import Options
 from conntrim.render.markdown import block, cell, code, prose
 from conntrim.render.page import page, wrapped
 
+NO_OPTIONS = Options()
 SIGNS = {Standing.PROVED: "ok", Standing.BROKEN: "BROKEN", Standing.NOT_DECIDED: "open"}
 
 
@@ -25,11 +28,18 @@ def answer(plan: Plan) -> str:
         what += f", entries {plan.entries_before:,} -> {plan.entries_after:,}"
     if not plan.trial and not plan.settings:
         return f"nothing to do: the rules of this policy are loaded ({services} services)"
+    if plan.only_settings:
+        what = f"{len(plan.settings)} setting{'s' * (len(plan.settings) != 1)}, nothing to try, no service untracked"
     if plan.closed:
         what += f"; the rules do not let {', '.join(plan.closed)} through"
     if not bad:
-        return f"ready: {what}; all {len(plan.obligations)} obligations proved"
+        proved = f"all {len(plan.obligations)} obligations" if not plan.only_settings else ROOM_ONLY
+        return f"ready: {what}" + (f"; {proved} proved" if plan.obligations else "")
     return f"not ready: {what}; {_named(bad)}"
+
+
+ROOM_ONLY = "room for the entries"
+"""All that is asked of settings alone."""
 
 
 def _named(bad: Sequence[Obligation]) -> str:
@@ -38,16 +48,27 @@ def _named(bad: Sequence[Obligation]) -> str:
     return f"{'broken' if broken else 'not decided'}: {', '.join(names)}"
 
 
-def plan_text(plan: Plan, directory: str = "") -> str:
-    """The answer first, then services, changes, obligations and what else must be known."""
+SETTINGS = "settings cannot expire: they are set at confirm, and undone by rollback"
+
+
+def _setting(plan: Plan, key: str) -> str:
+    """`KEY 65,536 -> 262,144`; files do not tell what there is now."""
+    before, value = plan.settings_before.get(key), plan.settings[key]
+    return f"{key} = {value}" if before is None else f"{key} {before:,} -> {value:,}"
+
+
+def plan_text(plan: Plan, directory: str = "", given: Options = NO_OPTIONS) -> str:
+    """The answer first, then services, changes, obligations and what else must be known; `given` are the options that
+    advised commands need."""
     lines = [*_wrapped(answer(plan), "", "  "), f"{plan.name}, {plan.dialect}, {len(plan.trial)} batches", ""]
     lines += [line for entry in plan.policy.untrack for line in _wrapped(f"untrack {entry}", "  ", "    ")]
-    lines += [f"  set {key} = {value}" for key, value in plan.settings.items()]
+    lines += [f"  set {_setting(plan, key)}" for key in plan.settings]
+    lines += [f"  {SETTINGS}"] if plan.settings else []
     lines += [f"  write {file.path}" for file in plan.files]
     lines += ["", "rules, without the guard that a trial adds:", *_change_lines(plan.changes)] if plan.changes else []
-    lines += ["", "obligations:"]
+    lines += ["", "obligations:"] if plan.obligations else []
     for o in plan.obligations:
-        lines += _wrapped(f"{SIGNS[o.standing]:<7} {o.name}: {o.why}", "  ", " " * 10)
+        lines += _wrapped(f"{SIGNS[o.standing]:<7} {o.name}: {given.hinted(o.why)}", "  ", " " * 10)
         lines += _wrapped(o.witness, " " * 10, " " * 12) if o.witness else []
     for title, found in (
         ("newly admitted", plan.residual),
@@ -56,8 +77,8 @@ def plan_text(plan: Plan, directory: str = "") -> str:
         ("note", plan.remarks),
     ):
         lines += [""] * bool(found)
-        lines += [line for text in found for line in _wrapped(f"{title}: {text}", "", "  ")]
-    lines += ["", *_next(plan, directory)]
+        lines += [line for text in found for line in _wrapped(f"{title}: {given.hinted(text)}", "", "  ")]
+    lines += ["", *(given.hinted(line) for line in _next(plan, directory))]
     return page(lines)
 
 
@@ -75,7 +96,8 @@ def _next(plan: Plan, directory: str) -> list[str]:
         return ["next: nothing"]
     if not directory:
         return ["next: conntrim plan ... -o DIR writes it down for conntrim apply"]
-    return [f"next: review {directory}/REPORT.md, then conntrim apply {directory}"]
+    then = ", and conntrim confirm, which sets them" if plan.only_settings else ""
+    return [f"next: review {directory}/REPORT.md, then conntrim apply {shlex.quote(directory)}{then}"]
 
 
 def _table(plan: Plan) -> Iterator[str]:
@@ -97,7 +119,8 @@ def plan_report(plan: Plan) -> str:
     """REPORT.md: what changes, where and why, what was proved, what it exposes, how to undo it."""
     lines = [f"# {prose(f'{plan.name}: {answer(plan)}')}", ""]
     lines += ["## What it is for", "", *(f"- untrack **{prose(str(u))}**" for u in plan.policy.untrack)]
-    lines += [f"- set {code(key)} to {value:,}" for key, value in plan.settings.items()]
+    lines += [f"- set {code(_setting(plan, key))}" for key in plan.settings]
+    lines += ["", f"{SETTINGS.capitalize()}."] if plan.settings else []
     if plan.entries_before is not None and plan.entries_after is not None:
         lines += ["", f"Entries now {plan.entries_before:,}, afterwards {plan.entries_after:,}, by the census."]
     lines += ["", "## Obligations", "", *_table(plan), "", *BY_FORM, "", "## Rules", ""]

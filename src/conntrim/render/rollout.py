@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from conntrim.core.rollout.commands import Answer
-from conntrim.core.rollout.report import Report
+from conntrim.core.rollout.report import Report, Tuned
 from conntrim.core.rollout.states import SETTLING, State
+from conntrim.render.hints import Options
 from conntrim.render.page import page, wrapped
 
 SHOWN = 5
@@ -15,8 +16,10 @@ SHOWN = 5
 
 def to_text(report: Report) -> str:
     """The report, the answer in its first line."""
-    details = (line for detail in _details(report) for line in wrapped(detail, long=False))
-    return page([_first(report), *_NEXT.get(report.state, _nothing)(report), *details])
+    given = Options(report.netns, report.state_dir, report.root)
+    advice = map(given.hinted, _NEXT.get(report.state, _nothing)(report))
+    details = (line for detail in _details(report, given) for line in wrapped(detail, long=False))
+    return page([_first(report), *advice, *details])
 
 
 def _first(report: Report) -> str:
@@ -37,12 +40,19 @@ def _proof(report: Report) -> str:
         return f"but {len(report.broken)} of its obligations are broken now."
     if report.undecided:
         return f"but {len(report.undecided)} of its obligations are not decided any more."
+    if not report.rules and not report.services:
+        return f"{_counted(report.settings)} set."
     return f"{report.rules} rules of ours are loaded."
+
+
+def _counted(settings: tuple[Tuned, ...]) -> str:
+    return f"{len(settings)} setting{'s' * (len(settings) != 1)}"
 
 
 _STANDS: dict[State, Callable[[Report], str]] = {
     State.NOTHING: lambda r: "Nothing of ours is loaded.",
     State.CHECKING: lambda r: "Nothing of ours is loaded.",
+    State.PENDING: lambda r: f"{_name(r)} has {_counted(r.settings)} to set, and nothing to try.",
     State.TRIAL: lambda r: f"{_name(r)} is on trial, {r.seconds_left:.0f} s left.",
     State.EXPIRED: lambda r: f"The trial of {_name(r)} is over, its rules are inert.",
     State.LOST: lambda r: f"The trial of {_name(r)} is broken.",
@@ -82,6 +92,12 @@ def _on_trial(report: Report) -> Iterator[str]:
     yield "Undo it now: conntrim rollback"
 
 
+def _pending(report: Report) -> Iterator[str]:
+    yield "Settings cannot expire: they are set at confirm, and undone by rollback."
+    yield "Set them:    conntrim confirm"
+    yield "Forget them: conntrim rollback"
+
+
 def _expired(report: Report) -> Iterator[str]:
     yield f"Since {report.deadline} the host does what it did before the trial."
     yield "The inert rules stay in the listing until they are taken out:"
@@ -109,6 +125,7 @@ def _take_out(report: Report) -> Iterator[str]:
 
 
 _NEXT: dict[State, Callable[[Report], Iterator[str]]] = {
+    State.PENDING: _pending,
     State.TRIAL: _on_trial,
     State.EXPIRED: _expired,
     State.SWAPPING: _finish_confirm,
@@ -145,11 +162,12 @@ def _services(report: Report) -> Iterator[str]:
         yield f"Tracked again: {'; '.join(report.services)}"
 
 
-def _details(report: Report) -> Iterator[str]:
+def _details(report: Report, given: Options) -> Iterator[str]:
     if report.why:
-        yield f"Why: {report.why}"
+        yield f"Why: {given.hinted(report.why)}"
     if report.answer in _OTHER:
-        yield "Put another in its place: conntrim rollback, then conntrim plan -o DIR and conntrim apply DIR"
+        other = "Put another in its place: conntrim rollback, then conntrim plan -o DIR and conntrim apply DIR"
+        yield given.hinted(other)
     yield from _services(report)
     if report.managers:
         yield f"Rules here are made by: {', '.join(report.managers)}"
@@ -157,6 +175,7 @@ def _details(report: Report) -> Iterator[str]:
         yield f"Accepted by the operator: {', '.join(report.accepted)}"
     if report.purged is not None:
         yield f"Stale entries deleted: {report.purged:,}"
+    yield from _listed(_SETTINGS.get(report.state, "Set"), tuple(map(_tuned, report.settings)))
     yield from (f"If it falls back: {cost}" for cost in report.costs)
     yield from _listed("Comes back at boot", report.lasting)
     yield from (f"Does not come back at boot by itself: {item}" for item in report.by_hand[:1])
@@ -173,8 +192,17 @@ def _details(report: Report) -> Iterator[str]:
     yield from _listed("No longer so", report.broken)
     yield from _listed("Not decided any more", report.undecided)
     if report.broken or report.undecided:
-        yield "Undo it: conntrim rollback; or make a plan for the host as it is: then conntrim plan -o DIR"
+        yield given.hinted("Undo it: conntrim rollback; for the host as it is, conntrim plan -o DIR after that")
     yield from _listed("Note", report.remarks)
+
+
+_SETTINGS = {State.PENDING: "Set at confirm", State.TRIAL: "Set at confirm", State.NOTHING: "Put back"}
+"""What became of the settings, or will; elsewhere they are set."""
+
+
+def _tuned(setting: Tuned) -> str:
+    before = "not known" if setting.before is None else f"{setting.before:,}"
+    return f"{setting.key} {before} -> {setting.after:,}"
 
 
 def _listed(title: str, items: tuple[str, ...]) -> Iterator[str]:

@@ -49,6 +49,15 @@ def size_for(entries: int, slab_entry_bytes: int | None = None, headroom: float 
     return Size(entries, maximum, maximum, table_bytes(maximum, maximum, slab_entry_bytes))
 
 
+def crowded(maximum: int, before: int | None, entries: int) -> bool:
+    """Whether a new max would be a narrower table than these entries need; a larger one than before is always better.
+
+    0 is no limit (K27). Too narrow is less than the headroom that every proposal has.
+    """
+    lower = before is None or before == 0 or maximum < before
+    return lower and maximum < entries * HEADROOM
+
+
 def max_after_load(hashsize: int) -> int:
     """nf_conntrack_max after loading the module with `hashsize=`, before any sysctl (K27)."""
     return HASHSIZE_FACTOR * hashsize

@@ -113,8 +113,8 @@ class Plan:
     placeholders above; `confirm` and `rollback_trial` hold the trial's own deadline. All four empty: the rule set
     needs no change. `ruleset_digest` is that of the rule set that the plan was made for, `ruleset_parts`
     those of its chains and sets by their names, `circumstances` where else it was made for. `settings` are sysctl keys
-    (`net.netfilter.nf_conntrack_max`) to values, `files` what `confirm` persists. `managers` are the programs that
-    make the host's rules.
+    (`net.netfilter.nf_conntrack_max`) to values, `settings_before` their values when it was made, `files` what
+    `confirm` persists. `managers` are the programs that make the host's rules.
     `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
     not survive a fall back to the rules before, by kind and condition.
     `left_out` is what a proposal left tracked, and why; like the `entries_` it is for reading only.
@@ -143,6 +143,12 @@ class Plan:
     costs: tuple[str, ...] = ()
     circumstances: Circumstances = field(default_factory=Circumstances)
     left_out: tuple[str, ...] = ()
+    settings_before: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def only_settings(self) -> bool:
+        """Nothing of it can be tried: settings do not expire."""
+        return bool(self.settings) and not self.policy.untrack
 
     def standing(self) -> Standing:
         """The plan's own standing: its worst obligation's."""

@@ -32,10 +32,11 @@ from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.residual import residual_exposure
-from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
+from conntrim.core.plan.sizing import files_of, remarks_of, room, settings_now, settings_of
 from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.texts import FAMILY_TABLES, RAW, XT_GUARD, Raw, Writer
+from conntrim.core.prove.judge import Judgement as Proof
 from conntrim.core.prove.listed import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
@@ -121,7 +122,7 @@ def compile_plan(request: Request) -> Plan:
     """The plan, its obligations decided but for `loads`, which the host is asked. InputError for a range too wide."""
     policy, facts, done = request.policy, request.facts, compiled(request)
     entries = predicted(policy, request.census) if request.census else (None, None)
-    proof = proved(done)
+    proof, settings = proved(done), settings_of(policy, facts.era, facts.max)
     plan = Plan(
         name="",
         dialect=done.dialect,
@@ -132,8 +133,9 @@ def compile_plan(request: Request) -> Plan:
         rollback_trial=done.texts.rollback_trial,
         rollback_confirmed=done.texts.rollback_confirmed,
         files=files_of(policy, facts.era, facts.max),
-        obligations=obligations(done, proof),
-        settings=settings_of(policy, facts.era, facts.max),
+        obligations=_obligations(request, done, proof, entries[1]),
+        settings=settings,
+        settings_before=settings_now(settings, facts),
         ruleset_digest=request.digest,
         ruleset_parts=parts(request.ruleset),
         entries_before=entries[0],
@@ -152,6 +154,13 @@ def compile_plan(request: Request) -> Plan:
     elif present:
         plan = _in_the_way(plan)
     return replace(plan, name=_name(plan))
+
+
+def _obligations(request: Request, done: Compiled, proof: Proof, entries: int | None) -> tuple[Obligation, ...]:
+    """Settings alone move no packet: of them only the room for the entries is asked."""
+    about_rules = obligations(done, proof) if request.policy.untrack else ()
+    counted = entries if entries is not None else request.facts.count
+    return (*about_rules, *room(request.policy, request.facts, counted))
 
 
 def compiled(request: Request) -> Compiled:

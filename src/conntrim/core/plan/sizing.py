@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from conntrim.core.capacity.sizing import HASHSIZE_FACTOR
+from collections.abc import Collection
+
+from conntrim.core.capacity.sizing import HASHSIZE_FACTOR, crowded, size_for
 from conntrim.core.capacity.timeouts import sysctl_key
 from conntrim.core.emit.modprobe import modprobe_file, modules_load_file
 from conntrim.core.emit.sysctl import sysctl_file
 from conntrim.core.model.facts import Era, HostFacts
-from conntrim.core.model.plan import FileChange
+from conntrim.core.model.plan import FileChange, Obligation, Standing
 from conntrim.core.model.policy import Policy
 
 SYSCTL_FILES: dict[Era, str] = {
@@ -15,6 +17,8 @@ SYSCTL_FILES: dict[Era, str] = {
     # Nothing read /etc/sysctl.d then: these lines belong into /etc/sysctl.conf, which is not ours to replace.
     Era.IP: "/etc/conntrim/sysctl.conf",
 }
+ROOM = "room"
+"""The obligation of a policy that names a max."""
 MODPROBE_FILE = "/etc/modprobe.d/conntrim.conf"
 MODULES_LOAD_FILE = "/etc/modules-load.d/conntrim.conf"
 
@@ -31,6 +35,28 @@ def settings_of(policy: Policy, era: Era, current_max: int | None) -> dict[str, 
         # The old era sets its buckets by module option only.
         wanted[sysctl_key("nf_conntrack_buckets", era)] = policy.buckets
     return wanted | {sysctl_key(key, era): value for key, value in sorted(policy.timeouts.items())}
+
+
+def settings_now(settings: Collection[str], facts: HostFacts) -> dict[str, int]:
+    """What of these sysctls the host has now, as far as its facts tell."""
+    sizes = {"nf_conntrack_max": facts.max, "nf_conntrack_buckets": facts.buckets}
+    known = {sysctl_key(key, facts.era): value for key, value in {**facts.timeouts, **sizes}.items()}
+    return {key: value for key in settings if (value := known.get(key)) is not None}
+
+
+def room(policy: Policy, facts: HostFacts, entries: int | None) -> tuple[Obligation, ...]:
+    """Does a new max leave room for the entries that stay? Not asked where the policy names none."""
+    if policy.max is None:
+        return ()
+    if facts.max is not None and 0 < facts.max <= policy.max:
+        return (Obligation(ROOM, Standing.PROVED, "max is not lowered"),)
+    if entries is None:
+        return (Obligation(ROOM, Standing.NOT_DECIDED, "the entries were not counted; they are before it is set"),)
+    if crowded(policy.max, facts.max, entries):
+        least = size_for(entries).max
+        why = f"max = {policy.max:,} is too small for {entries:,} entries: {least:,} leaves them room"
+        return (Obligation(ROOM, Standing.BROKEN, why),)
+    return (Obligation(ROOM, Standing.PROVED, "max is at least twice the entries that stay"),)
 
 
 def files_of(policy: Policy, era: Era, current_max: int | None) -> tuple[FileChange, ...]:

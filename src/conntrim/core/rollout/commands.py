@@ -42,6 +42,7 @@ class Answer(Enum):
 
     STANDS = ("status", 0)
     ARMED = ("armed", 0)
+    PENDING = ("noted", 0)
     ALREADY_ARMED = ("already on trial", 0)
     ALREADY_CONFIRMED = ("already confirmed", 0)
     KEPT = ("confirmed", 0)

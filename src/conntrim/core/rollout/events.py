@@ -36,6 +36,11 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingToTry:
+    """The check ended well, and the plan has settings only: they cannot expire, so there is no trial of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The command under way failed; why, in the words of what failed."""
 
@@ -50,6 +55,6 @@ class Hangup:
 
 
 Asked = Apply | ApplyAnother | Confirm | Rollback | Clean
-Event = Asked | Done | Failed | Hangup
+Event = Asked | Done | NothingToTry | Failed | Hangup
 ASKED: tuple[type[Asked], ...] = (Apply, ApplyAnother, Confirm, Rollback, Clean)
 ENDED: tuple[type[Done | Failed | Hangup], ...] = (Done, Failed, Hangup)

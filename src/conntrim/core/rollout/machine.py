@@ -24,6 +24,8 @@ A confirm     TRIAL > REVIEWING > SWAPPING > KEEPING > PURGING > TUNING > WRITIN
               before its rules are loaded (K12, K88), so that falling back cuts none that was open before. Those that
               were opened meanwhile have no entry: what becomes of them at a deadline the plan lists (`falls-back`);
               work that takes rules out gives them one first (K95).
+Settings alone  NOTHING > CHECKING > PENDING: they cannot expire, so nothing is tried. A confirm sets them:
+              PENDING > TUNING > WRITING > CONFIRMED.
 A rollback    anything > UNDOING > RESTORING > NOTHING.
 
 EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`standing.py`).
@@ -40,7 +42,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
-from conntrim.core.rollout.events import Apply, ApplyAnother, Clean, Confirm, Done, Event, Failed, Hangup, Rollback
+from conntrim.core.rollout.events import (
+    Apply,
+    ApplyAnother,
+    Clean,
+    Confirm,
+    Done,
+    Event,
+    Failed,
+    Hangup,
+    NothingToTry,
+    Rollback,
+)
 from conntrim.core.rollout.states import State
 
 WORK: dict[State, Do] = {
@@ -149,8 +162,16 @@ TABLE: dict[State, Rows] = {
         Apply: To(State.CHECKING),
         ApplyAnother: To(State.CHECKING),
         Done: To(State.LOADING),
+        NothingToTry: To(State.PENDING, Answer.PENDING),
         Failed: To(State.NOTHING, Answer.REFUSED),
         Hangup: To(State.NOTHING, Answer.INTERRUPTED),
+    },
+    State.PENDING: {
+        Apply: To(State.CHECKING),
+        ApplyAnother: To(State.CHECKING),
+        Confirm: To(State.TUNING),
+        Rollback: To(State.NOTHING, Answer.NOTHING_TO_UNDO),
+        Clean: To(State.PENDING, Answer.NOTHING_TO_CLEAN),
     },
     State.LOADING: _LEFTOVERS
     | {

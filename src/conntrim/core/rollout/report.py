@@ -8,6 +8,15 @@ from conntrim.core.rollout.states import State
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """A sysctl from one value to another: to be set, set, or put back; None where the kernel has no such key."""
+
+    key: str
+    before: int | None
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Where a rollout stands, and what a verb did about it.
 
@@ -17,9 +26,10 @@ class Report:
     `moved` is what others have changed around our rules: chains, sets, addresses, settings. Because of that everything
     is proved again: `broken` are the obligations that do not hold now, `undecided` those of which that is not known.
     `lasting` tells which file brings the rules back at boot and who loads it, `by_hand` what the operator has to do for
-    that. `costs` are the connections that do not survive when a trial falls back. `strays` are rules with marks of ours
-    that are none of this plan's as it was loaded; nothing touches them. `unmendable` says why a confirm cannot load
-    again what is gone.
+    that. `settings` are those that a confirm will set, has set, or a rollback has put back; `netns`, `state_dir` and
+    `root` the options that were given. `costs` are the connections that do not survive when a trial falls back.
+    `strays` are rules with marks of ours that are none of this plan's as it was loaded; nothing touches them.
+    `unmendable` says why a confirm cannot load again what is gone.
     """
 
     answer: str
@@ -46,3 +56,7 @@ class Report:
     by_hand: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
+    settings: tuple[Tuned, ...] = ()
+    netns: str = ""
+    state_dir: str = ""
+    root: str = ""

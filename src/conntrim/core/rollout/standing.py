@@ -55,7 +55,7 @@ def standing(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
             return _trial(journal, now, own)
         case State.SWAPPING | State.KEEPING:
             return _swapping(journal, now, own)
-        case State.NOTHING | State.CHECKING if own:
+        case State.NOTHING | State.PENDING | State.CHECKING if own:
             return Rollout(State.STRAY, f"{len(own)} rules of ours are loaded that the journal does not know")
         case State.CONFIRMED if gone := len(drift(journal, own).missing):
             return Rollout(State.DRIFTED, f"{gone} of {len(journal.own)} confirmed rules are gone from the kernel")

@@ -9,6 +9,7 @@ class State(StrEnum):
     """At rest, or moving. A moving state found at the start of a run means that the run before it died there."""
 
     NOTHING = "nothing"
+    PENDING = "pending"
     TRIAL = "trial"
     EXPIRED = "expired"
     LOST = "lost"
@@ -36,6 +37,6 @@ class State(StrEnum):
 
 OBSERVED = frozenset({State.EXPIRED, State.LOST, State.DRIFTED, State.STRAY})
 """Never in the journal: seen by looking at the clock and the kernel (`standing.py`)."""
-RESTING = OBSERVED | {State.NOTHING, State.TRIAL, State.CONFIRMED}
+RESTING = OBSERVED | {State.NOTHING, State.PENDING, State.TRIAL, State.CONFIRMED}
 SETTLING = frozenset({State.KEEPING, State.PURGING, State.TUNING, State.WRITING, State.MENDING})
 """The rules are kept; what goes with them is not complete."""

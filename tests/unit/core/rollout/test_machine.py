@@ -18,6 +18,7 @@ from conntrim.core.rollout.events import (
     Event,
     Failed,
     Hangup,
+    NothingToTry,
     Rollback,
 )  # fmt: skip
 from conntrim.core.rollout.machine import TABLE, UNRECORDED, WORK, Rollout, step
@@ -92,6 +93,18 @@ def test_a_confirm_deletes_entries_only_after_the_swap() -> None:
         ">> Done", "<< record writing", "<< write the files",
         ">> Done", "<< record confirmed", "<< tell confirmed",
     ] == dialogue(State.TRIAL, Confirm(), *[Done()] * 6)  # fmt: skip
+
+
+def test_settings_alone_are_never_on_trial() -> None:
+    """They are noted, since nothing of them can expire; a confirm sets them, a rollback forgets them."""
+    assert [
+        ">> Apply", "<< record checking", "<< check the plan",
+        ">> NothingToTry", "<< record pending", "<< tell noted",
+        ">> Confirm", "<< record tuning", "<< set the sysctls",
+        ">> Done", "<< record writing", "<< write the files",
+        ">> Done", "<< record confirmed", "<< tell confirmed",
+    ] == dialogue(State.NOTHING, Apply(), NothingToTry(), Confirm(), Done(), Done())  # fmt: skip
+    assert [">> Rollback", "<< record nothing", "<< tell nothing to undo"] == dialogue(State.PENDING, Rollback())
 
 
 def test_a_late_confirm_takes_out_the_leftovers() -> None:
@@ -198,7 +211,11 @@ def test_rules_are_kept_only_through_the_swap() -> None:
     way.append(State.CONFIRMED)
     for before, after in pairwise(way):
         leading = {s for s in State if s is not after and any(r.state is after for r in TABLE[s].values())}
-        others = {State.TRIAL: {State.PROBING}, State.CONFIRMED: {State.REVIEWING, State.MENDING}}
+        others = {
+            State.TRIAL: {State.PROBING},
+            State.TUNING: {State.PENDING},  # which holds no rules
+            State.CONFIRMED: {State.REVIEWING, State.MENDING},
+        }
         assert leading - {before} <= others.get(after, {State.REVIEWING})
 
 
