@@ -50,6 +50,7 @@ def test_settings_alone_are_noted_and_set_at_confirm(host: LabHost, tmp_path: Pa
     assert (told.returncode, value(host)) == (0, 17), told.stdout
     assert f"Set: {KEY} 120 -> 17" in told.stdout
     assert operator.does("status").returncode == 0
+    assert operator.does("apply", made).stdout.startswith("Already confirmed.")
     told = operator.does("rollback")
     assert (told.returncode, value(host)) == (0, 120), told.stdout
     assert f"Put back: {KEY} 17 -> 120" in told.stdout

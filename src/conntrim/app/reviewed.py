@@ -110,8 +110,16 @@ def _compiled(shown: Shown, plan: Plan, inputs: Inputs) -> Plan:
 
 
 def _with_numbers(made: Plan, plan: Plan) -> Plan:
-    """What the census said that the policy was proposed from: shown, and nothing else."""
-    return replace(made, entries_before=plan.entries_before, entries_after=plan.entries_after, left_out=plan.left_out)
+    """What the census said that the policy was proposed from, and what a confirm may have set since: for reading only,
+    answers look at the sysctls themselves."""
+    then = {key: plan.settings_before[key] for key in made.settings_before if key in plan.settings_before}
+    return replace(
+        made,
+        entries_before=plan.entries_before,
+        entries_after=plan.entries_after,
+        left_out=plan.left_out,
+        settings_before=then,
+    )
 
 
 def _difference(plan: Plan, made: Plan) -> str:

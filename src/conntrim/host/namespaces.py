@@ -43,7 +43,9 @@ def uses(remarks: list[str]) -> tuple[NamespaceUse, ...]:
         if known is None or not known[0]:
             seen[number_of] = name, path if known is None else known[1]
     found = [use for key, (name, path) in list(seen.items())[:MOST] if (use := _use(name, path, key)) is not None]
-    missing = len(seen) - len(found)
+    looked_at = {use.inode for use in found}
+    # One that has gone in the meantime, as a container's does, is nothing that is missing.
+    missing = sum(key not in looked_at and inode(path) == key for key, (_, path) in seen.items())
     if missing:
         remarks.append(f"{missing} of {len(seen)} network namespaces could not be looked at (needs root)")
     return tuple(sorted(found, key=lambda use: (-use.count, use.name)))

@@ -25,5 +25,6 @@ class Options:
         return "".join(f" {option} {shlex.quote(value)}" for option, value in taken.items() if value)
 
     def hinted(self, text: str) -> str:
-        """A text with these options behind each verb of ours that it names."""
-        return _VERB.sub(lambda found: found[0] + self.of(found[1]), text)
+        """A text with these options behind each verb of ours that it names, unless it gives them itself."""
+        told = self.netns and f"--netns {shlex.quote(self.netns)}"
+        return text if told and told in text else _VERB.sub(lambda found: found[0] + self.of(found[1]), text)
