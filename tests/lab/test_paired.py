@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from conntrim.core.emit.iptables import restore_text
+from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import NAMES
 from conntrim.core.model.ruleset import Dialect, Field, In, InSet, Opaque, Rule, Ruleset, TableFamily
 from conntrim.host.listing import KernelListing
+from conntrim.host.nf_tables import generation, legacy_names, table_names
 from conntrim.lab.judge import TABLE
-from conntrim.lab.netns import LabHost
+from conntrim.lab.netns import LabHost, lab_host
 from tests.lab.commands import conntrim, fed, planned, undecided
 from tests.lab.court import Court
 
@@ -217,3 +219,32 @@ def test_one_line_that_is_not_understood_is_one_opaque_rule(host: LabHost, tmp_p
     made = planned(host, tmp_path)
     assert 1 == made.returncode
     assert b"not every rule could be read" in made.stdout
+
+
+def test_the_kernel_tells_when_rules_change(host: LabHost) -> None:
+    """The generation counts up with each change and stays without one; tables are known without any program."""
+    host.run("iptables-nft-restore", text=GUARDED)
+    before = generation(host.name)
+    assert (before, ("ip filter",)) == (generation(host.name), table_names(host.name))
+    host.run("iptables-nft", "-A", "OUTPUT", "-j", "ACCEPT")
+    assert before != generation(host.name)
+    assert () == legacy_names(host.name)
+    host.run("iptables-legacy", "-A", "OUTPUT", "-j", "ACCEPT")
+    assert ("ip filter",) == legacy_names(host.name)
+
+
+@pytest.mark.corpus
+def test_strangers_rules_pair(corpus: Path) -> None:
+    """Files of strangers, loaded by iptables-nft: each table comes from both listings, and nothing stays unread."""
+    read_in_full = 0
+    for path in sorted((corpus / "iptables").iterdir())[::6]:
+        program = "ip6tables" if path.name.startswith("ip6") else "iptables"
+        with lab_host("theirs") as theirs:
+            try:
+                theirs.run(f"{program}-nft-restore", text=path.read_text(encoding="utf-8"))
+            except HostError:
+                continue
+            found = read(theirs)
+        assert ((), {Dialect.IPTABLES_NFT}) == (found.unread, {t.dialect for t in found.tables}), path.name
+        read_in_full += 1
+    assert read_in_full > 4

@@ -11,6 +11,7 @@ from conntrim.core.emit.xt_match import NotExpressible
 from conntrim.core.model.address import V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     ADDRESS_TYPES,
@@ -281,6 +282,6 @@ def match_text(match: Match, context: Around) -> str:
             return f"{INTERFACES[way]} {'!= ' if negated else ''}{said if len(names) == 1 else f'{{ {said} }}'}"
         case InSet():
             return _in_set(match, context)
-        case Opaque(kind, text) if kind != "order" and not text.startswith(("{", "--", "!")):
+        case Opaque(kind, text) if kind != ORDER and not text.startswith(("{", "--", "!")):
             return text
     return refused(match)

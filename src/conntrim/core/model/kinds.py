@@ -43,8 +43,8 @@ MATCHES: dict[str, Answer] = {
         "addrtype", "ah", "comment", "devgroup", "esp", "ether", "ether daddr", "ether saddr", "ether type", "eui64",
         "fib", "geoip", "ipcomp", "iprange", "mac", "mark", "meta ibrname", "meta ibrpvid", "meta iifgroup",
         "meta iifkind", "meta iiftype", "meta ipsec", "meta obrname", "meta oifgroup", "meta oifkind", "meta oiftype",
-        "meta rtclassid", "meta sdif", "meta sdifname", "multiport", "physdev", "pkttype", "policy", "realm",
-        "rpfilter", "rt", "rt classid", "rt ipsec", "vlan id",
+        "meta rtclassid", "meta sdif", "meta sdifname", "multiport", "physdev", "pkttype", "policy", "protocol",
+        "realm", "rpfilter", "rt", "rt classid", "rt ipsec", "vlan id",
     ), Answer.SAME),
     **dict.fromkeys((
         "bpf", "cgroup", "cpu", "dccp", "dscp", "dst", "ecn", "exthdr", "frag", "hbh", "hl", "ip option", "ipv6header",
@@ -81,6 +81,9 @@ written negated."""
 
 ENTRY_KINDS = ("conn", "ct", "cluster", "helper", "state")
 """Beginnings of opaque kinds that ask the entry: connmark, connlabel, connbytes, connlimit, ct mark (K21, K23)."""
+
+ORDER = "order"
+"""The kind of a match that stands for the place of a rule among others."""
 
 VARYING = frozenset({Field.LENGTH, Field.TTL, Field.DSCP})
 """Fields that differ between packets of one sender: a route may change, a program may ask for another class."""
@@ -119,3 +122,9 @@ def effect_of(statement: Statement) -> Effect:
 def asks_the_entry(kind: str) -> bool:
     """Whether an opaque match of this kind looks at the conntrack entry, or counts entries."""
     return kind.startswith(ENTRY_KINDS)
+
+
+def may_ask_the_state(kind: str) -> bool:
+    """Whether an opaque match of this kind may answer another thing once its packet's ct state is another: nobody here
+    knows the kind (a match of somebody else's module), or a listing lost what it asks (K36)."""
+    return kind != ORDER and kind not in MATCHES and not asks_the_entry(kind)

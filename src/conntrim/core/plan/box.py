@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import asks_the_entry
+from conntrim.core.model.kinds import asks_the_entry, may_ask_the_state
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Match, Opaque, Rule, XtConntrack
 
@@ -111,10 +111,10 @@ def _xt_conntrack(box: Box, match: XtConntrack) -> Tri:
 
 
 def asks_entry(match: Match) -> bool:
-    """Whether a match looks at the conntrack entry beyond its state, or counts entries."""
+    """Whether a match looks at the conntrack entry beyond its state, counts entries, or is of a kind nobody knows."""
     if isinstance(match, XtConntrack):
         return bool(match.others) or match.states is None or match.snat or match.dnat
-    return isinstance(match, Opaque) and asks_the_entry(match.kind)
+    return isinstance(match, Opaque) and (asks_the_entry(match.kind) or may_ask_the_state(match.kind))
 
 
 def judge_match(box: Box, match: Match) -> Tri:

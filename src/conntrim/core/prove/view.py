@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from conntrim.core.model.address import parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import WITHOUT_ENTRY
+from conntrim.core.model.kinds import WITHOUT_ENTRY, may_ask_the_state
 from conntrim.core.model.ruleset import (
     AnyOf,
     Field,
@@ -201,8 +201,13 @@ class View:
         return found & (without | others)
 
     def _opaque(self, match: Opaque) -> Set:
-        answer = self.space.unknown(question(match))
         kind = match.kind.split()[0] if match.kind else ""
+        if kind not in WITHOUT_ENTRY and may_ask_the_state(match.kind):
+            return self.space.sets.either([
+                found & self.space.unknown(f"{question(match)}, asked of a packet in state {state.name}")
+                for state, found in self.states.items()
+            ])  # fmt: skip
+        answer = self.space.unknown(question(match))
         if kind not in WITHOUT_ENTRY:
             return answer
         without = self.stateless()
@@ -268,6 +273,6 @@ def changes(match: Match) -> bool:
         case InSet():
             return Field.MARK in match.fields
         case Opaque():
-            return bool(match.kind) and match.kind.split()[0] in WITHOUT_ENTRY
+            return may_ask_the_state(match.kind) or (bool(match.kind) and match.kind.split()[0] in WITHOUT_ENTRY)
         case _:
             return isinstance(match, XtConntrack)

@@ -85,6 +85,14 @@ def test_tight_rules_keep_every_obligation() -> None:
     assert any("source port 11211" in words for words in found.residual)
 
 
+def test_a_match_that_nobody_knows_may_ask_the_state() -> None:
+    """A module of somebody else's in front of the accepts: once the packets are untracked it may answer otherwise."""
+    strange = "-A INPUT -i lo -j ACCEPT\n-A INPUT -m somebody --likes it -j DROP\n"
+    before, after = (each.replace("-A INPUT -i lo -j ACCEPT\n", strange) for each in (BEFORE, text(RAW, ACCEPTS)))
+    standings = {o.name: o.standing for o in judged(after, before).obligations}
+    assert (Standing.NOT_DECIDED, Standing.PROVED) == (standings["delivered"], standings["two-sided"])
+
+
 def test_nothing_is_proved_over_rules_that_were_not_read() -> None:
     """One part of the listing that nobody could read, before or after: every proof is off, and says why; what is broken
     stays broken."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conntrim.core.model.finding import Place
+from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words
 from conntrim.core.model.ruleset import In, Match, NoEffect, Opaque, Rule, Statement
 from conntrim.core.parse.nft.matches import Context, comparison, opaque
@@ -116,7 +117,7 @@ class Reading:
         self.made.append(sofar.rule(self.told))
         written = {writes(done) for done in sofar.statements}
         kept = tuple(m for m in sofar.matches if not (isinstance(m, In) and m.field in written))
-        return Sofar(kept if kept == sofar.matches else (*kept, Opaque("order", self.told.text)))
+        return Sofar(kept if kept == sofar.matches else (*kept, Opaque(ORDER, self.told.text)))
 
     def mapped(self, vmap: Json, rest: list[Json], sofar: Sofar) -> None:
         """A verdict map: a rule for each element; where none of them holds, the nft rule ends."""
