@@ -36,7 +36,7 @@ MODULE = re.compile(r"[\w-]{1,29}", re.ASCII)
 """What can be the name of a match (XT_EXTENSION_MAXNAMELEN)."""
 
 SPACED = frozenset({"name", "hashlimit-name", "match-set", "add-set", "del-set", "map-set"})
-"""Options with a name that may have spaces, which the save programs print without quotes (K74)."""
+"""Options with a name that may have spaces, which the save programs print without quotes (K76)."""
 
 DEVICE = re.compile(r"[^\s/]{1,15}")
 """What can be the name of an interface (IFNAMSIZ)."""

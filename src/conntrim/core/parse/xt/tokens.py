@@ -1,6 +1,6 @@
 """Lines of a save file to words and back, by iptables-restore's quoting: double quotes, backslash only inside them.
 
-The save programs quote comments and prefixes, but not the names of sets and of `recent` lists (K74).
+The save programs quote comments and prefixes, but not the names of sets and of `recent` lists (K76).
 """
 
 from __future__ import annotations
