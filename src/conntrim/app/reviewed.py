@@ -102,23 +102,29 @@ def _compiled(shown: Shown, plan: Plan, inputs: Inputs) -> Plan:
     """
     bare, differing = without_own(inputs.ruleset), ""
     for ruleset in (bare, *([inputs.ruleset] if bare != inputs.ruleset else [])):
-        made = _with_numbers(make_plan(replace(inputs, ruleset=ruleset)).plan, plan)
+        made = _with_shown(make_plan(replace(inputs, ruleset=ruleset)).plan, plan, inputs)
         if bytes_of(to_json("plan", made)) == shown.files[PLAN]:
             return made
         differing = differing or _difference(plan, made)
     raise RefusedError(f"{PLAN} is not what {POLICY} compiles to on this host now: {differing}")
 
 
-def _with_numbers(made: Plan, plan: Plan) -> Plan:
-    """What the census said that the policy was proposed from, and what a confirm may have set since: for reading only,
-    answers look at the sysctls themselves."""
+def _with_shown(made: Plan, plan: Plan, inputs: Inputs) -> Plan:
+    """What is shown and nothing else: the census's numbers, what a confirm may have set since (answers look at the
+    sysctls themselves), and remarks on how rules and facts could be read then.
+
+    Those change with an empty table that somebody has touched. A remark of the plan's own must stand there.
+    """
     then = {key: plan.settings_before[key] for key in made.settings_before if key in plan.settings_before}
+    reading = {*inputs.ruleset.remarks, *inputs.facts.remarks}
+    own = all(remark in plan.remarks for remark in made.remarks if remark not in reading)
     return replace(
         made,
         entries_before=plan.entries_before,
         entries_after=plan.entries_after,
         left_out=plan.left_out,
         settings_before=then,
+        remarks=plan.remarks if own else made.remarks,
     )
 
 
