@@ -106,7 +106,7 @@ class FakeLoader:
         """Nobody alters a rule."""
         return ()
 
-    def counted(self, programs: Sequence[str], claim: Claim) -> int | None:
+    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int] | None:
         """It counts nothing."""
         return None
 

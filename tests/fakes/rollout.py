@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout_run import Ports
+from conntrim.core.model.address import parse_address
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import FileChange, Obligation, Plan
 from conntrim.core.model.policy import Untrack
-from conntrim.core.rollout.probe import Session
+from conntrim.core.rollout.probe import Fate, Probe, Session
 from conntrim.core.rollout.record import Guard, Journal, Moment, SavedFile
 from conntrim.core.rollout.stores import Store
 from tests.fakes.loader import FakeLoader, Faults
@@ -258,17 +260,25 @@ class FakeProber:
     answering: frozenset[int] = frozenset()
     why: str = ""
 
-    def connect(self, host: str, port: int) -> str:
+    def address(self, probe: Probe) -> str:
+        """No names here."""
+        return probe.host
+
+    def own(self) -> Intervals:
+        """One address."""
+        return Intervals.of((parse_address("192.0.2.1"),) * 2)
+
+    def ask(self, probe: Probe, address: str) -> str:
         """Refused but for those that answer."""
-        return "" if port in self.answering else "Connection refused"
+        return "" if probe.port in self.answering else "Connection refused"
 
     def session(self) -> Session | None:
         """One where it may be lost."""
         return Session("192.0.2.9", 50000, "192.0.2.1", 22) if self.why else None
 
-    def lost(self, session: Session) -> str:
+    def fate(self, session: Session) -> Fate:
         """As the test says."""
-        return self.why
+        return Fate(self.why)
 
 
 class FakeHost:

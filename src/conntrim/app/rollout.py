@@ -34,14 +34,16 @@ from conntrim.core.rollout.states import SETTLING, State
 
 
 def apply(
-    ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = (), probes: tuple[Probe, ...] = ()
-) -> Report:
+    ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = (), probes: tuple[Probe, ...] = (),
+    *, unattended: bool = False,
+) -> Report:  # fmt: skip
     """Load a plan on trial for so many seconds, if all probes answer through it."""
     with ports.journal.lock("apply"):
         journal = ports.journal.read()
         known = journal.plan is None or same_change(journal.plan, plan) or not changes_anything(plan)
         return _drive(
-            Work(ports, journal, Request(plan, seconds, accepted, probes)), Apply() if known else ApplyAnother()
+            Work(ports, journal, Request(plan, seconds, accepted, probes, unattended)),
+            Apply() if known else ApplyAnother(),
         )
 
 
@@ -51,13 +53,15 @@ def apply_reviewed(
     seconds: float,
     accepted: tuple[str, ...] = (),
     probes: tuple[Probe, ...] = (),
+    *,
+    unattended: bool = False,
 ) -> Report:
     """As `apply`, of the plan that comes out of a review (`reviewed.py`), if one does."""
     try:
         plan = compiled()
     except RefusedError as error:
         return _refused(ports, str(error))
-    return apply(ports, plan, seconds, accepted, probes)
+    return apply(ports, plan, seconds, accepted, probes, unattended=unattended)
 
 
 def confirm(ports: Ports) -> Report:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from conntrim.app.ports.freshness import Freshness
+from conntrim.app.rollout_probes import Probes
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, Plan, Standing
@@ -41,12 +42,13 @@ class Rules:
     """The rules of a run's plan in the kernel."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.ports = run, run.ports
+        self.run, self.ports, self.probes = run, run.ports, Probes(run)
         self._seen: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def check_trial(self) -> None:
         """Proved, not stale, something to do, and the kernel would take it; RefusedError, HostError."""
         self._check_obligations()
+        self.probes.check()
         if not (self.run.plan.trial or self.run.plan.settings or self.run.plan.files):
             raise RefusedError("the plan changes nothing: there is nothing to try")
         self._check_unclaimed()
@@ -98,20 +100,6 @@ class Rules:
             if why := misplaced(self.run.plan.trial, program, self._seen[program], seen):
                 raise RefusedError(why)
         self.run.journal = replace(self.run.journal, own=self.run.look(), around=_around(after))
-
-    def probe(self) -> None:
-        """While the guard runs: what must answer answers, counters move, the operator's own session gets through."""
-        prober, probes = self.ports.prober, self.run.request.probes if self.run.request else ()
-        session = prober.session()
-        if session and (why := prober.lost(session)):
-            raise RefusedError(why)
-        before = self.ports.loader.counted(self.run.programs(), self.run.claim) if probes else None
-        for probe in probes:
-            if why := prober.connect(probe.host, probe.port):
-                raise RefusedError(f"the probe of {probe} failed: {why}")
-        after = self.ports.loader.counted(self.run.programs(), self.run.claim) if probes else None
-        if before is not None and after is not None:
-            self.run.remark(f"{after - before} packets of the probes were counted by the new rules")
 
     def _chains(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """The chains that each of the plan's programs lists now."""

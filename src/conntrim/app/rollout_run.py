@@ -50,12 +50,13 @@ class Ports:
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an apply was asked for: the plan, the trial's seconds, the obligations that the operator accepts, and what
-    must answer through the new rules."""
+    must answer through the new rules. `unattended`: nobody looks, so only what proves something counts."""
 
     plan: Plan
     seconds: float
     accepted: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
+    unattended: bool = False
 
 
 class RefusedError(ConntrimError):

@@ -27,7 +27,7 @@ class Work:
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
             Do.LOAD_TRIAL: self._load_trial,
-            Do.PROBE: self.rules.probe,
+            Do.PROBE: self.rules.probes.run_all,
             Do.CHECK_MEND: self.rules.check_mend,
             Do.CHECK_CONFIRM: self.rules.check_confirm,
             Do.LOAD_KEPT: self.rules.load_kept,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,9 +18,10 @@ from conntrim.cli.output import complain
 from conntrim.cli.rollout import answer, rooted, stated
 from conntrim.core.model.errors import InputError
 from conntrim.core.rollout.commands import Answer
-from conntrim.core.rollout.probe import Probe, probe_of
+from conntrim.core.rollout.probe import How, Probe, probe_of
 from conntrim.core.rollout.report import Report
 
+FORMS = "such as 192.0.2.1:80, [2001:db8::1]:80, udp://HOST:PORT?send=TEXT&expect=TEXT or http://HOST:PORT/"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 LONGEST = 24 * 3600
 """A guard is for trying; rules that act for longer than a day are to be confirmed."""
@@ -34,14 +36,25 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-def probes_of(texts: Sequence[str], yes: bool) -> tuple[Probe, ...]:
+def probes_of(texts: Sequence[str], commands: Sequence[str], yes: bool) -> tuple[Probe, ...]:
     """The probes named; InputError for one that is none, or where somebody wants no question and names none."""
-    if yes and not texts:
+    if yes and not texts and not commands:
         raise InputError("--yes", "nobody looks whether the service still answers", advice="name it with --probe")
     found = [(text, probe_of(text)) for text in texts]
     if wrong := [text for text, probe in found if probe is None]:
-        raise InputError("--probe", f"{wrong[0]!r} is not HOST:PORT", advice="such as 192.0.2.1:80 or [2001:db8::1]:80")
-    return tuple(probe for _, probe in found if probe)
+        raise InputError("--probe", f"{wrong[0]!r} is not HOST:PORT", advice=FORMS)
+    return (*(probe for _, probe in found if probe), *map(_command, commands))
+
+
+def _command(text: str) -> Probe:
+    """A command line, split as a shell would; no shell runs it."""
+    try:
+        argv = tuple(shlex.split(text))
+    except ValueError as error:
+        raise InputError("--probe-command", f"{text!r}: {error}") from error
+    if not argv or "\0" in text:
+        raise InputError("--probe-command", "no command", advice="such as 'ssh client curl -sf http://192.0.2.1/'")
+    return Probe(how=How.COMMAND, argv=argv)
 
 
 @click.command("apply")
@@ -49,6 +62,7 @@ def probes_of(texts: Sequence[str], yes: bool) -> tuple[Probe, ...]:
 @click.option("--trial", default="60s", metavar="TIME", show_default=True, help="How long the rules act unless kept.")
 @click.option("--accept", multiple=True, metavar="OBLIGATION", help="Load although this obligation is not proved.")
 @click.option("--probe", "probed", multiple=True, metavar="HOST:PORT", help="Must answer, or the trial falls back.")
+@click.option("--probe-command", "commands", multiple=True, metavar="CMD", help="Must end with 0, as a --probe.")
 @click.option("--yes", is_flag=True, help="Confirm at once where every --probe has answered: for scripts.")
 @click.option(
     "--wait", is_flag=True, help="Stay until the deadline and say how it ended. Ctrl-C ends only the waiting."
@@ -59,7 +73,8 @@ def probes_of(texts: Sequence[str], yes: bool) -> tuple[Probe, ...]:
 @as_json
 @click.pass_context
 def command(
-    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...], yes: bool,
+    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
+    commands: tuple[str, ...], yes: bool,
     wait: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a plan's rules on trial: they expire in the kernel by themselves unless you confirm them.
@@ -67,10 +82,12 @@ def command(
     PLAN_DIR is what `conntrim plan -o` wrote. Nothing has to keep running for the rules to expire: a lost session,
     a crash or kill -9 cannot keep a bad change in place. Keep it with `conntrim confirm`.
     """
-    seconds, probes = seconds_of(trial), probes_of(probed, yes)
+    seconds, probes = seconds_of(trial), probes_of(probed, commands, yes)
     shown, ports = wiring.plans().read(plan_dir), wiring.rollout(netns, state, root)
     compiled = partial(reviewed, shown, wiring.live(netns), ports.freshness)
-    act = partial(rollout.apply_reviewed, compiled=compiled, seconds=seconds, accepted=accept, probes=probes)
+    act = partial(
+        rollout.apply_reviewed, compiled=compiled, seconds=seconds, accepted=accept, probes=probes, unattended=yes
+    )
     carry_out(ctx, act, ports, yes=yes, wait=wait, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -136,10 +137,14 @@ class HostLoader:
             return self._run(["nft", "-j", "-a", "list", "ruleset"])
         return self._run([program.replace("-restore", "-save")])
 
-    def counted(self, programs: Sequence[str], claim: Claim) -> int | None:
+    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int] | None:
         """iptables counts for every rule; nft only where a rule says so, and ours do not."""
         listed = {p: self._run([p.replace("-restore", "-save"), "-c"]) for p in programs if p != "nft"}
-        return sum(counted_xt(p, listing, claim) for p, listing in listed.items()) if listed else None
+        each = (item for p, listing in listed.items() for item in counted_xt(p, listing, claim).items())
+        found: Counter[str] = Counter()
+        for label, count in each:
+            found[label] += count
+        return dict(found) if listed else None
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`, and their base chains, as `PROGRAM NAME CHAIN`.

@@ -19,6 +19,7 @@ from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, Batch
 from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
 
 _CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
+_UNTRACKS, _LABEL = re.compile(r" -j (?:CT --notrack|NOTRACK)\b"), re.compile(r'--comment "conntrim:\S* ([^"]*)"')
 _OWN_PLACE = re.compile(rf"\S+ \S+ {CHAIN_PREFIX}")
 
 
@@ -109,14 +110,18 @@ def _sweep_table(table: XtTable) -> str:
     return "\n".join(lines)
 
 
-def counted_xt(program: str, listing: str, claim: Claim) -> int:
-    """The packets that our rules have counted, of an `iptables-save -c` listing."""
-    found = 0
+def counted_xt(program: str, listing: str, claim: Claim) -> dict[str, int]:
+    """The packets that our untracking rules have counted, by what their comments say, of an `iptables-save -c` listing.
+
+    Jumps and accepts do not count: a jump meets every packet, whoever's it is.
+    """
+    found: dict[str, int] = {}
     for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
         name, *lines = part.split("\n")
         for counter, _, line in (line.partition(" ") for line in lines if line.startswith("[")):
-            if is_ours_xt(program, name, line, claim):
-                found += int(counter[1 : counter.index(":")])
+            if _UNTRACKS.search(line) and is_ours_xt(program, name, line, claim):
+                label = said[1] if (said := _LABEL.search(line)) else ""
+                found[label] = found.get(label, 0) + int(counter[1 : counter.index(":")])
     return found
 
 

@@ -1,0 +1,101 @@
+"""What counts as a proof for `apply --yes`: connections of the planned services through their rules, nothing else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conntrim.host.netns import entered
+from conntrim.lab.netns import LabHost, bridged
+from tests.lab.planning import WEB, WEB_POLICY, serve
+from tests.lab.test_rollout import entries
+from tests.lab.test_rollout_plans import SwiftOperator, listing, load_firewall
+
+KINDS = ("iptables", "nft")
+DNS = "192.168.0.17"
+DNS_POLICY = f"""[[untrack]]
+direction = "outbound"
+protocol = "udp"
+ports = [53]
+to = ["{DNS}"]
+"""
+
+
+@contextmanager
+def answering(host: LabHost) -> Iterator[None]:
+    """A service at udp/53 that says what it was asked."""
+    with entered(host.name):
+        service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        service.bind(("0.0.0.0", 53))
+
+    def serve_all() -> None:
+        while True:
+            data, peer = service.recvfrom(4096)
+            if data == b"end":
+                return
+            service.sendto(b"heard " + data, peer)
+
+    thread = threading.Thread(target=serve_all)
+    thread.start()
+    yield
+    with entered(host.name), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ending:
+        ending.sendto(b"end", ("127.0.0.1", 53))
+    thread.join()
+    service.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_udp_is_asked_over_udp(tmp_path: Path, kind: str) -> None:
+    """Payload and answer; TCP is refused as a proof, another answer takes the trial back, the right one is kept."""
+    (tmp_path / "dns.toml").write_text(DNS_POLICY)
+    made = str(tmp_path / "plan")
+    with bridged(["web=18", "dns=17"]) as hosts, answering(hosts["dns"]):
+        web = hosts["web"]
+        load_firewall(web, kind)
+        before = listing(web)
+        operator = SwiftOperator(web, tmp_path)
+        planned = operator.does("plan", "--policy", str(tmp_path / "dns.toml"), "-o", made)
+        assert planned.returncode == 0, planned.stdout
+        over_tcp = operator.does("apply", made, "--probe", f"{DNS}:53", "--yes")
+        assert "is no connection of a service" in " ".join(over_tcp.stdout.split())
+        wrong = operator.does("apply", made, "--probe", f"udp://{DNS}:53?send=hello&expect=other", "--yes")
+        assert "another answer: heard hello" in " ".join(wrong.stdout.split())
+        assert (over_tcp.returncode, wrong.returncode, listing(web)) == (1, 1, before)
+        right = operator.does("apply", made, "--probe", f"udp://{DNS}:53?send=hello&expect=heard", "--yes")
+        assert (right.returncode, right.stderr) == (0, ""), right.stdout
+        assert ("were counted by the rules that untrack" in " ".join(right.stdout.split())) is (kind == "iptables")
+        assert entries(web) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_probe_over_lo_proves_nothing_and_a_command_from_outside_does(tmp_path: Path, kind: str) -> None:
+    """The host's own address is refused before anything is loaded; a client's connection is what the rules see."""
+    (tmp_path / "web.toml").write_bytes(WEB_POLICY)
+    made = str(tmp_path / "plan")
+    with bridged(["client=20", "web=18"]) as hosts:
+        web, client = hosts["web"], hosts["client"]
+        load_firewall(web, kind)
+        serve(web, 80)
+        before = listing(web)
+        operator = SwiftOperator(web, tmp_path)
+        planned = operator.does("plan", "--policy", str(tmp_path / "web.toml"), "-o", made)
+        assert planned.returncode == 0, planned.stdout
+        for own in (f"{WEB}:80", "127.0.0.1:80"):
+            refused = operator.does("apply", made, "--probe", own, "--yes")
+            assert "over lo" in " ".join(refused.stdout.split())
+            assert (refused.returncode, listing(web)) == (1, before)
+        idle = operator.does("apply", made, "--probe-command", "true", "--yes")
+        assert (idle.returncode == 0) is (kind == "nft"), idle.stdout
+        assert ("no packet of the command true was counted" in " ".join(idle.stdout.split())) is (kind != "nft")
+        operator.does("rollback")
+        failing = operator.does("apply", made, "--probe-command", "sh -c 'printf \"\\033[2J\" >&2; exit 3'", "--yes")
+        assert "exit code 3: \\x1b[2J" in " ".join(failing.stdout.split())
+        asked = f"ip netns exec {client.name} bash -c 'exec 3<>/dev/tcp/{WEB}/80'"
+        done = operator.does("apply", made, "--probe-command", asked, "--yes")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert ("were counted by the rules that untrack" in " ".join(done.stdout.split())) is (kind != "nft")
