@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants opinions torture coverage bench golden setup clean
+.PHONY: demo test check lab mutants opinions torture fuzz coverage bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -22,6 +22,10 @@ test: check lab
 # Needs root, some minutes; TORTURE='--blows 200 --slice 1/2' gives less of it.
 torture: setup
 	$(PY) -m tests.lab.torture $(TORTURE)
+
+# Broken plans, journals, policies, rules, listings and logs; FUZZ='--minutes 1 --seed 7' gives less of it.
+fuzz: setup
+	$(PY) -m tests.fuzz.run $(FUZZ)
 
 # Proved plans broken in some hundred ways each, prover against kernel: about ten minutes.
 mutants: setup

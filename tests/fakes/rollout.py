@@ -259,6 +259,7 @@ class FakeProber:
 
     answering: frozenset[int] = frozenset()
     why: str = ""
+    doubt: str = ""
 
     def address(self, probe: Probe) -> str:
         """No names here."""
@@ -274,11 +275,11 @@ class FakeProber:
 
     def session(self) -> Session | None:
         """One where it may be lost."""
-        return Session("192.0.2.9", 50000, "192.0.2.1", 22) if self.why else None
+        return Session("192.0.2.9", 50000, "192.0.2.1", 22) if self.why or self.doubt else None
 
     def fate(self, session: Session) -> Fate:
         """As the test says."""
-        return Fate(self.why)
+        return Fate(self.why, self.doubt)
 
 
 class FakeHost:

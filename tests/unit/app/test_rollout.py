@@ -308,6 +308,26 @@ def test_a_trial_stands_only_if_the_probes_answer(port: int, answer: str) -> Non
     )
 
 
+def test_where_nobody_looks_a_probe_over_lo_is_refused_before_anything_is_loaded() -> None:
+    """The host's own address answers without meeting a client's rules; somebody who looks is told so."""
+    host = FakeHost()
+    probes = (Probe("192.0.2.1", 80),)
+    refused = apply(host.ports(), PLAN, 60, probes=probes, unattended=True)
+    assert (refused.answer, "over lo" in refused.why, host.loader.rules) == ("refused", True, {})
+    armed = apply(host.ports(), PLAN, 60, probes=probes)
+    assert (armed.answer, any("over lo" in remark for remark in armed.remarks)) == ("armed", True)
+
+
+def test_a_session_that_the_model_cannot_follow_refuses_yes() -> None:
+    """Not decided is no promise: taken back where nobody looks, told where somebody does."""
+    for unattended, answer in ((True, "fell back"), (False, "armed")):
+        host = FakeHost()
+        host.prober.doubt = "whether the SSH session stays is not decided"
+        report = apply(host.ports(), PLAN, 60, unattended=unattended)
+        assert report.answer == answer
+        assert host.prober.doubt in (report.why, *report.remarks)
+
+
 def test_a_trial_that_cuts_off_the_operator_falls_back_at_once() -> None:
     """The session that apply was called from must get through the new rules."""
     host = FakeHost()

@@ -174,6 +174,14 @@ OPTIONS: dict[str, Callable[[Tracked, str], bool | None]] = {
 """The options of `-m conntrack` beside `--ctstate` that can be answered from the entry."""
 
 
+def _answer(word: str, ct: Tracked, value: str) -> bool | None:
+    """None for what is not read here: another option, a service's name, a mask with holes."""
+    try:
+        return OPTIONS[word](ct, value) if word in OPTIONS else None
+    except (KeyError, ValueError):
+        return None
+
+
 def _options(words: list[str], ct: Tracked) -> bool | None:
     decided: bool | None = True
     negated = False
@@ -181,7 +189,7 @@ def _options(words: list[str], ct: Tracked) -> bool | None:
         if word == "!":
             negated = True
         elif word.startswith("--"):
-            answer = OPTIONS[word](ct, value) if word in OPTIONS else None
+            answer = _answer(word, ct, value)
             hit = None if answer is None else answer is not negated
             if hit is False:
                 return False

@@ -21,7 +21,7 @@ from conntrim.core.model.ruleset import (
 )
 from conntrim.core.parse.xt import words as names
 from conntrim.core.parse.xt.canonical import Given, Option, written
-from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, span
+from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, prefix, span
 from conntrim.core.parse.xt.numbers import protocol as protocol_number
 from conntrim.core.parse.xt.options import MATCHES
 
@@ -149,8 +149,41 @@ def _protocol_number(option: Option) -> Option:
     return Option(option.negated, option.name, (str(protocol_number(option.values[0])),))
 
 
+STATUS = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
+
+
+def _words(allowed: frozenset[str]) -> Callable[[str, bool], object]:
+    def check(text: str, v6: bool) -> None:
+        if unknown := set(text.upper().split(",")) - allowed:
+            raise ValueError(f"{min(unknown)!r} is none of {', '.join(sorted(allowed))}")
+
+    return check
+
+
+def _is_ports(text: str, v6: bool) -> None:
+    if "," in text or not ports(text):
+        raise ValueError(f"{text!r} is no port and no range of ports")
+
+
+def _is_prefix(text: str, v6: bool) -> None:
+    prefix(Field.SRC, text, False, v6)
+
+
+CHECKED: dict[str, Callable[[str, bool], object]] = {
+    "ctstatus": _words(STATUS),
+    "ctdir": _words(frozenset({"ORIGINAL", "REPLY"})),
+    "ctexpire": lambda text, v6: span(text, 0xFFFFFFFF, "time"),
+    **dict.fromkeys(("ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"), _is_prefix),
+    **dict.fromkeys(("ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"), _is_ports),
+}
+"""What iptables takes as the values of options that stay text here: what asks of an entry reads them later."""
+
+
 def _conntrack(given: Given, v6: bool) -> tuple[Match, ...]:
     order = list(MATCHES["conntrack"])
+    for option in given:
+        if option.name in CHECKED:
+            CHECKED[option.name](option.values[0], v6)
     chosen = [o for o in given if o.name in ("ctstate", "state")]
     others = sorted((o for o in given if o not in chosen), key=lambda o: order.index(o.name))
     text = written("conntrack", [_protocol_number(o) for o in others], v6)
