@@ -23,12 +23,13 @@ ARGV = [sys.executable, "-m", "tests.lab.by_hand"]
 
 @click.pass_context
 def _apply(
-    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...], yes: bool,
-    wait: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
+    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
+    commands: tuple[str, ...], yes: bool, wait: bool, netns: str | None, state: str | None, root: str | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
-    seconds, probes = apply.seconds_of(trial), apply.probes_of(probed, yes)
+    seconds, probes = apply.seconds_of(trial), apply.probes_of(probed, commands, yes)
     plan = parse_plan(Path(plan_dir, "plan.json").read_bytes(), plan_dir)
-    act = partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept, probes=probes)
+    act = partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept, probes=probes, unattended=yes)
     apply.carry_out(ctx, act, wiring.rollout(netns, state, root), yes=yes, wait=wait, as_json=as_json)
 
 
