@@ -14,6 +14,8 @@ from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import DCCP_STATES, NO_STATE, SCTP_STATES, Status, TcpState
 from conntrim.core.model.protocol import NUMBERS, Protocol
 
+LONGEST = 40
+"""Digits of a number of 128 bits, and one more; Python refuses to read thousands."""
 HEAD = re.compile(rb"[ \t]*(?:(?:ipv4|ipv6)\s+\d+\s+)?[a-z][a-z0-9-]*\s+\d+\s+(?:\d+\s|[a-z]+=|timeout=|[A-Z])")
 """How an entry's first line starts."""
 
@@ -44,7 +46,7 @@ def parse_entry(line: bytes) -> dict[str, int]:
     words = TIMES.sub(b"", line).decode("ascii", "replace").split()
     if words and words[0] in ("ipv4", "ipv6"):
         words = words[2:]
-    if len(words) < 4 or not words[1].isdigit() or int(words[1]) > 255:
+    if len(words) < 4 or not words[1].isdigit() or len(words[1]) > LONGEST or int(words[1]) > 255:
         raise BadEntryError("no protocol name and number at its start")
     values = {"protocol": _protocol(words[0], int(words[1])), "state": NO_STATE, "status": int(Status.CONFIRMED)}
     rest = _time_and_state(words[2:], values)
@@ -108,8 +110,8 @@ def _set(values: dict[str, int], column: str, key: str, value: int) -> None:
 
 
 def _number(text: str, bits: int) -> int:
-    if not text.isdigit() or int(text) >> bits:
-        raise BadEntryError(f"{text} is no number of {bits} bits")
+    if not text.isdigit() or len(text) > LONGEST or int(text) >> bits:
+        raise BadEntryError(f"{text[:LONGEST]} is no number of {bits} bits")
     return int(text)
 
 
