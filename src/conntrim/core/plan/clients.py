@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Untrack
-from conntrim.core.model.ruleset import End, Field, InSet, Ruleset, Table
+from conntrim.core.model.ruleset import Dialect, End, Field, InSet, Ruleset, Table
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.admission import walked_chains
 from conntrim.core.plan.legs import Leg, Way, legs_of
@@ -26,7 +26,7 @@ TO_US = Intervals.of(PACKET_HOST)
 MOST_SHOWN = 4
 """Ranges of clients that a remark names."""
 MOST_SOURCES = 16
-"""Prefixes that a leg may be split into; beyond, all sources go untracked."""
+"""Ranges (iptables: prefixes, a rule each) that a leg may name; beyond, all sources go untracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,18 @@ class Asked:
     clients: Intervals | None = None
 
 
-def asked(ruleset: Ruleset, entry: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Asked]:
-    """A policy's entry by its clients; whole where they are the same for all of its ports and families."""
+def asked(
+    ruleset: Ruleset, entry: Untrack, local: Intervals, local_ports: tuple[int, int], dialect: Dialect
+) -> Iterator[Asked]:
+    """A policy's entry by its clients, for raw rules in a dialect; whole where they are the same for all of its ports
+    and families."""
     if entry.direction is not Direction.INBOUND:
         yield Asked(entry)
         return
     told: dict[Family, dict[Intervals | None, Intervals]] = {}
     for leg in legs_of(entry, local, local_ports):
         if leg.way is Way.REQUEST and not leg.loopback:
-            told[leg.family] = _by_clients(ruleset, leg)
+            told[leg.family] = _by_clients(ruleset, leg, dialect)
     if all(list(groups) == [None] for groups in told.values()):
         yield Asked(entry)
         return
@@ -55,9 +58,10 @@ def asked(ruleset: Ruleset, entry: Untrack, local: Intervals, local_ports: tuple
             yield Asked(replace(entry, family=family, ports=ports), clients)
 
 
-def _by_clients(ruleset: Ruleset, leg: Leg) -> dict[Intervals | None, Intervals]:
+def _by_clients(ruleset: Ruleset, leg: Leg, dialect: Dialect) -> dict[Intervals | None, Intervals]:
     """The ports of a request's leg by who may ask there; under None, where that is whom the policy names."""
     everybody = leg.fields.get(Field.SRC, leg.addresses)
+    leg = replace(leg, fields={**leg.fields, Field.SRC: everybody})  # what is refused to some is taken from it
     walks = [
         (table, Walk(table, base, passage.later).run(passage.before))
         for passage in leg_passages(leg, on_lo=False)
@@ -79,7 +83,8 @@ def _by_clients(ruleset: Ruleset, leg: Leg) -> dict[Intervals | None, Intervals]
         for chain in admitted:
             spans = [r for sources, there in chain if ports <= there for r in sources.ranges]
             clients = clients & Intervals.union_of(spans)
-        narrow = clients != everybody and len(list(prefixes(clients))) <= MOST_SOURCES
+        parts = len(clients.ranges if dialect is Dialect.NFTABLES else list(prefixes(clients)))
+        narrow = clients != everybody and parts <= MOST_SOURCES
         key = clients if narrow else None
         found[key] = found.get(key, Intervals()) | ports
     return found

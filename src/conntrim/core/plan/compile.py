@@ -185,7 +185,7 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     base, old = without_own(request.ruleset), facts.era is Era.IP
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
     where = facts.local, facts.local_ports
-    services = [each for u in policy.untrack for each in asked(base, families_of(u, facts), *where)]
+    services = [each for u in policy.untrack for each in asked(base, families_of(u, facts), *where, dialect)]
     legs = [leg for each in services for leg in legs_of(each.service, *where, each.clients)]
     found = admissions(base, passages(legs), bind=bind)
     additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), spared(base, legs, facts.local))
