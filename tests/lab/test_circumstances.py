@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conntrim.lab.netns import LabHost, bridged, lab_host
-from tests.lab.planning import WEB_POLICY
+from tests.lab.planning import WEB_POLICY, serve
 from tests.lab.test_rollout_plans import SwiftOperator, load_firewall
 
 KINDS = ("iptables", "legacy", "nft")
@@ -40,6 +40,7 @@ def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SwiftO
     with bridged(["web=18"]) as hosts:
         load_firewall(hosts["web"], request.param)
         feed(hosts["web"], request.param, DNAT, VIP)
+        serve(hosts["web"], 80)
         yield SwiftOperator(hosts["web"], tmp_path), request.param
 
 
@@ -135,6 +136,8 @@ def test_a_plan_of_one_namespace_is_refused_in_another(tmp_path: Path) -> None:
     with lab_host("blue") as blue, lab_host("green") as green:
         for host in (blue, green):
             load_firewall(host, "nft")
+            host.run("ip", "link", "set", "lo", "up")
+            serve(host, 80)
         mine, other = SwiftOperator(blue, tmp_path), SwiftOperator(green, tmp_path / "other")
         made = planned(mine)
         told = other.does("apply", made)

@@ -12,7 +12,7 @@ from conntrim.host.netns import entered
 from conntrim.lab.bulk import busy_site, fill_columns
 from conntrim.lab.fill import Entry
 from conntrim.lab.netns import LabHost, lab_host
-from tests.lab.planning import WEB_POLICY
+from tests.lab.planning import WEB_POLICY, serve
 from tests.lab.test_rollout_plans import SwiftOperator, load_firewall
 
 NAME = "nf_conntrack_tcp_timeout_time_wait"
@@ -72,6 +72,7 @@ def test_noted_settings_are_forgotten_by_a_rollback(host: LabHost, tmp_path: Pat
 def test_a_confirm_names_the_settings_beside_its_rules(host: LabHost, tmp_path: Path, kind: str) -> None:
     """Rules are on trial, settings are not: the trial says which are to come, confirm which it set."""
     load_firewall(host, kind)
+    serve(host, 80)
     operator = SwiftOperator(host, tmp_path)
     assert operator.does(*policy_of(tmp_path, WEB_POLICY + TIMEOUTS)).returncode == 0
     told = operator.does("apply", str(tmp_path / "plan"))
@@ -105,6 +106,7 @@ def test_advice_names_the_namespace_and_the_journal(tmp_path: Path) -> None:
     """What an answer advises can be typed as it stands: with --netns and --state as they were given."""
     with lab_host("web") as host:
         load_firewall(host, "nft")
+        serve(host, 80)
         (tmp_path / "my journals").mkdir()
         operator, made = SwiftOperator(host, tmp_path / "my journals"), str(tmp_path / "plan")
         told = operator.does(*policy_of(tmp_path, WEB_POLICY))
