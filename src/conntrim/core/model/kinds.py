@@ -49,7 +49,8 @@ MATCHES: dict[str, Answer] = {
     **dict.fromkeys((
         "bpf", "cgroup", "cpu", "dccp", "dscp", "dst", "ecn", "exthdr", "frag", "hbh", "hl", "ip option", "ipv6header",
         "l2tp", "length", "meta cgroup", "meta cpu", "meta day", "meta hour", "meta length", "meta skgid",
-        "meta skuid", "meta time", "osf", "owner", "payload", "sctp", "socket", "string", "tcp", "tcp ackseq",
+        "meta skuid", "meta time", "osf", "owner", "payload", "sctp", "socket", "socket transparent", "socket wildcard",
+        "string", "tcp", "tcp ackseq",
         "tcp checksum", "tcp doff", "tcp option", "tcp sequence", "tcp urgptr", "tcp window", "tcpmss", "time", "tos",
         "ttl", "u32", "udp length",
     ), Answer.VARIES),
