@@ -84,6 +84,24 @@ def test_status_proves_again_what_the_host_is_now(web: tuple[SwiftOperator, str]
     assert "Proved again" not in told.stdout
 
 
+def test_status_looks_again_where_nobody_listens_any_more(web: tuple[SwiftOperator, str]) -> None:
+    """K74: what keeps programs from opening connections from the service's port is part of the proof: where the filter
+    asks for an interface alone it is not decided without, where legs name the clients it still holds."""
+    operator, kind = web
+    for verb in (("apply", planned(operator)), ("confirm",)):
+        assert operator.does(*verb).returncode == 0
+    server = operator.host.daemons[-1]
+    server.kill()
+    server.wait()
+    told = operator.does("status")
+    assert "no program listens at IPV4 tcp/80 any more" in " ".join(told.stdout.split()), told.stdout
+    decided = kind != "nft"
+    assert (told.returncode, "Proved again" in told.stdout) == (int(not decided), decided), told.stdout
+    assert ("Not decided any more: no-loss" in told.stdout) is not decided
+    serve(operator.host, 80)
+    assert operator.does("status").returncode == 0
+
+
 def test_a_plan_is_stale_where_what_its_proofs_used_has_changed(web: tuple[SwiftOperator, str]) -> None:
     """An address more, or another tcp_loose: refused with its name; as before again: loaded."""
     operator, _ = web

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from conntrim.core.prove.diagram import NotDecided
 
 SECONDS = 60.0
-"""What a person waits for an answer; the largest corpus host takes a tenth of it."""
+"""Of processor time, so that a busy host proves what an idle one proves: `apply` must come to the plan's own answer.
+What a person waits for one; the largest corpus host takes a tenth of it."""
 
 
-def ticking(seconds: float = SECONDS, now: Callable[[], float] = time.monotonic) -> Callable[[], None]:
+def ticking(seconds: float = SECONDS, now: Callable[[], float] = time.process_time) -> Callable[[], None]:
     """What a proof calls now and then: raises `NotDecided` once the time is up."""
     end = now() + seconds
 

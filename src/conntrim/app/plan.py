@@ -76,7 +76,7 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
     taken = {PORT_RANGE: f"{LOCAL_PORTS[0]} {LOCAL_PORTS[1]}", TCP_LOOSE: "1"}
     remark = (
         f"made from files: the host's ephemeral ports are taken to be {LOCAL_PORTS[0]}-{LOCAL_PORTS[1]}; "
-        "the plan carries no host, and is for any whose rules are the same"
+        "the plan carries no host: to apply it, make it on the host itself"
     )
     return HostFacts(
         source=source, kernel="", era=era, seconds=0.0, count=None, max=None, buckets=None, max_writable=True,

@@ -7,8 +7,9 @@ import hmac
 import os
 import socket
 
-from conntrim.core.model.circumstances import PROOFS_USE, Circumstances, nameable
+from conntrim.core.model.circumstances import PROOFS_USE, Circumstances, listeners, nameable
 from conntrim.host.addresses import local_addresses
+from conntrim.host.listeners import listening
 from conntrim.host.namespaces import inode
 from conntrim.host.netns import RUN, entered
 
@@ -28,6 +29,7 @@ def circumstances(netns: str | None = None) -> Circumstances:
             addresses=nameable(local_addresses()),
             interfaces=tuple(sorted(name for _, name in socket.if_nameindex())),
             settings={key: _sysctl(key) for key in PROOFS_USE},
+            listening=listeners(listening()),
         )
 
 

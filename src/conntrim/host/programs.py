@@ -17,6 +17,9 @@ from conntrim.host.netns import entered
 PATH = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 """Where programs are looked for; the caller's $PATH is not asked, conntrim often runs as root."""
 
+OF_THE_PROGRAMS = ("XTABLES_", "IPTABLES_", "IP6TABLES_")
+"""Variables that give iptables other extensions, and so rules another meaning, than those that were read."""
+
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
 
@@ -34,8 +37,10 @@ def find(name: str) -> str | None:
 
 
 def environment() -> dict[str, str]:
-    """The caller's, but what a program itself starts (ufw: iptables, ip) is found where it was found."""
-    return os.environ | {"PATH": ":".join(PATH)}
+    """The caller's, but what a program itself starts (ufw: iptables, ip) is found where it was found, and its
+    extensions where it was built to look for them."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_PROGRAMS)}
+    return kept | {"PATH": ":".join(PATH)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,3 +12,10 @@ def test_what_a_program_starts_is_found_where_it_was(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("CONNTRIM_TOLD", "kept")
     assert [":".join(PATH), "kept"] == run(["sh", "-c", "echo $PATH; echo $CONNTRIM_TOLD"]).split()
+
+
+def test_iptables_own_variables_are_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other extensions would give the rules another meaning than the one that was read."""
+    for name in ("XTABLES_LIBDIR", "XTABLES_LOCKFILE", "IPTABLES_LIB_DIR", "IP6TABLES_LIB_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    assert "" == run(["sh", "-c", "env | grep TABLES_ || true"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from conntrim.core.model.address import format_range, parse_address, parse_prefix
+from conntrim.core.model.address import Family, format_range, parse_address, parse_prefix
 from conntrim.core.model.intervals import Intervals
 
 PORT_RANGE = "net.ipv4.ip_local_port_range"
@@ -33,6 +33,8 @@ class Circumstances:
     host's own ones but loopback and link-local, which come and go with every virtual cable; `interfaces` those present,
     in a plan only those that rules name; `settings` the sysctls of `PROOFS_USE`, "" where the kernel has no such key.
     `link_local` are those that were there: no change of them makes a plan stale, but its words may name them.
+    `listening` are the TCP ports, as `IPV4 tcp/80`, at which a program listens on all addresses (K74), in a plan only
+    those of its services.
     """
 
     host: str = ""
@@ -42,6 +44,7 @@ class Circumstances:
     interfaces: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     link_local: tuple[str, ...] = ()
+    listening: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -67,6 +70,11 @@ def link_local(local: Intervals) -> tuple[str, ...]:
 def with_link_local(local: Intervals, texts: Iterable[str]) -> Intervals:
     """A host's own addresses with these link-local ones instead of its own."""
     return local - LINK_LOCAL | addresses_of(texts) & LINK_LOCAL
+
+
+def listeners(listening: Mapping[Family, Intervals]) -> tuple[str, ...]:
+    """The ports that programs listen at, by family, as texts."""
+    return tuple(f"{family.name} tcp/{port}" for family, ports in listening.items() for port in ports)
 
 
 def addresses_of(texts: Iterable[str]) -> Intervals:

@@ -144,7 +144,7 @@ def compile_plan(request: Request) -> Plan:
         managers=tuple(manager.name for manager in managers_of(request.ruleset)),
         remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
         changes=done.changes,
-        circumstances=made_for(facts, request.ruleset),
+        circumstances=made_for(facts, request.ruleset, policy),
         closed=(*closed(done.services), *_closed(done.courses)),
         costs=proof.costs,
     )

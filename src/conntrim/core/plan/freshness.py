@@ -6,17 +6,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from conntrim.core.model.address import format_range
-from conntrim.core.model.circumstances import Circumstances, addresses_of, link_local, nameable
+from conntrim.core.model.circumstances import Circumstances, addresses_of, link_local, listeners, nameable
 from conntrim.core.model.facts import HostFacts
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Plan
+from conntrim.core.model.policy import Policy
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Interface, Ruleset
+from conntrim.core.model.service import Direction
 from conntrim.core.plan.own import fingerprint, parts, without_own
 
 SHOWN = 3
 """Differences that are named; the rest is counted."""
 
 
-def made_for(facts: HostFacts, ruleset: Ruleset) -> Circumstances:
+def made_for(facts: HostFacts, ruleset: Ruleset, policy: Policy) -> Circumstances:
     """What a plan keeps of where it was made; of a host that is known by files only the settings taken for granted."""
     there = facts.circumstances
     if not there.host:
@@ -26,7 +30,14 @@ def made_for(facts: HostFacts, ruleset: Ruleset) -> Circumstances:
         addresses=nameable(facts.local),
         interfaces=_named(ruleset, there.interfaces),
         link_local=link_local(facts.local),
+        listening=listeners({f: ports & _served(policy) for f, ports in facts.listening.items()}),
     )
+
+
+def _served(policy: Policy) -> Intervals:
+    """The TCP ports of the services that this host serves."""
+    mine = [u for u in policy.untrack if (u.direction, u.protocol) == (Direction.INBOUND, Protocol.TCP)]
+    return Intervals.union_of([r for entry in mine for r in entry.ports.ranges])
 
 
 def elsewhere(plan: Plan, here: Circumstances) -> str:
@@ -38,9 +49,9 @@ def elsewhere(plan: Plan, here: Circumstances) -> str:
 
 
 def differences(plan: Plan, ruleset: Ruleset, here: Circumstances) -> tuple[str, ...]:
-    """Everything that differs, in words: rules of others, addresses, interfaces, settings."""
-    now = replace(here, interfaces=_named(ruleset, here.interfaces))
-    return (*_rules(plan, ruleset), *_interfaces(plan.circumstances, now), *around(plan, here))
+    """Everything that differs, in words: rules of others, addresses, interfaces, settings, who listens."""
+    made, now = plan.circumstances, replace(here, interfaces=_named(ruleset, here.interfaces))
+    return (*_rules(plan, ruleset), *_interfaces(made, now), *around(plan, here), *_listeners(made, here))
 
 
 def around(plan: Plan, here: Circumstances) -> tuple[str, ...]:
@@ -82,6 +93,11 @@ def _addresses(made: Circumstances, now: Circumstances) -> Iterator[str]:
         before, after = addresses_of(made.addresses), addresses_of(now.addresses)
         yield from (f"address {format_range(*each)} is gone" for each in (before - after).ranges)
         yield from (f"address {format_range(*each)} is new" for each in (after - before).ranges)
+
+
+def _listeners(made: Circumstances, now: Circumstances) -> Iterator[str]:
+    """K74: where nobody listens programs may open connections from; a service that begins to listen harms nothing."""
+    yield from (f"no program listens at {port} any more" for port in made.listening if port not in now.listening)
 
 
 def _settings(made: Circumstances, now: Circumstances) -> Iterator[str]:

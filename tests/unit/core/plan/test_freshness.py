@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.circumstances import TCP_LOOSE, Circumstances
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
-from conntrim.core.plan.freshness import differences, elsewhere, shown
+from conntrim.core.plan.freshness import around, differences, elsewhere, made_for, shown
 from conntrim.core.plan.own import fingerprint, parts
 from tests.fakes.plans import fake_plan
+from tests.unit.core.plan.planning import facts
 
 BEFORE = """\
 *filter
@@ -91,3 +95,22 @@ def test_a_plan_is_for_one_host_and_namespace(here: Circumstances, expected: str
     """Told by the host's number and the namespace's name; the host's own name may change."""
     said = elsewhere(replace(fake_plan(), circumstances=HERE), here)
     assert said == (f"this plan was made for the first namespace of host web1, {expected}" if expected else "")
+
+
+def test_a_listener_that_is_gone_is_a_difference() -> None:
+    """K74: no-loss may rest on who listens at a service's port; one that is gone, not one that came, is told."""
+    made = replace(fake_plan(), circumstances=replace(HERE, interfaces=(), listening=("IPV4 tcp/80", "IPV6 tcp/80")))
+    here = replace(HERE, listening=("IPV4 tcp/80", "IPV4 tcp/8080"))
+    assert ("no program listens at IPV6 tcp/80 any more",) == differences(made, ruleset(BEFORE), here)
+    assert () == around(made, here)
+
+
+def test_a_plan_keeps_the_listeners_of_its_services() -> None:
+    """Of all ports that programs listen at those of the policy's inbound TCP services are kept."""
+    policy = parse_policy(
+        b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = ["80-81"]\n'
+        b'[[untrack]]\ndirection = "inbound"\nprotocol = "udp"\nports = [53]\n', "policy"
+    )  # fmt: skip
+    listening = {Family.IPV4: Intervals.of(22, 53, 80), Family.IPV6: Intervals.of(81)}
+    host = replace(facts("192.168.0.18"), circumstances=HERE, listening=listening)
+    assert ("IPV4 tcp/80", "IPV6 tcp/81") == made_for(host, ruleset(BEFORE), policy).listening
