@@ -55,6 +55,9 @@ class FakeLoader:
     armed: bool = False
     lacks_recent: bool = False
     """The kernel takes no batch whose guard has a second part."""
+    counts: bool = True
+    """Each look finds one packet more, counted by rules without a name."""
+    looked: int = 0
     refuses: str = ""
     """The kernel does not take a batch with this text in it."""
 
@@ -106,9 +109,10 @@ class FakeLoader:
         """Nobody alters a rule."""
         return ()
 
-    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int] | None:
-        """It counts nothing."""
-        return None
+    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int]:
+        """As many packets as it was looked at, by rules without a name."""
+        self.looked += 1
+        return {"": self.looked} if self.counts else {}
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """None."""

@@ -110,7 +110,7 @@ def _nft_batches() -> list[tuple[Batch, ...]]:
     own, own_kept = "add table inet conntrim\n" + _nft_armed("conntrim"), ""
     for hook in ("prerouting", "output"):
         own += f"add chain inet conntrim untrack_{hook}\n"
-        own += "".join(f"add rule inet conntrim untrack_{hook} tcp {end} 80 notrack\n" for end in ends)
+        own += "".join(f"add rule inet conntrim untrack_{hook} tcp {end} 80 counter notrack\n" for end in ends)
         chain = f"inet conntrim {hook}"
         own += f"add chain {chain} {{ type filter hook {hook} priority raw; }}\n"
         own += f'add rule {chain} {guard} jump untrack_{hook} comment "conntrim:0a1b2c3d untrack (trial)"\n'

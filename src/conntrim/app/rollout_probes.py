@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.address import parse_address
-from conntrim.core.rollout.probe import Probe, met, service_of, unproved
+from conntrim.core.model.policy import Untrack
+from conntrim.core.rollout.counts import met, name_of
+from conntrim.core.rollout.probe import Probe, service_of, unproved
 
 
 class Probes:
@@ -13,6 +15,7 @@ class Probes:
     def __init__(self, run: Run) -> None:
         self.run, self.ports = run, run.ports
         self._addresses: dict[Probe, str] = {}
+        self._touched: set[str] = set()
 
     @property
     def asked(self) -> tuple[Probe, ...]:
@@ -36,6 +39,7 @@ class Probes:
         self._session()
         for probe in self.asked:
             self._ask(probe)
+        self._untouched()
 
     def _session(self) -> None:
         session = self.ports.prober.session()
@@ -52,19 +56,27 @@ class Probes:
         address = self._addresses.get(probe) or ("" if probe.argv else self.ports.prober.address(probe))
         if why := self.ports.prober.ask(probe, address):
             raise RefusedError(f"the probe of {probe} failed: {why}")
-        after = self._counted()
-        if before is None or after is None:
-            self.run.remark(f"the probe of {probe} answered; nft's rules do not count what they untrack")
-            return
         service = None if probe.argv else service_of(probe, self.run.plan, parse_address(address))
-        if probe.argv or service:
-            count = met(service, before, after)
-            if not count:
-                self._doubt(f"no packet of {probe} was counted by the rules that untrack {service or 'a service'}")
-            else:
-                self.run.remark(f"{count} packets of the probe of {probe} were counted by the rules that untrack")
+        if service or probe.argv:
+            self._note(probe, service, met(self.run.plan.policy.untrack, before, self._counted()))
 
-    def _counted(self) -> dict[str, int] | None:
+    def _note(self, probe: Probe, service: Untrack | None, counted: dict[str, int]) -> None:
+        """Whose rules its packets met; those of its own service, where it is a connection of one."""
+        mine = {name: n for name, n in counted.items() if service is None or name in ("", name_of(service))}
+        self._touched |= mine.keys()
+        if not mine:
+            self._doubt(f"no packet of {probe} was counted by the rules that untrack {service or 'a service'}")
+            return
+        said = ", ".join(f"{n} by those of {name or 'the services'}" for name, n in mine.items())
+        self.run.remark(f"packets of the probe of {probe} counted by the rules that untrack: {said}")
+
+    def _untouched(self) -> None:
+        """Planned services that no probe says anything about."""
+        names = dict.fromkeys(map(name_of, self.run.plan.policy.untrack))
+        if self._touched and "" not in self._touched and (left := [n for n in names if n not in self._touched]):
+            self.run.remark(f"no probe has tried {', '.join(left)}")
+
+    def _counted(self) -> dict[str, int]:
         return self.ports.loader.counted(self.run.programs(), self.run.claim)
 
     def _doubt(self, why: str) -> None:

@@ -12,7 +12,8 @@ import msgspec
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import DEADLINE, HANDLE, PROGRAMS, RESTORE, SECONDS, Batch
 from conntrim.core.rollout.claim import Claim
-from conntrim.core.rollout.ours import altered, counted_xt, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
+from conntrim.core.rollout.counts import counted_nft, counted_xt
+from conntrim.core.rollout.ours import altered, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.stores import family_of
 from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, recent
@@ -137,14 +138,16 @@ class HostLoader:
             return self._run(["nft", "-j", "-a", "list", "ruleset"])
         return self._run([program.replace("-restore", "-save")])
 
-    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int] | None:
-        """iptables counts for every rule; nft only where a rule says so, and ours do not."""
-        listed = {p: self._run([p.replace("-restore", "-save"), "-c"]) for p in programs if p != "nft"}
-        each = (item for p, listing in listed.items() for item in counted_xt(p, listing, claim).items())
+    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int]:
+        """iptables counts for every rule; nft where a rule says so, as our untracking ones do."""
         found: Counter[str] = Counter()
-        for label, count in each:
-            found[label] += count
-        return dict(found) if listed else None
+        for program in programs:
+            refuse_unknown(program)
+            if program == "nft":
+                found.update(counted_nft(self._listing(program), claim))
+            else:
+                found.update(counted_xt(program, self._run([program.replace("-restore", "-save"), "-c"]), claim))
+        return dict(found)
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`, and their base chains, as `PROGRAM NAME CHAIN`.

@@ -318,6 +318,18 @@ def test_where_nobody_looks_a_probe_over_lo_is_refused_before_anything_is_loaded
     assert (armed.answer, any("over lo" in remark for remark in armed.remarks)) == ("armed", True)
 
 
+@pytest.mark.parametrize(("counts", "unattended", "answer"), [(True, True, "armed"), (False, True, "fell back"),
+                                                              (False, False, "armed")])  # fmt: skip
+def test_a_command_whose_packets_no_rule_counted_proves_nothing(counts: bool, unattended: bool, answer: str) -> None:
+    """It ended well, but met no rule of the plan's: taken back where nobody looks, told where somebody does."""
+    host = FakeHost()
+    host.loader.counts, host.prober.answering = counts, frozenset({0})
+    report = apply(host.ports(), PLAN, 60, probes=(Probe(argv=("true",)),), unattended=unattended)
+    assert report.answer == answer
+    missed = "no packet of the command true was counted by the rules that untrack a service"
+    assert (missed in (report.why, *report.remarks)) is not counts
+
+
 def test_a_session_that_the_model_cannot_follow_refuses_yes() -> None:
     """Not decided is no promise: taken back where nobody looks, told where somebody does."""
     for unattended, answer in ((True, "fell back"), (False, "armed")):

@@ -37,8 +37,8 @@ class Loader(Protocol):
     def altered(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
         """Rules that bear a comment of the plan's and are not what was loaded: somebody else's now."""
 
-    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int] | None:
-        """How many packets our untracking rules have counted, by their comments; None where no program counts."""
+    def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int]:
+        """How many packets our untracking rules have counted, by their comments."""
 
     def tables(self, programs: Sequence[str]) -> tuple[str, ...]:
         """The tables that these programs list now, as `PROGRAM NAME`."""

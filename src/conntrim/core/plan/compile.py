@@ -17,7 +17,17 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing, comment_of
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.raw_text import bytes_of
-from conntrim.core.model.ruleset import Dialect, Notrack, Return, Rule, Ruleset, Statement, Table, TableFamily
+from conntrim.core.model.ruleset import (
+    Dialect,
+    NoEffect,
+    Notrack,
+    Return,
+    Rule,
+    Ruleset,
+    Statement,
+    Table,
+    TableFamily,
+)
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
 from conntrim.core.plan.applied import applied
@@ -40,6 +50,8 @@ from conntrim.core.prove.judge import Judgement as Proof
 from conntrim.core.prove.listed import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
+COUNTER = NoEffect("counter", "counter")
+"""What iptables does for every rule: by it `apply` knows that a probe's packets went untracked."""
 
 
 def dialect_of(ruleset: Ruleset) -> Dialect:
@@ -99,7 +111,9 @@ def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily)
     interfaces = {"out": "lo"} if leg.loopback else {}
     box = Box(leg.fields, CtState.UNTRACKED, interfaces)
     comment = leg.label if isinstance(what, Notrack) else f"{leg.label} translated"
-    return spell(box, what, comment, dialect, family, tracked=False)
+    rules = spell(box, what, comment, dialect, family, tracked=False)
+    counts = isinstance(what, Notrack) and dialect is Dialect.NFTABLES
+    return [replace(rule, statements=(COUNTER, what)) for rule in rules] if counts else rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,4 +340,4 @@ def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialec
 
 
 def _raw_why(rule: Rule) -> str:
-    return "untracks this leg" if rule.statements == (Notrack(),) else "leaves what a NAT rule translates tracked"
+    return "untracks this leg" if Notrack() in rule.statements else "leaves what a NAT rule translates tracked"

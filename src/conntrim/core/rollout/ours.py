@@ -19,7 +19,6 @@ from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, Batch
 from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
 
 _CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
-_UNTRACKS, _LABEL = re.compile(r" -j (?:CT --notrack|NOTRACK)\b"), re.compile(r'--comment "conntrim:\S* ([^"]*)"')
 _OWN_PLACE = re.compile(rf"\S+ \S+ {CHAIN_PREFIX}")
 
 
@@ -110,21 +109,6 @@ def _sweep_table(table: XtTable) -> str:
     return "\n".join(lines)
 
 
-def counted_xt(program: str, listing: str, claim: Claim) -> dict[str, int]:
-    """The packets that our untracking rules have counted, by what their comments say, of an `iptables-save -c` listing.
-
-    Jumps and accepts do not count: a jump meets every packet, whoever's it is.
-    """
-    found: dict[str, int] = {}
-    for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
-        name, *lines = part.split("\n")
-        for counter, _, line in (line.partition(" ") for line in lines if line.startswith("[")):
-            if _UNTRACKS.search(line) and is_ours_xt(program, name, line, claim):
-                label = said[1] if (said := _LABEL.search(line)) else ""
-                found[label] = found.get(label, 0) + int(counter[1 : counter.index(":")])
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class NftObject:
     """An object of an `nft -j list ruleset` listing that is ours or, `altered`, only bears a comment of the plan's."""
@@ -138,6 +122,7 @@ class NftObject:
     altered: bool = False
 
 
+Item = tuple[str, dict[str, Any]]
 _VOLATILE = frozenset({"handle", "packets", "bytes", "elem", "expires", "position", "index"})
 """What a listing says of a rule or set that is not its meaning."""
 
@@ -151,20 +136,31 @@ def _meaning(value: Any) -> Any:
 
 def nft_objects(listing: str, claim: Claim) -> tuple[NftObject, ...]:
     """What is ours in an nft listing. The listing comes from nft itself: anything unknown in it is not ours."""
+    items, with_table = nft_items(listing, claim)
+    return tuple(_nft_ours(items, claim, with_table))
+
+
+def nft_items(listing: str, claim: Claim) -> tuple[list[Item], bool]:
+    """The kind and content of each object of a listing, and whether the own table is this plan's."""
     document: Any = msgspec.json.decode(listing or '{"nftables": []}')
     items = [next(iter(item.items())) for item in document["nftables"]]
     anothers = any(k == "rule" and claim.disowns(s) for k, b in items for s in (_seen(b),) if s.place in OWN_NFT_JUMPS)
-    return tuple(_nft_ours(items, claim, with_table=not anothers))
+    return items, not anothers
+
+
+def nft_statements(rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that nft lists as JSON; what it has no JSON for stands there as text (K102)."""
+    return [each for each in rule.get("expr", ()) if isinstance(each, dict)]
 
 
 def _seen(body: dict[str, Any], text: str = "") -> Seen:
     place = f"nft {body.get('family', '')} {body.get('table', '')} {body.get('chain', '')}"
-    asked = [each["match"] for each in body.get("expr", ()) if "match" in each]
+    asked = [each["match"] for each in nft_statements(body) if "match" in each]
     states = [m.get("right") for m in asked if m.get("left") == {"ct": {"key": "state"}} and m.get("op") != "!="]
     return Seen(place, str(body.get("comment", "")), "", any(s in ("untracked", "invalid") for s in states), text)
 
 
-def _nft_ours(items: list[tuple[str, dict[str, Any]]], claim: Claim, with_table: bool) -> Iterator[NftObject]:
+def _nft_ours(items: list[Item], claim: Claim, with_table: bool) -> Iterator[NftObject]:
     for kind, body in items:
         if kind not in ("table", "chain", "set", "map", "rule"):
             continue

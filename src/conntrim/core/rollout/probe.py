@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -12,7 +11,7 @@ from conntrim.core.model.address import parse_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Plan
 from conntrim.core.model.policy import Untrack
-from conntrim.core.model.protocol import Protocol, protocol_name
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 
 
@@ -130,13 +129,6 @@ def service_of(probe: Probe, plan: Plan, far: int) -> Untrack | None:
         if asked and probe.port in service.ports and far in service.peers:
             return service
     return None
-
-
-def met(service: Untrack | None, before: Mapping[str, int], after: Mapping[str, int]) -> int:
-    """Packets that the rules which untrack a service (None: any) have counted in between, by their comments."""
-    more = {label: count - before.get(label, 0) for label, count in after.items()}
-    name = f"{service.direction} {protocol_name(service.protocol)}/" if service else ""
-    return sum(count for label, count in more.items() if label.startswith(name) or not label)
 
 
 def session_of(connection: str) -> Session | None:

@@ -1,12 +1,16 @@
 """What a probe asks, and whether its answer says anything about a plan's rules."""
 
+import json
+
 import pytest
 
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Plan
 from conntrim.core.parse.policy import parse_policy
-from conntrim.core.rollout.probe import How, Probe, met, probe_of, service_of, session_of, unproved
+from conntrim.core.rollout.claim import Claim
+from conntrim.core.rollout.counts import counted_nft, met
+from conntrim.core.rollout.probe import How, Probe, probe_of, service_of, session_of, unproved
 from tests.lab.handmade import handmade
 
 FORMS = {
@@ -75,9 +79,44 @@ def test_packets_are_counted_for_their_own_service() -> None:
     """Rules of another service that count meanwhile prove nothing."""
     plan = asking()
     dns, web = plan.policy.untrack
-    before = {"outbound udp/53 reply": 3, "inbound tcp/80 request": 10}
-    after = {"outbound udp/53 reply": 3, "inbound tcp/80 request": 25}
-    assert (met(dns, before, after), met(web, before, after), met(None, before, after)) == (0, 15, 15)
+    before = {"outbound udp/53 reply": 3, "inbound tcp/80 request": 10, "inbound tcp/80 reply": 9}
+    after = {"outbound udp/53 reply": 3, "inbound tcp/80 request": 25, "inbound tcp/80 reply": 19}
+    assert met((dns, web), before, after) == {"inbound tcp/80": 15}
+    assert met((dns,), before, after) == {}
+    assert met((dns,), {}, {"outbound udp/53 request": 1, "outbound udp/53 reply": 1}) == {"outbound udp/53": 2}
+
+
+def test_what_goes_over_lo_meets_no_client_s_rules() -> None:
+    """It is counted in OUTPUT and once more in PREROUTING; only what is left of that came from the network."""
+    web = asking().policy.untrack[1]
+    over_lo = {"inbound tcp/80 request lo": 6, "inbound tcp/80 request": 6, "inbound tcp/80 reply": 5}
+    assert met((web,), {}, over_lo) == {}
+    assert met((web,), {}, over_lo | {"inbound tcp/80 request": 8}) == {"inbound tcp/80": 2}
+
+
+def test_only_untracking_rules_of_the_own_table_count() -> None:
+    """Jumps, accepts and rules of others do not, nor what nft lists as text, nor the table of another plan."""
+
+    def rule(table: str, chain: str, comment: str, *expr: object) -> dict[str, object]:
+        return {"rule": {"family": "inet", "table": table, "chain": chain, "comment": comment, "expr": [*expr]}}
+
+    jump = rule("conntrim", "prerouting", "conntrim:0a1b2c3d untrack (trial)", {"counter": {"packets": 900}})
+    counts = ({"counter": {"packets": 7, "bytes": 420}}, {"notrack": None})
+    listing = json.dumps(
+        {
+            "nftables": [
+                jump,
+                *(rule("conntrim", c, "conntrim:0a1b2c3d inbound tcp/80 request", *counts) for c in ("a", "b")),
+                rule(
+                    "conntrim", "a", "conntrim:0a1b2c3d inbound tcp/80 request translated", counts[0], {"return": None}
+                ),
+                rule("filter", "raw", "conntrim:0a1b2c3d inbound tcp/80 reply", *counts),
+                rule("filter", "raw", "", "update @match { ip saddr : 0x00000001 }"),
+            ]
+        }
+    )
+    assert counted_nft(listing, Claim()) == {"inbound tcp/80 request": 14}
+    assert counted_nft(listing, Claim(frozenset({("nft inet conntrim prerouting", "other")}))) == {}
 
 
 def test_a_session_is_one_of_addresses() -> None:
