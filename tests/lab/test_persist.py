@@ -80,6 +80,7 @@ def test_the_files_bring_back_what_the_kernel_holds(tmp_path: Path, kind: str) -
         told = confirmed(operator, tmp_path)
         assert [f"Comes back at boot: /{name}, loaded by " in told for name in FILES[kind]] == [True] * len(files)
         assert "By hand" not in told
+        assert not any(b"packets" in text for text in files_below(root).values())
         kept = loaded(web)
         flush(web)
         load(web, root, kind)
