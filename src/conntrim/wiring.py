@@ -73,8 +73,13 @@ def live(netns: str | None) -> Live:
 
 
 def rollout(netns: str | None, state: str | None, root: str | None = None) -> Ports:
-    """Everything that a rollout touches, in one network namespace; its files below `root`, where one is named."""
+    """Everything that a rollout touches, in one network namespace; its files below `root`, where one is named.
+
+    A namespace that was entered (`ip netns exec`) is the same as one that was named: its journal is its own, and the
+    host's files are not its.
+    """
     from conntrim.app.rollout_run import Ports
+    from conntrim.host.circumstances import namespace
     from conntrim.host.clock import HostClock
     from conntrim.host.entries import KernelEntries
     from conntrim.host.files import HostFiles
@@ -86,6 +91,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
     from conntrim.host.sysctls import HostSysctls
     from conntrim.store.journal import JournalFile, state_directory
 
+    where = netns or namespace() or None
     return Ports(
         loader=HostLoader(netns),
         purge=KernelPurge(netns),
@@ -93,12 +99,12 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
         sysctls=HostSysctls(netns),
         files=HostFiles(),
         clock=HostClock(),
-        journal=JournalFile(state_directory(state), netns),
+        journal=JournalFile(state_directory(state), where),
         freshness=HostFreshness(netns),
         persistence=HostPersistence(netns),
         prober=HostProber(netns),
         root=root,
-        default_root="" if netns else "/",
+        default_root="" if where else "/",
         netns=netns or "",
         state=state or "",
     )

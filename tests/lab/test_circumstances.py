@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from conntrim import wiring
+from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost, bridged, lab_host
+from conntrim.store.journal import JournalFile
 from tests.lab.planning import WEB_POLICY, serve
 from tests.lab.test_rollout_plans import SwiftOperator, load_firewall
 
@@ -164,3 +167,15 @@ def test_a_plan_of_one_namespace_is_refused_in_another(tmp_path: Path) -> None:
         assert f"this plan was made for namespace {blue.name} of host" in said
         assert f"and this is namespace {green.name} of host" in said
         assert mine.does("apply", made).returncode == 0
+
+
+def test_a_namespace_that_was_entered_is_the_one_that_is_named(host: LabHost, tmp_path: Path) -> None:
+    """Under `ip netns exec` the journal is the namespace's own, and nothing is written into the host's files."""
+    named = wiring.rollout(host.name, str(tmp_path))
+    with entered(host.name):
+        inside = wiring.rollout(None, str(tmp_path))
+    outside = wiring.rollout(None, str(tmp_path))
+    paths = [journal.path for p in (named, inside, outside) if isinstance(journal := p.journal, JournalFile)]
+    assert [f"{tmp_path}/netns-{host.name}.json"] * 2 == paths[:2]
+    assert paths[2] not in paths[:2]
+    assert ["", ""] == [ports.default_root for ports in (named, inside)]

@@ -41,9 +41,10 @@ def host_identity() -> str:
 
 def namespace() -> str:
     """The name of the namespace that this thread is in, "" the first process's: told by what it is, not how it was
-    asked for. One without a name has its number, which holds until the next boot."""
-    here = inode()
-    if here == inode("/proc/1/ns/net"):
+    asked for. One without a name has its number, which holds until the next boot. Whoever is not root may not ask, and
+    is taken to be where the first process is."""
+    here, first = inode(), inode("/proc/1/ns/net")
+    if here == first or (first is None and os.geteuid() != 0):
         return ""
     names = sorted(os.listdir(RUN)) if os.path.isdir(RUN) else []
     named = next((name for name in names if inode(f"{RUN}/{name}") == here), "")
