@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +27,15 @@ protocol = "udp"
 ports = [53]
 to = ["{DNS}"]
 """
+
+
+HTTP_POLICY = DNS_POLICY.replace("udp", "tcp").replace("[53]", "[80]")
+SESSION = "192.168.0.20 50000 192.168.0.18 22"
+WAVERING = {
+    "iptables": "iptables -I INPUT -p tcp --dport 22 -m statistic --mode random --probability 0.5 -j DROP",
+    "nft": "nft insert rule inet filter input tcp dport 22 numgen random mod 2 0 drop",
+}
+"""Drops a packet of the session now and then: nobody can say which."""
 
 
 @contextmanager
@@ -102,3 +114,55 @@ def test_a_probe_over_lo_proves_nothing_and_a_command_from_outside_does(tmp_path
         done = operator.does("apply", made, "--probe-command", asked, "--yes")
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert "by those of inbound tcp/80" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_http_is_asked_through_an_outbound_service(tmp_path: Path, kind: str) -> None:
+    """A page that is not there takes the trial back, one that is there is kept; its packets met the service's rules."""
+    (tmp_path / "http.toml").write_text(HTTP_POLICY)
+    (tmp_path / "pages").mkdir()
+    made = str(tmp_path / "plan")
+    with bridged(["web=18", "pages=17"]) as hosts:
+        web, pages = hosts["web"], hosts["pages"]
+        pages.start("python3", "-m", "http.server", "80", "-d", str(tmp_path / "pages"))
+        while ":80" not in pages.run("ss", "-Htnl"):
+            pass
+        load_firewall(web, kind)
+        before = listing(web)
+        operator = SwiftOperator(web, tmp_path)
+        planned = operator.does("plan", "--policy", str(tmp_path / "http.toml"), "-o", made)
+        assert planned.returncode == 0, planned.stdout
+        missing = operator.does("apply", made, "--probe", f"http://{DNS}:80/none", "--yes")
+        assert "no status 2xx or 3xx: HTTP/1.0 404" in " ".join(missing.stdout.split())
+        assert (missing.returncode, listing(web)) == (1, before)
+        there = operator.does("apply", made, "--probe", f"http://{DNS}:80/", "--yes")
+        assert (there.returncode, there.stderr) == (0, ""), there.stdout
+        assert "by those of outbound tcp/80" in " ".join(there.stdout.split())
+        assert entries(web) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_session_that_sudo_hid_and_that_is_not_decided_refuses_yes(tmp_path: Path, kind: str) -> None:
+    """Only a process above ours has SSH_CONNECTION; whether the session stays nobody can say: taken back at once."""
+    (tmp_path / "web.toml").write_bytes(WEB_POLICY)
+    made, program = str(tmp_path / "plan"), [sys.executable, "-m", "conntrim"]
+    with bridged(["client=20", "web=18"]) as hosts:
+        web = hosts["web"]
+        load_firewall(web, kind)
+        web.run(*WAVERING[kind].split())
+        serve(web, 80)
+        before = listing(web)
+        operator = SwiftOperator(web, tmp_path)
+        planned = operator.does("plan", "--policy", str(tmp_path / "web.toml"), "-o", made)
+        assert planned.returncode == 0, planned.stdout
+        asked = f"ip netns exec {hosts['client'].name} bash -c 'exec 3<>/dev/tcp/{WEB}/80'"
+        words = operator.arguments("apply", made, "--probe-command", asked)
+        for extra, code in (["--yes"], 1), ([], 0):
+            hidden = ["bash", "-c", 'env -u SSH_CONNECTION "$@"; exit $?', "sudo", *program, *words, *extra]
+            done = subprocess.run(
+                hidden, capture_output=True, text=True, timeout=120, check=False,
+                env=os.environ | {"SSH_CONNECTION": SESSION},
+            )  # fmt: skip
+            told = " ".join(done.stdout.split())
+            assert "whether the SSH session from 192.168.0.20 port 50000 stays is not decided" in told, done.stderr
+            assert (done.returncode, listing(web) == before) == (code, bool(code))
