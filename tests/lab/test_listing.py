@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 from conntrim.core.model.ruleset import Dialect, End, Field, In, Notrack, Ruleset, TableFamily, Verdict
@@ -80,3 +81,29 @@ def test_a_native_table_that_iptables_misprints(host: LabHost) -> None:
 def test_an_empty_namespace(host: LabHost) -> None:
     """A fresh namespace has no tables, and looking at it makes none."""
     assert ((), ()) == (KernelListing().read(host.name).ruleset.tables, KernelListing().read(host.name).ruleset.tables)
+
+
+FILLED = """table inet seen {
+	set plain { type ipv4_addr; }
+	set idle { type ipv4_addr; }
+	map marks { type ipv4_addr : mark; flags dynamic; }
+	chain input {
+		type filter hook input priority 5
+		add @plain { ip saddr }
+		update @marks { ip saddr : 0x1 }
+	}
+}
+"""
+
+
+def test_k100_to_k102_what_fills_a_set_is_told_by_its_rules(host: LabHost) -> None:
+    """The text has the flag `dynamic`, of a set declared without it too; JSON has not, and a write to a map as text."""
+    host.run("nft", "-f", "-", text=FILLED)
+    said = host.run("nft", "list", "ruleset").split("set idle")
+    assert ("flags dynamic" in said[0], said[1].count("flags dynamic")) == (True, 1)
+    listed = json.loads(host.run("nft", "-j", "list", "ruleset"))["nftables"]
+    assert not any("dynamic" in body.get("flags", ()) for item in listed for body in item.values())
+    (_, update) = [item["rule"]["expr"] for item in listed if "rule" in item]
+    assert update == ["update @marks { ip saddr : 0x00000001 }"]
+    found = {each.name: each.dynamic for t in KernelListing().read(host.name).ruleset.tables for each in t.sets}
+    assert found == {"plain": True, "idle": False}

@@ -22,7 +22,7 @@ VOLATILE = frozenset({"dynamic", "timeout"})
 """Flags of sets whose content changes by itself."""
 
 WRITES = re.compile(r"(?:add|update|delete) @(\S+) ")
-"""A rule's writing to a map, which nft 1.0.6 prints as text amid its JSON."""
+"""A rule's writing to a map, which nft 1.0.6 prints as text amid its JSON (K102)."""
 
 STATE = frozenset({"handle", "packets", "bytes", "used"})
 """Keys of objects that tell how things stand, not what they are."""
@@ -63,7 +63,7 @@ def _element(value: Json, parts: list[Left | Name | str]) -> tuple[Key, ...]:
 
 
 def written(expressions: Iterable[Json]) -> Iterator[str]:
-    """The sets and maps that rules write to: nft 1.0.6 leaves the flag `dynamic` out of its JSON."""
+    """The sets and maps that rules write to: nft 1.0.6 leaves the flag `dynamic` out of its JSON (K100)."""
     for expression in expressions:
         if isinstance(expression, str) and (told := WRITES.match(expression)):
             yield told[1]
