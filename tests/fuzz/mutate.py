@@ -122,11 +122,28 @@ def _places(value: Any) -> Any:
         yield from _places(value[key])
 
 
-HOWS: tuple[Callable[[bytes, bytes, random.Random], bytes], ...] = (as_bytes, as_words, as_json)
+def as_text(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """One text of a document broken as words, so that the document keeps its shape."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return as_words(data, other, chance)
+    texts = [(holder, key) for holder, key in _places(document) if isinstance(holder[key], str)]
+    if texts:
+        holder, key = chance.choice(texts)
+        broken = as_words(holder[key].encode("utf-8", "replace"), b"", chance)
+        holder[key] = broken.decode("utf-8", "replace")
+    return json.dumps(document).encode()
 
 
-def mutated(data: bytes, other: bytes, chance: random.Random) -> bytes:
+How = Callable[[bytes, bytes, random.Random], bytes]
+HOWS: tuple[How, ...] = (as_bytes, as_words, as_json)
+SHAPELY: tuple[How, ...] = (as_text, as_text, as_text, as_json)
+"""What leaves most documents readable."""
+
+
+def mutated(data: bytes, other: bytes, chance: random.Random, hows: tuple[How, ...] = HOWS) -> bytes:
     """Broken in one to four places."""
     for _ in range(chance.choice((1, 1, 2, 4))):
-        data = chance.choice(HOWS)(data or b" ", other, chance)
+        data = chance.choice(hows)(data or b" ", other, chance)
     return data

@@ -11,16 +11,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tests.fuzz.mutate import mutated
-from tests.fuzz.watched import Ended, warm, watched
+from tests.fuzz.acting import HERE, Prepare, acting, directory_of, journals, plan_files, rules_of
+from tests.fuzz.mutate import HOWS, SHAPELY, mutated
+from tests.fuzz.watched import Ended, How, warm, watched
+from tests.lab.test_kept import KINDS
 
 TESTS = Path(__file__).parents[1]
 KEPT = Path(__file__).parent / "kept"
 CORPUS = Path(os.environ.get("CONNTRIM_CORPUS", TESTS.parents[1] / "shared/corpus"))
 LARGEST = 60_000
+ACTING, COMMAND = 0.03, 0.02
+"""Shares of the runs on a host of their own, and of those as the command itself."""
 NETNS = "conntrim-fuzz-none"
 PACKET = ["-p", "tcp", "-s", "192.0.2.1", "-d", "192.0.2.2", "--sport", "4000", "--dport", "80", "-i", "eth0"]
 TABLE = str(TESTS / "golden/tables/nf_conntrack.txt")
@@ -40,6 +46,7 @@ max = 262144
 [timeouts]
 nf_conntrack_tcp_timeout_time_wait = 30
 """
+WEB = b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n'
 IPSET = b"""create a hash:ip family inet hashsize 1024 maxelem 65536
 add a 192.0.2.1
 create b hash:net,port
@@ -58,6 +65,8 @@ class Kind:
     seeds: tuple[bytes, ...]
     verbs: tuple[tuple[str, ...], ...]
     place: Callable[[Path], Path] = lambda folder: folder / "input"
+    prepare: Prepare | None = None
+    """What makes a host of its own for a run."""
 
 
 def _read(paths: Iterator[Path]) -> tuple[bytes, ...]:
@@ -100,27 +109,54 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-def tried(kind: str, verb: tuple[str, ...], data: bytes, among: dict[str, Kind]) -> Ended:
+def _within(name: str, folder: Path) -> Path:
+    return folder / name
+
+
+def acting_kinds() -> dict[str, Kind]:
+    """Journals and plans of a host that has the rules they speak of."""
+    on = ("--netns", HERE, "--state", "{dir}/state")
+    verbs = tuple((*words, *on) for words in (("status",), ("status", "--clean"), ("rollback",), ("confirm",)))
+    found = {
+        f"acted_{name}_{dialect.replace('-', '')}": Kind(
+            (journals(dialect, name),), verbs, partial(_within, f"state/netns-{HERE}.json"),
+            rules_of(dialect, name),
+        )
+        for dialect in KINDS
+        for name in ("trial", "confirmed")
+    }  # fmt: skip
+    for dialect in KINDS:
+        for file in ("plan.json", "policy.toml"):
+            found[f"applied_{file[:4]}_{dialect.replace('-', '')}"] = Kind(
+                (plan_files(WEB, dialect)[file],), (("apply", "{dir}/plan", *on),),
+                partial(_within, f"plan/{file}"), directory_of(WEB, dialect),
+            )  # fmt: skip
+    return found
+
+
+def tried(kind: str, verb: tuple[str, ...], data: bytes, among: dict[str, Kind], how: How = How.WATCHED) -> Ended:
     """One input, one verb, in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="conntrim-fuzz-")).resolve()
+    folder, prepare = Path(tempfile.mkdtemp(prefix="conntrim-fuzz-")).resolve(), among[kind].prepare
     try:
-        path = among[kind].place(folder)
-        path.write_bytes(data)
-        words = [word.replace("{}", str(path)).replace("{dir}", str(folder)) for word in verb]
-        if kind == "explain":
-            words += [word for word in data.decode("utf-8", "surrogateescape").replace("\0", "").split(" ") if word]
-        return watched(words, folder)
+        with acting(prepare, folder) if prepare else nullcontext() as host:
+            name = host.name if host else HERE
+            path = Path(str(among[kind].place(folder)).replace(HERE, name))
+            path.write_bytes(data.replace(HERE.encode(), name.encode()))
+            words = [w.replace("{}", str(path)).replace("{dir}", str(folder)).replace(HERE, name) for w in verb]
+            if kind == "explain":
+                words += [word for word in data.decode("utf-8", "surrogateescape").replace("\0", "").split(" ") if word]
+            return watched(words, folder, how, name if host else None)
     finally:
         shutil.rmtree(folder)
 
 
-def shrunk(kind: str, verb: tuple[str, ...], data: bytes, fault: str, among: dict[str, Kind]) -> bytes:
+def shrunk(data: bytes, again: Callable[[bytes], Ended]) -> bytes:
     """The same kind of fault with less: halves, quarters, ... taken out while it stays."""
-    size, tries = len(data) // 2, 0
+    size, tries, fault = len(data) // 2, 0, again(data).fault
     while size and tries < 200:
         for at in range(0, len(data), size):
             less, tries = data[:at] + data[at + size :], tries + 1
-            if tried(kind, verb, less, among).fault[:30] == fault[:30]:
+            if again(less).fault[:30] == fault[:30]:
                 data = less
                 break
             if tries >= 200:
@@ -132,27 +168,30 @@ def shrunk(kind: str, verb: tuple[str, ...], data: bytes, fault: str, among: dic
 
 def fuzz(seconds: float, seed: int) -> tuple[Counter[str], list[str]]:
     """Runs by kind, and the faults."""
-    chance, among = random.Random(seed), kinds()
+    chance, among = random.Random(seed), kinds() | (acting_kinds() if os.geteuid() == 0 else {})
     warm()
     runs, faults, seen = Counter[str](), list[str](), set[str]()
+    reading, deep = [k for k in among if not among[k].prepare], [k for k in among if among[k].prepare]
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        kind = chance.choice(list(among))
+        kind = chance.choice(deep if deep and chance.random() < ACTING else reading)
         seeds, verb = among[kind].seeds, chance.choice(among[kind].verbs)
-        data = mutated(chance.choice(seeds), chance.choice(seeds), chance)
-        ended = tried(kind, verb, data, among)
-        runs[kind] += 1
+        how = How.COMMAND if kind in reading and chance.random() < COMMAND else How.WATCHED
+        hows = SHAPELY if kind in deep else HOWS
+        data = mutated(chance.choice(seeds), chance.choice(seeds), chance, hows)
+        ended = tried(kind, verb, data, among, how)
+        runs[kind if how is How.WATCHED else "as the command"] += 1
         mark = f"{kind} {verb[0]} {ended.fault[:60]}"
         if ended.fault and mark not in seen:
             seen.add(mark)
             faults.append(f"{kind}: {' '.join(verb)}: {ended.fault}")
-            _keep(kind, verb, shrunk(kind, verb, data, ended.fault, among))
+            less = shrunk(data, partial(tried, kind, verb, among=among, how=how))
+            _keep(kind, among[kind].verbs.index(verb), less)
     return runs, faults
 
 
-def _keep(kind: str, verb: tuple[str, ...], data: bytes) -> None:
+def _keep(kind: str, at: int, data: bytes) -> None:
     KEPT.mkdir(exist_ok=True)
-    at = kinds()[kind].verbs.index(verb)
     (KEPT / f"{kind}-{at}-{hashlib.sha256(data).hexdigest()[:8]}").write_bytes(data)
 
 

@@ -9,16 +9,27 @@ import resource
 import signal
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import conntrim
 from conntrim.cli.main import run
+from conntrim.host.netns import setns
 
 PROGRAMS = frozenset(
     {"nft", "iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"}
 )
-MOST_BYTES, MOST_SECONDS = 512 << 20, 20
+LOADING = PROGRAMS | {
+    "ip", "ipset", "iptables-nft-restore", "iptables-legacy-restore", "ip6tables-nft-restore",
+    "ip6tables-legacy-restore", "iptables-restore", "ip6tables-restore",
+}  # fmt: skip
+"""On a host of its own."""
+SWITCHES = "/proc/thread-self/net/xt_recent/"
+"""What may be written there besides."""
+MOST_BYTES, MOST_SECONDS, MOST_WRITTEN = 512 << 20, 20, 64 << 20
+OUT, ERRORS = "out", "err"
+SOURCES = os.path.dirname(conntrim.__path__[0])
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGING = frozenset(
     {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate"}
@@ -42,13 +53,20 @@ def warm() -> None:
             importlib.import_module(module.name)
 
 
-def watched(arguments: list[str], folder: Path) -> Ended:
-    """The verb, which may write below `folder` only."""
-    out, errors = folder / "out", folder / "err"
+class How(StrEnum):
+    """How a verb is run: forked and watched, or as the command itself under limits alone."""
+
+    WATCHED = "watched"
+    COMMAND = "command"
+
+
+def watched(arguments: list[str], folder: Path, how: How = How.WATCHED, host: str | None = None) -> Ended:
+    """The verb, which may write below `folder` only, in the namespace `host`."""
+    out, errors = folder / OUT, folder / ERRORS
     child = os.fork()
     if child == 0:
         try:
-            _child(arguments, folder, out, errors)
+            _child(arguments, folder, how, host)
         finally:
             os._exit(98)
     _, status, usage = os.wait4(child, 0)
@@ -69,14 +87,21 @@ def _fault(code: int, said: str, size: int) -> str:
     return f"unescaped: {odd}" if odd else ""
 
 
-def _child(arguments: list[str], folder: Path, out: Path, errors: Path) -> None:
-    for path, number in ((os.devnull, 0), (out, 1), (errors, 2)):
+def _child(arguments: list[str], folder: Path, how: How, host: str | None) -> None:
+    for path, number in ((os.devnull, 0), (folder / OUT, 1), (folder / ERRORS, 2)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(MOST_SECONDS)
-    sys.addaudithook(lambda event, given: _look(event, given, str(folder)))
+    if how is How.COMMAND:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_WRITTEN, MOST_WRITTEN))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        os.chdir(folder)
+        os.execve(sys.executable, [sys.executable, "-m", "conntrim", *arguments], os.environ | {"PYTHONPATH": SOURCES})
+    if host:  # whatever a verb takes for its own namespace is this one
+        setns(os.open(f"/run/netns/{host}", os.O_RDONLY))
+    sys.addaudithook(lambda event, given: _look(event, given, str(folder), LOADING if host else PROGRAMS))
     try:
         code = run(arguments)
     except SystemExit as ended:
@@ -86,10 +111,10 @@ def _child(arguments: list[str], folder: Path, out: Path, errors: Path) -> None:
     os._exit(code)
 
 
-def _look(event: str, given: tuple[Any, ...], folder: str) -> None:
+def _look(event: str, given: tuple[Any, ...], folder: str, programs: frozenset[str]) -> None:
     if (event == "open" and isinstance(given[2], int) and given[2] & _WRITING) or event in _CHANGING:
         _within(event, given[0], folder)
-    elif event in _STARTING and os.path.basename(str(given[0])) not in PROGRAMS:
+    elif event in _STARTING and os.path.basename(str(given[0])) not in programs:
         _stop(f"{event} {given[0]}")
 
 
@@ -98,6 +123,8 @@ def _within(event: str, path: Any, folder: str) -> None:
         return
     name = os.fsdecode(path)
     # A name without a directory is one in a directory that is open already (openat): it was looked at when opened.
+    if name.startswith(SWITCHES):
+        return
     if os.path.isabs(name) and not os.path.realpath(name).startswith(folder) and name != os.devnull:
         _stop(f"{event} {name}")
 

@@ -13,6 +13,7 @@ import pytest
 from conntrim import wiring
 from conntrim.app.rollout import confirm, rollback, status
 from conntrim.app.rollout_run import Ports
+from conntrim.core.rollout.record import Moment
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.swap import TRIAL_LIST
 from conntrim.host.clock import HostClock
@@ -59,19 +60,30 @@ def load(host: LabHost, kind: str, name: str, datestop: str = "") -> None:
                 host.run(*argv, text=text)
 
 
-def revived(host: LabHost, state: Path, kind: str, name: str) -> Ports:
-    """The host as the earlier release left it an instant ago: rules, journal, and a trial's time going on from now."""
-    now = HostClock().now()
-    stop = datetime.fromtimestamp(int(now.wall) + LEFT, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    load(host, kind, name, stop)
+def stop_of(now: Moment) -> str:
+    """What the rules of a kept trial say that goes on from now."""
+    return datetime.fromtimestamp(int(now.wall) + LEFT, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def revived_text(kind: str, name: str, now: Moment) -> str:
+    """The kept journal, its guard going on from now."""
+    stop = stop_of(now)
     text = DATESTOP.sub(
         lambda m: m[0] if "@" in m[0] else f"--datestop {stop}", (KEPT / kind / f"{name}.json").read_text()
     )
     document: dict[str, Any] = json.loads(text)
     document["journal"]["guard"] |= {"wall": int(now.wall) + LEFT + 1, "since_boot": now.since_boot + LEFT}
     document["journal"]["guard"]["boot"] = now.boot
+    return json.dumps(document)
+
+
+def revived(host: LabHost, state: Path, kind: str, name: str) -> Ports:
+    """The host as the earlier release left it an instant ago: rules, journal, and a trial's time going on from now."""
+    now = HostClock().now()
+    load(host, kind, name, stop_of(now))
+    document = revived_text(kind, name, now)
     state.mkdir(0o700)
-    (state / f"netns-{host.name}.json").write_text(json.dumps(document))
+    (state / f"netns-{host.name}.json").write_text(document)
     (state / f"netns-{host.name}.json").chmod(0o600)
     made = wiring.rollout(host.name, str(state))
     if name == "trial" and kind != "nftables":
