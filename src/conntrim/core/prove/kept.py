@@ -9,8 +9,8 @@ What the host itself opens leaves with an address of its own; where it has but o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.conntrack import CtState
@@ -52,6 +52,10 @@ UNUSUAL = Intervals.of((0, 1023))
 """Source ports that no client opens a TCP connection from, but for the r-services of old."""
 
 
+MOST_CUTS = 8
+"""Rules of one direction that are told one by one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Connections told by their first packets, and why they lose their translation."""
@@ -70,6 +74,8 @@ class Kept:
     arranged: tuple[Arranged, Arranged]
     own: Set
     local: Intervals | None
+    _known: dict[tuple[Direction, bool], Set] = field(default_factory=dict, compare=False)
+    """What becomes untracked: one answer a direction, for all the rules that may translate there."""
 
     def cuts(self) -> Iterator[Cut]:
         """Every rule that loses connections to the change."""
@@ -79,30 +85,43 @@ class Kept:
         for direction in Direction:
             universe = self._openers(direction)
             way = reach(self.space, before, direction, universe, local=self.local)
-            for hook, hit in way.hits:
-                if isinstance(hit.statement, Nat):
-                    yield from self._cut(direction, hook, hit, hit.statement, self._stateless(universe))
+            hits = [(hook, hit) for hook, hit in way.hits if isinstance(hit.statement, Nat)]
+            found = [c for hook, hit in hits for c in self._candidates(direction, hook, hit, self._stateless(universe))]
+            yield from self._told(self._confirmed(direction, found))
 
-    def _cut(self, direction: Direction, hook: Hook, hit: Hit, nat: Nat, universe: Set) -> Iterator[Cut]:
+    def _candidates(self, direction: Direction, hook: Hook, hit: Hit, universe: Set) -> Iterator[tuple[Rule, Cut]]:
+        """What a rule may lose, with chains that only stop packets left out."""
+        nat = hit.statement
+        assert isinstance(nat, Nat), "only these are asked about"
         packets = self._stateless(hit.packets) & self._turned(direction, nat)
-        own = packets & self._newly(direction, mirrored=False)
-        why = f"{hit.rule.where} may translate packets that become untracked"
-        yield from self._confirmed(direction, hit.rule, Cut(why, own, universe))
-        answered = packets & self.space.sets.either(
-            [self._before_it(hook, nat, way) for way in ANSWERED.get((hook, direction), ())]
-        )
-        why = f"{hit.rule.where} may translate connections whose answers become untracked"
-        yield from self._confirmed(direction, hit.rule, Cut(why, answered, universe))
+        answered = [self._before_it(hook, nat, way) for way in ANSWERED.get((hook, direction), ())]
+        for lost, why in (
+            (self._newly(direction, mirrored=False), "may translate packets that become untracked"),
+            (self.space.sets.either(answered), "may translate connections whose answers become untracked"),
+        ):
+            if (mine := packets & lost) != self.space.nothing:
+                yield hit.rule, Cut(f"{hit.rule.where} {why}", mine, universe)
 
-    def _confirmed(self, direction: Direction, rule: Rule, cut: Cut) -> Iterator[Cut]:
-        """The same with every chain on the way: what a filter stops is not translated behind it."""
-        if cut.packets == self.space.nothing:
+    def _confirmed(self, direction: Direction, found: list[tuple[Rule, Cut]]) -> Iterator[Cut]:
+        """The same with every chain on the way, asked once for all of them: what a filter stops is not translated."""
+        scope = self.space.sets.either([cut.packets for _, cut in found]) & self._openers(direction)
+        if scope == self.space.nothing:
             return
-        whole = reach(self.space, self.arranged[0], direction, cut.packets & self._openers(direction), local=self.local)
-        hits = [self._stateless(h.packets) for _, h in whole.hits if h.rule is rule]
-        found = cut.packets & self.space.sets.either(hits)
-        if found != self.space.nothing:
-            yield replace(cut, packets=found)
+        met: dict[int, Set] = {}
+        for _, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
+            met[id(hit.rule)] = met.get(id(hit.rule), self.space.nothing) | self._stateless(hit.packets)
+        for rule, cut in found:
+            packets = cut.packets & met.get(id(rule), self.space.nothing)
+            if packets != self.space.nothing:
+                yield replace(cut, packets=packets)
+
+    def _told(self, found: Iterable[Cut]) -> Iterator[Cut]:
+        """Each by itself, as long as they are few; a node of Kubernetes has thousands that lose the same."""
+        cuts = list(found)
+        yield from cuts[:MOST_CUTS]
+        if rest := cuts[MOST_CUTS:]:
+            why = f"{rest[0].why}, as {len(rest) - 1:,} rules more" if len(rest) > 1 else rest[0].why
+            yield replace(rest[0], why=why, packets=self.space.sets.either([cut.packets for cut in rest]))
 
     def _openers(self, direction: Direction) -> Set:
         """The packets that open flows: over TCP a bare SYN."""
@@ -123,6 +142,11 @@ class Kept:
 
     def _newly(self, direction: Direction, *, mirrored: bool) -> Set:
         """Connections of which some packet going this way becomes untracked; `mirrored`: told by what it answers."""
+        if (direction, mirrored) not in self._known:
+            self._known[direction, mirrored] = self._becoming_untracked(direction, mirrored)
+        return self._known[direction, mirrored]
+
+    def _becoming_untracked(self, direction: Direction, mirrored: bool) -> Set:
         space, local = self.space, self.local
         scope = self._packets(direction, mirrored)
         ways: list[Reach] = [

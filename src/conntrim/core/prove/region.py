@@ -116,12 +116,13 @@ def _in_table(one: Table, other: Table, listed: Listed) -> list[Changed] | None:
         return None
     early = _early(one, listed) or _early(other, listed)
     found = []
+    sides = (one, frozenset(old.keys() - new.keys())), (other, frozenset(new.keys() - old.keys()))
     bases = {n for n, c in [*old.items(), *new.items()] if c.base}
     for name in (old.keys() & new.keys()) | bases:
-        gone, come = _apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
-        for rules, table, own in ((gone, one, old.keys() - new.keys()), (come, other, new.keys() - old.keys())):
+        apart = _apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
+        for rules, (table, own) in zip(apart, sides, strict=True):
             hooks = _hooks(table, name, listed) if rules else frozenset()
-            found += [Changed(r, table, early, frozenset(own), hooks) for r in rules]
+            found += [Changed(r, table, early, own, hooks) for r in rules]
     return found
 
 
