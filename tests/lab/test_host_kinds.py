@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conntrim.lab.netns import LabHost, lab_host
-from tests.lab.planning import RH_FIREWALL, RH_FIREWALL_V6
+from tests.lab.planning import RH_FIREWALL, RH_FIREWALL_V6, serve
 from tests.lab.test_rollout_plans import SwiftOperator, listing
 
 POLICY = b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n'
@@ -80,11 +80,12 @@ def both(host: LabHost) -> None:
 
 
 def docker(host: LabHost) -> None:
-    """Its bridge and its chains beside the host's own rules."""
+    """Its bridge and its chains beside the host's own rules; nobody but who serves has the port (K74)."""
     host.run("ip", "link", "add", "docker0", "type", "bridge")
     host.run("ip", "address", "add", "172.17.0.1/16", "dev", "docker0")
     host.run("ip", "link", "set", "docker0", "up")
     host.run("iptables-nft-restore", text=OF_DOCKER)
+    serve(host, 80)
 
 
 def stand_in(before: str, after: str) -> bool:

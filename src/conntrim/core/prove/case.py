@@ -93,8 +93,11 @@ class Case:
         for direction in (*DIRECTIONS, Direction.LOOPBACK):
             self._halves(direction)
         whole = self.pair.whole()
+        tcp = self._from_services() & self.space.protocol(Protocol.TCP)
         for cut in Kept(self.space, whole, self._unheld(), self.local or None).cuts():
-            self._found("nat-kept", cut.why, cut.packets, cut.universe)
+            mine = tcp if cut.direction in (Direction.OUTBOUND, Direction.LOOPBACK) else self.space.nothing
+            self._found("nat-kept", cut.why, cut.packets & ~mine, cut.universe)
+            self._found("nat-kept", cut.why, cut.packets & mine, cut.universe, unheld=True)
 
     def _question(self, direction: Direction) -> Question:
         """One walk of each rule set answers for the policy's packets and for everybody else's."""
@@ -180,7 +183,8 @@ class Case:
         for name, ways in zip(("request", "answer"), flow.flags(), strict=True):
             for flags in ways:
                 lost = opened & before.passes(name, flags) & ~after.passes(name, flags)
-                self._found("no-loss", f"newly dropped, {flow.label}", lost, whole, flow, name, flags)
+                unheld = flow.label == OWN_PORT and flow.protocol == Protocol.TCP
+                self._found("no-loss", f"newly dropped, {flow.label}", lost, whole, flow, name, flags, unheld=unheld)
 
     def _from_services(self) -> Set:
         """What comes from the port of a service that this host serves."""
@@ -289,13 +293,14 @@ class Case:
 
     # --- findings ---------------------------------------------------------------------------------------------------
 
-    def _found(self, name: str, why: str, packets: Set, universe: Set, *told: object) -> None:
+    def _found(self, name: str, why: str, packets: Set, universe: Set, *told: object, unheld: bool = False) -> None:
+        """Note what breaks an obligation. `unheld`: only where a program opens TCP connections from its port."""
         if packets == self.space.nothing:
             return
         (box, *_), _ = boxes(self.space, packets, universe, 1)
         box = replace(box, witness=self._typed(box.witness))
         words = f"{why}: {describe(self.space, box)}"
-        if told and isinstance(told[0], Flow) and told[0].label == OWN_PORT and told[0].protocol == Protocol.TCP:
+        if unheld:
             words = f"{words}; not so while a program listens at that port on all addresses"
             box = replace(box, conditions={**box.conditions, SOMEBODY: True})
         match told:

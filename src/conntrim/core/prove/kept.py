@@ -63,6 +63,7 @@ class Cut:
     why: str
     packets: Set
     universe: Set
+    direction: Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Kept:
             (self.space.sets.either(answered), "may translate connections whose answers become untracked"),
         ):
             if (mine := packets & lost) != self.space.nothing:
-                yield hit.rule, Cut(f"{hit.rule.where} {why}", mine, universe)
+                yield hit.rule, Cut(f"{hit.rule.where} {why}", mine, universe, direction)
 
     def _confirmed(self, direction: Direction, found: list[tuple[Rule, Cut]]) -> Iterator[Cut]:
         """The same with every chain on the way, asked once for all of them: what a filter stops is not translated."""

@@ -312,3 +312,22 @@ def test_a_time_server_s_own_questions_are_followed(narrow: bool) -> None:
         assert 123 == packets[0].sport
         ways = [run(read(rules, "rules"), packets)[-1].verdict for rules in (TIME_BEFORE, after)]
         assert (ways[0], ways[1] is Fate.ACCEPT) == (Fate.ACCEPT, False)
+
+
+DOCKER = (
+    "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    "-A OUTPUT -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("listening", "expected"), [(Intervals(), Standing.NOT_DECIDED), (Intervals.of(80), Standing.PROVED)]
+)
+def test_what_a_host_opens_from_its_service_s_port_is_lost_only_where_nobody_listens(
+    listening: Intervals, expected: Standing
+) -> None:
+    """K74: a connection from port 80 to a published port would lose its translation; a listener rules it out."""
+    before, after = read(BEFORE + DOCKER, "before"), read(text(RAW, ACCEPTS) + DOCKER, "after")
+    policy = parse_policy(POLICY, "policy")
+    found = judge(before, after, policy, LOCAL, PORTS, listening={Family.IPV4: listening}).obligations
+    assert expected is {o.name: o.standing for o in found}["nat-kept"]
