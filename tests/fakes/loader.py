@@ -58,6 +58,8 @@ class FakeLoader:
     counts: bool = True
     """Each look finds one packet more, counted by rules without a name."""
     looked: int = 0
+    strays: tuple[str, ...] = ()
+    """Rules with marks of ours that no journal holds."""
     refuses: str = ""
     """The kernel does not take a batch with this text in it."""
 
@@ -102,8 +104,8 @@ class FakeLoader:
         self.faults.after()
 
     def own(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
-        """All rules of this kernel are ours."""
-        return tuple(self.rules)
+        """All rules of this kernel are ours; where nobody tells which, what only looks so is as well."""
+        return (*self.rules, *(self.strays if claim == Claim() else ()))
 
     def altered(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
         """Nobody alters a rule."""

@@ -73,7 +73,17 @@ def confirm(ports: Ports) -> Report:
 def rollback(ports: Ports) -> Report:
     """Undo the trial or the confirmed plan."""
     with ports.journal.lock("rollback"):
-        return _drive(Work(ports, ports.journal.read()), Rollback())
+        return _with_leftovers(_drive(Work(ports, ports.journal.read()), Rollback()), ports)
+
+
+def _with_leftovers(report: Report, ports: Ports) -> Report:
+    """What bears marks of ours when a rollback is over: rules of another plan, or copies, which it leaves alone."""
+    if report.state is not State.NOTHING:
+        return report
+    try:
+        return replace(report, strays=ports.loader.own(ports.loader.installed(), Claim()))
+    except ConntrimError as error:
+        return replace(report, remarks=(*report.remarks, f"whether anything else bears marks of ours: {error}"))
 
 
 def clean(ports: Ports) -> Report:

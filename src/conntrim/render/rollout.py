@@ -49,8 +49,15 @@ def _counted(settings: tuple[Tuned, ...]) -> str:
     return f"{len(settings)} setting{'s' * (len(settings) != 1)}"
 
 
+def _nothing_loaded(report: Report) -> str:
+    """Not so of rules that bear our marks and are none of the plan's."""
+    if not report.strays:
+        return "Nothing of ours is loaded."
+    return f"Nothing of this plan is loaded, but {len(report.strays)} rules or chains bear marks of ours."
+
+
 _STANDS: dict[State, Callable[[Report], str]] = {
-    State.NOTHING: lambda r: "Nothing of ours is loaded.",
+    State.NOTHING: _nothing_loaded,
     State.CHECKING: lambda r: "Nothing of ours is loaded.",
     State.PENDING: lambda r: f"{_name(r)} has {_counted(r.settings)} to set, and nothing to try.",
     State.TRIAL: lambda r: f"{_name(r)} is on trial, {r.seconds_left:.0f} s left.",

@@ -12,6 +12,7 @@ from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State
+from conntrim.render.rollout import to_text
 from tests.fakes.loader import KilledError
 from tests.fakes.plans import fake_plan
 from tests.fakes.rollout import FakeHost
@@ -209,6 +210,17 @@ def test_a_restart_ends_a_trial() -> None:
     host.restart()
     assert status(host.ports()).why == "the host was restarted since the trial began"
     assert apply(host.ports(), PLAN, 60).answer == "armed"
+
+
+def test_a_rollback_tells_of_what_else_bears_our_marks() -> None:
+    """Rules of another plan, or copies, are left alone; that nothing of ours is loaded is then not said."""
+    host = on_trial()
+    host.loader.strays = ("a copy",)
+    report = rollback(host.ports())
+    assert (report.answer, report.exit_code, report.strays) == ("rolled back", 0, ("a copy",))
+    assert "Rolled back. Nothing of this plan is loaded, but 1 rules or chains bear marks" in to_text(report)
+    host.loader.strays = ()
+    assert to_text(rollback(host.ports())).startswith("Nothing to undo. Nothing of ours is loaded.")
 
 
 def test_rules_without_a_journal_are_taken_out_by_mark() -> None:
