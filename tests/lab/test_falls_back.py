@@ -24,21 +24,12 @@ from conntrim.host.flows import KernelFlows
 from conntrim.lab.netns import LabHost, bridged
 from tests.lab.connections import CLIENT, OTHER, SERVER, Connection, Server, closed, fates
 from tests.lab.falling import listed
-from tests.lab.planning import CACHE, WEB
+from tests.lab.planning import CACHE, WEB, WEB_POLICY
 from tests.lab.test_rollout import until
 
-POLICY = """
-[[untrack]]
-direction = "inbound"
-protocol = "tcp"
-ports = [80]
-
-[[untrack]]
-direction = "outbound"
-protocol = "tcp"
-ports = [11211]
-to = ["192.168.0.17"]
-
+POLICY = (
+    WEB_POLICY.decode()
+    + """
 [[untrack]]
 direction = "inbound"
 protocol = "udp"
@@ -50,6 +41,7 @@ protocol = "udp"
 ports = [53]
 to = ["192.168.0.17"]
 """
+)
 LO, E = "-i lo -j ACCEPT", "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
 NEW = "-p {} -m {} --dport {} -m conntrack --ctstate NEW -j ACCEPT"
 ACCEPTS = (NEW.format("tcp", "tcp", 80), NEW.format("udp", "udp", 53))

@@ -27,7 +27,7 @@ from conntrim.core.rollout.events import (
 )
 from conntrim.core.rollout.machine import Rollout, step
 from conntrim.core.rollout.probe import Probe
-from conntrim.core.rollout.record import Journal
+from conntrim.core.rollout.record import Journal, Lasting
 from conntrim.core.rollout.report import Report, Tuned
 from conntrim.core.rollout.standing import Drift, drift, seconds_left, standing
 from conntrim.core.rollout.states import SETTLING, State
@@ -193,26 +193,23 @@ def _attempt(work: Work, command: Do) -> Done | NothingToTry | Failed | Hangup:
 def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     journal, now = work.run.journal, work.run.ports.clock.now()
     own = _own(work)
-    if rollout.state is State.KEEPING:  # what broke it off may have come before the flip: that is still a trial
-        rollout = replace(rollout, state=standing(journal, now, own).state)
-    kept = rollout.state in SETTLING | {State.CONFIRMED, State.DRIFTED}
-    seen = drift(journal, own) if journal.state in _LISTED else Drift()
+    rollout = replace(rollout, state=_settled(work, rollout.state, own))
+    kept, seen = rollout.state in _KEPT, drift(journal, own) if journal.state in _LISTED else Drift()
     changed = work.surroundings.changed() if kept else ()
-    moved, broken, undecided = _moved(work) if kept and own else ((), (), ())
-    if rollout.state is State.TRIAL and tell.answer is Answer.STANDS:
-        moved = work.rules.moved()
+    asked = rollout.state is State.TRIAL and tell.answer is Answer.STANDS
+    moved, broken, undecided = _moved(work) if kept and own else (work.rules.moved() if asked else (), (), ())
     plan = journal.plan or work.subject
-    guard = journal.guard
+    lasting = journal.lasting or Lasting()
+    wrong = tell.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)
     return Report(
         answer=tell.answer.words,
-        exit_code=tell.answer.exit_code
-        or int(tell.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)),
+        exit_code=tell.answer.exit_code or int(wrong),
         state=rollout.state,
         why=tell.why if tell.answer.exit_code else rollout.why if tell.answer is Answer.STANDS else "",
         plan=plan.name if plan else "",
         services=tuple(str(service) for service in plan.policy.untrack) if plan else (),
         seconds_left=round(seconds_left(journal, now), 1) if rollout.state in _GUARDED else 0.0,
-        deadline=datetime.fromtimestamp(guard.wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if guard and not kept else "",
+        deadline="" if kept else _deadline(journal),
         rules=len(own),
         missing=seen.missing,
         added=seen.added,
@@ -224,8 +221,8 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
         managers=plan.managers if plan else (),
         accepted=journal.accepted,
         purged=journal.purged,
-        lasting=journal.lasting.told if journal.lasting else (),
-        by_hand=journal.lasting.by_hand if journal.lasting else (),
+        lasting=lasting.told,
+        by_hand=lasting.by_hand,
         remarks=tuple(dict.fromkeys((*journal.remarks, *work.run.remarks))),
         settings=_settings(work, rollout.state),
         netns=work.run.ports.netns,
@@ -235,8 +232,22 @@ def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
     )
 
 
+def _settled(work: Work, state: State, own: tuple[str, ...]) -> State:
+    """What broke a confirm off may have come before the flip: that is still a trial."""
+    if state is not State.KEEPING:
+        return state
+    return standing(work.run.journal, work.run.ports.clock.now(), own).state
+
+
+def _deadline(journal: Journal) -> str:
+    """The first second (UTC) in which a trial's rules are inert, "" where there is no trial."""
+    guard = journal.guard
+    return datetime.fromtimestamp(guard.wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if guard else ""
+
+
 _LISTED = SETTLING - {State.KEEPING} | {State.TRIAL, State.CONFIRMED}
 """Recorded states in which the journal holds our rules as they were listed."""
+_KEPT = SETTLING | {State.CONFIRMED, State.DRIFTED}
 _TO_COME = frozenset({State.PENDING, State.TRIAL})
 _GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
 
