@@ -62,8 +62,8 @@ class FileFlows:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the file was cut off; of a plain one nobody can tell."""
-        return bool(self._cut)
+        """Whether the file was cut off, or conntrack itself counted more entries; else nobody can tell."""
+        return bool(self._cut) or self._text.missing > 0
 
     def population(self) -> int | None:
         """Only reading the file can tell."""
@@ -91,7 +91,7 @@ class FileFlows:
         piece = self._read(stream)
         while piece:
             following = self._read(stream)
-            yield self._text.cut(piece, last=not following, torn=not following and self.incomplete)
+            yield self._text.cut(piece, last=not following, torn=not following and bool(self._cut))
             piece = following
 
     def _read(self, stream: BinaryIO) -> bytes:

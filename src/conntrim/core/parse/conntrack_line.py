@@ -16,6 +16,7 @@ from conntrim.core.model.protocol import NUMBERS, Protocol
 
 LONGEST = 40
 """Digits of a number of 128 bits, and one more; Python refuses to read thousands."""
+HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,8}")
 HEAD = re.compile(rb"[ \t]*(?:(?:ipv4|ipv6)\s+\d+\s+)?[a-z][a-z0-9-]*\s+\d+\s+(?:\d+\s|[a-z]+=|timeout=|[A-Z])")
 """How an entry's first line starts."""
 
@@ -33,17 +34,30 @@ FLAGS: dict[str, Status] = {
 }
 IGNORED_FLAGS = frozenset({"[UNREPLIED]", "[DYING]", "[UNCONFIRMED]"})
 
+FOREIGN_FLAG = re.compile(r"\[(?!UN|[A-Z0-9_]*LIED)[A-Z][A-Z0-9_]*\]")
+"""What vendors' kernels add (`[FASTNAT]`); a damaged `[UNREPLIED]` is none."""
+
+FOREIGN_WORD = re.compile(r"[a-z][a-z0-9_-]*")
+"""The same after the second tuple (`swan no_if`)."""
+
+SPACED = re.compile(rb"(?<=\s)\[[A-Z][A-Z0-9_]{1,30}( [a-z0-9/._-]{1,40}){1,4}\]")
+"""A vendor's flag with blanks inside (`[RTCACHE o33/r11]`)."""
+
 TIMES = re.compile(rb"\[(?:start|stop)=[^]]*\]")
 """What `-o timestamp` adds; it has blanks inside."""
 
 
 class BadEntryError(ValueError):
-    """A line that is no entry; the message says what is missing."""
+    """A line that is no entry; the message says what is missing. `kind` is the message without the line's own words."""
+
+    def __init__(self, kind: str, *words: object) -> None:
+        super().__init__(kind.format(*words))
+        self.kind = kind
 
 
 def parse_entry(line: bytes) -> dict[str, int]:
     """One entry as column values, addresses as 128-bit numbers. BadEntryError where it is none."""
-    words = TIMES.sub(b"", line).decode("ascii", "replace").split()
+    words = SPACED.sub(b"", TIMES.sub(b"", line)).decode("ascii", "replace").split()
     if words and words[0] in ("ipv4", "ipv6"):
         words = words[2:]
     if len(words) < 4 or not words[1].isdigit() or len(words[1]) > LONGEST or int(words[1]) > 255:
@@ -57,7 +71,7 @@ def parse_entry(line: bytes) -> dict[str, int]:
 def _protocol(name: str, number: int) -> int:
     """The protocol number; an ICMPv6 entry is `icmpv6 58` in every era."""
     if NUMBERS.get(name, number) != number:
-        raise BadEntryError(f"protocol {name} is not number {number}")
+        raise BadEntryError("protocol {} is not number {}", name, number)
     return number
 
 
@@ -69,7 +83,7 @@ def _time_and_state(words: list[str], values: dict[str, int]) -> list[str]:
     if words and "=" not in words[0] and not words[0].startswith("["):
         known = STATES.get(values["protocol"], {})
         if words[0] not in known:
-            raise BadEntryError(f"unknown state {words[0]}")
+            raise BadEntryError("unknown state {}", words[0])
         values["state"] = known[words[0]]
         words = words[1:]
     return words
@@ -82,7 +96,7 @@ def _details(words: list[str], values: dict[str, int]) -> None:
         key, equals, value = word.partition("=")
         if not equals:
             replied &= word != "[UNREPLIED]"
-            values["status"] |= _flag(word)
+            values["status"] |= _flag(word, last="reply_dst" in values)
             continue
         if key == "src" and "src" in values:
             if prefix:
@@ -95,9 +109,11 @@ def _details(words: list[str], values: dict[str, int]) -> None:
         values["status"] |= Status.SEEN_REPLY
 
 
-def _flag(word: str) -> int:
-    if word not in FLAGS and word not in IGNORED_FLAGS:
-        raise BadEntryError(f"unknown word {word}")
+def _flag(word: str, *, last: bool) -> int:
+    """What a word without a value says; `last`: both tuples came before it."""
+    known = word in FLAGS or word in IGNORED_FLAGS or FOREIGN_FLAG.fullmatch(word)
+    if not known and not (last and FOREIGN_WORD.fullmatch(word)):
+        raise BadEntryError("unknown word {}", word)
     return FLAGS.get(word, 0)
 
 
@@ -111,7 +127,7 @@ def _set(values: dict[str, int], column: str, key: str, value: int) -> None:
 
 def _number(text: str, bits: int) -> int:
     if not text.isdigit() or len(text) > LONGEST or int(text) >> bits:
-        raise BadEntryError(f"{text[:LONGEST]} is no number of {bits} bits")
+        raise BadEntryError(f"{{}} is no number of {bits} bits", text[:LONGEST])
     return int(text)
 
 
@@ -119,18 +135,25 @@ def _decimal(bits: int) -> Callable[[str], int]:
     return lambda text: _number(text, bits)
 
 
+def _mark(text: str) -> int:
+    """Some programs print it in hexadecimal."""
+    if not HEXADECIMAL.fullmatch(text):
+        return _number(text, 32)
+    return int(text, 16)
+
+
 def _key(text: str) -> int:
     try:
         return int(text, 16) & 0xFFFF
     except ValueError as error:
-        raise BadEntryError(f"{text} is no GRE key") from error
+        raise BadEntryError("{} is no GRE key", text) from error
 
 
 def _address(text: str) -> int:
     try:
         return parse_address(text)
     except ValueError as error:
-        raise BadEntryError(f"{text} is no address") from error
+        raise BadEntryError("{} is no address", text) from error
 
 
 def _icmp_id(text: str) -> int:
@@ -144,7 +167,7 @@ KEYS: dict[str, tuple[str, Callable[[str], int]]] = {
     "srckey": ("sport", _key), "dstkey": ("dport", _key),
     "id": ("sport", _icmp_id), "type": ("dport", _decimal(8)), "code": ("dport", _decimal(8)),
     "packets": ("packets", _decimal(64)), "bytes": ("bytes", _decimal(64)),
-    "mark": ("mark", _decimal(32)), "zone": ("zone", _decimal(16)),
+    "mark": ("mark", _mark), "zone": ("zone", _decimal(16)),
     "zone-orig": ("zone", _decimal(16)), "zone-reply": ("zone", _decimal(16)),
 }  # fmt: skip
 """Key to column and reader; other keys (use, secctx, labels, delta-time, ...) are of no interest."""
