@@ -1,6 +1,7 @@
 """Kernel log text to its `table full` lines, in every wording and with every prefix they come with (K26).
 
-Read are `dmesg` (with seconds, `-T`, `-x`, `--time-format iso`), `journalctl -k`, /dev/kmsg records and syslog files.
+Read are `dmesg` (with seconds, `-T`, `-x`, `-d`, `-e`, `--time-format iso`), `journalctl -k` in its formats, /dev/kmsg
+records, and syslog files: RFC 3164 and 5424, busybox with and without a host name, OpenWrt's logread, SONiC.
 Only the kernel's own lines count: a program that logs the same words did not drop a packet.
 """
 
@@ -18,24 +19,47 @@ FULL = re.compile(r"(?:(?:nf|ip)_conntrack: )?(nf|ip)_conntrack: table full(?: i
 KMSG = re.compile(r"\d+,\d+,(\d+),[^;]*;")
 """A /dev/kmsg record: level, sequence, microseconds since boot, flags."""
 
-LEVEL = re.compile(r"(?:<\d+>|[a-z]+ *:[a-z]+ *: )")
+LEVEL = re.compile(r"<(\d{1,3})>|[a-z]+ *:[a-z]+ *: ")
 """A raw `<4>`, or `dmesg -x`'s `kern  :warn  : `."""
 
-SYSLOG = re.compile(
-    r"((?:[A-Z][a-z]{2} [ \d]\d|\d{4}-\d\d-\d\d)[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|[+-]\d\d:?\d\d))?) "
-    r"(\S+) ([^\s:\[]+)(?:\[\d+\])?: "
+FACILITY = 8
+"""A priority is level + 8 * facility, and the kernel's facility is 0: above, a program spoke (RFC 5424, 6.2.1)."""
+
+CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d+)?"
+MONTHS = r"[A-Z][a-z]{2} [ \d]?\d"
+DATED = rf"\d{{4}}-\d\d-\d\d[T ]{CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?"
+WALL = (
+    rf"((?:(?:\d{{4}} |[A-Z][a-z]{{2}} )?{MONTHS} {CLOCK}(?: \d{{4}})?)|(?:[A-Z][a-z]{{2}} )?{DATED}(?: [A-Z]{{2,5}})?"
+    r"|\d{9,11}\.\d{6})"
 )
+"""A wall clock: syslog's, with a year before (SONiC) or after it (logread), ISO, with a weekday (`journalctl -o
+short-full`), seconds since 1970 (`-o short-unix`).
+"""
+
+WHO = (
+    r"(?:\[\d+\.\d+\] )?(?:\S*[^\s:\]] )?(?:([a-z]+\d?)\.[a-z]+ |[A-Z]{4,7} )?"
+    r"((?!(?:nf|ip)_conntrack:)[^\s:\[]+)(?:\[\d+\])?: "
+)
+"""Host, facility and level in letters where they are there, program; `logread -t` has a second clock before them."""
+
+SYSLOG = re.compile(rf"{WALL} {WHO}")
 """A syslog or journal prefix: wall clock, host, program."""
 
+RFC5424 = re.compile(rf"1 ({DATED}|-) \S+ (\S+) \S+ \S+ (?:-|(?:\[[^\]]*\])+) (?:\ufeff)?")
+"""Version, wall clock, host, program, its process, message id, structured data."""
+
 BRACKET = re.compile(
-    r"\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? ?|\[([A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})\] "
+    r"\[ *(\d+\.\d+)(?: <[ +]*\d+\.\d+>)?\](?:\[ *[TC]\d+\])? ?"
+    rf"|\[((?:[A-Z][a-z]{{2}} )?{MONTHS} {CLOCK} \d{{4}}|[A-Z][a-z]{{2}} ?\d\d? \d\d:\d\d)\] |\[ *<? *\+?\d+\.\d+>?\] "
 )
-"""`[ 1234.567890] `, or `dmesg -T`'s `[Sun Apr 14 22:31:12 2013] `."""
+"""`[ 1234.567890] `, `dmesg -T`'s `[Sun Apr 14 22:31:12 2013] `, `-e`'s `[Apr14 22:31] ` and `[  +0.000012] `, `-d`'s
+`[ 1234.567890 <    0.000012>] `.
+"""
 
-MONOTONIC = re.compile(r"\[ *(\d+\.\d+)\] ([^\s:]+) ([^\s:\[]+)(?:\[\d+\])?: ")
-"""`journalctl -o short-monotonic`: the clock before host and program."""
+MONOTONIC = re.compile(r"\[ *(\d+\.\d+)(?: <[ +]*\d+\.\d+>)?\] (?:\S*[^\s:\]] )([^\s:\[]+)(?:\[\d+\])?: ")
+"""`journalctl -o short-monotonic` and `short-delta`: the clock before host and program."""
 
-ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.,]\d+[+-]\d\d:?\d\d) ")
+ISO = re.compile(rf"({DATED}) ")
 """`dmesg --time-format iso`: a wall clock and nothing else."""
 
 
@@ -51,13 +75,17 @@ class _Prefix:
     def __post_init__(self) -> None:
         if found := self._take(KMSG):
             self.seconds = int(found[1]) / 1e6
-        self._take(LEVEL)
-        if found := self._take(MONOTONIC):
-            self.seconds, self.program = float(found[1]), found[3]
+        level = self._take(LEVEL)
+        if found := self._take(RFC5424):
+            self.when, self.program = found[1].removeprefix("-"), found[2]
+        elif found := self._take(MONOTONIC):
+            self.seconds, self.program = float(found[1]), found[2]
         elif found := self._take(SYSLOG):
-            self.when, self.program = found[1], found[3]
+            self.when, self.program = found[1], found[3] if found[2] in (None, "kern") else f"{found[2]}.{found[3]}"
         elif found := self._take(ISO):
             self.when = found[1]
+        if level and int(level[1] or 0) >= FACILITY:
+            self.program = f"facility {int(level[1]) // FACILITY}"
         if found := self._take(BRACKET):
             self.seconds = float(found[1]) if found[1] else self.seconds
             self.when = found[2] or self.when
