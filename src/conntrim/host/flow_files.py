@@ -62,8 +62,8 @@ class FileFlows:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the file was cut off, or conntrack itself counted more entries; else nobody can tell."""
-        return bool(self._cut) or self._text.missing > 0
+        """Whether the file was cut off, or conntrack itself counted more entries or failed; else nobody can tell."""
+        return bool(self._cut) or self._text.incomplete
 
     def population(self) -> int | None:
         """Only reading the file can tell."""

@@ -20,8 +20,12 @@ EARLY = re.compile(rb"\s*(?:[A-Z][A-Z_0-9]+\s|\d+\s)")
 
 MESSAGE = re.compile(
     rb"conntrack v\d[\d.]* \(conntrack-tools\): ?(?:(\d{1,18}) flow entries have been shown\.?|[^\n]*)"
+    rb"|nfct_labelmap_new: [^\n]*"
 )
 """What `conntrack` says on standard error: `-L` how many entries it showed, at the end."""
+
+SHOWN = 120
+"""Letters of a failure that are repeated."""
 
 QUOTE = re.compile(rb"[ \t]*(?:[>|][ \t]?)*")
 NUMBERED = re.compile(rb"[ \t]*(\d{1,9})(?:[:\t]|(?= ))")
@@ -52,14 +56,17 @@ class Logical:
 
 @dataclass(slots=True)
 class Told:
-    """What conntrack said about its own listing: the sum of its counts, None where it said none."""
+    """What conntrack said about its own listing: the sum of its counts, None where it said none; that it failed."""
 
     entries: int | None = None
+    failed: str = ""
 
     def hear(self, message: re.Match[bytes]) -> None:
         """Add up: a file may hold several listings."""
         if message[1]:
             self.entries = (self.entries or 0) + int(message[1])
+        elif b" failed" in message[0]:
+            self.failed = message[0].partition(b": ")[2][:SHOWN].decode("ascii", "replace").strip()
 
 
 def starts(data: bytes, at: int = 0) -> bool:

@@ -22,6 +22,7 @@ from conntrim.core.parse.conntrack_columns import BEFORE, Group, Piece
 from conntrim.core.parse.conntrack_line import HEAD, BadEntryError, parse_entry
 from conntrim.core.parse.conntrack_logical import WHOLE, Logical, Told, goes_on, logical, starts
 from conntrim.core.parse.conntrack_words import Mask
+from conntrim.core.parse.conntrack_xml import END, XML, lines_of
 
 MOST_PLACES = 10
 """Bad lines that are named; the others are counted."""
@@ -45,7 +46,8 @@ ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 ADVICE = "wanted: /proc/net/nf_conntrack, /proc/net/ip_conntrack or the output of conntrack -L"
 
 LOOKS_LIKE: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"<\?xml|<conntrack>|<flow[ >]"), "this is XML; run conntrack -L without -o xml"),
+    (re.compile(rb"<flow type="), "these are events of conntrack -E, no table; run conntrack -L"),
+    (re.compile(rb"<\?xml|<conntrack>|<flow>"), "this is XML without a flow of conntrack -L -o xml"),
     (re.compile(rb"\s*-A -[fst] "), "this is conntrack -o save; run conntrack -L without it"),
     (
         re.compile(rb"\s*(?:\[\d+\.\d+\]\s+)?\[(?:NEW|UPDATE|DESTROY)\] "),
@@ -93,8 +95,9 @@ class TextTable:
     def __init__(self, source: str, columns: frozenset[str] = ALL_COLUMNS) -> None:
         self.source, self.columns, self.entries, self.bad_lines = source, columns, 0, 0
         self.bad: list[BadLine] = []
-        self._line, self._left, self._begun = 0, b"", False
+        self._line, self._left, self._begun, self._xml = 0, b"", False, False
         self._told, self._often = Told(), Counter[str]()
+        self._untyped = False
         self._kinds: dict[str, BadLine] = {}
 
     def feed(self, text: bytes, *, last: bool = False) -> FlowTable:
@@ -108,8 +111,11 @@ class TextTable:
         """
         if not self._begun:
             text, self._begun = self._first(text), True
+            self._xml = bool(XML.match(text))
         if any(text[at : at + BLANK].isspace() for at in range(0, len(text) - BLANK + 1, BLANK)):
             raise InputError(self.source, f"{BLANK >> 10} KiB of white space in a row", advice=ADVICE)
+        if self._xml:
+            return self._cut_xml(text, last=last and not torn)
         if torn:
             text, self._left = self._left + text, b""
             text = text[: text.rfind(b"\n") + 1]
@@ -122,6 +128,16 @@ class TextTable:
             end = len(text)
         before, self._left = self._left, text[end:]
         return before, memoryview(text)[:end]
+
+    def _cut_xml(self, text: bytes, *, last: bool) -> tuple[bytes]:
+        """The flows that are complete, as lines."""
+        text = self._left + text
+        end = text.rfind(END)
+        end = end + len(END) if end >= 0 else 0
+        if last or (not end and len(text) > MOST_LEFT):
+            end = len(text)
+        self._left, self._untyped = text[end:].removeprefix(b"\n"), self._untyped or b'protoname="icmp' in text
+        return (lines_of(text[:end]),)
 
     def take(self, prepared: Prepared, *, last: bool) -> list[FlowTable]:
         """The entries of a part that was cut and prepared, in the order of the file."""
@@ -216,6 +232,11 @@ class TextTable:
         return InputError(self.source, f"not a conntrack table: {why or place.why}", line=place.line, advice=ADVICE)
 
     @property
+    def incomplete(self) -> bool:
+        """Whether conntrack counted more entries than are here, or said that it failed."""
+        return self.missing > 0 or bool(self._told.failed)
+
+    @property
     def missing(self) -> int:
         """How many entries conntrack itself counted that are not here; below 0 where there are more."""
         return 0 if self._told.entries is None else self._told.entries - self.entries
@@ -226,9 +247,14 @@ class TextTable:
         return (*self._difference(), *self._bad_places())
 
     def _difference(self) -> Iterator[str]:
+        """Of the listing as a whole."""
         if self.missing:
             said = f"{self.source}: conntrack showed {self._told.entries:,} entries, {self.entries:,} are read here"
             yield said + (": the others are missing" if self.missing > 0 else "")
+        if self._told.failed:
+            yield f"{self.source}: conntrack itself failed: {self._told.failed}"
+        if self._untyped:
+            yield f"{self.source}: XML does not hold the type of ICMP: it is shown as 0"
 
     def _bad_places(self) -> tuple[str, ...]:
         named = tuple(f"{self.source}:{bad.line}: {bad.why}" for bad in self.bad)

@@ -172,10 +172,72 @@ def test_the_refusal_names_the_commonest_reason() -> None:
         (f"    [NEW] {LINES[1]}\n[DESTROY] {LINES[1]}\n", "events of conntrack -E"),
         (f"[1764151872.412345]\t [UPDATE] {LINES[0]} id=99\n", "events of conntrack -E"),
         (f"> [NEW] {LINES[0]}\nconntrack v1.4.8 (conntrack-tools): 1 flow events have been shown.", "conntrack -L"),
-        ('<conntrack>\n<flow><meta direction="original"><layer3 protonum="2"/></meta></flow>', "this is XML"),
+        ('<?xml version="1.0"?>\n<svg><path/></svg>', "this is XML without a flow"),
+        ('<conntrack>\n<flow type="new"><meta direction="original"></meta></flow>\n', "events of conntrack -E"),
     ],
 )
 def test_what_is_no_table_is_named(text: str, why: str) -> None:
     """Streams of events and XML are told from a table, with what to give instead."""
     with pytest.raises(InputError, match=why):
         read(text)
+
+
+def flow(protocol: str, tuples: tuple[str, str], rest: str) -> str:
+    """One entry as `conntrack -o xml` prints it."""
+    layers = f"<layer4 {protocol}>" + "{}</layer4>"
+    metas = "".join(
+        f'<meta direction="{which}"><layer3 protonum="2" protoname="ipv4">{addresses}</layer3>{layers.format(ports)}'
+        "<counters><packets>3</packets><bytes>180</bytes></counters></meta>"
+        for which, (addresses, _, ports) in zip(
+            ("original", "reply"), (each.partition("|") for each in tuples), strict=True
+        )
+    )
+    return f'<flow>{metas}<meta direction="independent">{rest}<use>1</use><id>7</id></meta></flow>'
+
+
+FLOWS = [
+    flow('protonum="6" protoname="tcp"',
+         ("<src>192.0.2.7</src><dst>198.51.100.3</dst>|<sport>40112</sport><dport>8443</dport>",
+          "<src>198.51.100.3</src><dst>192.0.2.7</dst>|<sport>8443</sport><dport>40112</dport>"),
+         "<state>ESTABLISHED</state><timeout>431999</timeout><mark>0</mark><assured/>"),
+    flow('protonum="17" protoname="udp"',
+         ("<src>192.0.2.7</src><dst>198.51.100.53</dst>|<sport>35353</sport><dport>53</dport>",
+          "<src>198.51.100.53</src><dst>192.0.2.7</dst>|<sport>53</sport><dport>35353</dport>"),
+         "<timeout>21</timeout><mark>0</mark><unreplied/>"),
+    flow('protonum="1" protoname="icmp"',
+         ("<src>192.0.2.7</src><dst>198.51.100.9</dst>|", "<src>198.51.100.9</src><dst>192.0.2.7</dst>|"),
+         "<timeout>12</timeout><mark>0</mark>"),
+]  # fmt: skip
+"""The entries of `LINES`."""
+
+
+@pytest.mark.parametrize("between", ["\n", ""])
+def test_xml_holds_the_same_entries_but_for_icmp_types(between: str) -> None:
+    """`-o xml`, flows on lines of their own or not: ports, states and flags are those of the text."""
+    text = f'<?xml version="1.0" encoding="utf-8"?>\n<conntrack>\n{between.join(FLOWS)}\n</conntrack>\n{TRAILER}\n'
+    rows, reader = read(text)
+    assert [row for row in rows if row[0] != 1] == [row for row in CLEAN if row[0] != 1]
+    assert (len(rows), reader.bad_lines, reader.missing) == (3, 0, 0)
+    assert reader.remarks == ("saved: XML does not hold the type of ICMP: it is shown as 0",)
+
+
+@pytest.mark.parametrize("size", [1, 7, 300, 700])
+def test_xml_may_come_in_pieces(size: int) -> None:
+    """Cut anywhere, no flow is lost or counted twice; one that is broken costs only itself."""
+    text = (
+        "<conntrack>\n" + "\n".join([*FLOWS[:2], FLOWS[0].replace("192.0.2.7", "gateway"), FLOWS[1]]) + "\n</conntrack>"
+    )
+    reader = TextTable("saved")
+    pieces = [text[at : at + size].encode() for at in range(0, len(text), size)]
+    pieces[:12] = [b"".join(pieces[:12])]
+    found = sum(len(reader.feed(piece)) for piece in pieces) + len(reader.feed(b"", last=True))
+    assert (found, reader.bad_lines) == (3, 1)
+    assert reader.remarks == ("saved:4: gateway is no address",)
+
+
+def test_a_failure_of_conntrack_makes_the_listing_incomplete() -> None:
+    """It stopped in the middle and says so; what it showed is used."""
+    failure = "conntrack v1.4.8 (conntrack-tools): Operation failed: No buffer space available"
+    rows, reader = read("\n".join([*LINES, failure]))
+    assert (rows, reader.incomplete, reader.bad_lines) == (CLEAN, True, 0)
+    assert reader.remarks == ("saved: conntrack itself failed: Operation failed: No buffer space available",)
