@@ -96,8 +96,8 @@ def _next(plan: Plan, directory: str) -> list[str]:
         return ["next: nothing"]
     if not directory:
         return ["next: conntrim plan ... -o DIR writes it down for conntrim apply"]
-    then = ", and conntrim confirm, which sets them" if plan.only_settings else ""
-    return [f"next: review {directory}/REPORT.md, then conntrim apply {shlex.quote(directory)}{then}"]
+    sets = ["      conntrim confirm then sets them"] if plan.only_settings else []
+    return [f"next: review {directory}/REPORT.md, then conntrim apply {shlex.quote(directory)}", *sets]
 
 
 def _table(plan: Plan) -> Iterator[str]:

@@ -22,6 +22,9 @@ LARGEST_MAX = 1 << 30
 HASHSIZE_FACTOR = 8
 """`hashsize=` at module load makes max this many times as large, until a sysctl says otherwise (K27)."""
 
+LEAST_MAX = 1024
+"""Below this no table is lowered, however few entries it has now: one page of a browser makes some dozens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -52,10 +55,10 @@ def size_for(entries: int, slab_entry_bytes: int | None = None, headroom: float 
 def crowded(maximum: int, before: int | None, entries: int) -> bool:
     """Whether a new max would be a narrower table than these entries need; a larger one than before is always better.
 
-    0 is no limit (K27). Too narrow is less than the headroom that every proposal has.
+    0 is no limit (K27). Too narrow is less than the headroom that every proposal has, or than the least of any host.
     """
     lower = before is None or before == 0 or maximum < before
-    return lower and maximum < entries * HEADROOM
+    return lower and 0 < maximum < max(entries * HEADROOM, LEAST_MAX)
 
 
 def max_after_load(hashsize: int) -> int:

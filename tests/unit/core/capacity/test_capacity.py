@@ -7,7 +7,7 @@ import pytest
 from conntrim.core.capacity.chains import chain_limits, mean_chain, refused_share
 from conntrim.core.capacity.forecast import Forecast, forecast, rate
 from conntrim.core.capacity.memory import entry_bytes, table_bytes
-from conntrim.core.capacity.sizing import Size, max_after_load, size_for, steady_entries
+from conntrim.core.capacity.sizing import Size, crowded, max_after_load, size_for, steady_entries
 from conntrim.core.capacity.timeouts import Prediction, gone, predict, predictions, sysctl_key
 from conntrim.core.capacity.untrack import entries_without
 from conntrim.core.model.census import IDLE_STEPS, Breakdown, Census, Sample, ServiceCount, StateCount
@@ -179,3 +179,10 @@ def test_rates_need_the_counter_in_both_readings() -> None:
     assert rate(reading(1, 0, drop=3), reading(1.5, 0, drop=64), "drop") == 122.0
     assert rate(reading(1, 0), reading(2, 0, drop=64), "drop") is None
     assert rate(reading(1, 0, drop=9), reading(2, 0, drop=1), "drop") is None
+
+
+def test_a_table_is_never_lowered_to_nothing() -> None:
+    """A max of 1 fits a table that is empty just now, and no host; twice the entries fit, a larger max always does."""
+    lowered = [crowded(maximum, 262_144, entries) for maximum, entries in ((1, 0), (1023, 0), (1024, 0), (1024, 513))]
+    assert [True, True, False, True] == lowered
+    assert [False, False] == [crowded(300_000, 262_144, 299_999), crowded(0, 262_144, 9)]
