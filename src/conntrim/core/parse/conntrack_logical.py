@@ -27,14 +27,15 @@ MESSAGE = re.compile(
 SHOWN = 120
 """Letters of a failure that are repeated."""
 
-QUOTE = re.compile(rb"[ \t]*(?:[>|][ \t]?)*")
-NUMBERED = re.compile(rb"[ \t]*(\d{1,9})(?:[:\t]|(?= ))")
-DRESS = re.compile(
-    rb"[ \t]*(?:[>|][ \t]?)*(?:[ \t]*\d{1,9}(?:[:\t]|(?= ))|[^=\n]{0,64}?[#$%>] *)?(?=" + HEAD.pattern + rb")",
-)
-"""What may stand before an entry's first line: quoting, a line number, a prompt."""
+_QUOTE = rb"[ \t]{0,80}+(?:[>|][ \t]?){0,16}+"
+_NUMBER = rb"[ \t]{0,16}+(\d{1,9})(?:[:\t]|(?= ))"
+QUOTE, NUMBERED = re.compile(_QUOTE), re.compile(_NUMBER)
+DRESS = re.compile(_QUOTE + rb"(?:" + _NUMBER + rb"|[^=\n]{0,64}?[#$%>])?(?=" + HEAD.pattern + rb")")
+"""What may stand before an entry's first line: quoting, a line number, a prompt: all bounded, as lines may be long."""
 
-PROMPT = re.compile(rb"[^=\n]{0,64}?[#$%>] *(?:(?:sudo )?(?:\S*/)?(?:conntrack|z?cat|head|tail|grep|sort|less) .*)?$")
+PROMPT = re.compile(
+    rb"[^=\n]{0,64}?[#$%>] *(?:(?:sudo )?(?:\S{0,80}/)?(?:conntrack|z?cat|head|tail|grep|sort|less) .*)?$"
+)
 """A line with nothing but a prompt, or with the command that printed the table."""
 
 WHOLE = re.compile(rb" use=\d+(?:\s|$)")
@@ -82,23 +83,24 @@ def goes_on(line: bytes, *, early: bool = False) -> bool:
 
 def logical(lines: Iterable[tuple[int, bytes]], told: Told) -> Iterator[Logical]:
     """Numbered lines, some of which may be missing, as entries and strays; `told` hears conntrack's own messages."""
-    entry, previous, offset, wrapped = Logical(0, ()), -1, None, False
+    entry: list[bytes] = []
+    start, previous, offset, wrapped, early = 0, -1, None, False, True
     for number, line in _without_messages(lines, told):
         text, head = _bare(line, number, offset)
-        after = bool(entry.lines) and number == previous + 1
-        early = after and b"src=" not in entry.text
+        after = bool(entry) and number == previous + 1
         if head or (after and (wrapped or goes_on(text, early=early))):
             wrapped = text.rstrip().endswith(b"\\")
-            part = text.rstrip().removesuffix(b"\\") if wrapped else text
-            if head and entry.lines:
-                yield entry
-            offset = _offset(line, number) if head else offset
-            entry = Logical(number, (part,)) if head else Logical(entry.number, (*entry.lines, part))
+            if head:
+                if entry:
+                    yield Logical(start, tuple(entry))
+                entry, start, offset, early = [], number, _offset(line, number), True
+            entry.append(text.rstrip().removesuffix(b"\\") if wrapped else text)
+            early &= b"src=" not in text
         elif text.strip() and not PROMPT.match(line):
             yield Logical(number, (line,))
         previous = number
-    if entry.lines:
-        yield entry
+    if entry:
+        yield Logical(start, tuple(entry))
 
 
 def _bare(line: bytes, number: int, offset: int | None) -> tuple[bytes, bool]:

@@ -203,13 +203,13 @@ class TextTable:
         try:
             yield parse_entry(entry.text)
         except BadEntryError as error:
-            for count in range(len(entry.lines) - 1, 0, -1):
-                before = Logical(entry.number, entry.lines[:count])
-                if WHOLE.search(before.text):
-                    self._bad(entry.number + count, "no conntrack entry")
-                    yield from self._entry(before)
-                    return
-            self._bad(entry.number, str(error), error.kind)
+            whole = next((i for i, line in enumerate(entry.lines[:-1], 1) if WHOLE.search(b" " + line)), 0)
+            try:
+                if whole:
+                    yield parse_entry(b" ".join(entry.lines[:whole]))
+            except BadEntryError:
+                whole = 0
+            self._bad(entry.number + whole, *(("no conntrack entry",) if whole else (str(error), error.kind)))
 
     def _bad(self, line: int, why: str, kind: str = "") -> None:
         self.bad_lines += 1

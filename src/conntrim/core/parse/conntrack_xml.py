@@ -10,11 +10,11 @@ import re
 XML = re.compile(rb"[^<]{0,200}(?:<\?xml|<conntrack>|<flow>)")
 """How such a listing starts; a prompt may stand above it."""
 
-FLOW = re.compile(rb"<flow>(.*?)</flow>\n?", re.S)
+FLOW = re.compile(rb"<flow>((?:(?!<flow>).)*?)</flow>\n?", re.S)
 """Events have the same elements, but a type: `<flow type="new">`."""
 
 END = b"</flow>"
-META = re.compile(rb'<meta direction="(original|reply|independent)">(.*?)</meta>', re.S)
+META = re.compile(rb'<meta direction="(original|reply|independent)">((?:(?!<meta).)*?)</meta>', re.S)
 PROTOCOL = re.compile(rb'<layer4 protonum="(\d{1,3})" protoname="([a-z0-9-]{1,20})"')
 VALUE = re.compile(rb"<([a-z-]{1,12})>\s*([^<>\s]{1,64})\s*</\1>")
 FRAME = re.compile(rb"<\?xml[^<>]*\?>(?=\s*<(?:conntrack|flow)>)|</?conntrack>")

@@ -241,3 +241,10 @@ def test_a_failure_of_conntrack_makes_the_listing_incomplete() -> None:
     rows, reader = read("\n".join([*LINES, failure]))
     assert (rows, reader.incomplete, reader.bad_lines) == (CLEAN, True, 0)
     assert reader.remarks == ("saved: conntrack itself failed: Operation failed: No buffer space available",)
+
+
+@pytest.mark.parametrize("rest", ["a=b\n" * 60_000 + "zone=x\n", "> " * 500_000, "1" * 500_000, "$ " * 500_000])
+def test_what_follows_an_entry_without_end_costs_only_itself(rest: str) -> None:
+    """Lines that go on and on, or one that is nothing but what may stand before an entry."""
+    rows, reader = read(f"{LINES[0]}\n{rest}\n{LINES[1]}\n")
+    assert (len(rows), reader.bad_lines) == (2, 1)
