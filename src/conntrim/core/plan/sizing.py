@@ -45,18 +45,33 @@ def settings_now(settings: Collection[str], facts: HostFacts) -> dict[str, int]:
 
 
 def room(policy: Policy, facts: HostFacts, entries: int | None) -> tuple[Obligation, ...]:
-    """Does a new max leave room for the entries that stay? Not asked where the policy names none."""
-    if policy.max is None:
+    """Does a new size leave room for the entries that stay, in chains that the kernel takes? Not asked where the policy
+    names none."""
+    if policy.max is None and policy.buckets is None:
         return ()
-    if facts.max is not None and 0 < facts.max <= policy.max:
-        return (Obligation(ROOM, Standing.PROVED, "max is not lowered"),)
+    return (_chains(policy, facts) or _entries(policy, facts, entries),)
+
+
+def _chains(policy: Policy, facts: HostFacts) -> Obligation | None:
+    """K28: an entry is refused whose chain is too long; the most is what the kernel makes of `hashsize=` (K27)."""
+    maximum = policy.max if policy.max is not None else facts.max
+    if policy.buckets is None or not maximum or policy.buckets * HASHSIZE_FACTOR >= maximum:
+        return None
+    least = -(-maximum // HASHSIZE_FACTOR)
+    why = f"buckets = {policy.buckets:,} is too few for max = {maximum:,}, entries would be refused: {least:,} or more"
+    return Obligation(ROOM, Standing.BROKEN, why)
+
+
+def _entries(policy: Policy, facts: HostFacts, entries: int | None) -> Obligation:
+    if policy.max is None or (facts.max is not None and 0 < facts.max <= policy.max):
+        return Obligation(ROOM, Standing.PROVED, "max is not lowered")
     if entries is None:
-        return (Obligation(ROOM, Standing.NOT_DECIDED, "the entries were not counted; they are before it is set"),)
+        return Obligation(ROOM, Standing.NOT_DECIDED, "the entries were not counted; they are before it is set")
     if crowded(policy.max, facts.max, entries):
         least = size_for(entries).max
         why = f"max = {policy.max:,} is too small for {entries:,} entries: {least:,} leaves them room"
-        return (Obligation(ROOM, Standing.BROKEN, why),)
-    return (Obligation(ROOM, Standing.PROVED, "max is at least twice the entries that stay"),)
+        return Obligation(ROOM, Standing.BROKEN, why)
+    return Obligation(ROOM, Standing.PROVED, "max is at least twice the entries that stay")
 
 
 def files_of(policy: Policy, era: Era, current_max: int | None) -> tuple[FileChange, ...]:

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from conntrim.core.model.facts import Era, Setting
+from conntrim.core.model.plan import Standing
 from conntrim.core.model.policy import Policy
-from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
+from conntrim.core.plan.sizing import files_of, remarks_of, room, settings_of
 from tests.unit.core.plan.planning import facts
 
 POLICY = Policy((), 855_360, 106_920, {"nf_conntrack_tcp_timeout_established": 1000})
@@ -50,3 +53,29 @@ def test_who_else_sets_it_is_said() -> None:
     assert "/etc/sysctl.d/99-x.conf" in text
     assert "kube-proxy" in text
     assert "read-only in this network namespace" in text
+
+
+@pytest.mark.parametrize(
+    ("policy", "entries", "expected"),
+    [
+        (Policy(max=262_144), 9, Standing.PROVED),
+        (Policy(max=1), 0, Standing.BROKEN),
+        (Policy(max=20_000), 10_001, Standing.BROKEN),
+        (Policy(max=20_000), None, Standing.NOT_DECIDED),
+        (Policy(max=20_000), 10_000, Standing.PROVED),
+        (Policy(buckets=1), 0, Standing.BROKEN),
+        (Policy(max=262_144, buckets=32_767), 0, Standing.BROKEN),
+        (Policy(max=262_144, buckets=32_768), 0, Standing.PROVED),
+    ],
+)
+def test_a_size_leaves_room_in_chains_that_the_kernel_takes(
+    policy: Policy, entries: int | None, expected: Standing
+) -> None:
+    """A max below twice the entries, or buckets below an eighth of max (K27, K28), is no size to set."""
+    (found,) = room(policy, replace(facts(), max=131_072), entries)
+    assert ("room", expected) == (found.name, found.standing)
+
+
+def test_who_names_no_size_is_not_asked_for_room() -> None:
+    """Time-outs alone need no room."""
+    assert () == room(Policy(timeouts={"nf_conntrack_udp_timeout": 10}), facts(), 9)
