@@ -188,6 +188,8 @@ class TextTable:
             raise InputError(self.source, message, advice=ADVICE)
 
     def _refusal(self, data: bytes) -> InputError:
+        if self._xml and not self.bad_lines:
+            return InputError(self.source, "this is conntrack -L -o xml without a flow: no entries", advice=ADVICE)
         if self._told.entries == 0 and not self.bad_lines:
             return InputError(self.source, "conntrack showed 0 entries: the table was empty", advice=ADVICE)
         if not self._line and not self.bad_lines:
