@@ -10,13 +10,13 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.rollout.alive import LASTS
 from conntrim.host.netlink import (
-    ATTRIBUTE,
     HEADER,
     NLM_F_ACK,
     NLM_F_REQUEST,
     NLMSG_ERROR,
     READ,
     Netlink,
+    attribute,
     messages,
 )  # fmt: skip
 
@@ -32,11 +32,6 @@ TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, TIMEOUT, MARK = 1, 2, 3, 4, 7, 8
 """CTA_*."""
 STATE, SCALE, REPLY_SCALE, FLAGS, REPLY_FLAGS = 1, 2, 3, 4, 5
 """CTA_PROTOINFO_TCP_*."""
-
-
-def attribute(kind: int, payload: bytes) -> bytes:
-    """One attribute, padded."""
-    return ATTRIBUTE.pack(4 + len(payload), kind) + payload + b"\0" * (-len(payload) % 4)
 
 
 def word(kind: int, value: int) -> bytes:

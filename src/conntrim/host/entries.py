@@ -29,7 +29,7 @@ from conntrim.core.rollout.stale import Mask, asked_by_source, stale
 from conntrim.host import ct_messages as ct
 from conntrim.host.addresses import local_addresses, local_ports
 from conntrim.host.flows import NETLINK_NETFILTER, KernelFlows
-from conntrim.host.netlink import Netlink, netlink_error
+from conntrim.host.netlink import Netlink, attribute, netlink_error
 from conntrim.host.netns import entered
 from conntrim.host.sockets import Socket, open_sockets
 
@@ -129,7 +129,7 @@ def _kept(flows: FlowTable, row: int, wanted: int, opening: bool) -> Iterator[by
         what += ct.word(ct.TIMEOUT, wanted)
     if int(flows.protocol[row]) == Protocol.TCP:
         # An entry that waits for a SYN/ACK which goes untracked would call all that follows INVALID.
-        state = ct.attribute(ct.STATE, bytes([TcpState.SYN_RECV])) if opening else b""
+        state = attribute(ct.STATE, bytes([TcpState.SYN_RECV])) if opening else b""
         what += ct.tcp(state, ct.flags(BE_LIBERAL, BE_LIBERAL))
     if what:
         yield ct.Ends.of(flows, row).change(what)

@@ -121,6 +121,11 @@ def messages(block: bytes) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One attribute, padded; the opposite of `attributes`."""
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(payload), kind) + payload + b"\0" * (-len(payload) % 4)
+
+
 def attributes(payload: bytes) -> dict[int, bytes]:
     """The attributes of one level, by type."""
     found, at = {}, 0

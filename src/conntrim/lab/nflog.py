@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.service import Hook
+from conntrim.host.netlink import attribute
 
 NETLINK_NETFILTER = 12
 SO_RCVBUFFORCE = 33
@@ -41,11 +42,6 @@ PATIENCE = 10
 
 Logged = tuple[int, int, bytes]
 """One record: the prefix's first byte, the hook's number, the packet's first `SNAP` bytes. Millions: no class."""
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """One netlink attribute with its padding."""
-    return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
 def request(kind: int, resource: int, attributes: bytes, family: int = 0) -> bytes:

@@ -73,7 +73,7 @@ class Trust:
         if info.st_uid not in self.owners:
             allowed = " or ".join("root" if uid == 0 else f"user {uid}" for uid in sorted(self.owners))
             raise InputError(path, f"this belongs to user {info.st_uid}, not to {allowed}", advice=self.advice)
-        if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if info.st_mode & OTHERS:
             mode = stat.S_IMODE(info.st_mode)
             raise InputError(path, f"others may write this (mode {mode:04o})", advice=self.advice)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from conntrim.core.model.address import parse_prefix
+from conntrim.core.model.circumstances import LINK_LOCAL
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
@@ -45,8 +45,6 @@ CLASSES: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
     ((1, 511), (1, 511)), ((512, 1023), (600, 1023)), ((1024, 65535), (1024, 65535)),
 )  # fmt: skip
 """Source ports, and those that one of them may become where the rule names none (K44)."""
-
-LINK_LOCAL = Intervals.of(parse_prefix("fe80::/10"))
 
 UNUSUAL = Intervals.of((0, 1023))
 """Source ports that no client opens a TCP connection from, but for the r-services of old."""
