@@ -28,7 +28,7 @@ from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import DIRECTIONS, compare
 from conntrim.core.prove.judge import judge
-from conntrim.core.prove.listed import Listed
+from conntrim.core.prove.rule_index import Listed
 
 ROOT = Path(__file__).parent.parent
 CORPUS = Path(os.environ.get("CONNTRIM_CORPUS", ROOT.parent / "shared" / "corpus")) / "iptables"

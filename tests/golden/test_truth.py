@@ -6,7 +6,7 @@ import pytest
 
 from conntrim.lab.case import format_case, parse_case
 from conntrim.lab.expect import expected, observed, ruleset_of
-from conntrim.lab.judge import story
+from conntrim.lab.oracle import story
 
 CASES = sorted((Path(__file__).parent / "truth").glob("*.case"))
 

@@ -16,7 +16,7 @@ from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue, error_about
 from conntrim.lab.claims import arrived
 from conntrim.lab.dialogue import format_packet, shots
-from conntrim.lab.judge import Trace
+from conntrim.lab.oracle import Trace
 from conntrim.lab.replay import Stage, batches_of
 
 LOCAL_PORTS = (32_768, 60_999)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conntrim.lab.judge import Judge, judging
+from conntrim.lab.oracle import Oracle, consulting
 from tests.lab.court import Court
 
 
@@ -19,14 +19,14 @@ def _heeded() -> None:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Judge]:
+def bench() -> Iterator[Oracle]:
     """One judge for all tests of a file."""
-    with judging() as judge:
+    with consulting() as judge:
         yield judge
 
 
 @pytest.fixture
-def court(bench: Judge) -> Iterator[Court]:
+def court(bench: Oracle) -> Iterator[Court]:
     """A court without rules and entries."""
     yield Court(bench)
     bench.unload()

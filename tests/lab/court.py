@@ -16,7 +16,7 @@ from conntrim.core.netfilter.outcome import Outcome, StepKind
 from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.dialogue import parse_packets, shots
-from conntrim.lab.judge import Judge, story
+from conntrim.lab.oracle import Oracle, story
 
 ADDRESSES = ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")
 LOCAL = Intervals.of(*(parse_address(a) for a in ADDRESSES))
@@ -26,7 +26,7 @@ FAMILIES = {"iptables-restore": TableFamily.IP, "ip6tables-restore": TableFamily
 class Court:
     """One judge's namespace, and the model of what was loaded there. The judge's observer uses conntrack (K5)."""
 
-    def __init__(self, judge: Judge, kernel: Kernel = Kernel(LOCAL, active=True)) -> None:  # noqa: B008 - frozen
+    def __init__(self, judge: Oracle, kernel: Kernel = Kernel(LOCAL, active=True)) -> None:  # noqa: B008 - frozen
         self.judge, self.kernel, self.ruleset = judge, kernel, Ruleset()
 
     def law(self, text: str, program: str = "iptables-restore", model: Ruleset | None = None) -> None:

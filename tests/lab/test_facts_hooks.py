@@ -31,7 +31,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.dialogue import parse_packet, shots
@@ -104,9 +104,9 @@ def test_k2_equal_priorities_are_order_dependent(court: Court) -> None:
         "nft",
         Ruleset(),
     )
-    outcome = walk(model, parse_packet(QUERY), kernel=Kernel(LOCAL, active=True))
+    outcome = simulate(model, parse_packet(QUERY), kernel=Kernel(LOCAL, active=True))
     assert Fate.NOT_DECIDED is outcome.verdict
-    assert Fate.DROP is walk(model, parse_packet(QUERY), assume={outcome.undecided[0]: True}).verdict
+    assert Fate.DROP is simulate(model, parse_packet(QUERY), assume={outcome.undecided[0]: True}).verdict
     traces = [str(s.hook) for s in court.judge.fire(shots([[parse_packet(QUERY)]]))[0]]
     assert ["prerouting"] == traces
 
@@ -217,5 +217,5 @@ def test_k6_raw_sees_fragments_only_without_conntrack(
     assert [fragments, by_port] == [int(line.split()[0]) for line in listed]
     later = replace(parse_packet("eth0> udp 192.0.2.9 4000 > 192.0.2.1 5000"), fragment=True)
     drops = read("*raw\n-A PREROUTING -p udp --dport 5000 -j DROP\nCOMMIT\n", "rules", TableFamily.IP)
-    fate = walk(drops, later, kernel=Kernel(LOCAL, active=active)).verdict
+    fate = simulate(drops, later, kernel=Kernel(LOCAL, active=active)).verdict
     assert (Fate.DROP if active else Fate.ACCEPT) is fate

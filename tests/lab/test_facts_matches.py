@@ -26,7 +26,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.dialogue import run
 from conntrim.lab.dialogue import parse_packets, shots
-from conntrim.lab.judge import delivered
+from conntrim.lab.oracle import delivered
 from tests.lab.court import Court
 
 QUERY = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80"

@@ -27,9 +27,9 @@ from conntrim.core.netfilter.dialogue import run
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.dialogue import parse_packets, shots
-from conntrim.lab.judge import story
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost
+from conntrim.lab.oracle import story
 from tests.lab.court import Court, seen
 
 IN, OUT = "eth0> {} 192.0.2.9 4000 > 192.0.2.1 80{}", ">eth0 {} 192.0.2.1 80 > 192.0.2.9 4000{}"

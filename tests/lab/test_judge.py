@@ -7,41 +7,41 @@ import pytest
 
 from conntrim.core.model.plan import Batch
 from conntrim.lab.dialogue import parse_packets, shots
-from conntrim.lab.judge import Judge, Trace, delivered, judging, story
 from conntrim.lab.limits import global_limits
+from conntrim.lab.oracle import Oracle, Trace, consulting, delivered, story
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Judge]:
+def bench() -> Iterator[Oracle]:
     """One judge for all tests of this file."""
-    with judging() as judge:
+    with consulting() as judge:
         yield judge
 
 
 @pytest.fixture
-def judge(bench: Judge) -> Iterator[Judge]:
+def judge(bench: Oracle) -> Iterator[Oracle]:
     """The judge, without rules and entries."""
     yield bench
     bench.unload()
     bench.forget()
 
 
-def fire(judge: Judge, *lines: str) -> list[Trace]:
+def fire(judge: Oracle, *lines: str) -> list[Trace]:
     """One dialogue, a packet a line."""
     return judge.fire(shots([parse_packets("\n".join(lines))]))
 
 
-def stories(judge: Judge, *lines: str) -> list[str]:
+def stories(judge: Oracle, *lines: str) -> list[str]:
     """The traces of one dialogue, as text."""
     return [story(trace) for trace in fire(judge, *lines)]
 
 
-def load(judge: Judge, program: str, text: str) -> None:
+def load(judge: Oracle, program: str, text: str) -> None:
     """Load one rule text."""
     judge.load([Batch(program, dedent(text))])
 
 
-def entries(judge: Judge) -> list[str]:
+def entries(judge: Oracle) -> list[str]:
     """What `conntrack -L` lists."""
     return judge.host.run("conntrack", "-L").splitlines()
 
@@ -79,12 +79,12 @@ FRESH = {
 
 
 @pytest.mark.parametrize(("line", "state"), FRESH.items(), ids=FRESH)
-def test_state_of_a_packet_without_an_entry(judge: Judge, line: str, state: str) -> None:
+def test_state_of_a_packet_without_an_entry(judge: Oracle, line: str, state: str) -> None:
     """Each row of the table, at PREROUTING and at INPUT."""
     assert [f"prerouting {state}, input {state}"] == stories(judge, f"eth0> {line}")
 
 
-def test_loose_decides_mid_stream_pick_up(judge: Judge) -> None:
+def test_loose_decides_mid_stream_pick_up(judge: Oracle) -> None:
     """With nf_conntrack_tcp_loose=0 an ACK without an entry is INVALID, with 1 it is NEW."""
     judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
     try:
@@ -94,7 +94,7 @@ def test_loose_decides_mid_stream_pick_up(judge: Judge) -> None:
     assert ["prerouting new, input new"] == stories(judge, ACK)
 
 
-def test_k7_established_after_a_reply(judge: Judge) -> None:
+def test_k7_established_after_a_reply(judge: Oracle) -> None:
     """The original direction is NEW until a reply was seen; the reply is ESTABLISHED at once."""
     assert [
         "prerouting new, input new",
@@ -104,13 +104,13 @@ def test_k7_established_after_a_reply(judge: Judge) -> None:
     ] == stories(judge, QUERY, QUERY, ANSWER, QUERY)
 
 
-def test_error_about_a_known_flow_is_related(judge: Judge) -> None:
+def test_error_about_a_known_flow_is_related(judge: Oracle) -> None:
     """An ICMP error about a tracked flow is RELATED in both directions of it."""
     error = "eth0> icmp 192.0.2.77 > 192.0.2.1 3/1 (> udp 192.0.2.1 80 > 192.0.2.9 4000)"
     assert "prerouting related, input related" == stories(judge, QUERY, ANSWER, error)[-1]
 
 
-def test_all_ways_through_the_host(judge: Judge) -> None:
+def test_all_ways_through_the_host(judge: Oracle) -> None:
     """Forwarded packets pass three hooks, looped ones four, with one state each."""
     forward = "eth0>eth1 udp 192.0.2.9 4000 > 198.51.100.9 53"
     back = "eth1>eth0 udp 198.51.100.9 53 > 192.0.2.9 4000"
@@ -122,7 +122,7 @@ def test_all_ways_through_the_host(judge: Judge) -> None:
     ] == stories(judge, forward, back, loop)
 
 
-def test_k3_drop_is_final_accept_is_not(judge: Judge) -> None:
+def test_k3_drop_is_final_accept_is_not(judge: Oracle) -> None:
     """A packet that one base chain accepts is dropped by a later one; one dropped in raw is never seen by conntrack."""
     load(judge, "nft", """\
         table inet t {
@@ -134,7 +134,7 @@ def test_k3_drop_is_final_accept_is_not(judge: Judge) -> None:
     assert ["prerouting new", ""] == stories(judge, QUERY, SYN)
 
 
-def test_k2_registered_last_runs_first(judge: Judge) -> None:
+def test_k2_registered_last_runs_first(judge: Oracle) -> None:
     """Of two base chains at one hook and priority the later one runs first: its mark is there for the other."""
     load(judge, "nft", """\
         table inet t {
@@ -145,7 +145,7 @@ def test_k2_registered_last_runs_first(judge: Judge) -> None:
     assert ["prerouting new"] == stories(judge, QUERY)
 
 
-def test_k4_nat_chains_see_the_first_packet_only(judge: Judge) -> None:
+def test_k4_nat_chains_see_the_first_packet_only(judge: Oracle) -> None:
     """A nat chain that drops everything never sees UNTRACKED and INVALID packets, nor a flow that it has passed."""
     load(judge, "nft", """\
         table inet t {
@@ -170,7 +170,7 @@ COMMIT
 
 
 @pytest.mark.parametrize(("protocol", "packets"), [("tcp", HANDSHAKE), ("udp", (QUERY, ANSWER))])
-def test_k14_both_sides_leave_no_entry(judge: Judge, protocol: str, packets: tuple[str, ...]) -> None:
+def test_k14_both_sides_leave_no_entry(judge: Oracle, protocol: str, packets: tuple[str, ...]) -> None:
     """NOTRACK on both hooks: every packet of the dialogue is UNTRACKED, the table stays empty."""
     load(judge, "iptables-restore", RAW_BOTH.format(protocol))
     inbound, outbound = "prerouting untracked, input untracked", "output untracked, postrouting untracked"
@@ -178,7 +178,7 @@ def test_k14_both_sides_leave_no_entry(judge: Judge, protocol: str, packets: tup
     assert [] == entries(judge)
 
 
-def test_k14_prerouting_alone_spares_nothing(judge: Judge) -> None:
+def test_k14_prerouting_alone_spares_nothing(judge: Oracle) -> None:
     """SYN untracked, SYN/ACK INVALID in OUTPUT, then data in OUTPUT is picked up as NEW: an entry after all."""
     load(judge, "iptables-restore", "*raw\n-A PREROUTING -p tcp --dport 80 -j CT --notrack\nCOMMIT\n")
     assert [
@@ -190,7 +190,7 @@ def test_k14_prerouting_alone_spares_nothing(judge: Judge) -> None:
     assert 1 == len(entries(judge))
 
 
-def test_k14_output_alone_makes_the_client_invalid(judge: Judge) -> None:
+def test_k14_output_alone_makes_the_client_invalid(judge: Oracle) -> None:
     """The SYN is tracked, its answer is not: everything that the client sends then is INVALID."""
     load(judge, "iptables-restore", "*raw\n-A OUTPUT -p tcp --sport 80 -j CT --notrack\nCOMMIT\n")
     assert [
@@ -201,7 +201,7 @@ def test_k14_output_alone_makes_the_client_invalid(judge: Judge) -> None:
     ] == stories(judge, *HANDSHAKE, DATA_BACK)
 
 
-def test_k9_accept_before_notrack_prevents_it(judge: Judge) -> None:
+def test_k9_accept_before_notrack_prevents_it(judge: Oracle) -> None:
     """A raw ACCEPT in front; and NOTRACK itself ends nothing: a later raw rule still drops."""
     load(judge, "iptables-restore", """\
         *raw
@@ -225,7 +225,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("program", "first", "state"), ORDERS)
-def test_k10_zone_and_notrack(judge: Judge, program: str, first: str, state: str) -> None:
+def test_k10_zone_and_notrack(judge: Oracle, program: str, first: str, state: str) -> None:
     """A zone first makes NOTRACK void; NOTRACK first holds in iptables and is undone by the zone in nft."""
     targets = {"iptables": {"zone": "-j CT --zone 5", "notrack": "-j CT --notrack"},
                "nft": {"zone": "ct zone set 5", "notrack": "notrack"}}[program]  # fmt: skip
@@ -240,7 +240,7 @@ def test_k10_zone_and_notrack(judge: Judge, program: str, first: str, state: str
     assert [f"prerouting {state}, input {state}"] == stories(judge, QUERY)
 
 
-def test_k11_late_notrack_only_turns_invalid_into_untracked(judge: Judge) -> None:
+def test_k11_late_notrack_only_turns_invalid_into_untracked(judge: Oracle) -> None:
     """`notrack` behind conntrack loads, leaves a NEW packet as it is and makes an INVALID one UNTRACKED."""
     load(judge, "nft", "table inet t {\nchain c { type filter hook input priority 0;\nnotrack\n}\n}\n")
     assert ["prerouting new, input new", "prerouting invalid, input untracked"] == stories(
@@ -248,7 +248,7 @@ def test_k11_late_notrack_only_turns_invalid_into_untracked(judge: Judge) -> Non
     )
 
 
-def test_k12_an_entry_does_not_protect_its_flow(judge: Judge) -> None:
+def test_k12_an_entry_does_not_protect_its_flow(judge: Oracle) -> None:
     """NOTRACK loaded over a live connection: its next packet is UNTRACKED, the entry stays."""
     assert "prerouting established, input established" == stories(judge, *HANDSHAKE)[-1]
     load(judge, "iptables-restore", RAW_BOTH.format("tcp"))
@@ -256,7 +256,7 @@ def test_k12_an_entry_does_not_protect_its_flow(judge: Judge) -> None:
     assert 1 == len(entries(judge))
 
 
-def test_k13_notrack_taken_away(judge: Judge) -> None:
+def test_k13_notrack_taken_away(judge: Oracle) -> None:
     """Live flows are picked up mid-stream, in the direction that speaks first."""
     load(judge, "iptables-restore", RAW_BOTH.format("tcp"))
     fire(judge, *HANDSHAKE)
@@ -266,7 +266,7 @@ def test_k13_notrack_taken_away(judge: Judge) -> None:
     )
 
 
-def test_k15_answer_to_an_untracked_syn_is_invalid(judge: Judge) -> None:
+def test_k15_answer_to_an_untracked_syn_is_invalid(judge: Oracle) -> None:
     """Client side: the SYN leaves untracked, its SYN/ACK is INVALID and a filter without INVALID drops it."""
     load(judge, "iptables-restore", """\
         *raw
@@ -284,7 +284,7 @@ def test_k15_answer_to_an_untracked_syn_is_invalid(judge: Judge) -> None:
     )
 
 
-def test_k16_loopback_keeps_the_mark_of_output(judge: Judge) -> None:
+def test_k16_loopback_keeps_the_mark_of_output(judge: Oracle) -> None:
     """What OUTPUT tracked is tracked in PREROUTING whatever its rules say; what OUTPUT untracked stays so."""
     packet = ">lo udp 127.0.0.1 4000 > 127.0.0.1 80"
     load(judge, "iptables-restore", "*raw\n-A PREROUTING -p udp -j CT --notrack\nCOMMIT\n")
@@ -297,7 +297,7 @@ def test_k16_loopback_keeps_the_mark_of_output(judge: Judge) -> None:
     )
 
 
-def test_k19_answers_to_untracked_packets_are_invalid(judge: Judge) -> None:
+def test_k19_answers_to_untracked_packets_are_invalid(judge: Oracle) -> None:
     """REJECT's RST to an untracked SYN is INVALID in OUTPUT, raw OUTPUT or not; to a tracked one RELATED."""
     load(judge, "iptables-restore", """\
         *raw
@@ -314,7 +314,7 @@ def test_k19_answers_to_untracked_packets_are_invalid(judge: Judge) -> None:
     ] == stories(judge, SYN, SYN.replace(" 80 ", " 81 "))
 
 
-def test_k20_the_hole(judge: Judge) -> None:
+def test_k20_the_hole(judge: Oracle) -> None:
     """A stranger from source port 11211 reaches port 3306, one from any other port does not."""
     load(judge, "iptables-restore", """\
         *raw
@@ -329,7 +329,7 @@ def test_k20_the_hole(judge: Judge) -> None:
     assert [True, False] == [delivered(t) for t in fire(judge, knock.format(11211), knock.format(11212))]
 
 
-def test_sixty_thousand_packets_in_one_batch(judge: Judge) -> None:
+def test_sixty_thousand_packets_in_one_batch(judge: Oracle) -> None:
     """A prime number of packets goes in and exactly that many come out, each with its own trace."""
     line = "eth0> udp 192.0.2.9 {} > 192.0.2.1 {}"
     packets = [line.format(1024 + i % 60000, 80 + i % 2) for i in range(59999)]

@@ -14,8 +14,8 @@ from conntrim.core.model.protocol import NAMES
 from conntrim.core.model.ruleset import Dialect, Field, In, InSet, Opaque, Rule, Ruleset, TableFamily
 from conntrim.host.listing import KernelListing
 from conntrim.host.nf_tables import generation, legacy_names, table_names
-from conntrim.lab.judge import TABLE
 from conntrim.lab.netns import LabHost, lab_host
+from conntrim.lab.oracle import TABLE
 from tests.lab.commands import conntrim, fed, planned, undecided
 from tests.lab.court import Court
 

@@ -32,8 +32,8 @@ from conntrim.core.prove.compare import DIRECTIONS, Comparison, Population, Regi
 from conntrim.lab.claims import Scene, scenes_of
 from conntrim.lab.expect import LOCAL, ruleset_of
 from conntrim.lab.generate import ruleset
-from conntrim.lab.judge import Judge, judging
 from conntrim.lab.limits import global_limits
+from conntrim.lab.oracle import Oracle, consulting
 from conntrim.lab.replay import interfaces, stage
 from conntrim.lab.script import Script
 from conntrim.lab.truth import SIZES
@@ -95,7 +95,7 @@ def fewer(random: Random, script: Script) -> Script:
     return script
 
 
-def loaded(judge: Judge, script: Script) -> Ruleset:
+def loaded(judge: Oracle, script: Script) -> Ruleset:
     """The model of a rule set that the kernel takes; HostError where it does not."""
     try:
         judge.load(script.batches())
@@ -104,7 +104,7 @@ def loaded(judge: Judge, script: Script) -> Ruleset:
         judge.unload()
 
 
-def pairs(judge: Judge, numbers: range, counts: Counter[str]) -> Iterator[tuple[Pair, Comparison]]:
+def pairs(judge: Oracle, numbers: range, counts: Counter[str]) -> Iterator[tuple[Pair, Comparison]]:
     """The pairs of these numbers, and what `compare` says. Where it does not decide, once more without translation."""
     for number in numbers:
         pair = drawn(judge, number)
@@ -117,7 +117,7 @@ def pairs(judge: Judge, numbers: range, counts: Counter[str]) -> Iterator[tuple[
         yield pair, found
 
 
-def drawn(judge: Judge, number: int) -> Pair:
+def drawn(judge: Oracle, number: int) -> Pair:
     """The first pair of this number that the kernel takes."""
     for draw in range(MOST_DRAWS):
         random = Random(f"{SEED}:{number}:{draw}")
@@ -239,7 +239,7 @@ OPEN = "witnesses that hang on what nobody knows: "
 def judged(numbers: range) -> tuple[Counter[str], list[str]]:
     """All three opinions about the pairs of these numbers: what was counted, and where they differ."""
     counts: Counter[str] = Counter()
-    with judging("pairs") as judge:
+    with consulting("pairs") as judge:
         made = list(pairs(judge, numbers, counts))
     asked = [(pair, *compared(pair, found, counts)) for pair, found in made]
     wrong = [line for _, lines, _ in asked for line in lines]

@@ -11,7 +11,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.states import TRANSITIONS, Class, Move
 from conntrim.lab.dialogue import parse_packets
 from conntrim.lab.expect import KERNEL, expected
-from conntrim.lab.judge import judging
+from conntrim.lab.oracle import consulting
 from conntrim.lab.script import Script
 from conntrim.lab.truth import Judged, Judgement, judged
 
@@ -66,7 +66,7 @@ def dialogue(cell: Cell, number: int) -> tuple[Packet, ...]:
 @pytest.fixture(scope="module")
 def heard() -> Iterator[Judged]:
     """What the kernel does with a dialogue for each cell, without any rules."""
-    with judging("tcp") as judge:
+    with consulting("tcp") as judge:
         yield judged(judge, Script("iptables-restore", ()), [dialogue(c, i) for i, c in enumerate(CELLS)], KERNEL)
 
 

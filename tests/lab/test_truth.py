@@ -17,7 +17,7 @@ from conntrim.lab.dialogue import shots
 from conntrim.lab.entries import dumped, told
 from conntrim.lab.expect import KERNEL, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
-from conntrim.lab.judge import Judge, judging, story
+from conntrim.lab.oracle import Oracle, consulting, story
 from conntrim.lab.talk import dialogues
 from conntrim.lab.truth import Judged, Wanted, judged, run
 
@@ -25,13 +25,13 @@ CASES = sorted((Path(__file__).parents[1] / "golden" / "truth").glob("*.case"))
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Judge]:
+def judge() -> Iterator[Oracle]:
     """One judge for all cases."""
-    with judging("case") as made:
+    with consulting("case") as made:
         yield made
 
 
-def answered(judge: Judge, case: Case) -> Case:
+def answered(judge: Oracle, case: Case) -> Case:
     """The case with what this kernel says to it, and how it lists its rules."""
     judge.load(case.batches)
     listing = judge.listing() if case.listing or any(b.program == "nft" for b in case.batches) else ""
@@ -44,7 +44,7 @@ def answered(judge: Judge, case: Case) -> Case:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
-def test_the_kernel_still_says_so(judge: Judge, path: Path) -> None:
+def test_the_kernel_still_says_so(judge: Oracle, path: Path) -> None:
     """Each packet has the story that stands in the file, which names all entries; GOLDEN=accept writes it."""
     case = parse_case(path.read_text(), path.name)
     now = answered(judge, case)
@@ -75,7 +75,7 @@ def broken(row: Row) -> Kernel:
 
 
 @pytest.fixture(scope="module")
-def heard(judge: Judge) -> list[Judged]:
+def heard(judge: Oracle) -> list[Judged]:
     """What the kernel did with 10,000 packets under 20 rule sets; the model as it is agrees."""
     found: list[Judged] = []
     for index in range(20):

@@ -14,21 +14,21 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Jump, Nat, Notrack, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.bounds import bounds_of, fields_of, mirrored, shifted
+from conntrim.core.prove.first_match import ACCEPTED, BLOCK, DROPPED, HEAD, blocks, folded, plain_end
 from conntrim.core.prove.flows import BACK, flows_of
-from conntrim.core.prove.fold import ACCEPTED, BLOCK, DROPPED, HEAD, blocks, folded, plain_end
-from conntrim.core.prove.journey import packets_of, reach
 from conntrim.core.prove.judge import asked_of
-from conntrim.core.prove.listed import Listed
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Sieve
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change
-from conntrim.core.prove.region import along, region
-from conntrim.core.prove.space import Space
-from conntrim.core.prove.view import View
+from conntrim.core.prove.reachability import packets_of, reach
+from conntrim.core.prove.rule_index import Listed
+from conntrim.core.prove.rule_slicing import Sieve
 from tests.property.rulesets import WAYS, packets, saves
 
 
@@ -44,7 +44,7 @@ def test_a_packet_of_the_box_fares_the_same_without_the_other_rules(
     if packet.dport is not None:
         fields.append((Field.DPORT, Intervals.of(packet.dport)))
     few, _ = Sieve((ruleset, ruleset), Family.IPV4).arranged([fields_of(fields, Family.IPV4)])
-    assert walk(ruleset, packet).verdict == walk(few, packet).verdict
+    assert simulate(ruleset, packet).verdict == simulate(few, packet).verdict
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -96,7 +96,7 @@ def test_walks_of_few_rules_end_as_walks_of_all(one: str, other: str, alike: boo
     after = read(one.replace("-A INPUT", "-A INPUT -p tcp -j DROP\n-A INPUT", 1) if alike else other, "other")
     change, local = Change.of(before, after), Intervals.of(parse_address("192.0.2.1"))
     flows = [f for f in flows_of(parse_policy(POLICY, "p"), local, (32768, 60999)) if f.family is Family.IPV4]
-    pair, space = change.pair(Family.IPV4, asked_of(flows, Family.IPV4)), Space(Family.IPV4, change.names)
+    pair, space = change.pair(Family.IPV4, asked_of(flows, Family.IPV4)), PacketVars(Family.IPV4, change.names)
     ways = [(d, False, False, region(space, d, along(change.changed, d), local)) for d in Direction]
     for flow in flows:
         lo, scope = flow.direction is Direction.LOOPBACK, flow.connections(space)
@@ -116,8 +116,8 @@ def test_folded_rules_end_packets_as_one_after_the_other_does() -> None:
         *sorted(chance.sample(range(1000), 2)), chance.choice(("ACCEPT", "DROP"))) for _ in range(75))  # fmt: skip
     ruleset = read("\n".join(["*filter", ":INPUT DROP [0:0]", *lines, "COMMIT", ""]), "random")
     (table,) = ruleset.tables
-    space = Space(Family.IPV4, Names.of((ruleset,)))
-    view, live = View(space, {s: space.state(s) for s in CtState}, mark=[space.nothing] * 32), space.everything
+    space = PacketVars(Family.IPV4, Names.of((ruleset,)))
+    view, live = MatchEncoder(space, {s: space.state(s) for s in CtState}, mark=[space.nothing] * 32), space.everything
     ends = dict.fromkeys((ACCEPTED, DROPPED), space.nothing)
     for rule in table.chains[0].rules:
         kind, met = plain_end(rule), live & view.rule(rule, table)

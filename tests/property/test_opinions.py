@@ -19,15 +19,15 @@ from conntrim.core.model.ruleset import Field, In, Interface, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES, arrange
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.boxes import contains
+from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import deciding
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import settled, strangers
-from conntrim.core.prove.view import View
 from conntrim.lab.expect import ruleset_of
 from conntrim.lab.generate import xt
 from conntrim.lab.talk import dialogues
@@ -49,17 +49,17 @@ def disagreements(ruleset: Ruleset, packets: dict[tuple[Family, Direction], list
     arranged, wrong, decided = arrange(ruleset), list[str](), 0
     for (family, direction), mine in packets.items():
         with deciding():
-            space = Space(family, Names.of((ruleset,)))
+            space = PacketVars(family, Names.of((ruleset,)))
             scope = packets_of(space, direction)
             way = reach(space, arranged, direction, scope)
-            found = settled(space, way.arrived, strangers(View(space, {}), way.untracked))
+            found = settled(space, way.arrived, strangers(MatchEncoder(space, {}), way.untracked))
             stateless = space.sets.literals(*space.bits[Field.CT_STATE])
             aside = way.translated.exists(stateless)
             real = scope.exists(stateless)
             open_ = space.sets.literals(*space.free.values())
             perhaps, surely = found.exists(open_), ~((~found).exists(open_))
             for packet in mine:
-                told = walk(arranged, packet)
+                told = simulate(arranged, packet)
                 if told.verdict is Fate.NOT_DECIDED or not contains(space, real & ~aside, packet):
                     continue
                 decided += 1

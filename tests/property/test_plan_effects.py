@@ -14,7 +14,7 @@ from conntrim.core.model.ruleset import Opaque, Rule, Ruleset
 from conntrim.core.netfilter.dialogue import Talk, dialogue
 from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from tests.property.test_plan import KERNEL, OPENERS, line, made, out_rule, port, rule, source, standing, state
 from tests.unit.core.plan.planning import filtered
 
@@ -55,8 +55,8 @@ def counted(ruleset: Ruleset, opener: Packet, yes: bool) -> tuple[list[bool], bo
     """Which packets of a connection come to the limit, and whether the connection goes through."""
     simple, memory, found, through = answering(ruleset, yes), EMPTY, [], True
     for packet in dialogue(Talk.TCP, opener):
-        found.append(any("limit" in text for text in walk(ruleset, packet, memory, KERNEL).asked))
-        outcome = walk(simple, packet, memory, KERNEL)
+        found.append(any("limit" in text for text in simulate(ruleset, packet, memory, KERNEL).asked))
+        outcome = simulate(simple, packet, memory, KERNEL)
         memory, through = outcome.memory, through and outcome.verdict is Fate.ACCEPT
     return found, through
 

@@ -11,26 +11,26 @@ from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.boxes import contains
 from conntrim.core.prove.compare import Population, compare
+from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import settled, strangers
-from conntrim.core.prove.view import View
 from tests.property.rulesets import WAYS, packets, saves
 
 MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def admitted(ruleset: Ruleset, direction: Direction) -> tuple[Space, Set]:
+def admitted(ruleset: Ruleset, direction: Direction) -> tuple[PacketVars, Set]:
     """The strangers' packets that a rule set lets through, as a set."""
-    space = Space(Family.IPV4, Names.of((ruleset,)))
+    space = PacketVars(Family.IPV4, Names.of((ruleset,)))
     way = reach(space, arrange(ruleset), direction, packets_of(space, direction))
-    return space, settled(space, way.arrived, strangers(View(space, {}), way.untracked))
+    return space, settled(space, way.arrived, strangers(MatchEncoder(space, {}), way.untracked))
 
 
 @MANY
@@ -43,7 +43,7 @@ def test_the_set_holds_exactly_the_packets_that_the_walk_accepts(
     space, found = admitted(ruleset, direction)
     arranged = arrange(ruleset)
     for packet in data.draw(st.lists(packets(direction), min_size=10, max_size=10)):
-        told = walk(arranged, packet).verdict
+        told = simulate(arranged, packet).verdict
         assert (told is Fate.ACCEPT) == contains(space, found, packet), packet
 
 
@@ -56,7 +56,7 @@ def test_every_witness_replays(one: str, other: str) -> None:
         if difference.population is Population.STRANGERS:
             expected = (Fate.ACCEPT, False) if difference.admitted else (Fate.ACCEPT, True)
             for region in difference.regions:
-                verdicts = [walk(r, region.witness, assume=region.conditions).verdict for r in (before, after)]
+                verdicts = [simulate(r, region.witness, assume=region.conditions).verdict for r in (before, after)]
                 assert (verdicts[not expected[1]], verdicts[expected[1]] is Fate.ACCEPT) == (Fate.ACCEPT, False)
 
 
@@ -72,14 +72,14 @@ def test_the_same_means_the_same(text: str, data: st.DataObject) -> None:
     changed = {(d.direction, d.admitted) for d in compare(before, after).differences if d.population == "strangers"}
     for direction in WAYS:
         for packet in data.draw(st.lists(packets(direction), min_size=5, max_size=5)):
-            told = [walk(r, packet).verdict is Fate.ACCEPT for r in (before, after)]
+            told = [simulate(r, packet).verdict is Fate.ACCEPT for r in (before, after)]
             if told[0] != told[1]:
                 assert (direction, told[1]) in changed, packet
 
 
 def test_contains_reads_every_field() -> None:
     """A set of one packet holds that packet and not its neighbours in any field."""
-    space = Space(Family.IPV4, Names(("", "eth0", "eth1", "lo", "x")))
+    space = PacketVars(Family.IPV4, Names(("", "eth0", "eth1", "lo", "x")))
     packet = Packet(Family.IPV4, 6, 0xFFFF0A000001, 0xFFFF0A000002, 1000, 80, 2, None, "eth0", "eth1")
     assert contains(space, space.everything, packet)
     assert not contains(space, space.nothing, packet)

@@ -9,7 +9,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.netfilter.dialogue import TURNS, Talk, dialogue, run
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.kernel import Kernel
-from conntrim.core.netfilter.story import name_of, tell
+from conntrim.core.netfilter.trace_text import name_of, tell
 
 TALKS: dict[int, Talk] = {
     Protocol.TCP: Talk.TCP,

@@ -16,7 +16,7 @@ from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.prove.case import Broken
 from conntrim.core.prove.compare import Comparison, Population
 from conntrim.core.prove.judge import Judgement
-from conntrim.lab.judge import LAST_ORDERS, Trace, delivered
+from conntrim.lab.oracle import LAST_ORDERS, Trace, delivered
 from conntrim.lab.wire import TTL, size_of
 
 

@@ -14,7 +14,7 @@ from conntrim.core.model.address import family_of, format_address, parse_address
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol, protocol_name
-from conntrim.lab.judge import HOST
+from conntrim.lab.oracle import HOST
 from conntrim.lab.wire import Numbers, TcpSides, build, size_of
 
 FLAG_LETTERS = "FSRPAUEC"

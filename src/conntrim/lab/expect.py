@@ -14,20 +14,20 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, SetMark, Table, TableFamily, TcpFlag
+from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK
 from conntrim.core.netfilter.dialogue import from_peer
-from conntrim.core.netfilter.entrywords import UNKNOWN_MARK
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
 from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
 from conntrim.core.netfilter.nat import source_of
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.netfilter.states import FRESH, Need
-from conntrim.core.netfilter.walk import walk
 from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.entries import Kept, remembered
-from conntrim.lab.judge import FIRST, OWN_TTL, PLACES, TABLE, Sighting, Trace
+from conntrim.lab.oracle import FIRST, OWN_TTL, PLACES, TABLE, Sighting, Trace
 from conntrim.lab.wire import TTL, End, size_of
 
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
@@ -111,7 +111,7 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
     for i in range(len(packets)):
         if peers:
             sent[i] = _as_peer(sent[i], before, kernel)
-        outcome = walk(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
+        outcome = simulate(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
         before.append(outcome)
         memory = outcome.memory
         tuples |= _tuples(outcome)

@@ -24,7 +24,7 @@ from conntrim.host.netns import entered
 from conntrim.lab.claims import Scene, holds, unplayable
 from conntrim.lab.dialogue import format_packet, shots
 from conntrim.lab.fill import Entry, fill
-from conntrim.lab.judge import Judge, Network, Trace, delivered, judging, story
+from conntrim.lab.oracle import Network, Oracle, Trace, consulting, delivered, story
 
 PROGRAMS = {TableFamily.IP: "iptables-restore", TableFamily.IP6: "ip6tables-restore"}
 SOMEBODY = "address add 2001:db8:ffff::1/128 dev lo nodad\n"
@@ -59,7 +59,7 @@ def tracking_all(ruleset: Ruleset) -> Ruleset:
 class Stage:
     """A judge whose network has the interfaces of some scenes and nothing else."""
 
-    judge: Judge
+    judge: Oracle
 
     def play(self, before: Sequence[Batch], after: Sequence[Batch], scenes: Sequence[Scene]) -> tuple[Played, ...]:
         """Play all scenes under both rule sets, given as texts. HostError where the kernel refuses one of them."""
@@ -168,7 +168,7 @@ def interfaces(scenes: Iterable[Scene]) -> tuple[str, ...]:
 def stage(devices: Sequence[str], *, answers: bool = False) -> Iterator[Stage]:
     """A stage with these interfaces; `answers`: programs on it may answer."""
     setup = "".join(f"link set {name} up\n" for name in devices) + SOMEBODY
-    with judging("replay", Network(tuple(devices), setup, answers)) as judge:
+    with consulting("replay", Network(tuple(devices), setup, answers)) as judge:
         yield Stage(judge)
 
 

@@ -24,8 +24,8 @@ from conntrim.lab.dialogue import shots
 from conntrim.lab.entries import Kept, alike, dumped, told
 from conntrim.lab.expect import KERNEL, Believed, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
-from conntrim.lab.judge import Judge, Trace, judging, story
 from conntrim.lab.limits import global_limits
+from conntrim.lab.oracle import Oracle, Trace, consulting, story
 from conntrim.lab.private import limits_writable
 from conntrim.lab.script import Script
 from conntrim.lab.shrink import shrink
@@ -150,7 +150,7 @@ def _received(near: Connection) -> Tally:
 
 def _worker(far: Connection, wanted: Wanted, groups: Sequence[int], kernel: Kernel) -> None:
     try:
-        with orderly_end(), judging("truth") as judge:
+        with orderly_end(), consulting("truth") as judge:
             far.send(Bench(judge, wanted, kernel).work(groups))
     except ConntrimError as error:
         far.send(str(error))
@@ -165,13 +165,13 @@ def _worker(far: Connection, wanted: Wanted, groups: Sequence[int], kernel: Kern
 class Bench:
     """One worker's judge and what it found so far."""
 
-    judge: Judge
+    judge: Oracle
     wanted: Wanted
     kernel: Kernel
     tally: Tally = field(default_factory=Tally)
 
     def work(self, groups: Sequence[int]) -> Tally:
-        """Judge some groups of rule sets, one after the other."""
+        """Oracle some groups of rule sets, one after the other."""
         for group in groups:
             for index in range(group * GROUP, min((group + 1) * GROUP, self.wanted.rulesets)):
                 self._ruleset(index)
@@ -217,7 +217,7 @@ class Judged:
 
 
 def judged(
-    judge: Judge, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel, peers: bool = False
+    judge: Oracle, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel, peers: bool = False
 ) -> Judged:
     """Load, fire, look at the table, and leave an empty judge behind.
 
@@ -271,7 +271,7 @@ def _batches(talks: Sequence[tuple[Packet, ...]]) -> Iterator[list[tuple[Packet,
     yield batch
 
 
-def minimal(judge: Judge, script: Script, packets: tuple[Packet, ...], kernel: Kernel) -> str:
+def minimal(judge: Oracle, script: Script, packets: tuple[Packet, ...], kernel: Kernel) -> str:
     """The smallest rule set and dialogue that still disagree, as a case file with the kernel's answer."""
 
     def differs(less: Script, fewer: tuple[Packet, ...]) -> bool:

@@ -10,7 +10,7 @@ from math import log2
 from conntrim.core.model.address import Family
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.compare import Comparison, Difference, Population
-from conntrim.core.prove.words import describe_packet
+from conntrim.core.prove.packet_text import describe_packet
 from conntrim.render.json import to_json
 from conntrim.render.page import page, wrapped
 

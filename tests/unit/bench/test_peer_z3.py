@@ -16,7 +16,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from tests.property.rulesets import WAYS, packets, saves
@@ -35,7 +35,7 @@ def test_a_stranger_is_admitted_by_the_formula_where_the_walk_accepts_it(
     for packet in data.draw(st.lists(packets(direction), min_size=5, max_size=5)):
         solver = z3.Solver()
         solver.add(peer.holding(packet), admitted)
-        assert (walk(arranged, packet).verdict is Fate.ACCEPT) == (solver.check() == z3.sat), packet
+        assert (simulate(arranged, packet).verdict is Fate.ACCEPT) == (solver.check() == z3.sat), packet
 
 
 WITHOUT_PORTS = """create services hash:net,port family inet
@@ -55,7 +55,7 @@ def test_a_packet_without_ports_is_in_no_set_that_holds_them() -> None:
     echo = replace(echo, oif="eth0")
     solver, peer = z3.Solver(), Peer(Family.IPV4, (ruleset,))
     solver.add(peer.holding(echo), peer.strangers(ruleset, Direction.OUTBOUND))
-    assert (Fate.DROP, z3.unsat) == (walk(arrange(ruleset), echo).verdict, solver.check())
+    assert (Fate.DROP, z3.unsat) == (simulate(arrange(ruleset), echo).verdict, solver.check())
 
 
 def test_no_ipv6_packet_carries_an_ipv4_address() -> None:

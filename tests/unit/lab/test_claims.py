@@ -10,7 +10,7 @@ from conntrim.core.prove.case import Broken
 from conntrim.core.prove.compare import Population
 from conntrim.lab.claims import Claim, arrived, holds, scene_of, unplayable
 from conntrim.lab.dialogue import format_packet, parse_packet, shots
-from conntrim.lab.judge import Sighting, Trace
+from conntrim.lab.oracle import Sighting, Trace
 
 PASSED: Trace = (Sighting(Hook.PREROUTING, CtState.NEW), Sighting(Hook.INPUT, CtState.NEW))
 STOPPED: Trace = PASSED[:1]

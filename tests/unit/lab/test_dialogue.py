@@ -4,7 +4,7 @@ import pytest
 
 from conntrim.core.model.errors import InputError
 from conntrim.lab.dialogue import format_packet, parse_packet, parse_packets, shots
-from conntrim.lab.judge import HOST
+from conntrim.lab.oracle import HOST
 
 LINES = (
     "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 S",

@@ -16,7 +16,7 @@ from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.nat import answered
 from conntrim.core.netfilter.outcome import Fate, Outcome
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 
 _SYN, _ACK, _PSH, _FIN = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.PSH, TcpFlag.FIN
 
@@ -88,7 +88,7 @@ def run(
     arranged = ruleset if isinstance(ruleset, Arranged) else arrange(ruleset)
     outcomes: list[Outcome] = []
     for packet in packets:
-        outcomes.append(walk(arranged, from_peer(packet, outcomes), memory, kernel))
+        outcomes.append(simulate(arranged, from_peer(packet, outcomes), memory, kernel))
         memory = outcomes[-1].memory
         if until_lost and outcomes[-1].verdict is not Fate.ACCEPT:
             break

@@ -23,7 +23,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
     asks_ipset,
 )
-from conntrim.core.netfilter.entrywords import Asked, asked
+from conntrim.core.netfilter.ct_expressions import Asked, asked
 from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
 

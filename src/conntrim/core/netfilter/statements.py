@@ -27,14 +27,14 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )  # fmt: skip
 from conntrim.core.netfilter import nat
-from conntrim.core.netfilter.entrywords import UNKNOWN_MARK, Written, may_break, written
+from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK, Written, may_break, written
 from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate
+from conntrim.core.netfilter.question_text import question
 from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
-from conntrim.core.netfilter.words import question
 
 if TYPE_CHECKING:
-    from conntrim.core.netfilter.passage import Passage
+    from conntrim.core.netfilter.traversal import Traversal
 
 
 class Unended(Enum):
@@ -82,7 +82,7 @@ FORGETS: dict[str, Callable[[Opaque, Skb], None]] = {
 """What is not known of the packet any more behind a statement of that kind."""
 
 
-def _end(on: Passage, statement: End, table: Table, rule: Rule) -> Fate:
+def _end(on: Traversal, statement: End, table: Table, rule: Rule) -> Fate:
     if statement.verdict is Verdict.REJECT:
         on.answer = on.reject(statement.text)
     if statement.verdict is Verdict.QUEUE:
@@ -90,7 +90,7 @@ def _end(on: Passage, statement: End, table: Table, rule: Rule) -> Fate:
     return VERDICTS[statement.verdict]
 
 
-def _jump(on: Passage, statement: Jump, table: Table, rule: Rule) -> Ending:
+def _jump(on: Traversal, statement: Jump, table: Table, rule: Rule) -> Ending:
     target, before = table.chain(statement.chain), len(on.path)
     if target is None:
         raise InputError(rule.place.source, f"jump to a missing chain {statement.chain}", line=rule.place.line)
@@ -102,11 +102,11 @@ def _jump(on: Passage, statement: Jump, table: Table, rule: Rule) -> Ending:
     return Unended.BACK if statement.goto else None
 
 
-def _return(on: Passage, statement: Return, table: Table, rule: Rule) -> Ending:
+def _return(on: Traversal, statement: Return, table: Table, rule: Rule) -> Ending:
     return Unended.BACK
 
 
-def _notrack(on: Passage, statement: Notrack, table: Table, rule: Rule) -> None:
+def _notrack(on: Traversal, statement: Notrack, table: Table, rule: Rule) -> None:
     if _free_for_notrack(on.skb.attached, table.dialect):
         on.skb.attached = Untracked(rule)
         on.remark("untracked")
@@ -114,7 +114,7 @@ def _notrack(on: Passage, statement: Notrack, table: Table, rule: Rule) -> None:
         on.remark("does nothing: something is attached already (K9)")
 
 
-def _attach(on: Passage, table: Table, template: Template) -> None:
+def _attach(on: Traversal, table: Table, template: Template) -> None:
     """K10: nft's zone overrides a mark without an entry, iptables' does not; a second template does nothing."""
     nft = table.dialect is Dialect.NFTABLES
     if on.skb.attached is None or (nft and isinstance(on.skb.attached, Untracked | Orphan)):
@@ -124,11 +124,11 @@ def _attach(on: Passage, table: Table, template: Template) -> None:
         on.remark("does nothing: something is attached already (K10)")
 
 
-def _zone(on: Passage, statement: SetZone, table: Table, rule: Rule) -> None:
+def _zone(on: Traversal, statement: SetZone, table: Table, rule: Rule) -> None:
     _attach(on, table, Template(Zone(statement.zone, statement.way)))
 
 
-def _helper(on: Passage, statement: Helper, table: Table, rule: Rule) -> None:
+def _helper(on: Traversal, statement: Helper, table: Table, rule: Rule) -> None:
     """iptables attaches a template before the tracker runs, nft marks the entry after it."""
     attached = on.skb.attached
     if table.dialect is not Dialect.NFTABLES:
@@ -137,7 +137,7 @@ def _helper(on: Passage, statement: Helper, table: Table, rule: Rule) -> None:
         on.skb.attached = replace(attached, entry=replace(attached.entry, helper=statement.name))
 
 
-def _mark(on: Passage, statement: SetMark, table: Table, rule: Rule) -> None:
+def _mark(on: Traversal, statement: SetMark, table: Table, rule: Rule) -> None:
     mark = ((on.skb.packet.mark & ~statement.mask) ^ statement.value) & 0xFFFFFFFF
     if mark != on.skb.packet.mark:
         on.skb.packet = replace(on.skb.packet, mark=mark)
@@ -145,7 +145,7 @@ def _mark(on: Passage, statement: SetMark, table: Table, rule: Rule) -> None:
     on.remark(f"mark {mark:#x}")
 
 
-def _translate(on: Passage, statement: Nat, table: Table, rule: Rule) -> Ending:
+def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Ending:
     attached = on.skb.attached
     if may_break(statement.text) and on.skb.answers.ask(f"{statement.kind} {statement.text}: nothing is found"):
         return Unended.BROKEN
@@ -160,7 +160,7 @@ def _translate(on: Passage, statement: Nat, table: Table, rule: Rule) -> Ending:
     return Fate.ACCEPT
 
 
-def _opaque(on: Passage, statement: Opaque, table: Table, rule: Rule) -> Ending:
+def _opaque(on: Traversal, statement: Opaque, table: Table, rule: Rule) -> Ending:
     if statement.kind == "CT":  # time-outs, events, a zone from the mark: in any case a template (K10)
         zone = on.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
         _attach(on, table, Template(Zone(zone)))
@@ -176,7 +176,7 @@ def _opaque(on: Passage, statement: Opaque, table: Table, rule: Rule) -> Ending:
     return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
 
 
-def _marked(on: Passage, found: Written) -> Ending:
+def _marked(on: Traversal, found: Written) -> Ending:
     """A mark of the packet or of its entry; where there is no entry nothing happens, or the rule ends there."""
     attached, packet = on.skb.attached, on.skb.packet
     if not isinstance(attached, Tracked) and "ct" in (found.to, found.source):

@@ -47,7 +47,7 @@ from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.texts import FAMILY_TABLES, RAW, XT_GUARD, Raw, Writer
 from conntrim.core.prove.judge import Judgement as Proof
-from conntrim.core.prove.listed import Listed
+from conntrim.core.prove.rule_index import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 COUNTER = NoEffect("counter", "counter")

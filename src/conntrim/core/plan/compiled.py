@@ -16,7 +16,7 @@ from conntrim.core.plan.admission import Addition, Course
 from conntrim.core.plan.clients import Asked
 from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.texts import Texts
-from conntrim.core.prove.listed import Listed
+from conntrim.core.prove.rule_index import Listed
 
 
 @dataclass(frozen=True, slots=True)

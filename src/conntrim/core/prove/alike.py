@@ -16,12 +16,12 @@ from conntrim.core.model.kinds import VARYING
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction
-from conntrim.core.prove.conversation import Conversations
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, Flow, Steps, turns
-from conntrim.core.prove.journey import Reach, reach
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Arrangements, Pair
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.reachability import Reach, reach
+from conntrim.core.prove.symbolic_connection import Conversations
 from conntrim.core.prove.watch import Item, Sight, Watch, Why
 
 Seen = dict[object, tuple[Sight, Set]]
@@ -32,7 +32,7 @@ Seen = dict[object, tuple[Sight, Set]]
 class Alike:
     """One family; `found` says which rules meet other packets than before, and of what."""
 
-    space: Space
+    space: PacketVars
     pair: Pair
     local: Intervals | None
     found: dict[str, None] = field(default_factory=dict)

@@ -16,20 +16,20 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, Helper, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
+from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.alike import Alike
-from conntrim.core.prove.boxes import boxes
 from conntrim.core.prove.compare import DIRECTIONS, Population, Question
-from conntrim.core.prove.conversation import Conversations
+from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.falling import Falling
 from conntrim.core.prove.flows import BACK, SYN, Flow, conversation, others
-from conntrim.core.prove.journey import Reach, packets_of, reach
-from conntrim.core.prove.kept import Kept, before_tracking
+from conntrim.core.prove.match_encoder import BROADCAST, LOOPBACK, MULTICAST, RTN_UNICAST
+from conntrim.core.prove.nat_preservation import Kept, before_tracking
+from conntrim.core.prove.packet_text import describe, reach_of
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Arrangements, Pair
-from conntrim.core.prove.region import along, region
-from conntrim.core.prove.space import Space
-from conntrim.core.prove.view import BROADCAST, LOOPBACK, MULTICAST, RTN_UNICAST
-from conntrim.core.prove.words import describe, reach_of
+from conntrim.core.prove.reachability import Reach, packets_of, reach
+from conntrim.core.prove.symbolic_connection import Conversations
 
 MOST_RESIDUAL = 3
 """Boxes told of what a policy newly admits in one direction."""
@@ -69,7 +69,7 @@ class Broken:
 class Case:
     """One family; thrown away at its end."""
 
-    space: Space
+    space: PacketVars
     pair: Pair
     flows: list[Flow]
     local: Intervals

@@ -24,11 +24,11 @@ from conntrim.core.model.ruleset import (
     Table,
     Verdict,
 )  # fmt: skip
-from conntrim.core.netfilter.entrywords import may_break, written
-from conntrim.core.netfilter.words import question
+from conntrim.core.netfilter.ct_expressions import may_break, written
+from conntrim.core.netfilter.question_text import question
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.fold import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
-from conntrim.core.prove.view import View
+from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.watch import Item, Sight, Watch, Why
 
 EFFECTS = (Notrack, SetMark, SetZone, Helper, Nat)
@@ -65,7 +65,7 @@ class Walk:
     packets that came to what is watched (by default nothing is).
     """
 
-    view: View
+    view: MatchEncoder
     table: Table
     early: bool
     scope: Set

@@ -17,17 +17,17 @@ from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import flags_where
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.netfilter.states import CHECKED, SANE
-from conntrim.core.prove.boxes import Box, boxes
+from conntrim.core.prove.affected_set import along, region
+from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.journey import Reach, existing, packets_of, reach, told_of
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.orders import orders
+from conntrim.core.prove.packet_text import describe
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change, Pair
-from conntrim.core.prove.region import along, region
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.reachability import Reach, existing, packets_of, reach, told_of
 from conntrim.core.prove.states import known, settled, strangers
 from conntrim.core.prove.translation import by_kind, marked, met
-from conntrim.core.prove.view import View
-from conntrim.core.prove.words import describe
 
 MOST_REGIONS = 8
 """Boxes shown of one difference."""
@@ -123,7 +123,7 @@ def _compared(
     for family in families_of(*rulesets):
         try:
             with deciding():
-                space, pair = Space(family, change.names, tick), change.pair(family)
+                space, pair = PacketVars(family, change.names, tick), change.pair(family)
                 for direction in DIRECTIONS:
                     question = Question(space, direction, pair, told_of(local, family), loose)
                     found += question.differences()
@@ -147,7 +147,7 @@ class Question:
     """Both rule sets for one family and direction."""
 
     def __init__(
-        self, space: Space, direction: Direction, pair: Pair, local: Intervals | None, loose: bool,
+        self, space: PacketVars, direction: Direction, pair: Pair, local: Intervals | None, loose: bool,
         *, more: Set | None = None,
     ) -> None:  # fmt: skip
         """`more`: packets to follow although nothing that changed can meet them."""
@@ -156,7 +156,7 @@ class Question:
         differing = region(space, direction, along(pair.changed, direction), local)
         self.scope = self.all & (differing | (more or space.nothing))
         arranged = pair.along(direction)
-        self.view = View(space, {})
+        self.view = MatchEncoder(space, {})
         self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
         self.undecided = [

@@ -14,16 +14,16 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.ruleset import Field, Opaque, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.words import question
-from conntrim.core.prove.boxes import boxes
+from conntrim.core.netfilter.question_text import question
+from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.compare import families_of
+from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
-from conntrim.core.prove.listed import Listed
+from conntrim.core.prove.packet_text import describe, describe_packet
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change, Pair
-from conntrim.core.prove.region import along, region
-from conntrim.core.prove.space import Space
-from conntrim.core.prove.words import describe, describe_packet
+from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
+from conntrim.core.prove.rule_index import Listed
 
 NAME = "guard-expired"
 FINE = "with the guard false the trial admits, untracks and translates exactly what the rules before it do"
@@ -41,7 +41,7 @@ SAME: tuple[tuple[str, Callable[[Reach], Set]], ...] = (
 class _Trial:
     """One family's question."""
 
-    space: Space
+    space: PacketVars
     pair: Pair
     guard: Opaque
     local: Intervals | None
@@ -88,7 +88,7 @@ def expired(
     try:
         with deciding():
             for family in families_of(before, trial):
-                space = Space(family, change.names, tick)
+                space = PacketVars(family, change.names, tick)
                 case = _Trial(space, change.pair(family), guard, told_of(local, family))
                 if (worst := min(case.broken(), key=_gravity, default=None)) is not None:
                     return worst

@@ -19,12 +19,12 @@ from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome
-from conntrim.core.netfilter.walk import walk
-from conntrim.core.prove.boxes import Box, boxes
-from conntrim.core.prove.conversation import Conversations
+from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import ACK, FIN, PSH, Steps, turn
-from conntrim.core.prove.words import describe
+from conntrim.core.prove.packet_text import describe
+from conntrim.core.prove.symbolic_connection import Conversations
 
 MOST = 3
 """Kinds of connections told apart for one service and speaker; the rest is told as one more."""
@@ -118,7 +118,7 @@ class Falling:
 
     def _walked(self, who: str, request: Packet, flags: int) -> Outcome:
         packet = turn(self.talks.flow, request, who, flags)
-        return walk(self.arranged, packet, kernel=Kernel(local=self.local, tcp_loose=self.talks.loose))
+        return simulate(self.arranged, packet, kernel=Kernel(local=self.local, tcp_loose=self.talks.loose))
 
     def _reset(self, who: str) -> Set:
         """The connections whose next packet is answered by a reset: nothing gets them going again."""

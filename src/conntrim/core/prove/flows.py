@@ -14,8 +14,8 @@ from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.space import Space
-from conntrim.core.prove.view import BROADCAST, LOOPBACK, MIRROR, MULTICAST
+from conntrim.core.prove.match_encoder import BROADCAST, LOOPBACK, MIRROR, MULTICAST
+from conntrim.core.prove.packet_vars import PacketVars
 
 SYN, ACK, FIN, RST, PSH = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST, TcpFlag.PSH
 
@@ -44,20 +44,20 @@ class Flow:
         """Its layer-4 protocol."""
         return next(iter(self.fields[Field.PROTOCOL]))
 
-    def requests(self, space: Space) -> Set:
+    def requests(self, space: PacketVars) -> Set:
         """The packets that the policy takes for requests, with any flags and from and to anywhere."""
         return _packets(space, self.fields)
 
-    def answers(self, space: Space) -> Set:
+    def answers(self, space: PacketVars) -> Set:
         """Those that it takes for answers, told by themselves: addresses and ports swapped."""
         return _packets(space, {_mirrored(f): v for f, v in self.fields.items()})
 
-    def connections(self, space: Space) -> Set:
+    def connections(self, space: PacketVars) -> Set:
         """The requests between two single hosts: nobody holds a connection with a group of them."""
         many = MULTICAST | BROADCAST
         return self.requests(space) & ~(space.field(Field.DST, many) | space.field(Field.SRC, many))
 
-    def carrying(self, space: Space, found: Set, flags: int) -> Set:
+    def carrying(self, space: PacketVars, found: Set, flags: int) -> Set:
         """The connections whose packet with these flags is in a set; without regard to them where there are none."""
         if self.protocol != Protocol.TCP:
             return found
@@ -69,7 +69,7 @@ class Flow:
         return (REQUESTS, ANSWERS) if self.protocol == Protocol.TCP else ((0,), (0,))
 
 
-def _packets(space: Space, fields: Mapping[Field, Intervals]) -> Set:
+def _packets(space: PacketVars, fields: Mapping[Field, Intervals]) -> Set:
     found = space.everything
     for name, values in fields.items():
         found = found & space.field(name, values)

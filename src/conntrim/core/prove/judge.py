@@ -23,12 +23,12 @@ from conntrim.core.prove.case import Broken, Case
 from conntrim.core.prove.diagram import NotDecided, deciding
 from conntrim.core.prove.falling import merged
 from conntrim.core.prove.flows import BACK, Flow, flows_of
-from conntrim.core.prove.journey import told_of
-from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.orders import orders
+from conntrim.core.prove.packet_text import describe_packet
+from conntrim.core.prove.packet_vars import ICMP_OF, PacketVars
 from conntrim.core.prove.pair import Asked, Change, Way
-from conntrim.core.prove.space import ICMP_OF, Space
-from conntrim.core.prove.words import describe_packet
+from conntrim.core.prove.reachability import told_of
+from conntrim.core.prove.rule_index import Listed
 
 NAMES = (
     "two-sided", "delivered", "no-exposure", "no-loss", "nat-kept", "helper-kept", "errors-return", "answers-leave",
@@ -154,7 +154,7 @@ def _judged(
         try:
             with deciding():
                 mine = [f for f in flows if f.family is family]
-                space, pair = Space(family, change.names, tick), change.pair(family, asked_of(mine, family))
+                space, pair = PacketVars(family, change.names, tick), change.pair(family, asked_of(mine, family))
                 case = Case(
                     space, pair, mine, told_of(local, family) or Intervals(), loose, listening.get(family, Intervals())
                 )

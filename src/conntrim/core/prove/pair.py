@@ -9,11 +9,11 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
+from conntrim.core.prove.affected_set import Changes, along, changed_rules, parts, sharing
 from conntrim.core.prove.bounds import Bounds, bounds_of
-from conntrim.core.prove.listed import Listed
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.narrow import Sieve
-from conntrim.core.prove.region import Changes, along, changed_rules, parts, sharing
+from conntrim.core.prove.rule_index import Listed
+from conntrim.core.prove.rule_slicing import Sieve
 
 Way = tuple[Direction, bool]
 """A direction, and whether it is about answers only: on the loopback they go the way of the requests."""

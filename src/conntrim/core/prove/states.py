@@ -6,13 +6,13 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ruleset import Field
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.space import STATES, Space
-from conntrim.core.prove.view import View
+from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.packet_vars import STATES, PacketVars
 
 ByState = dict[CtState, Set]
 
 
-def strangers(view: View, untracked: Set, loose: bool = True) -> ByState:
+def strangers(view: MatchEncoder, untracked: Set, loose: bool = True) -> ByState:
     """The state of packets that belong to no connection; `untracked` are those that raw rules marked."""
     space = view.space
     found = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: untracked}
@@ -33,14 +33,14 @@ def strangers(view: View, untracked: Set, loose: bool = True) -> ByState:
     return found
 
 
-def known(view: View, untracked: Set, state: CtState) -> ByState:
+def known(view: MatchEncoder, untracked: Set, state: CtState) -> ByState:
     """The state of packets of a known connection, or of errors about one: `state`, unless untracked."""
     by_kernel = _kernel_untracked(view)
     free = untracked | by_kernel
     return dict.fromkeys(CtState, view.space.nothing) | {state: ~free, CtState.UNTRACKED: free}
 
 
-def _kernel_untracked(view: View) -> Set:
+def _kernel_untracked(view: MatchEncoder) -> Set:
     found = view.space.nothing
     for row in FRESH:
         if row.state is CtState.UNTRACKED:
@@ -51,7 +51,7 @@ def _kernel_untracked(view: View) -> Set:
     return found
 
 
-def settled(space: Space, arrived: Set, states: ByState) -> Set:
+def settled(space: PacketVars, arrived: Set, states: ByState) -> Set:
     """The packets that arrive when each is in the state given: the state is no variable any more."""
     variables = space.sets.literals(*space.variables(Field.CT_STATE))
     parts = []

@@ -19,8 +19,8 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.nat import target_of
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import Reach, reach
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.reachability import Reach, reach
 
 HOOKS: dict[Direction, Hook] = {
     Direction.INBOUND: Hook.PREROUTING, Direction.FORWARDED: Hook.PREROUTING, Direction.OUTBOUND: Hook.OUTPUT,
@@ -28,7 +28,7 @@ HOOKS: dict[Direction, Hook] = {
 """Where destinations of a direction's packets are translated; what comes in may be forwarded because of it."""
 
 
-def _rules(space: Space, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule, Nat]]:
+def _rules(space: PacketVars, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule, Nat]]:
     """Every rule of the tables with a nat chain at this hook that translates."""
     tables = {id(t): t for group in arranged.groups[space.family, hook] for s in group for t, c in s.chains
               if c.base and c.base.type == "nat"}  # fmt: skip
@@ -39,7 +39,7 @@ def _rules(space: Space, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule,
                     yield from ((rule, s) for s in rule.statements if isinstance(s, Nat))
 
 
-def _image(space: Space, nat: Nat, hook: Hook) -> Set:
+def _image(space: PacketVars, nat: Nat, hook: Hook) -> Set:
     """At least the packets that come out of a translation."""
     nowhere = Packet(space.family, Protocol.TCP, 0, space.whole(Field.DST, 0))
     target = target_of(nat, nowhere, Kernel(), hook)
@@ -53,17 +53,17 @@ def _image(space: Space, nat: Nat, hook: Hook) -> Set:
     return found & space.field(Field.DPORT, Intervals.of((target.port, target.last or target.port)))
 
 
-def _first(space: Space, found: Set) -> Set:
+def _first(space: PacketVars, found: Set) -> Set:
     """Vectors of first packets of tracked flows, whatever their state's variables."""
     return _stateless(space, found & (space.state(CtState.NEW) | space.state(CtState.RELATED)))
 
 
-def _stateless(space: Space, found: Set) -> Set:
+def _stateless(space: PacketVars, found: Set) -> Set:
     return found.exists(space.sets.literals(*space.bits[Field.CT_STATE]))
 
 
 def met(
-    space: Space, pair: tuple[Arranged, Arranged], direction: Direction, scope: Set, local: Intervals | None
+    space: PacketVars, pair: tuple[Arranged, Arranged], direction: Direction, scope: Set, local: Intervals | None
 ) -> list[str]:
     """The rules whose packets may come out where the two rule sets differ; `scope` are what the change meets."""
     hook = HOOKS[direction]
@@ -78,14 +78,14 @@ def met(
     ]
 
 
-def marked(space: Space, direction: Direction, before: Reach, after: Reach) -> list[str]:
+def marked(space: PacketVars, direction: Direction, before: Reach, after: Reach) -> list[str]:
     """Whether translated packets have another mark than before: what that does to them behind is not followed."""
     both = before.translated & after.translated
     differ = any(both & (old ^ new) != space.nothing for old, new in zip(before.marks, after.marks, strict=False))
     return [f"{direction}: the two rule sets mark packets differently that they translate"] if differ else []
 
 
-def by_kind(space: Space, way: Reach, new: Set) -> dict[str, Set]:
+def by_kind(space: PacketVars, way: Reach, new: Set) -> dict[str, Set]:
     """The strangers' packets that each translation takes; `new` are those that conntrack takes for NEW."""
     found: dict[str, Set] = {}
     for hook, hit in way.hits:

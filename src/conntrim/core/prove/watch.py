@@ -35,7 +35,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )  # fmt: skip
 from conntrim.core.netfilter.hooks import Arranged
-from conntrim.core.netfilter.words import membership, question
+from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
 
 

@@ -10,7 +10,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Severity
 from conntrim.core.model.packet import Packet
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import compare
 from conntrim.render.check import check_text
@@ -151,7 +151,7 @@ def test_the_hole_is_shown_by_a_packet_that_replays() -> None:
     source, target = parse_address("198.51.100.7"), parse_address("192.0.2.1")
     packet = Packet(Family.IPV4, 6, source, target, 11211, 3306, 2, iif="eth0")
     with_rule, without = (ruleset(rules, accepts) for rules in (raw, raw[:2]))
-    assert (Fate.ACCEPT, Fate.DROP) == (walk(with_rule, packet).verdict, walk(without, packet).verdict)
+    assert (Fate.ACCEPT, Fate.DROP) == (simulate(with_rule, packet).verdict, simulate(without, packet).verdict)
 
 
 @pytest.mark.parametrize("host", ["cache", "web-final", "web-first", "web-one-sided", "web-refused"])
@@ -233,7 +233,7 @@ def test_witnesses_replay(name: str) -> None:
     for finding in check_ruleset(rules, None).findings:
         if finding.code in REPLAYS:
             assert finding.witness is not None
-            assert walk(rules, finding.witness).verdict in REPLAYS[finding.code]
+            assert simulate(rules, finding.witness).verdict in REPLAYS[finding.code]
 
 
 def test_a_packet_that_nat_misses_is_untracked() -> None:
@@ -242,7 +242,7 @@ def test_a_packet_that_nat_misses_is_untracked() -> None:
     rules = ruleset(raw, accepts)
     (finding,) = check_ruleset(rules, None).findings
     assert finding.witness is not None
-    outcome = walk(rules, finding.witness)
+    outcome = simulate(rules, finding.witness)
     assert (CtState.UNTRACKED, finding.witness.dst) == (outcome.state, outcome.left.dst)
 
 

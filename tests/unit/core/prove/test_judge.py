@@ -10,7 +10,7 @@ from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.dialogue import run
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.judge import NAMES, Judgement, judge
@@ -198,7 +198,7 @@ def test_the_witness_of_an_exposure_replays(name: str) -> None:
     witnesses = [b.witness for b in judged(after, before).broken if b.name == "no-exposure"]
     assert witnesses
     for packet in witnesses:
-        told = [walk(read(rules, "rules"), packet).verdict for rules in (before, after)]
+        told = [simulate(read(rules, "rules"), packet).verdict for rules in (before, after)]
         assert (told[0] is Fate.ACCEPT, told[1]) == (False, Fate.ACCEPT)
 
 

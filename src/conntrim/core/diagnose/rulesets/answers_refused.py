@@ -31,9 +31,9 @@ from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import known, settled, strangers
-from conntrim.core.prove.view import View
 
 CODE, NAME = "CT107", "answers-refused"
 
@@ -45,7 +45,7 @@ def lost(side: Side, direction: Direction, packets: Set) -> Set:
     space = side.space
     scope = packets_of(space, direction, side.local) & side.flagless(packets) & space.with_ports
     way = reach(space, side.full, BACK[direction], scope, mirrored=True, local=side.local)
-    view = View(space, {}, mirrored=True)
+    view = MatchEncoder(space, {}, mirrored=True)
     alone = settled(space, way.arrived, strangers(view, way.untracked))
     tracked = settled(space, way.arrived, known(view, way.untracked, CtState.ESTABLISHED))
     first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)

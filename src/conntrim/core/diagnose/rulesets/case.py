@@ -32,18 +32,18 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import BARE_SYN
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.outcome import Step, StepKind
-from conntrim.core.netfilter.walk import walk
-from conntrim.core.prove.boxes import Box, boxes
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.case import ERRORS
+from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
-from conntrim.core.prove.journey import Reach, packets_of, reach, told_of
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.names import Names, matches
-from conntrim.core.prove.space import IIF, OIF, Space
+from conntrim.core.prove.packet_text import describe, describe_packet
+from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
+from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
 from conntrim.core.prove.states import known, settled, strangers
-from conntrim.core.prove.view import View
-from conntrim.core.prove.words import describe, describe_packet
 
 WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.PREROUTING: (Direction.INBOUND, Direction.FORWARDED),
@@ -90,7 +90,7 @@ class Told:
 class Side:
     """One family of a rule set."""
 
-    space: Space
+    space: PacketVars
     full: Arranged
     early: Arranged
     local: Intervals | None
@@ -154,7 +154,7 @@ class Side:
         return self._admitted[key]
 
     def _settled(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
-        way, view = self.way(direction), View(self.space, {})
+        way, view = self.way(direction), MatchEncoder(self.space, {})
         marked = way.untracked if untracked else self.space.nothing
         states = strangers(view, marked) if state is None else known(view, marked, state)
         return settled(self.space, way.arrived, states) & self.universe(direction)
@@ -223,7 +223,7 @@ class RuleCase:
 
     def path(self, packet: Packet) -> tuple[Step, ...]:
         """What happens to a packet, one way where something is not known."""
-        return walk(self.full, packet).path
+        return simulate(self.full, packet).path
 
     def accepting(self, packet: Packet) -> Rule | None:
         """The last rule that had its way with a packet."""
@@ -232,7 +232,7 @@ class RuleCase:
     def in_front(self, packet: Packet) -> tuple[How, Place, Home] | None:
         """Where an accept of a refused packet belongs: before the rule that refuses it or jumps to a chain which only
         ever refuses, or behind the rules of a base chain whose policy does."""
-        outcome = walk(self.full, packet)
+        outcome = simulate(self.full, packet)
         if outcome.by is None or outcome.by.rule is None:
             _, home = self.refusing(packet)
             last = (home.chain.rules[-1].place if home.chain.rules else home.chain.place) if home else None
@@ -246,7 +246,7 @@ class RuleCase:
 
     def refusing(self, packet: Packet) -> tuple[Rule | None, Home | None]:
         """The rule that drops a packet, or the base chain whose policy does."""
-        step = walk(self.full, packet).by
+        step = simulate(self.full, packet).by
         if step is None or step.rule is not None:
             return (step.rule, self.home(step.rule)) if step and step.rule else (None, None)
         chains = ((t, c) for t in self.ruleset.tables for c in t.chains)
@@ -263,7 +263,7 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     sides = []
     subject = rules or any(trusts_source_port(r) for t in ruleset.tables for c in t.chains for r in c.rules)
     for family in (f for f in Family if f in seen and subject):
-        space = Space(family, names, tick)
+        space = PacketVars(family, names, tick)
         side = Side(space, full, early, told_of(local, family), _meant(space, ruleset))
         side.taken += _taken(side)
         sides.append(side)
@@ -275,10 +275,10 @@ def _sees(table: Table, packet: Packet) -> bool:
     return packet.family in FAMILIES.get(table.family, ())
 
 
-def _meant(space: Space, ruleset: Ruleset) -> Set:
+def _meant(space: PacketVars, ruleset: Ruleset) -> Set:
     """Accepts that name UNTRACKED and destination ports, wherever they stand."""
     states = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: space.everything}
-    view = View(space, states, has_in=True)
+    view = MatchEncoder(space, states, has_in=True)
     found = [
         view.rule(r, t)
         for t in ruleset.tables if space.family in FAMILIES.get(t.family, ())

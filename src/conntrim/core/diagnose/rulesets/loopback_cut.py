@@ -33,9 +33,9 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.match_encoder import LOOPBACK, MatchEncoder
+from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import known, settled, strangers
-from conntrim.core.prove.view import LOOPBACK, View
 
 CODE, NAME = "CT116", "loopback-cut"
 
@@ -50,7 +50,7 @@ def cut(side: Side) -> Set:
     scope = packets_of(space, LO, side.local) & space.with_ports & space.field(Field.SPORT, EPHEMERAL)
     there = reach(space, side.full, LO, scope, local=side.local)
     back = reach(space, side.full, LO, scope, mirrored=True, local=side.local)
-    view, mirrored = View(space, {}), View(space, {}, mirrored=True)
+    view, mirrored = MatchEncoder(space, {}), MatchEncoder(space, {}, mirrored=True)
     first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
 
     def opened(untracked: Set) -> Set:

@@ -20,9 +20,9 @@ from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import Field, Rule
 from conntrim.core.model.service import Direction
-from conntrim.core.prove.boxes import boxes
-from conntrim.core.prove.space import Key
-from conntrim.core.prove.view import LOOPBACK
+from conntrim.core.prove.cube_cover import boxes
+from conntrim.core.prove.match_encoder import LOOPBACK
+from conntrim.core.prove.packet_vars import Key
 
 COLUMNS = frozenset({
     "family", "protocol", "src", "dst", "sport", "dport", "reply_src", "reply_dst", "reply_sport", "reply_dport",

@@ -29,7 +29,7 @@ from conntrim.core.model.ruleset import Nat, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.chains import Hit
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.space import IIF, OIF
+from conntrim.core.prove.packet_vars import IIF, OIF
 
 CODE, NAME = "CT109", "nat-skipped"
 

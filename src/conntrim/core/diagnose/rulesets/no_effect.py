@@ -33,8 +33,8 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK
 from conntrim.core.netfilter.outcome import StepKind
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import COMES, GOES, packets_of
-from conntrim.core.prove.view import View
+from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.reachability import COMES, GOES, packets_of
 
 CODE, NAME = "CT104", "notrack-no-effect"
 
@@ -144,7 +144,7 @@ def _fitting(side: Side, rule: Rule, home: Home, direction: Direction, entering:
     """The packets of a direction that the rule's matches fit; `entering`: in PREROUTING, also on `lo`."""
     states = dict.fromkeys(CtState, side.space.nothing) | {CtState.INVALID: side.space.everything}
     entered = entering or direction in COMES
-    view = View(
+    view = MatchEncoder(
         side.space, states, has_in=entered, has_out=not entered and direction in (*GOES, Direction.LOOPBACK),
         local=side.local, from_host=direction not in COMES, to_host=direction not in GOES,
     )  # fmt: skip

@@ -12,9 +12,9 @@ from conntrim.core.model.finding import Edit, How, Place
 from conntrim.core.model.ruleset import Chain, Dialect, Interface, Match, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG
-from conntrim.core.prove.boxes import boxes
+from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.view import View
+from conntrim.core.prove.match_encoder import MatchEncoder
 
 MOST_PARTS = 4
 """Rules that one cure may take; packets of stranger shapes have none."""
@@ -108,6 +108,6 @@ def _single(match: Match) -> tuple[Match, ...]:
 
 def _fits(case: RuleCase, side: Side, taken: Taken, asked: list[tuple[Match, ...]]) -> Set:
     """The packets that any of these matches are about, as far as the hook of a NOTRACK rule knows."""
-    view, table, place = View(side.space, {}), case.home(taken.rule).table, taken.rule.place
+    view, table, place = MatchEncoder(side.space, {}), case.home(taken.rule).table, taken.rule.place
     named = ([m for m in matches if not isinstance(m, Interface)] for matches in asked)
     return side.space.sets.either([view.rule(Rule(tuple(m), (), place, ""), table) for m in named])

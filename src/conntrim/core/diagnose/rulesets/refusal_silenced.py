@@ -35,7 +35,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import CONNTRACK, arrange
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.reachability import packets_of, reach
 
 CODE, NAME = "CT115", "refusal-silenced"
 

@@ -11,7 +11,7 @@ from conntrim.core.model.ruleset import Match, Rule, Ruleset, SetMark
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.reachability import packets_of, reach
 
 SEEN = SetMark(0, 0)
 

@@ -31,11 +31,11 @@ from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES, JOURNEYS, Arranged, arrange
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.journey import packets_of, reach
+from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import settled, strangers
-from conntrim.core.prove.view import View
 
 CODE, NAME = "CT114", "wide-source-port"
 
@@ -56,7 +56,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
             scope = side.space.sets.either(here)
             for owner, found in _opened(side, scope, without, owners, direction).items():
                 told = side.told(found, direction)
-                if owner in rules and walk(case.full, told.witness).verdict in PASSED:
+                if owner in rules and simulate(case.full, told.witness).verdict in PASSED:
                     yield _finding(case, side, rules.pop(owner), told, found & side.untracked(direction))
 
 
@@ -70,7 +70,7 @@ def _fitting(side: Side, case: RuleCase, rule: Rule) -> Set:
     table = case.home(rule).table
     if side.space.family not in FAMILIES.get(table.family, ()):
         return side.space.nothing
-    view = View(side.space, dict.fromkeys(CtState, side.space.everything), has_out=True, local=side.local)
+    view = MatchEncoder(side.space, dict.fromkeys(CtState, side.space.everything), has_out=True, local=side.local)
     return view.rule(rule, table)
 
 
@@ -84,7 +84,7 @@ def _opened(
     if scope == space.nothing:
         return {}
     way = reach(space, without, direction, scope, local=side.local)
-    states = strangers(View(space, {}), way.untracked)
+    states = strangers(MatchEncoder(space, {}), way.untracked)
     closed = side.stateless(scope) & ~settled(space, way.arrived, states)
     found: dict[int, Set] = {}
     for hit in (h for _, h in way.hits if id(h.rule) in owners):

@@ -6,9 +6,9 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.journey import packets_of, reach
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.reachability import packets_of, reach
 
 NETS = range(1, 17)
 CHECKS = [f"-A FORWARD ! -s 10.{n * 13}.{n * 7}.0/24 -i eth{n} -j DROP" for n in NETS]
@@ -21,7 +21,7 @@ SERVED = [
 def nodes(*lines: str) -> int:
     """The size of the set of forwarded packets that arrive."""
     ruleset = read("\n".join(["*filter", ":FORWARD DROP [0:0]", *lines, "COMMIT", ""]), "nets")
-    space = Space(Family.IPV4, Names.of((ruleset,)))
+    space = PacketVars(Family.IPV4, Names.of((ruleset,)))
     scope = packets_of(space, Direction.FORWARDED)
     return reach(space, arrange(ruleset), Direction.FORWARDED, scope).arrived.node_count()
 

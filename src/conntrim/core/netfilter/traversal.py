@@ -23,16 +23,16 @@ from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, d
 from conntrim.core.netfilter.matches import about_state, holds
 from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
+from conntrim.core.netfilter.question_text import question
 from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
 from conntrim.core.netfilter.statements import EFFECTS, VERDICTS, Ending, Unended
-from conntrim.core.netfilter.words import question
 
 RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
 """Protocols whose clashing entries live beside each other (`allow_clash` in net/netfilter/nf_conntrack_proto_*.c)."""
 
 
 @dataclass(slots=True)
-class Passage:
+class Traversal:
     """The state of one passage; thrown away at its end."""
 
     arranged: Arranged
@@ -301,7 +301,7 @@ class Passage:
         if packet.protocol == Protocol.TCP:
             self._set_closing()
         skb = Skb(packet, self.skb.kernel, self.skb.answers, tied(self.skb.attached))
-        outcome = Passage(self.arranged, self.memory, packet, skb).outcome()
+        outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
         self.memory = outcome.memory  # the answer may end the connection: a RST in the entry's own direction does
         return outcome
 

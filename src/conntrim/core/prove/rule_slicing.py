@@ -17,7 +17,7 @@ from conntrim.core.model.ruleset import Chain, Nat, Ruleset, Table
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 from conntrim.core.prove.bounds import ALL, Bounds, shifted
-from conntrim.core.prove.listed import Listed
+from conntrim.core.prove.rule_index import Listed
 
 MOST_BOUNDS = 1024
 """Boxes a question may consist of; with more, looking for rules costs more than it saves."""

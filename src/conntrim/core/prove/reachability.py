@@ -19,10 +19,10 @@ from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station
 from conntrim.core.prove.chains import Hit, Walk
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.match_encoder import BROADCAST, LOOPBACK, MULTICAST, MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
-from conntrim.core.prove.space import IIF, OIF, STATES, Space
-from conntrim.core.prove.view import BROADCAST, LOOPBACK, MULTICAST, View
+from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars
 from conntrim.core.prove.watch import Sight, Watch
 
 SEES: dict[Hook, tuple[bool, bool]] = {
@@ -77,7 +77,7 @@ def told_of(local: Intervals | None, family: Family) -> Intervals | None:
 
 
 def packets_of(
-    space: Space,
+    space: PacketVars,
     direction: Direction,
     local: Intervals | None = None,
     mirrored: bool = False,
@@ -87,7 +87,7 @@ def packets_of(
     """All packets of one direction that may exist. `mirrored`: told by the packet that they answer. `foreign`: those
     that this host sends or takes in under an address that is none of its own, as a transparent proxy does (K73).
     """
-    view = View(space, {}, mirrored)
+    view = MatchEncoder(space, {}, mirrored)
     other_icmp = Protocol.ICMPV6 if space.icmp is Field.ICMP else Protocol.ICMP
     found = ~space.protocol(other_icmp) & view.field(Field.SRC, ADDRESSES[space.family])
     found = found & view.field(Field.DST, ADDRESSES[space.family])
@@ -110,7 +110,7 @@ def packets_of(
     }[direction]
 
 
-def existing(space: Space, direction: Direction) -> Set:
+def existing(space: PacketVars, direction: Direction) -> Set:
     """The packets as long as their headers at least; of those to be forwarded, such as have a hop left."""
     found = space.everything
     if Field.LENGTH in space.bits:
@@ -125,7 +125,7 @@ def existing(space: Space, direction: Direction) -> Set:
     return found
 
 
-def _codes(space: Space, direction: Direction, has: bool) -> Intervals:
+def _codes(space: PacketVars, direction: Direction, has: bool) -> Intervals:
     if direction is Direction.LOOPBACK:
         return space.names.codes((LO,))
     return space.names.codes(("", LO), negated=True) if has else Intervals.of(0)
@@ -135,7 +135,7 @@ def _codes(space: Space, direction: Direction, has: bool) -> Intervals:
 class _Way:
     """One walk along one direction; thrown away at its end."""
 
-    space: Space
+    space: PacketVars
     arranged: Arranged
     direction: Direction
     scope: Set
@@ -143,7 +143,7 @@ class _Way:
     local: Intervals | None
     image: bool = False
     watch: Watch | None = None
-    view: View = field(init=False)
+    view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
     templated: Set = field(init=False)
@@ -159,7 +159,7 @@ class _Way:
         nothing = self.space.nothing
         self.alive, self.untracked, self.templated, self.translated = self.scope, nothing, nothing, nothing
         states = dict.fromkeys(CtState, nothing) | {CtState.INVALID: self.space.everything}
-        self.view = View(self.space, states, self.mirrored, local=self.local)
+        self.view = MatchEncoder(self.space, states, self.mirrored, local=self.local)
         if self.image:
             self._track()  # and whatever mark it has, it got before
         elif self.direction in COMES:
@@ -183,7 +183,7 @@ class _Way:
         came = self.direction in COMES or (
             self.direction is Direction.LOOPBACK and hook in (Hook.PREROUTING, Hook.INPUT)
         )
-        self.view = View(
+        self.view = MatchEncoder(
             self.space, self.view.states, self.mirrored, has_in and came, has_out, self.local,
             from_host=self.direction not in COMES, to_host=self.direction not in GOES, mark=self.view.mark,
             hops=int(self.direction is Direction.FORWARDED and has_out),  # K63
@@ -247,7 +247,7 @@ class _Way:
 
 
 def reach(
-    space: Space,
+    space: PacketVars,
     arranged: Arranged,
     direction: Direction,
     scope: Set,

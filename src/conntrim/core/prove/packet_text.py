@@ -9,34 +9,34 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, protocol_name
 from conntrim.core.model.ruleset import Field, TcpFlag
-from conntrim.core.netfilter.story import describe as address_line
-from conntrim.core.netfilter.story import name_of
-from conntrim.core.prove.boxes import Box
-from conntrim.core.prove.space import IIF, OIF, Key, Space
+from conntrim.core.netfilter.trace_text import describe as address_line
+from conntrim.core.netfilter.trace_text import name_of
+from conntrim.core.prove.cube_cover import Box
+from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
 
 MOST = 5
 """Ranges named of one property before the rest is only counted."""
 
-Wording = Callable[[Space, Intervals], list[str]]
+Wording = Callable[[PacketVars, Intervals], list[str]]
 
 
-def _ranges(space: Space, values: Intervals) -> list[str]:
+def _ranges(space: PacketVars, values: Intervals) -> list[str]:
     return [str(low) if low == high else f"{low}-{high}" for low, high in values.ranges]
 
 
-def _addresses(space: Space, values: Intervals) -> list[str]:
+def _addresses(space: PacketVars, values: Intervals) -> list[str]:
     return [format_range(*r) for r in values.ranges]
 
 
-def _protocols(space: Space, values: Intervals) -> list[str]:
+def _protocols(space: PacketVars, values: Intervals) -> list[str]:
     return [protocol_name(n) for n in values]
 
 
-def _names(space: Space, values: Intervals) -> list[str]:
+def _names(space: PacketVars, values: Intervals) -> list[str]:
     return [space.names.known[code] for code in values if 0 < code < len(space.names.known)]
 
 
-def _types(space: Space, values: Intervals) -> list[str]:
+def _types(space: PacketVars, values: Intervals) -> list[str]:
     """Types where all codes are meant, else `type/code`."""
     found = []
     for low, high in values.ranges:
@@ -47,7 +47,7 @@ def _types(space: Space, values: Intervals) -> list[str]:
     return found
 
 
-def _flags(space: Space, values: Intervals) -> list[str]:
+def _flags(space: PacketVars, values: Intervals) -> list[str]:
     """Combinations of the flags that matter: those whose change may lead out of the set."""
     held = set(values)
     matter = [f for f in TcpFlag if any((v ^ f) not in held for v in held)]
@@ -69,7 +69,7 @@ def _few(parts: list[str]) -> str:
     return ", ".join(parts[:MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def _shorter(space: Space, box: Box, key: Key, wording: Wording) -> str:
+def _shorter(space: PacketVars, box: Box, key: Key, wording: Wording) -> str:
     """`80, 443`, or `any but 22, 80` where that is shorter."""
     some, without = wording(space, box.values[key]), wording(space, box.without[key])
     inverse = len(without) < len(some) or (box.without[key].size == 1 and box.values[key].size > 1 and not _one(some))
@@ -80,7 +80,7 @@ def _one(parts: list[str]) -> bool:
     return len(parts) == 1
 
 
-def describe(space: Space, box: Box) -> str:
+def describe(space: PacketVars, box: Box) -> str:
     """`tcp, source port 11211, destination port any but 22, 80; where ... matches`."""
     protocols = box.values.get(Field.PROTOCOL)
     parts = ["any protocol" if protocols is None else _shorter(space, box, Field.PROTOCOL, _protocols)]

@@ -18,8 +18,8 @@ from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.skb import Answers, Skb, Tracked
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import Flow, Steps, turn, turns
-from conntrim.core.prove.journey import Reach
-from conntrim.core.prove.space import Space
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.reachability import Reach
 
 STAND_IN = (0xFFFFC0000201, 0xFFFFC0000202, 40_000)
 """Addresses and the client's port of the connection that stands for all: the tracker sees nothing but who is who."""
@@ -33,7 +33,7 @@ Tables = dict[Memory, Set]
 class Conversations:
     """What one rule set does with a flow's requests and with their answers, both told by the request."""
 
-    space: Space
+    space: PacketVars
     flow: Flow
     there: Reach
     back: Reach

@@ -32,7 +32,7 @@ from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue, run
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome
-from conntrim.core.netfilter.walk import walk
+from conntrim.core.netfilter.simulate import simulate
 from tests.unit.core.netfilter.made import (
     ACCEPT,
     ACK,
@@ -78,7 +78,7 @@ def test_tcp_connection_is_new_then_established() -> None:
 
 def test_nothing_is_tracked_without_a_user() -> None:
     """K5: NOTRACK and port matches alone do not switch conntrack on."""
-    outcome = walk(rules(raw((notrack(dport(81)),))), web())
+    outcome = simulate(rules(raw((notrack(dport(81)),))), web())
     assert (None, ()) == (outcome.state, outcome.memory.entries)
 
 
@@ -116,16 +116,16 @@ def test_loopback_keeps_the_mark_of_output() -> None:
 def test_a_stranger_comes_in_through_the_hole() -> None:
     """K20: from source port 11211 a stranger reaches a port that is rejected otherwise."""
     hole = rules(raw((notrack(sport(11211)),)), INPUT)
-    assert Fate.ACCEPT is walk(hole, packet(sport=11211, dport=3306, flags=SYN)).verdict
-    assert Fate.REJECT is walk(hole, packet(sport=11212, dport=3306, flags=SYN)).verdict
+    assert Fate.ACCEPT is simulate(hole, packet(sport=11211, dport=3306, flags=SYN)).verdict
+    assert Fate.REJECT is simulate(hole, packet(sport=11212, dport=3306, flags=SYN)).verdict
 
 
 def test_raw_accept_comes_first() -> None:
     """K9: an ACCEPT before NOTRACK prevents it; NOTRACK itself does not end the chain."""
     accepted = rules(raw((rule(ACCEPT), notrack())), INPUT)
     dropped = rules(raw((notrack(), rule(DROP))), INPUT)
-    assert CtState.NEW is walk(accepted, web()).state
-    assert Fate.DROP is walk(dropped, web()).verdict
+    assert CtState.NEW is simulate(accepted, web()).state
+    assert Fate.DROP is simulate(dropped, web()).verdict
 
 
 @pytest.mark.parametrize(
@@ -141,40 +141,40 @@ def test_zone_and_notrack(dialect: Dialect, order: str, state: CtState) -> None:
     """K10: behind a zone NOTRACK does nothing; a zone behind NOTRACK tracks again in nft only."""
     kinds = {"zone": rule(SetZone(5)), "notrack": rule(Notrack())}
     made = table("raw", chain(Hook.PREROUTING, "raw", *(kinds[k] for k in order.split())), dialect=dialect)
-    assert state is walk(rules(made, INPUT), web()).state
+    assert state is simulate(rules(made, INPUT), web()).state
 
 
 def test_late_notrack_only_renames_invalid() -> None:
     """K11: an nft notrack behind conntrack leaves NEW alone and turns INVALID into UNTRACKED."""
     late = table("t", chain(Hook.INPUT, "mangle", rule(Notrack())), dialect=Dialect.NFTABLES)
-    assert CtState.NEW is walk(rules(late, INPUT), web()).state
-    assert CtState.UNTRACKED is walk(rules(late, INPUT), web(SYN | ACK)).state
+    assert CtState.NEW is simulate(rules(late, INPUT), web()).state
+    assert CtState.UNTRACKED is simulate(rules(late, INPUT), web(SYN | ACK)).state
 
 
 def test_an_entry_does_not_protect_its_flow() -> None:
     """K12: a known flow's next packet is UNTRACKED once a rule says so; the entry stays as it was."""
     before = run(rules(INPUT), dialogue(Talk.TCP, web())[:3])[-1].memory
-    after = walk(rules(raw((notrack(),)), INPUT), web(ACK), before)
+    after = simulate(rules(raw((notrack(),)), INPUT), web(ACK), before)
     assert CtState.UNTRACKED is after.state
     assert before.entries == after.memory.entries
 
 
 def test_live_flows_are_picked_up() -> None:
     """K13: without an entry an ACK is NEW with tcp_loose=1 and INVALID with 0."""
-    assert CtState.NEW is walk(rules(INPUT), web(ACK)).state
-    assert CtState.INVALID is walk(rules(INPUT), web(ACK), kernel=Kernel(tcp_loose=False)).state
+    assert CtState.NEW is simulate(rules(INPUT), web(ACK)).state
+    assert CtState.INVALID is simulate(rules(INPUT), web(ACK), kernel=Kernel(tcp_loose=False)).state
 
 
 def test_a_full_table_drops_what_would_be_new() -> None:
     """K8: the packet is dropped before any filter; untracked packets pass."""
     full = Kernel(full=True)
-    assert Fate.DROP is walk(rules(INPUT), web(), kernel=full).verdict
-    assert Fate.ACCEPT is walk(rules(raw((notrack(),)), INPUT), web(), kernel=full).verdict
+    assert Fate.DROP is simulate(rules(INPUT), web(), kernel=full).verdict
+    assert Fate.ACCEPT is simulate(rules(raw((notrack(),)), INPUT), web(), kernel=full).verdict
 
 
 def test_a_dropped_packet_leaves_no_entry() -> None:
     """An entry is confirmed only where the packet gets through."""
-    assert () == walk(rules(INPUT), packet(sport=4000, dport=3306, flags=SYN)).memory.entries
+    assert () == simulate(rules(INPUT), packet(sport=4000, dport=3306, flags=SYN)).memory.entries
 
 
 def test_refused_connection_forgets_its_entry() -> None:
@@ -198,8 +198,8 @@ def test_rejects_answer() -> None:
     refuse = rule(End(Verdict.REJECT, "icmp-port-unreachable"))
     all_untracked = rule(Notrack())
     silence = rule(states(CtState.INVALID), DROP)
-    tracked = walk(rules(filtering(refuse, rule(states(CtState.NEW)), output=(silence,))), web())
-    untracked = walk(rules(raw((all_untracked,), (all_untracked,)), filtering(refuse, output=(silence,))), web())
+    tracked = simulate(rules(filtering(refuse, rule(states(CtState.NEW)), output=(silence,))), web())
+    untracked = simulate(rules(raw((all_untracked,), (all_untracked,)), filtering(refuse, output=(silence,))), web())
     assert tracked.answer is not None
     assert untracked.answer is not None
     assert (CtState.RELATED, Fate.ACCEPT) == (tracked.answer.state, tracked.answer.verdict)
@@ -210,14 +210,14 @@ def test_options_beside_ctstate_are_ignored_without_an_entry() -> None:
     """K21: `--ctstate UNTRACKED --ctorigdst 9.9.9.9` matches an untracked packet, no `--ctstate` never does."""
     both = rule(XtConntrack(Intervals.of(CtState.UNTRACKED), others="--ctorigdst 9.9.9.9"), ACCEPT)
     alone = rule(XtConntrack(None, others="! --ctorigdst 9.9.9.9"), ACCEPT)
-    fates = [walk(rules(raw((notrack(),)), filtering(r, rule(DROP))), web()).verdict for r in (both, alone)]
+    fates = [simulate(rules(raw((notrack(),)), filtering(r, rule(DROP))), web()).verdict for r in (both, alone)]
     assert [Fate.ACCEPT, Fate.DROP] == fates
 
 
 def test_options_are_read_from_the_entry() -> None:
     """With an entry the options of `-m conntrack` decide."""
     to_us = rule(XtConntrack(None, others="--ctorigdst 192.0.2.1 ! --ctorigdstport 81"), ACCEPT)
-    assert Fate.ACCEPT is walk(rules(filtering(to_us, rule(DROP))), web()).verdict
+    assert Fate.ACCEPT is simulate(rules(filtering(to_us, rule(DROP))), web()).verdict
 
 
 def test_equal_priorities_are_tried_in_both_orders() -> None:
@@ -225,7 +225,7 @@ def test_equal_priorities_are_tried_in_both_orders() -> None:
     marks = chain(Hook.PREROUTING, "raw", rule(SetZone(1)))
     unmarks = chain(Hook.PREROUTING, "raw", rule(Notrack()))
     tied = rules(table("a", marks), table("b", unmarks), filtering(STATEFUL, rule(DROP)))
-    outcome = walk(tied, web())
+    outcome = simulate(tied, web())
     assert Fate.NOT_DECIDED is outcome.verdict
     assert "prerouting at priority -300" in outcome.undecided[0]
 
@@ -233,29 +233,29 @@ def test_equal_priorities_are_tried_in_both_orders() -> None:
 def test_an_opaque_match_that_does_not_matter_is_no_question() -> None:
     """Both answers to an unknown match lead to the same end: the packet is decided."""
     unknown = Opaque("recent", "-m recent --rcheck")
-    assert Fate.DROP is walk(rules(filtering(rule(unknown, DROP), rule(DROP))), web()).verdict
+    assert Fate.DROP is simulate(rules(filtering(rule(unknown, DROP), rule(DROP))), web()).verdict
 
 
 def test_an_opaque_match_that_matters_is_not_decided() -> None:
     """An unknown match between accept and drop leaves the packet open, and is named; an assumption settles it."""
     unknown = Opaque("recent", "-m recent --rcheck")
     made = rules(filtering(rule(unknown, ACCEPT), rule(DROP)))
-    outcome = walk(made, web())
+    outcome = simulate(made, web())
     assert (Fate.NOT_DECIDED, ("recent: -m recent --rcheck",)) == (outcome.verdict, outcome.undecided)
-    assert Fate.ACCEPT is walk(made, web(), assume={outcome.undecided[0]: True}).verdict
+    assert Fate.ACCEPT is simulate(made, web(), assume={outcome.undecided[0]: True}).verdict
 
 
 def test_ct_keys_without_an_entry_never_match() -> None:
     """K21, K23: connmark and nft's ct keys do not match an untracked packet, so they are decided."""
     mark = Opaque("connmark", "-m connmark ! --mark 5")
     made = rules(raw((notrack(),)), filtering(rule(mark, ACCEPT), rule(DROP)))
-    assert Fate.DROP is walk(made, web()).verdict
+    assert Fate.DROP is simulate(made, web()).verdict
 
 
 def test_accept_ends_one_base_chain_only() -> None:
     """K3: a later base chain still drops what an earlier one accepted."""
     late = table("late", Chain("LATE", (rule(DROP),), Base("filter", Hook.INPUT, 10)))
-    assert Fate.DROP is walk(rules(filtering(rule(ACCEPT)), late), web()).verdict
+    assert Fate.DROP is simulate(rules(filtering(rule(ACCEPT)), late), web()).verdict
 
 
 def test_jump_return_goto() -> None:
@@ -264,14 +264,14 @@ def test_jump_return_goto() -> None:
     hop = Chain("hop", (rule(Jump("inner", goto=True)), rule(DROP)))
     base = chain(Hook.INPUT, "filter", rule(Jump("hop")), rule(ACCEPT), policy=Verdict.DROP)
     made = rules(table("filter", base, inner, hop))
-    assert Fate.ACCEPT is walk(made, web()).verdict
-    assert Fate.DROP is walk(made, packet(sport=4000, dport=81, flags=SYN)).verdict
+    assert Fate.ACCEPT is simulate(made, web()).verdict
+    assert Fate.DROP is simulate(made, packet(sport=4000, dport=81, flags=SYN)).verdict
 
 
 def test_jump_to_a_missing_chain_names_the_line() -> None:
     """A rule set that no parser looked at fails with its place, not with a traceback."""
     with pytest.raises(InputError, match="rules:1: jump to a missing chain nowhere"):
-        walk(rules(filtering(rule(Jump("nowhere")))), web())
+        simulate(rules(filtering(rule(Jump("nowhere")))), web())
 
 
 def test_destination_nat_forwards_and_comes_back() -> None:
@@ -288,16 +288,16 @@ def test_destination_nat_forwards_and_comes_back() -> None:
 def test_untracked_packets_are_not_translated() -> None:
     """K4: a NAT rule counts nothing for a packet that NOTRACK has marked."""
     redirect = table("nat", chain(Hook.PREROUTING, "nat", rule(proto("tcp"), Nat("redirect", "--to-ports 8080"))))
-    assert 80 == walk(rules(redirect, raw((notrack(),))), web()).left.dport
-    assert 8080 == walk(rules(redirect), web()).left.dport
+    assert 80 == simulate(rules(redirect, raw((notrack(),))), web()).left.dport
+    assert 8080 == simulate(rules(redirect), web()).left.dport
 
 
 def test_fragments_are_whole_where_conntrack_is_active() -> None:
     """K6: without conntrack a later fragment has no port; with it the rules see the whole packet."""
     later = replace(web(), fragment=True)
     by_port = filtering(rule(proto("tcp"), dport(80), ACCEPT), rule(DROP))
-    assert Fate.DROP is walk(rules(by_port), later).verdict
-    assert Fate.ACCEPT is walk(rules(by_port), later, kernel=Kernel(active=True)).verdict
+    assert Fate.DROP is simulate(rules(by_port), later).verdict
+    assert Fate.ACCEPT is simulate(rules(by_port), later, kernel=Kernel(active=True)).verdict
 
 
 def test_a_packet_that_lacks_the_field_does_not_match() -> None:
@@ -305,45 +305,45 @@ def test_a_packet_that_lacks_the_field_does_not_match() -> None:
     not_80 = In(Field.DPORT, Intervals.of((0, 79), (81, 65535)))
     echo = packet("icmp", icmp=8 << 8)
     assert Protocol.ICMP == echo.protocol
-    assert Fate.ACCEPT is walk(rules(filtering(rule(not_80, DROP))), echo).verdict
+    assert Fate.ACCEPT is simulate(rules(filtering(rule(not_80, DROP))), echo).verdict
 
 
 def test_closing_and_opening_again() -> None:
     """A SYN for a connection that was closed deletes the old entry and opens a new one."""
     closed = run(rules(INPUT), dialogue(Talk.TCP, web()))[-1].memory
-    again = walk(rules(INPUT), web(), closed)
+    again = simulate(rules(INPUT), web(), closed)
     assert CtState.NEW is again.state
     assert 1 == len(again.memory.entries)
-    assert CtState.INVALID is walk(rules(INPUT), web(FIN), closed).state
+    assert CtState.INVALID is simulate(rules(INPUT), web(FIN), closed).state
 
 
 def test_an_unknown_mark_is_not_decided_until_it_is_set() -> None:
     """Behind a mark from a map a mark match is open; a rule that sets the mark settles it."""
     mapped = target("meta mark", "meta mark set tcp dport map @marks")
     marked = rule(In(Field.MARK, Intervals.of(5)), DROP)
-    assert Fate.NOT_DECIDED is walk(rules(filtering(STATELESS, mapped, marked)), web()).verdict
-    assert Fate.DROP is walk(rules(filtering(STATELESS, mapped, rule(SetMark(5)), marked)), web()).verdict
+    assert Fate.NOT_DECIDED is simulate(rules(filtering(STATELESS, mapped, marked)), web()).verdict
+    assert Fate.DROP is simulate(rules(filtering(STATELESS, mapped, rule(SetMark(5)), marked)), web()).verdict
 
 
 def test_a_mark_is_saved_and_restored() -> None:
     """What CONNMARK saves in the entry it restores to later packets; one without an entry keeps its own (K24)."""
     save, restore = (target("CONNMARK", f"--{way}-mark") for way in ("save", "restore"))
     marked = rule(In(Field.MARK, Intervals.of(5)), DROP)
-    known = walk(rules(filtering(STATELESS, rule(SetMark(5)), save)), web()).memory
+    known = simulate(rules(filtering(STATELESS, rule(SetMark(5)), save)), web()).memory
     assert [5] == [entry.mark for entry in known.entries]
     both = rules(filtering(STATELESS, restore, marked))
-    assert (Fate.DROP, Fate.ACCEPT) == (walk(both, web(), known).verdict, walk(both, web()).verdict)
-    assert Fate.ACCEPT is walk(rules(raw((notrack(),)), filtering(restore, marked)), web(), known).verdict
+    assert (Fate.DROP, Fate.ACCEPT) == (simulate(both, web(), known).verdict, simulate(both, web()).verdict)
+    assert Fate.ACCEPT is simulate(rules(raw((notrack(),)), filtering(restore, marked)), web(), known).verdict
 
 
 def test_a_rule_ends_where_a_map_has_nothing() -> None:
     """nft ends a rule at a look-up that finds nothing, so what stands behind it is open."""
     mapped = target("meta mark", "meta mark set tcp dport map @marks")
     mapped = replace(mapped, statements=(*mapped.statements, DROP))
-    assert Fate.NOT_DECIDED is walk(rules(filtering(STATELESS, mapped)), web()).verdict
+    assert Fate.NOT_DECIDED is simulate(rules(filtering(STATELESS, mapped)), web()).verdict
 
 
 def test_an_unknown_target_is_not_decided() -> None:
     """TPROXY may take the packet or not: open before an accept, and named."""
-    outcome = walk(rules(filtering(target("TPROXY", "--on-port 81"))), web())
+    outcome = simulate(rules(filtering(target("TPROXY", "--on-port 81"))), web())
     assert (Fate.NOT_DECIDED, ("TPROXY: --on-port 81",)) == (outcome.verdict, outcome.undecided)

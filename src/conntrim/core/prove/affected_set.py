@@ -33,9 +33,9 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.listed import Listed
-from conntrim.core.prove.space import IIF, OIF, Space
-from conntrim.core.prove.view import View, changes
+from conntrim.core.prove.match_encoder import MatchEncoder, changes
+from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
+from conntrim.core.prove.rule_index import Listed
 
 MOST_PAIRS = 4_000_000
 """Pairs of rules that may be aligned in one chain; beyond, everything between the common ends counts as changed."""
@@ -205,14 +205,14 @@ def along(changed: Changes, direction: Direction) -> Changes:
 
 
 def region(
-    space: Space, direction: Direction, changed: Changes, local: Intervals | None = None, *, mirrored: bool = False
+    space: PacketVars, direction: Direction, changed: Changes, local: Intervals | None = None, *, mirrored: bool = False
 ) -> Set:
     """All packets (in any ct state) that may fare differently; `mirrored`: told by the packets that they answer."""
     if changed is None:
         return space.everything
     states = {s: space.state(s) for s in CtState}
     ours, to_us = direction is Direction.OUTBOUND, direction is Direction.INBOUND
-    view = View(space, states, mirrored, has_out=True, local=local, from_host=ours, to_host=to_us)
+    view = MatchEncoder(space, states, mirrored, has_out=True, local=local, from_host=ours, to_host=to_us)
     loops = direction is Direction.LOOPBACK
     found = []
     for one in changed:
@@ -224,7 +224,7 @@ def region(
     return space.sets.either(found)
 
 
-def _wide(view: View, match: Match, changed: Changed, loops: bool) -> Set:
+def _wide(view: MatchEncoder, match: Match, changed: Changed, loops: bool) -> Set:
     """At least the packets of a match, whatever the hook, the mark and (before conntrack) the state.
 
     `loops`: on the loopback both halves of the way pass, and an address is of another type in each.

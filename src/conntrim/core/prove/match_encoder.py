@@ -27,9 +27,9 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
     asks_ipset,
 )  # fmt: skip
-from conntrim.core.netfilter.words import membership, question
+from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.space import IIF, OIF, Key, Space
+from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
 
 LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
 MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
@@ -48,7 +48,7 @@ STATELESS = (CtState.INVALID, CtState.UNTRACKED)
 
 
 @dataclass(slots=True)
-class View:
+class MatchEncoder:
     """What rules see of the packets at one hook.
 
     `mirrored`: the variables describe a request, and the packets here are its answer. `has_in`, `has_out`: which
@@ -57,7 +57,7 @@ class View:
     counts changes of states and mark.
     """
 
-    space: Space
+    space: PacketVars
     states: dict[CtState, Set]
     mirrored: bool = False
     has_in: bool = True
@@ -251,10 +251,12 @@ class View:
         return found
 
 
-SPECIAL: dict[Field, Callable[[View, Field, Intervals, int | None], Set]] = {
-    Field.FAMILY: View.family, Field.FRAGMENT: View.fragment, Field.CT_STATE: View.state, Field.MARK: View.marked,
-    Field.SRC_TYPE: View.address_type, Field.DST_TYPE: View.address_type, Field.PACKET_TYPE: View.packet_type,
-    Field.TTL: View.hop_limit,
+SPECIAL: dict[Field, Callable[[MatchEncoder, Field, Intervals, int | None], Set]] = {
+    Field.FAMILY: MatchEncoder.family, Field.FRAGMENT: MatchEncoder.fragment, Field.CT_STATE: MatchEncoder.state,
+    Field.MARK: MatchEncoder.marked,
+    Field.SRC_TYPE: MatchEncoder.address_type, Field.DST_TYPE: MatchEncoder.address_type,
+    Field.PACKET_TYPE: MatchEncoder.packet_type,
+    Field.TTL: MatchEncoder.hop_limit,
 }  # fmt: skip
 """Fields that are no variables of their own."""
 

@@ -182,7 +182,7 @@ ARGUMENTS = {"nft": ("-f", "-"), "ipset": ("restore",)}
 """What a program wants to be told to read its input."""
 
 
-class Judge:
+class Oracle:
     """One namespace that packets are shot into."""
 
     def __init__(self, host: LabHost, network: Network = BENCH) -> None:
@@ -316,10 +316,10 @@ def raw_socket(family: int) -> socket.socket:
 
 
 @contextmanager
-def judging(label: str = "judge", network: Network = BENCH) -> Iterator[Judge]:
+def consulting(label: str = "judge", network: Network = BENCH) -> Iterator[Oracle]:
     """A judge in a fresh namespace; both are gone at the end."""
     with lab_host(label) as host:
-        judge = Judge(host, network)
+        judge = Oracle(host, network)
         try:
             yield judge
         finally:

@@ -23,9 +23,9 @@ from conntrim.core.netfilter.nat import spans
 from conntrim.core.prove.chains import Hit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import SYN
-from conntrim.core.prove.journey import Reach, packets_of, reach
-from conntrim.core.prove.space import IIF, OIF, Key, Space
-from conntrim.core.prove.view import LOOPBACK
+from conntrim.core.prove.match_encoder import LOOPBACK
+from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
+from conntrim.core.prove.reachability import Reach, packets_of, reach
 
 IN, OUT, THROUGH, LO = Direction.INBOUND, Direction.OUTBOUND, Direction.FORWARDED, Direction.LOOPBACK
 
@@ -69,7 +69,7 @@ class Kept:
     """The question for one family; `arranged` are the rule sets before and after, `own` what programs of this host may
     open, `local` its addresses if known."""
 
-    space: Space
+    space: PacketVars
     arranged: tuple[Arranged, Arranged]
     own: Set
     local: Intervals | None

@@ -7,7 +7,7 @@ from itertools import groupby, islice
 
 from conntrim.core.model.ruleset import End, NoEffect, Return, Rule, Table, Verdict
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.view import View
+from conntrim.core.prove.match_encoder import MatchEncoder
 
 DROPPED, LEFT, ACCEPTED = "dropped", "left", "accepted"
 KINDS: dict[Verdict, str] = {Verdict.ACCEPT: ACCEPTED, Verdict.DROP: DROPPED, Verdict.REJECT: DROPPED}
@@ -37,7 +37,7 @@ def _cut(run: Iterator[Rule]) -> Iterator[tuple[Rule, ...]]:
             yield rest[max(end - BLOCK, 0) : end]
 
 
-def folded(view: View, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
+def folded(view: MatchEncoder, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
     """Where a block of rules with plain ends sends all packets: found once for whoever sees the same."""
     known = view.space.known
     key = (*map(id, rules), id(table) if table.sets else 0, view.signature())
@@ -47,7 +47,7 @@ def folded(view: View, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
     return found
 
 
-def _folded(view: View, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
+def _folded(view: MatchEncoder, rules: Sequence[Rule], table: Table) -> dict[str, Set]:
     """First match, told from the last rule on: each takes its packets away from all that stand below it. A rule's set
     is small, and only where it is something changes."""
     either = view.space.sets.either

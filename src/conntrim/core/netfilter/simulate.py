@@ -11,14 +11,14 @@ from conntrim.core.netfilter.hooks import Arranged, arrange
 from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome
-from conntrim.core.netfilter.passage import Passage
 from conntrim.core.netfilter.skb import Answers, Skb
+from conntrim.core.netfilter.traversal import Traversal
 
 WAYS = 64
 """So many combinations of answers to undecided questions are tried out; then the verdict is not decided."""
 
 
-def walk(
+def simulate(
     ruleset: Ruleset | Arranged,
     packet: Packet,
     memory: Memory = EMPTY,
@@ -71,5 +71,5 @@ def _once(
     arranged: Arranged, packet: Packet, memory: Memory, kernel: Kernel, assumed: Mapping[str, bool]
 ) -> tuple[Outcome, dict[str, bool]]:
     answers = Answers(assumed)
-    outcome = Passage(arranged, memory, packet, Skb(packet, kernel, answers)).outcome()
+    outcome = Traversal(arranged, memory, packet, Skb(packet, kernel, answers)).outcome()
     return outcome, answers.asked

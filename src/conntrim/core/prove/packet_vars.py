@@ -30,7 +30,7 @@ STATES: tuple[CtState, ...] = tuple(CtState)
 Key = Field | str
 
 
-class Space:
+class PacketVars:
     """The variables of one family. `names` are the interfaces that any rule set of this question tells apart."""
 
     def __init__(self, family: Family, names: Names, tick: Callable[[], None] = lambda: None) -> None:

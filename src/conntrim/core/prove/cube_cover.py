@@ -18,7 +18,7 @@ from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.space import IIF, OIF, Key, Space
+from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
 
 FREED: tuple[Key, ...] = (
     Field.LENGTH, Field.TTL, Field.DSCP, Field.MARK, Field.TCP_FLAGS, Field.ICMP, Field.ICMPV6, IIF, OIF, Field.SRC,
@@ -90,12 +90,12 @@ class _Point:
     answers: dict[str, bool]
 
 
-def keys_of(space: Space) -> tuple[Key, ...]:
+def keys_of(space: PacketVars) -> tuple[Key, ...]:
     """The properties that have variables, but for the ct state."""
     return tuple(k for k in FREED if k in space.bits)
 
 
-def boxes(space: Space, found: Set, universe: Set, limit: int) -> tuple[list[Box], bool]:
+def boxes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[list[Box], bool]:
     """Up to `limit` boxes that cover `found`, largest first, and whether they cover all of it."""
     made: list[Box] = []
     rest, whole = found, universe.sat_count(space.sets.variables)
@@ -111,7 +111,7 @@ def boxes(space: Space, found: Set, universe: Set, limit: int) -> tuple[list[Box
     return sorted(made, key=lambda b: -b.share), rest == space.nothing
 
 
-def pick(space: Space, found: Set) -> _Point:
+def pick(space: PacketVars, found: Set) -> _Point:
     """One vector of a set that is not empty, a plain one where there is a choice."""
     if space.free:
         sure = ~((~found).exists(space.sets.literals(*space.free.values())))
@@ -135,7 +135,7 @@ def _number(cube: list[bool | None], variables: tuple[int, ...]) -> int:
     return number
 
 
-def packet_at(space: Space, point: _Point) -> Packet:
+def packet_at(space: PacketVars, point: _Point) -> Packet:
     """The packet that a vector stands for."""
     numbers = point.numbers
     protocol = numbers[Field.PROTOCOL]
@@ -152,7 +152,7 @@ def packet_at(space: Space, point: _Point) -> Packet:
     )  # fmt: skip
 
 
-def contains(space: Space, found: Set, packet: Packet, answers: Mapping[str, bool] | None = None) -> bool:
+def contains(space: PacketVars, found: Set, packet: Packet, answers: Mapping[str, bool] | None = None) -> bool:
     """Whether a packet is in a set that no longer asks for the ct state; questions not answered count as no."""
     numbers: dict[Key, int] = {IIF: space.names.code(packet.iif), OIF: space.names.code(packet.oif)} | {
         Field.PROTOCOL: packet.protocol, Field.SRC: packet.src, Field.DST: packet.dst, Field.SPORT: packet.sport or 0,
@@ -167,7 +167,7 @@ def contains(space: Space, found: Set, packet: Packet, answers: Mapping[str, boo
     return found.eval(given)
 
 
-def _grown(space: Space, point: _Point, inside: Set, named: dict[Key, Set]) -> tuple[Box, Set]:
+def _grown(space: PacketVars, point: _Point, inside: Set, named: dict[Key, Set]) -> tuple[Box, Set]:
     """The largest box round a point, property by property."""
     parts: dict[Key, Set] = {
         key: space.sets.among([space.sets.var(n) for n in space.bits[key]], Intervals.of(number))
@@ -198,25 +198,25 @@ def _grown(space: Space, point: _Point, inside: Set, named: dict[Key, Set]) -> t
     return box, _all(space, parts.values()) & conditions
 
 
-def project(space: Space, key: Key, found: Set) -> Set:
+def project(space: PacketVars, key: Key, found: Set) -> Set:
     """The values of one property that packets of a set have."""
     return found.exists(space.besides(key))
 
 
-def _all(space: Space, sets: Iterable[Set]) -> Set:
+def _all(space: PacketVars, sets: Iterable[Set]) -> Set:
     found = space.everything
     for one in sets:
         found = found & one
     return found
 
 
-def _allowed(space: Space, key: Key, rest: Set, inside: Set) -> Set:
+def _allowed(space: PacketVars, key: Key, rest: Set, inside: Set) -> Set:
     """The values of one property with which every packet of `rest` is inside."""
     outside = rest & ~inside
     return space.everything if outside == space.nothing else ~project(space, key, outside)
 
 
-def _only_with_field(space: Space, parts: dict[Key, Set]) -> None:
+def _only_with_field(space: PacketVars, parts: dict[Key, Set]) -> None:
     """A box that names a port is about protocols with ports, one that names flags about TCP."""
     for key, needs in (
         (Field.SPORT, space.with_ports), (Field.DPORT, space.with_ports),
@@ -226,13 +226,13 @@ def _only_with_field(space: Space, parts: dict[Key, Set]) -> None:
             parts[Field.PROTOCOL] = parts[Field.PROTOCOL] & needs
 
 
-def intervals_of(space: Space, key: Key, values: Set) -> Intervals:
+def intervals_of(space: PacketVars, key: Key, values: Set) -> Intervals:
     """A set over one property's variables as numbers, addresses as 128-bit ones."""
     spans = islice(_spans(space, values & _unmasked(space, key, values), space.bits[key]), MOST_SPANS)
     return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
 
 
-def _unmasked(space: Space, key: Key, values: Set) -> Set:
+def _unmasked(space: PacketVars, key: Key, values: Set) -> Set:
     """The numbers that are zero in every bit of a mark that does not matter: a masked mark has 2**30 spans else."""
     if key is not Field.MARK:
         return space.everything
@@ -240,7 +240,7 @@ def _unmasked(space: Space, key: Key, values: Set) -> Set:
     return ~space.sets.either([space.sets.var(n) for n in free])
 
 
-def _spans(space: Space, values: Set, variables: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+def _spans(space: PacketVars, values: Set, variables: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     nothing, everything = space.nothing, space.everything
     todo = [(values, 0, 1 << len(variables), 0)]
     while todo:
