@@ -25,7 +25,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     Ruleset,
     SetMark,
@@ -177,7 +177,7 @@ class Peer(Bits):
                 if not statement.goto:
                     return inner.left
                 ends.left.append(inner.left)
-            case Opaque() if statement.kind not in PASSES:
+            case OpaqueStatement() if statement.kind not in PASSES:
                 return self._opaque_end(statement, on, way, ends)
             case _:
                 self._effect(table, statement, on, way)
@@ -212,7 +212,7 @@ class Peer(Bits):
                 way.mark = z3.If(on, kept ^ (statement.value & 0xFFFFFFFF), way.mark)
                 way.ends = {}
 
-    def _opaque_end(self, statement: Opaque, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
+    def _opaque_end(self, statement: OpaqueStatement, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
         if statement.kind == "CONNMARK" or _reads_entry(statement):
             if _restores(statement):  # only what has an entry gets a mark from it, and it may be any
                 some = z3.BitVec(f"? {statement.text}", 32)
@@ -231,12 +231,12 @@ class Peer(Bits):
 
 def _reads_entry(statement: Statement) -> bool:
     """nft's `ct mark` as a value."""
-    return isinstance(statement, Opaque) and " set ct mark" in statement.text and " map " not in statement.text
+    return isinstance(statement, OpaqueStatement) and " set ct mark" in statement.text and " map " not in statement.text
 
 
 def _restores(statement: Statement) -> bool:
     """Whether packets get their entry's mark."""
-    if not isinstance(statement, Opaque):
+    if not isinstance(statement, OpaqueStatement):
         return False
     return (statement.kind == "CONNMARK" and "restore" in statement.text) or (
         statement.kind == "meta mark" and _reads_entry(statement)

@@ -20,7 +20,7 @@ from conntrim.core.model.ruleset import (
     InSet,
     Interface,
     Match,
-    Opaque,
+    OpaqueMatch,
     Ruleset,
     Table,
     XtConntrack,
@@ -224,7 +224,7 @@ class Bits:
                 return z3.Or(*(self._in(m.field, m.values, m.mask, way) for m in match.alternatives))
             case InSet():
                 return self._in_set(match, table, way)
-            case Opaque():
+            case OpaqueMatch():
                 answer = self.unknown(f"{match.kind}: {match.text}")
                 kind = match.kind.split()[0] if match.kind else ""
                 return z3.And(z3.Not(bare(way)), answer) if kind in ENTRY_ONLY else answer

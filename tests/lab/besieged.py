@@ -20,7 +20,7 @@ from conntrim.app.rollout_run import Ports
 from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.digest import digest
 from conntrim.core.model.plan import ARMED, FileChange, Plan
-from conntrim.core.model.ruleset import InSet, Match, Opaque, Rule, Ruleset, Table
+from conntrim.core.model.ruleset import InSet, Match, OpaqueMatch, Rule, Ruleset, Table
 from conntrim.core.prove.compare import compare
 from conntrim.host.flows import KernelFlows
 from conntrim.host.listing import KernelListing
@@ -70,7 +70,7 @@ def _inert(rule: Rule, empty: Collection[str], now: datetime) -> bool:
 def _never(match: Match, empty: Collection[str], now: datetime) -> bool:
     if isinstance(match, InSet):
         return match.set_name in empty
-    if not isinstance(match, Opaque):
+    if not isinstance(match, OpaqueMatch):
         return False
     date, name = re.search(r"--datestop (\S+)", match.text), re.search(r"--name (\S+)", match.text)
     over = date is not None and datetime.fromisoformat(f"{date[1]}+00:00") < now.replace(microsecond=0)

@@ -11,7 +11,7 @@ import pytest
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.normal import normal
-from conntrim.core.model.ruleset import Dialect, Opaque, Ruleset, Table, TableFamily, xt_priority
+from conntrim.core.model.ruleset import Dialect, OpaqueMatch, OpaqueStatement, Ruleset, Table, TableFamily, xt_priority
 from conntrim.core.parse.xt.save import read_save
 from conntrim.lab.netns import LabHost, lab_host
 
@@ -96,7 +96,9 @@ def test_what_stays_opaque_is_counted(corpus: Path) -> None:
             continue
         for table in ruleset.tables:
             for rule in (rule for chain in table.chains for rule in chain.rules):
-                count.update(p.kind for p in (*rule.matches, *rule.statements) if isinstance(p, Opaque))
+                count.update(
+                    p.kind for p in (*rule.matches, *rule.statements) if isinstance(p, OpaqueMatch | OpaqueStatement)
+                )
     print("opaque:", ", ".join(f"{kind} {number}" for kind, number in count.most_common()))
     expected = {"mac", "recent", "limit", "owner", "policy", "CONNMARK", "rpfilter", "connmark", "rt"}
     assert expected >= set(count)

@@ -10,7 +10,7 @@ import pytest
 from conntrim.core.emit.nft import nft_text
 from conntrim.core.emit.xt_match import NotExpressible
 from conntrim.core.model.normal import normal
-from conntrim.core.model.ruleset import Opaque, Ruleset
+from conntrim.core.model.ruleset import OpaqueMatch, OpaqueStatement, Ruleset
 from conntrim.core.parse.nft.document import read_nft
 from conntrim.lab.netns import lab_host
 
@@ -49,7 +49,8 @@ def test_what_stays_opaque_is_counted(corpus: Path) -> None:
     count = Counter(
         part.kind
         for _, ruleset in rulesets(corpus) for table in ruleset.tables for chain in table.chains
-        for rule in chain.rules for part in (*rule.matches, *rule.statements) if isinstance(part, Opaque)
+        for rule in chain.rules for part in (*rule.matches, *rule.statements)
+        if isinstance(part, OpaqueMatch | OpaqueStatement)
     )  # fmt: skip
     print("opaque:", ", ".join(f"{kind} {number}" for kind, number in count.most_common()))
     expected = {

@@ -16,7 +16,7 @@ from conntrim.core.model.ruleset import (
     In,
     Match,
     Notrack,
-    Opaque,
+    OpaqueMatch,
     Rule,
     Ruleset,
     Table,
@@ -129,7 +129,7 @@ chain in {{ type filter hook input priority 0; {} drop; }}
 @pytest.mark.parametrize("match", NFT)
 def test_k23_nft_ct_keys_never_match_without_an_entry(court: Court, match: str) -> None:
     """Negated or not; with an entry the evaluator does not decide them."""
-    court.law(NFT_TEXT.format(match), "nft", nft(Opaque("ct", match)))
+    court.law(NFT_TEXT.format(match), "nft", nft(OpaqueMatch("ct", match)))
     assert list(NFT[match]) == [not through for through in verdicts(court)]
     assert ["not decided", "accept", "accept"] == thought(court)
 

@@ -11,7 +11,7 @@ from conntrim.core.emit.iptables import restore_text
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import NAMES
-from conntrim.core.model.ruleset import Dialect, Field, In, InSet, Opaque, Rule, Ruleset, TableFamily
+from conntrim.core.model.ruleset import Dialect, Field, In, InSet, OpaqueMatch, Rule, Ruleset, TableFamily
 from conntrim.host.listing import KernelListing
 from conntrim.host.nf_tables import generation, legacy_names, table_names
 from conntrim.lab.netns import LabHost, lab_host
@@ -129,7 +129,7 @@ def test_a_failing_save_costs_only_its_table(host: LabHost) -> None:
     assert chain is not None
     assert (Dialect.IPTABLES_NFT, ["recent"]) == (
         mangle.dialect,
-        [m.kind for m in chain.rules[0].matches if isinstance(m, Opaque)],
+        [m.kind for m in chain.rules[0].matches if isinstance(m, OpaqueMatch)],
     )
 
 
@@ -199,7 +199,7 @@ def test_names_with_spaces_and_quotes(host: LabHost, back_end: str) -> None:
     told = [m for r in rules(found) for m in r.matches]
     assert [InSet(name, (Field.SRC,)) for name in sets] == [m for m in told if isinstance(m, InSet)]
     assert [True, True, True] == [s.known and len(s.elements) == 1 for s in table.sets]
-    assert ["recent"] * 3 == [m.kind for m in told if isinstance(m, Opaque)]
+    assert ["recent"] * 3 == [m.kind for m in told if isinstance(m, OpaqueMatch)]
     again = restore_text(found, table.dialect, TableFamily.IP)
     host.run(f"iptables-{back_end}-restore", text=again)
     assert rules(found) == rules(read(host))

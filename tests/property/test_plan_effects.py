@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Standing
-from conntrim.core.model.ruleset import Opaque, Rule, Ruleset
+from conntrim.core.model.ruleset import OpaqueMatch, Rule, Ruleset
 from conntrim.core.netfilter.dialogue import Talk, dialogue
 from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.outcome import Fate
@@ -42,7 +42,7 @@ def answering(ruleset: Ruleset, yes: bool) -> Ruleset:
 
     def rules(each: tuple[Rule, ...]) -> Iterator[Rule]:
         for one in each:
-            kept = tuple(m for m in one.matches if not (isinstance(m, Opaque) and m.kind == "limit"))
+            kept = tuple(m for m in one.matches if not (isinstance(m, OpaqueMatch) and m.kind == "limit"))
             if yes or kept == one.matches:
                 yield replace(one, matches=kept)
 

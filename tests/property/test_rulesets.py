@@ -28,7 +28,7 @@ from conntrim.core.model.ruleset import (
     Match,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueMatch,
     Return,
     Rule,
     Ruleset,
@@ -83,7 +83,7 @@ marks = st.builds(
 )  # fmt: skip
 names = st.from_regex(r"[a-z][a-z0-9.]{0,10}[*]?", fullmatch=True)
 texts = st.from_regex(r"[ -~]{1,40}", fullmatch=True)
-opaque = st.sampled_from([Opaque("limit", "--limit 5/min"), Opaque("mac", "--mac-source 00:11:22:aa:bb:cc")])
+opaque = st.sampled_from([OpaqueMatch("limit", "--limit 5/min"), OpaqueMatch("mac", "--mac-source 00:11:22:aa:bb:cc")])
 tcp = In(Field.PROTOCOL, Intervals.of(6))
 
 STATEMENTS: list[Statement] = [

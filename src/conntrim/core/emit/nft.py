@@ -23,7 +23,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     Rule,
     Ruleset,
@@ -154,11 +154,11 @@ def statement_text(statement: Statement) -> str:
     return text
 
 
-def _worded(statement: Nat | NoEffect | Opaque) -> str:
+def _worded(statement: Nat | NoEffect | OpaqueStatement) -> str:
     """Statements that kept nft's words."""
     if statement.kind.isupper() or statement.text.startswith("{"):
         refused(statement)
-    if isinstance(statement, Opaque) or statement.text.startswith(statement.kind):
+    if isinstance(statement, OpaqueStatement) or statement.text.startswith(statement.kind):
         return statement.text
     return f"{statement.kind} {statement.text}".strip()
 

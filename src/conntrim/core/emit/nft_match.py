@@ -24,7 +24,7 @@ from conntrim.core.model.ruleset import (
     Key,
     Match,
     NamedSet,
-    Opaque,
+    OpaqueMatch,
     TableFamily,
     TcpFlag,
 )  # fmt: skip
@@ -282,6 +282,6 @@ def match_text(match: Match, context: Around) -> str:
             return f"{INTERFACES[way]} {'!= ' if negated else ''}{said if len(names) == 1 else f'{{ {said} }}'}"
         case InSet():
             return _in_set(match, context)
-        case Opaque(kind, text) if kind != ORDER and not text.startswith(("{", "--", "!")):
+        case OpaqueMatch(kind, text) if kind != ORDER and not text.startswith(("{", "--", "!")):
             return text
     return refused(match)

@@ -13,13 +13,13 @@ from conntrim.core.emit.nft import statement_text
 from conntrim.core.emit.nft_match import Around, around, match_text
 from conntrim.core.model.address import family_of
 from conntrim.core.model.protocol import protocol_name
-from conntrim.core.model.ruleset import Field, In, Match, Opaque, Rule, Table, TableFamily
+from conntrim.core.model.ruleset import Field, In, Match, OpaqueMatch, Rule, Table, TableFamily
 
 OLD_WORDS = (("-m conntrack --ctstate", "-m state --state"), ("-j CT --notrack", "-j NOTRACK"))
 """The 2.6 era's words: CT came with 2.6.34."""
 
 
-def xt_rule(rule: Rule, *, v6: bool, suffix: str = "", guard: Opaque | None = None, old: bool = False) -> str:
+def xt_rule(rule: Rule, *, v6: bool, suffix: str = "", guard: OpaqueMatch | None = None, old: bool = False) -> str:
     """Everything of an iptables rule after `-A CHAIN`, the guard before all that a module is asked: a rule that has
     expired asks nobody. `old`: in the words of the 2.6 era. NotExpressible."""
     matches = rule.matches if guard is None else (guard, *rule.matches)

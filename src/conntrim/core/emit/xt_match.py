@@ -22,7 +22,7 @@ from conntrim.core.model.ruleset import (
     InSet,
     Interface,
     Match,
-    Opaque,
+    OpaqueMatch,
     XtConntrack,
 )  # fmt: skip
 
@@ -288,7 +288,7 @@ def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
             text = _port_list(alternatives[0].values)
             if {a.field for a in alternatives} == {Field.SPORT, Field.DPORT} and text is not None:
                 return "multiport", f"--ports {text}"
-        case Opaque(kind, text) if not text or text.startswith(("--", "! --")):  # else nft's own words
+        case OpaqueMatch(kind, text) if not text or text.startswith(("--", "! --")):  # else nft's own words
             return kind, text
     _refused(match)
 

@@ -12,7 +12,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     SetMark,
     SetZone,
@@ -45,7 +45,7 @@ def _target(statement: Statement) -> str:
             text = f"MARK --set-xmark {value:#x}/{mask:#x}"
         case Nat(kind, options) if kind in NATS:
             text = f"{NATS[kind]} {options}".strip()
-        case NoEffect(kind, options) | Opaque(kind, options) if kind.isupper():
+        case NoEffect(kind, options) | OpaqueStatement(kind, options) if kind.isupper():
             text = f"{kind} {options}".strip()
     if text is None:
         raise NotExpressible(f"no iptables target does {statement}")
@@ -61,7 +61,7 @@ def _template(statements: tuple[Statement, ...]) -> str | None:
                 options.append(f"--{ZONES[way]} {zone}")
             case Helper(name):
                 options.append(f"--helper {name}")
-            case Opaque("CT", text):
+            case OpaqueStatement("CT", text):
                 options.append(text)
             case _:
                 return None

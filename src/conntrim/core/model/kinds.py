@@ -14,7 +14,8 @@ from conntrim.core.model.ruleset import (
     InSet,
     Match,
     NoEffect,
-    Opaque,
+    OpaqueMatch,
+    OpaqueStatement,
     SetMark,
     Statement,
     Table,
@@ -59,7 +60,7 @@ MATCHES: dict[str, Answer] = {
         "psd", "quota", "quota2", "random", "rateest", "recent", "set", "statistic",
     ), Answer.COUNTS),
 }  # fmt: skip
-"""Opaque matches by kind. `owner` varies: resets and what a socket in TIME_WAIT sends have none. A routing header
+"""OpaqueMatch matches by kind. `owner` varies: resets and what a socket in TIME_WAIT sends have none. A routing header
 (`rt`) is an option of the sender's socket, and all its packets have it."""
 
 STATEMENTS: dict[str, Effect] = {
@@ -96,7 +97,7 @@ def answer_of(match: Match, table: Table | None) -> Answer:
     What asks the entry is a matter by itself (no-ct-dependence asks for it by name).
     """
     match match:
-        case Opaque(kind=kind):
+        case OpaqueMatch(kind=kind):
             return Answer.SAME if asks_the_entry(kind) else MATCHES.get(kind.removeprefix("xt "), Answer.COUNTS)
         case InSet(set_name=name):
             named = table.set(name) if table else None
@@ -112,7 +113,7 @@ def answer_of(match: Match, table: Table | None) -> Answer:
 def effect_of(statement: Statement) -> Effect:
     """What a statement does beside; translations, templates and NOTRACK are looked at by themselves."""
     match statement:
-        case NoEffect(kind=kind) | Opaque(kind=kind):
+        case NoEffect(kind=kind) | OpaqueStatement(kind=kind):
             return STATEMENTS.get(kind, Effect.ACTS)
         case SetMark() | End(verdict=Verdict.QUEUE):
             return Effect.ACTS

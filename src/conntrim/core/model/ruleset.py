@@ -1,7 +1,7 @@
 """One rule-set model for iptables and nftables: tables of chains of rules, a rule being matches and statements.
 
-A match is *a field in a set of numbers* wherever that says it all; what the model does not know stays as `Opaque`
-with its exact text and is *not decided*, never dropped. Every rule keeps its place and its original text.
+A match is *a field in a set of numbers* wherever that says it all; what the model does not know stays opaque, with
+its exact text and is *not decided*, never dropped. Every rule keeps its place and its original text.
 """
 
 from __future__ import annotations
@@ -129,8 +129,16 @@ class InSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Opaque:
-    """A match or statement that the model does not know, by its kind (`hashlimit`) and its exact text."""
+class OpaqueMatch:
+    """A match that the model does not know, by its kind (`hashlimit`) and its exact text."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueStatement:
+    """A statement that the model does not know, by its kind (`TPROXY`) and its exact text."""
 
     kind: str
     text: str
@@ -147,7 +155,7 @@ class AnyOf:
     alternatives: tuple[In, ...]
 
 
-Match = In | Interface | XtConntrack | InSet | AnyOf | Opaque
+Match = In | Interface | XtConntrack | InSet | AnyOf | OpaqueMatch
 
 
 class Verdict(StrEnum):
@@ -224,7 +232,7 @@ class NoEffect:
     text: str = ""
 
 
-Statement = End | Jump | Return | Notrack | SetZone | SetMark | Helper | Nat | NoEffect | Opaque
+Statement = End | Jump | Return | Notrack | SetZone | SetMark | Helper | Nat | NoEffect | OpaqueStatement
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What rules of either dialect ask of a packet's entry beside its state, and what they write to its mark.
 
-The rule-set model keeps these as text (`Opaque`); here the commonest of it is read: marks, directions, status bits,
+The rule-set model keeps these as text; here the commonest of it is read: marks, directions, status bits,
 zones. What is not read stays not decided.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 from conntrim.core.model.conntrack import Status
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Opaque
+from conntrim.core.model.ruleset import OpaqueMatch, OpaqueStatement
 from conntrim.core.netfilter.skb import Tracked
 
 EVERY = 0xFFFFFFFF
@@ -104,7 +104,7 @@ _XT = re.compile(r"(?P<op>! )?--mark (?P<right>\w+)(?:/(?P<mask>\w+))?")
 
 
 @lru_cache(maxsize=4096)
-def asked(match: Opaque) -> Asked | None:
+def asked(match: OpaqueMatch) -> Asked | None:
     """What a match asks; None where it is not read here."""
     try:
         if match.kind == "connmark" and (found := _XT.fullmatch(match.text)):
@@ -178,7 +178,7 @@ _CONSTANT = re.compile(r"(meta|ct) mark set (\w+)")
 
 
 @lru_cache(maxsize=4096)
-def written(statement: Opaque) -> Written | None:
+def written(statement: OpaqueStatement) -> Written | None:
     """What a statement writes to a mark; None where it is not read here."""
     try:
         if statement.kind == "CONNMARK":

@@ -15,7 +15,8 @@ from conntrim.core.model.ruleset import (
     Match,
     Nat,
     NoEffect,
-    Opaque,
+    OpaqueMatch,
+    OpaqueStatement,
     Rule,
     Ruleset,
     SetZone,
@@ -151,12 +152,12 @@ def _uses(rule: Rule) -> bool:
 
 
 def _asks(match: Match) -> bool:
-    if isinstance(match, Opaque):
+    if isinstance(match, OpaqueMatch):
         return bool(match.kind) and match.kind.split()[0] in USERS
     return isinstance(match, XtConntrack) or about_state(match)
 
 
 def _tracks(statement: Statement) -> bool:
-    if isinstance(statement, Opaque | NoEffect):
+    if isinstance(statement, OpaqueStatement | NoEffect):
         return bool(statement.kind) and statement.kind.split()[0] in USERS
     return isinstance(statement, SetZone | Helper | Nat)

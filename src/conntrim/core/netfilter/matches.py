@@ -18,7 +18,7 @@ from conntrim.core.model.ruleset import (
     Interface,
     Key,
     Match,
-    Opaque,
+    OpaqueMatch,
     Table,
     XtConntrack,
     asks_ipset,
@@ -237,7 +237,7 @@ def named(interface: str, name: str) -> bool:
     return interface.startswith(name[:-1]) if name.endswith("*") else interface == name
 
 
-def _opaque(match: Opaque, skb: Skb) -> bool | None:
+def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
     if isinstance(skb.attached, Tracked):
         question = asked(match)
         return question.holds(skb.attached) if question else None

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from conntrim.core.model.ruleset import AnyOf, In, InSet, Interface, Match, Opaque, Statement, XtConntrack
+from conntrim.core.model.ruleset import (
+    AnyOf,
+    In,
+    InSet,
+    Interface,
+    Match,
+    OpaqueMatch,
+    OpaqueStatement,
+    Statement,
+    XtConntrack,
+)
 
 
 def membership(match: InSet) -> str:
@@ -12,7 +22,7 @@ def membership(match: InSet) -> str:
 
 def question(what: Match | Statement) -> str:
     """The question whether this match holds, or this statement takes the packet; one text, one question."""
-    if isinstance(what, Opaque):
+    if isinstance(what, OpaqueMatch | OpaqueStatement):
         return f"{what.kind}: {what.text}"
     if isinstance(what, In):
         return f"the packet's {what.field} is one that the rule asks for"

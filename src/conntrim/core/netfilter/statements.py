@@ -17,7 +17,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     Rule,
     SetMark,
@@ -56,24 +56,24 @@ VERDICTS: dict[Verdict, Fate] = {
 """A program in user space decides about a queued packet."""
 
 
-def _forget_ttl(statement: Opaque, skb: Skb) -> None:
+def _forget_ttl(statement: OpaqueStatement, skb: Skb) -> None:
     skb.packet = replace(skb.packet, ttl=None)
 
 
-def _forget_dscp(statement: Opaque, skb: Skb) -> None:
+def _forget_dscp(statement: OpaqueStatement, skb: Skb) -> None:
     skb.packet = replace(skb.packet, dscp=None)
 
 
-def _forget_mark(statement: Opaque, skb: Skb) -> None:
+def _forget_mark(statement: OpaqueStatement, skb: Skb) -> None:
     skb.mark_known = False
 
 
-def _forget_connmark(statement: Opaque, skb: Skb) -> None:
+def _forget_connmark(statement: OpaqueStatement, skb: Skb) -> None:
     if isinstance(skb.attached, Tracked):
         skb.attached = replace(skb.attached, entry=replace(skb.attached.entry, mark=UNKNOWN_MARK))
 
 
-FORGETS: dict[str, Callable[[Opaque, Skb], None]] = {
+FORGETS: dict[str, Callable[[OpaqueStatement, Skb], None]] = {
     **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), _forget_ttl),
     **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), _forget_dscp),
     "meta mark": _forget_mark,
@@ -160,7 +160,7 @@ def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Endin
     return Fate.ACCEPT
 
 
-def _opaque(on: Traversal, statement: Opaque, table: Table, rule: Rule) -> Ending:
+def _opaque(on: Traversal, statement: OpaqueStatement, table: Table, rule: Rule) -> Ending:
     if statement.kind == "CT":  # time-outs, events, a zone from the mark: in any case a template (K10)
         zone = on.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
         _attach(on, table, Template(Zone(zone)))
@@ -212,6 +212,6 @@ EFFECTS: dict[type[Statement], Callable[..., Ending]] = {
     SetMark: _mark,
     Nat: _translate,
     NoEffect: lambda on, statement, table, rule: None,
-    Opaque: _opaque,
+    OpaqueStatement: _opaque,
 }
 """What carries out each kind of statement."""

@@ -18,7 +18,7 @@ from conntrim.core.model.ruleset import (
     Key,
     Match,
     NamedSet,
-    Opaque,
+    OpaqueStatement,
     Rule,
     Ruleset,
     Table,
@@ -197,7 +197,7 @@ def _asked(table: Table) -> dict[str, bool]:
             for part in (*rule.matches, *rule.statements):
                 if isinstance(part, InSet) and not part.set_name.startswith(NATIVE_SET):
                     found.setdefault(part.set_name, False)
-                elif isinstance(part, Opaque) and part.kind == "SET":
+                elif isinstance(part, OpaqueStatement) and part.kind == "SET":
                     found[_written(part.text)] = True
     return found
 

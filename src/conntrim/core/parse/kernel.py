@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.ruleset import UNREAD, Dialect, NamedSet, Opaque, Ruleset, Table, TableFamily
+from conntrim.core.model.ruleset import UNREAD, Dialect, NamedSet, OpaqueMatch, Ruleset, Table, TableFamily
 from conntrim.core.parse.ipset import read_ipsets, with_ipsets
 from conntrim.core.parse.nft.document import ListedTable, TableName, listed_tables, lost_of, remarks_of
 from conntrim.core.parse.paired import paired
@@ -70,7 +70,7 @@ def _opaque(tables: Iterable[Table]) -> set[str]:
     return {
         str(rule.place)
         for table in tables for chain in table.chains for rule in chain.rules for match in rule.matches
-        if isinstance(match, Opaque) and match.kind == UNREAD
+        if isinstance(match, OpaqueMatch) and match.kind == UNREAD
     }  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from conntrim.core.model.ruleset import (
     Interface,
     Match,
     NoEffect,
-    Opaque,
+    OpaqueMatch,
+    OpaqueStatement,
     Rule,
     Statement,
     Table,
@@ -64,7 +65,7 @@ def _rule(saved: Rule, listed: Listed) -> tuple[Rule, ...] | None:
     if not listed.xt:
         one = listed.rules[0] if len(listed.rules) == 1 else None
         return (saved,) if one and _same(saved, one) else tuple(map(_native_rule, listed.rules))
-    if len(listed.rules) != 1 or any(isinstance(m, Opaque) and m.kind == UNREAD for m in saved.matches):
+    if len(listed.rules) != 1 or any(isinstance(m, OpaqueMatch) and m.kind == UNREAD for m in saved.matches):
         return (saved,)
     return _with_told(saved, listed.rules[0])
 
@@ -81,13 +82,13 @@ def _acts(rule: Rule) -> list[Statement]:
 
 
 def _word(match: Match) -> Match:
-    plain = isinstance(match, Opaque) and match.kind == "limit" and not {"over", "!"} & set(match.text.split())
-    return Opaque("limit", "") if plain and isinstance(match, Opaque) and "bytes" not in match.text else match
+    plain = isinstance(match, OpaqueMatch) and match.kind == "limit" and not {"over", "!"} & set(match.text.split())
+    return OpaqueMatch("limit", "") if plain and isinstance(match, OpaqueMatch) and "bytes" not in match.text else match
 
 
 def _with_told(saved: Rule, native: Rule) -> tuple[Rule, ...] | None:
     """The save's meaning, with what nft tells and the save does not (K92); what nft tells of the end must fit."""
-    told = [done for done in _acts(native) if not isinstance(done, Opaque)]
+    told = [done for done in _acts(native) if not isinstance(done, OpaqueStatement)]
     if told and told != _acts(saved):
         return None
     missing = [m for m in native.matches if isinstance(m, In | Interface | InSet) and not _implied(m, saved.matches)]

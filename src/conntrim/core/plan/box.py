@@ -15,7 +15,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import asks_the_entry, may_ask_the_state
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Match, Opaque, Rule, XtConntrack
+from conntrim.core.model.ruleset import AnyOf, Field, In, InSet, Interface, Match, OpaqueMatch, Rule, XtConntrack
 
 NO_ENTRY = frozenset({CtState.UNTRACKED, CtState.INVALID})
 """The states of packets without an entry (K21)."""
@@ -114,7 +114,7 @@ def asks_entry(match: Match) -> bool:
     """Whether a match looks at the conntrack entry beyond its state, counts entries, or is of a kind nobody knows."""
     if isinstance(match, XtConntrack):
         return bool(match.others) or match.states is None or match.snat or match.dnat
-    return isinstance(match, Opaque) and (asks_the_entry(match.kind) or may_ask_the_state(match.kind))
+    return isinstance(match, OpaqueMatch) and (asks_the_entry(match.kind) or may_ask_the_state(match.kind))
 
 
 def judge_match(box: Box, match: Match) -> Tri:
@@ -130,7 +130,7 @@ def judge_match(box: Box, match: Match) -> Tri:
             return _xt_conntrack(box, match)
         case AnyOf():
             return max((_in(box, m) for m in match.alternatives), default=Tri.NO)
-        case InSet() | Opaque():
+        case InSet() | OpaqueMatch():
             return Tri.SOME
 
 

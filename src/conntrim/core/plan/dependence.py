@@ -9,7 +9,8 @@ from conntrim.core.model.ruleset import (
     Helper,
     Match,
     NoEffect,
-    Opaque,
+    OpaqueMatch,
+    OpaqueStatement,
     Rule,
     SetZone,
     Table,
@@ -87,7 +88,9 @@ def no_ct_dependence(c: Compiled) -> Judgement:
         if any(_translated_only(m) for m in rule.matches):
             continue
         asking = next((m for m in rule.matches if asks_entry(m)), None)
-        doing = next((s for s in rule.statements if isinstance(s, Opaque | NoEffect) and _keeps_marks(s)), None)
+        doing = next(
+            (s for s in rule.statements if isinstance(s, OpaqueStatement | NoEffect) and _keeps_marks(s)), None
+        )
         if asking is not None or doing is not None:
             what = "asks" if asking is not None else "writes to"
             found.append(
@@ -101,10 +104,10 @@ TRANSLATED_ONLY = (["ct", "status", "dnat"], ["ct", "status", "snat"])
 
 def _translated_only(match: Match) -> bool:
     """Whether it holds for translated flows only (firewalld asks so): for no leg, or nat-kept is broken."""
-    return isinstance(match, Opaque) and match.text.replace("==", "").split() in TRANSLATED_ONLY
+    return isinstance(match, OpaqueMatch) and match.text.replace("==", "").split() in TRANSLATED_ONLY
 
 
-def _keeps_marks(statement: Opaque | NoEffect) -> bool:
+def _keeps_marks(statement: OpaqueStatement | NoEffect) -> bool:
     text = f"{statement.kind} {statement.text}".upper()
     return "CONNMARK" in text or "CONNSECMARK" in text or text.startswith("CT ") or "CT MARK" in text
 

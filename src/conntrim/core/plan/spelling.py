@@ -15,7 +15,7 @@ from conntrim.core.model.ruleset import (
     In,
     Interface,
     Match,
-    Opaque,
+    OpaqueMatch,
     Rule,
     Statement,
     TableFamily,
@@ -100,7 +100,7 @@ def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
     found: list[Match] = [Interface(way, ("lo",)) for way, name in box.interfaces.items() if name == "lo"]
     if box.fields.get(Field.TCP_FLAGS) == NOT_BARE_SYN:
         found.append(NOT_SYN)
-    opaque = [m for m in box.holds if isinstance(m, Opaque)]
+    opaque = [m for m in box.holds if isinstance(m, OpaqueMatch)]
     found += [m for m in box.holds if m not in found and m not in opaque]
     found += [t for f in _types(state) if f in box.fields and (t := In(f, box.fields[f])) not in found]
     return [*found, *([] if state is None else [state_match(state, dialect)]), *opaque]

@@ -25,12 +25,12 @@ from conntrim.core.model.plan import (
     comment_of,
 )
 from conntrim.core.model.protocol import protocol_name
-from conntrim.core.model.ruleset import XT_HOOKS, Chain, Dialect, Jump, Opaque, Rule, Table, TableFamily
+from conntrim.core.model.ruleset import XT_HOOKS, Chain, Dialect, Jump, OpaqueMatch, Rule, Table, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.admission import Addition
 from conntrim.core.plan.spelling import PLACE
 
-XT_GUARD = Opaque("time", f"--datestop {DEADLINE}")
+XT_GUARD = OpaqueMatch("time", f"--datestop {DEADLINE}")
 NFT_GUARD = f"meta l4proto @{ARMED}"
 OWN = f"inet {OWN_TABLE}"
 

@@ -31,7 +31,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     Rule,
     SetMark,
@@ -265,7 +265,7 @@ def decisive(rule: Rule) -> Statement | None:
 def _keeps_going(statement: Statement, rule: Rule) -> bool:
     """Whether a statement that the model does not know is at least known to let the packet go on, or to do the same
     with it whatever its state."""
-    if not isinstance(statement, Opaque):
+    if not isinstance(statement, OpaqueStatement):
         return False
     return statement.kind in STATEMENTS or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
 

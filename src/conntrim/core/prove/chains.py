@@ -15,7 +15,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     Rule,
     SetMark,
@@ -164,7 +164,7 @@ class Walk:
             for item in items:
                 if item.what is statement and item.at == at:
                     self._saw(rule, item, on)
-            if isinstance(statement, Opaque | Nat):
+            if isinstance(statement, OpaqueStatement | Nat):
                 ended = on & self._breaking(statement)
                 on, broken = on & ~ended, broken | ended
             on = self._statement(rule, statement, on, ends, depth)
@@ -186,9 +186,13 @@ class Walk:
             where = self.table.dialect.value, self.table.family.value, self.table.name
             self.sights.append(Sight(where, rule, item, packets))
 
-    def _breaking(self, statement: Opaque | Nat) -> Set:
+    def _breaking(self, statement: OpaqueStatement | Nat) -> Set:
         """The packets whose way through a rule ends here: nft found no entry to read, or nothing in a map."""
-        if isinstance(statement, Opaque) and (found := written(statement)) and "ct" in (found.to, found.source):
+        if (
+            isinstance(statement, OpaqueStatement)
+            and (found := written(statement))
+            and "ct" in (found.to, found.source)
+        ):
             without = self.view.space.everything if self.early else self.view.stateless()
             return without if found.needs_entry else self.view.space.nothing
         if may_break(statement.text):
@@ -218,7 +222,7 @@ class Walk:
             case Nat():
                 self.hits.append(Hit(rule, statement, on))
                 ends[ACCEPTED].append(on)
-            case Opaque():
+            case OpaqueStatement():
                 return self._unknown(statement, on, ends)
             case _:
                 took = on & self.view.states[CtState.INVALID] if isinstance(statement, Notrack) else on
@@ -228,7 +232,7 @@ class Walk:
                 return on
         return nothing
 
-    def _unknown(self, statement: Opaque, on: Set, ends: dict[str, list[Set]]) -> Set:
+    def _unknown(self, statement: OpaqueStatement, on: Set, ends: dict[str, list[Set]]) -> Set:
         """A target that nobody here knows may end a packet's way or not, and either way."""
         if statement.kind == "CONNMARK" or restores(statement):
             self._restored(statement, on)
@@ -241,7 +245,7 @@ class Walk:
         ends[DROPPED].append(on & stops & ~accepts)
         return on & ~stops
 
-    def _restored(self, statement: Opaque, on: Set) -> None:
+    def _restored(self, statement: OpaqueStatement, on: Set) -> None:
         """A mark restored from an entry may be any; a packet without one keeps its own (K24)."""
         if not restores(statement):
             return
@@ -280,7 +284,7 @@ class Walk:
         self.view.changed()
 
 
-def restores(statement: Opaque) -> bool:
+def restores(statement: OpaqueStatement) -> bool:
     """Whether packets get their entry's mark."""
     found = written(statement)
     if found is None:
@@ -290,10 +294,10 @@ def restores(statement: Opaque) -> bool:
 
 def changes(statement: Statement) -> bool:
     """Whether packets may leave the statement other than they came."""
-    if isinstance(statement, Opaque):
+    if isinstance(statement, OpaqueStatement):
         return statement.kind == "CONNMARK" or restores(statement)
     return isinstance(statement, EFFECTS)
 
 
-def _words(statement: Opaque | Nat) -> str:
-    return question(statement) if isinstance(statement, Opaque) else f"{statement.kind} {statement.text}"
+def _words(statement: OpaqueStatement | Nat) -> str:
+    return question(statement) if isinstance(statement, OpaqueStatement) else f"{statement.kind} {statement.text}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Standing
-from conntrim.core.model.ruleset import Field, Opaque, Ruleset
+from conntrim.core.model.ruleset import Field, OpaqueMatch, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.prove.affected_set import along, region
@@ -43,7 +43,7 @@ class _Trial:
 
     space: PacketVars
     pair: Pair
-    guard: Opaque
+    guard: OpaqueMatch
     local: Intervals | None
 
     def broken(self) -> Iterator[Obligation]:
@@ -76,7 +76,7 @@ class _Trial:
 def expired(
     before: Ruleset,
     trial: Ruleset,
-    guard: Opaque,
+    guard: OpaqueMatch,
     local: Intervals,
     *,
     tick: Callable[[], None] = lambda: None,

@@ -21,7 +21,7 @@ from conntrim.core.model.ruleset import (
     Interface,
     Match,
     NamedSet,
-    Opaque,
+    OpaqueMatch,
     Rule,
     Table,
     XtConntrack,
@@ -120,7 +120,7 @@ class MatchEncoder:
                 return self._in_set(match, table)
             case AnyOf():
                 return self.space.sets.either([self.match(m, table) for m in match.alternatives])
-            case Opaque():
+            case OpaqueMatch():
                 return self._opaque(match)
 
     def field(self, name: Field, values: Intervals, mask: int | None = None) -> Set:
@@ -200,7 +200,7 @@ class MatchEncoder:
                 found = found & ~translated if match.negated else found | translated
         return found & (without | others)
 
-    def _opaque(self, match: Opaque) -> Set:
+    def _opaque(self, match: OpaqueMatch) -> Set:
         kind = match.kind.split()[0] if match.kind else ""
         if kind not in WITHOUT_ENTRY and may_ask_the_state(match.kind):
             return self.space.sets.either([
@@ -274,7 +274,7 @@ def changes(match: Match) -> bool:
             return any(map(changes, match.alternatives))
         case InSet():
             return Field.MARK in match.fields
-        case Opaque():
+        case OpaqueMatch():
             return may_ask_the_state(match.kind) or (bool(match.kind) and match.kind.split()[0] in WITHOUT_ENTRY)
         case _:
             return isinstance(match, XtConntrack)

@@ -17,7 +17,7 @@ from conntrim.core.model.ruleset import (
     In,
     Match,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Rule,
     Ruleset,
     Statement,
@@ -70,7 +70,7 @@ def rule(*parts: Match | Statement, text: str = "") -> Rule:
 
 def target(kind: str, text: str) -> Rule:
     """A rule whose target the model does not know."""
-    return Rule((), (Opaque(kind, text),), Place("rules", 1), "")
+    return Rule((), (OpaqueStatement(kind, text),), Place("rules", 1), "")
 
 
 def chain(hook: Hook, table: str, *rules: Rule, policy: Verdict = Verdict.ACCEPT) -> Chain:

@@ -20,7 +20,7 @@ from conntrim.core.model.ruleset import (
     Jump,
     Nat,
     Notrack,
-    Opaque,
+    OpaqueMatch,
     Return,
     SetMark,
     SetZone,
@@ -232,13 +232,13 @@ def test_equal_priorities_are_tried_in_both_orders() -> None:
 
 def test_an_opaque_match_that_does_not_matter_is_no_question() -> None:
     """Both answers to an unknown match lead to the same end: the packet is decided."""
-    unknown = Opaque("recent", "-m recent --rcheck")
+    unknown = OpaqueMatch("recent", "-m recent --rcheck")
     assert Fate.DROP is simulate(rules(filtering(rule(unknown, DROP), rule(DROP))), web()).verdict
 
 
 def test_an_opaque_match_that_matters_is_not_decided() -> None:
     """An unknown match between accept and drop leaves the packet open, and is named; an assumption settles it."""
-    unknown = Opaque("recent", "-m recent --rcheck")
+    unknown = OpaqueMatch("recent", "-m recent --rcheck")
     made = rules(filtering(rule(unknown, ACCEPT), rule(DROP)))
     outcome = simulate(made, web())
     assert (Fate.NOT_DECIDED, ("recent: -m recent --rcheck",)) == (outcome.verdict, outcome.undecided)
@@ -247,7 +247,7 @@ def test_an_opaque_match_that_matters_is_not_decided() -> None:
 
 def test_ct_keys_without_an_entry_never_match() -> None:
     """K21, K23: connmark and nft's ct keys do not match an untracked packet, so they are decided."""
-    mark = Opaque("connmark", "-m connmark ! --mark 5")
+    mark = OpaqueMatch("connmark", "-m connmark ! --mark 5")
     made = rules(raw((notrack(),)), filtering(rule(mark, ACCEPT), rule(DROP)))
     assert Fate.DROP is simulate(made, web()).verdict
 

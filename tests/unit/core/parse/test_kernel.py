@@ -16,7 +16,7 @@ from conntrim.core.model.ruleset import (
     Field,
     In,
     InSet,
-    Opaque,
+    OpaqueMatch,
     Ruleset,
     TableFamily,
     Verdict,
@@ -162,7 +162,7 @@ def test_an_unknown_protocol_or_target_is_opaque_only() -> None:
     text = "*filter\n-A INPUT -p novel -j DROP\n-A INPUT -j GONE --way out\nCOMMIT\n"
     found = read_kernel([save(text, Dialect.IPTABLES_LEGACY)], None, None)
     assert () == found.unread
-    assert [(Opaque("protocol", "-p novel"),), ()] == [r.matches for r in found.tables[0].chains[0].rules]
+    assert [(OpaqueMatch("protocol", "-p novel"),), ()] == [r.matches for r in found.tables[0].chains[0].rules]
 
 
 def test_a_set_of_nft_is_no_ipset() -> None:

@@ -12,7 +12,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Opaque, Rule
+from conntrim.core.model.ruleset import OpaqueMatch, Rule
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from tests.unit.cli.hostile import POLICY
@@ -43,13 +43,13 @@ def test_no_name_of_a_chain_or_table_becomes_a_command(name: str, what: str) -> 
 @pytest.mark.parametrize("text", ["ip saddr @x; flush ruleset", "iifname @x # y", "ip saddr @x\nflush ruleset", 'a "b'])
 def test_no_condition_that_is_copied_becomes_a_command(text: str) -> None:
     """What a plan copies without knowing it is one condition, or it is not copied."""
-    rule = Rule((Opaque("x", text),), (), Place("rules"), "")
+    rule = Rule((OpaqueMatch("x", text),), (), Place("rules"), "")
     with pytest.raises(NotExpressible):
         nft_rule(rule)
-    assert nft_rule(Rule((Opaque("x", 'iifname "a;b#"'),), (), Place("rules"), "")).startswith('iifname "a;b#"')
+    assert nft_rule(Rule((OpaqueMatch("x", 'iifname "a;b#"'),), (), Place("rules"), "")).startswith('iifname "a;b#"')
 
 
 def test_no_condition_of_iptables_becomes_a_line() -> None:
     """iptables-restore reads line by line."""
     with pytest.raises(NotExpressible):
-        xt_rule(Rule((Opaque("set", "--match-set x\n-A INPUT -j ACCEPT src"),), (), Place("rules"), ""), v6=False)
+        xt_rule(Rule((OpaqueMatch("set", "--match-set x\n-A INPUT -j ACCEPT src"),), (), Place("rules"), ""), v6=False)

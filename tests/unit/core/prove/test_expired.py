@@ -4,11 +4,11 @@ import pytest
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Standing
-from conntrim.core.model.ruleset import Opaque
+from conntrim.core.model.ruleset import OpaqueMatch
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.expired import expired
 
-GUARD = Opaque("time", "--datestop 2030-01-01T00:00:00")
+GUARD = OpaqueMatch("time", "--datestop 2030-01-01T00:00:00")
 TIME = "-m time --datestop 2030-01-01T00:00:00"
 RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:OURS - [0:0]\n{raw}{own}COMMIT\n"
 OWN = "-A OURS -p tcp -m tcp --dport 80 -j CT --notrack\n"

@@ -21,7 +21,7 @@ from conntrim.core.model.ruleset import (
     Interface,
     Match,
     Notrack,
-    Opaque,
+    OpaqueMatch,
     Rule,
     Ruleset,
     Table,
@@ -311,7 +311,7 @@ def trusts_source_port(rule: Rule) -> bool:
     """An accept that names a source port and nothing that a stranger cannot choose."""
     asked = [states_asked(m) for m in rule.matches if states_asked(m)]
     known = any(CtState.NEW not in states and CtState.UNTRACKED not in states for states in asked)
-    plain = not any(isinstance(m, Opaque) for m in rule.matches)
+    plain = not any(isinstance(m, OpaqueMatch) for m in rule.matches)
     opens = End(Verdict.ACCEPT) in rule.statements and names_field(rule, Field.SPORT)
     return opens and plain and not known and not any(names_field(rule, name) for name in (Field.DPORT, Field.SRC))
 

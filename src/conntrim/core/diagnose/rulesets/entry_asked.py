@@ -33,7 +33,7 @@ from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Dialect, Match, NoEffect, Opaque, Rule, XtConntrack
+from conntrim.core.model.ruleset import Dialect, Match, NoEffect, OpaqueMatch, OpaqueStatement, Rule, XtConntrack
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 
@@ -52,14 +52,14 @@ UNKEPT = Intervals.of(int(CtState.UNTRACKED), int(CtState.INVALID))
 
 def of_entry(match: Match) -> bool:
     """Whether a match asks for more of an entry than the state."""
-    if isinstance(match, Opaque):
+    if isinstance(match, OpaqueMatch):
         return bool(match.kind) and match.kind.split()[0] in KEPT
     return isinstance(match, XtConntrack) and bool(match.others)
 
 
 def asks(rule: Rule) -> bool:
     """Whether a rule that does something hangs on an entry."""
-    writes = any(isinstance(s, Opaque) and s.kind in WRITERS for s in rule.statements)
+    writes = any(isinstance(s, OpaqueStatement) and s.kind in WRITERS for s in rule.statements)
     does = not all(isinstance(s, NoEffect) for s in rule.statements)
     return does and (writes or any(map(of_entry, rule.matches)))
 
@@ -101,7 +101,7 @@ def _finding(case: RuleCase, side: Side, rule: Rule, found: Set, direction: Dire
 
 def _undecided(case: RuleCase, rule: Rule) -> bool:
     """Rules that copy marks, or look at states alone: what is right for them only the operator knows."""
-    return wide(rule) or any(isinstance(s, Opaque) and s.kind in WRITERS for s in rule.statements)
+    return wide(rule) or any(isinstance(s, OpaqueStatement) and s.kind in WRITERS for s in rule.statements)
 
 
 def _kept(case: RuleCase, side: Side, found: Set, direction: Direction) -> Iterator[Edit]:

@@ -14,7 +14,8 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     NamedSet,
-    Opaque,
+    OpaqueMatch,
+    OpaqueStatement,
     Rule,
     Ruleset,
     Table,
@@ -205,7 +206,7 @@ def lost_of(tables: Iterable[Table], source: str) -> Iterator[str]:
         opaque = {
             part.kind
             for chain in table.chains for rule in chain.rules for part in (*rule.matches, *rule.statements)
-            if isinstance(part, Opaque)
+            if isinstance(part, OpaqueMatch | OpaqueStatement)
         }  # fmt: skip
         lost = sorted(kind[3:] for kind in opaque if kind.startswith("xt "))
         if lost:

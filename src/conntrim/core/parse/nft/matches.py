@@ -21,7 +21,7 @@ from conntrim.core.model.ruleset import (
     Key,
     Match,
     NamedSet,
-    Opaque,
+    OpaqueMatch,
     TableFamily,
 )  # fmt: skip
 from conntrim.core.parse.nft.left import V4, Left, Name, Unread, left
@@ -239,12 +239,12 @@ def _same(of: Left | Name | str, wanted: Key) -> Match:
     raise Unread
 
 
-def opaque(kind: str, expression: Json) -> Opaque:
-    """What the model does not know, by its own words."""
+def spoken(expression: Json) -> str:
+    """An expression in nft's words; what has none stands as JSON."""
     try:
-        return Opaque(kind, statement_words(expression))
+        return statement_words(expression)
     except Unspeakable:
-        return Opaque(kind, str(expression))
+        return str(expression)
 
 
 def _kind(expression: Json) -> str:
@@ -267,7 +267,7 @@ def comparison(content: Json, context: Context, before: tuple[Match, ...]) -> li
     try:
         return _read(expression, op, right, context, before)
     except (Unread, Unspeakable):
-        return [opaque(_kind(expression), {"match": content})]
+        return [OpaqueMatch(_kind(expression), spoken({"match": content}))]
 
 
 def _read(expression: Json, op: str, right: Json, context: Context, before: tuple[Match, ...]) -> list[Match]:

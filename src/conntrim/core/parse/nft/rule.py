@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.finding import Place
 from conntrim.core.model.kinds import ORDER
-from conntrim.core.model.nft_words import Json, Unspeakable, statement_words
-from conntrim.core.model.ruleset import In, Match, NoEffect, Opaque, Rule, Statement
-from conntrim.core.parse.nft.matches import Context, comparison, opaque
+from conntrim.core.model.nft_words import Json
+from conntrim.core.model.ruleset import In, Match, NoEffect, OpaqueMatch, OpaqueStatement, Rule, Statement
+from conntrim.core.parse.nft.matches import Context, comparison, spoken
 from conntrim.core.parse.nft.statements import MATCHING, needs, statement, writes
 
 Maps = dict[str, list[Json]]
@@ -39,13 +39,7 @@ class Sofar:
 
 def text_of(expressions: list[Json]) -> str:
     """The rule in nft's words; what has none stands as JSON."""
-    parts = []
-    for expression in expressions:
-        try:
-            parts.append(statement_words(expression))
-        except Unspeakable:
-            parts.append(str(expression))
-    return " ".join(parts)
+    return " ".join(map(spoken, expressions))
 
 
 def rules(expressions: list[Json], told: Told, context: Context, maps: Maps) -> list[Rule]:
@@ -95,7 +89,7 @@ class Reading:
             found = comparison(expression["match"], self.context, sofar.matches)
         else:
             name = f"xt {expression['xt'].get('name', '')}" if kind == "xt" else kind
-            found = [opaque(name, expression)]
+            found = [OpaqueMatch(name, spoken(expression))]
         fresh = [match for match in found if match not in sofar.matches]
         return Sofar((*sofar.matches, *fresh), sofar.statements)
 
@@ -117,14 +111,14 @@ class Reading:
         self.made.append(sofar.rule(self.told))
         written = {writes(done) for done in sofar.statements}
         kept = tuple(m for m in sofar.matches if not (isinstance(m, In) and m.field in written))
-        return Sofar(kept if kept == sofar.matches else (*kept, Opaque(ORDER, self.told.text)))
+        return Sofar(kept if kept == sofar.matches else (*kept, OpaqueMatch(ORDER, self.told.text)))
 
     def mapped(self, vmap: Json, rest: list[Json], sofar: Sofar) -> None:
         """A verdict map: a rule for each element; where none of them holds, the nft rule ends."""
         data = vmap["data"]
         elements = self.maps.get(data.removeprefix("@")) if isinstance(data, str) else data["set"]
         if elements is None:
-            unknown = opaque("vmap", {"vmap": vmap})
+            unknown = OpaqueStatement("vmap", spoken({"vmap": vmap}))
             self.made.append(Sofar(sofar.matches, (*sofar.statements, unknown)).rule(self.told))
             return
         for value, verdict in elements:

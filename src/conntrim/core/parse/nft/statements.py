@@ -14,7 +14,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     SetMark,
     SetZone,
@@ -23,7 +23,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )  # fmt: skip
 from conntrim.core.parse.nft.left import V4, V6, Unread
-from conntrim.core.parse.nft.matches import opaque
+from conntrim.core.parse.nft.matches import spoken
 from conntrim.core.parse.xt.targets import HARMLESS
 
 EVERY = 0xFFFFFFFF
@@ -134,7 +134,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
     """Any statement that is no match; what the model does not know stays opaque."""
     if isinstance(expression, str):
         # An anonymous chain comes as raw text (K38); whether it ends the walk nobody can tell from outside.
-        return Opaque("chain", expression)
+        return OpaqueStatement("chain", expression)
     kind, content = one_key(expression)
     try:
         if kind in FIXED or kind in READ:
@@ -148,7 +148,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
     name = _name(kind, content)
     if kind == "xt" and name.removeprefix("xt ") in HARMLESS:
         return NoEffect(name.removeprefix("xt "), "")  # whatever its arguments are
-    return opaque(name, expression)
+    return OpaqueStatement(name, spoken(expression))
 
 
 def _name(kind: str, content: Json) -> str:

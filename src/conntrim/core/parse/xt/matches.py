@@ -1,4 +1,4 @@
-"""What iptables' matches mean: a field in a set where that says it all, else `Opaque` with the exact text."""
+"""What iptables' matches mean: a field in a set where that says it all, else `OpaqueMatch` with the exact text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conntrim.core.model.ruleset import (
     In,
     InSet,
     Match,
-    Opaque,
+    OpaqueMatch,
     TcpFlag,
     XtConntrack,
 )
@@ -223,7 +223,7 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
     limited = any(o.name.startswith("limit-iface") for o in given)
     if limited or (v6 and any(o.values[0].upper() != "LOCAL" for o in given)):
         # Over IPv6 the kinds of a list must all be so, and UNICAST includes the host's own addresses (K43).
-        return (Opaque("addrtype", written("addrtype", given, v6)),)
+        return (OpaqueMatch("addrtype", written("addrtype", given, v6)),)
     fields = {"src-type": Field.SRC_TYPE, "dst-type": Field.DST_TYPE}
     found = []
     for negated, name, (text,) in sorted(given, key=lambda o: o.name, reverse=True):
@@ -238,7 +238,7 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
 def _set(given: Given, v6: bool) -> tuple[Match, ...]:
     first = given[0]
     if len(given) != 1 or first.name not in ("match-set", "set"):
-        return (Opaque("set", written("set", given, v6)),)
+        return (OpaqueMatch("set", written("set", given, v6)),)
     name, ways = first.values
     fields = tuple(ways.split(","))
     if not set(fields) <= {"src", "dst"}:
@@ -277,13 +277,15 @@ def meaning(module: str, given: Given, protocol: int | None, v6: bool) -> tuple[
     if module in WHOLE and given:
         return WHOLE[module](given, v6)
     if module not in INDEPENDENT:
-        return (Opaque(module, written(module, given, v6)),)
+        return (OpaqueMatch(module, written(module, given, v6)),)
     table = INDEPENDENT[module]
     order = [*table, *MATCHES.get(module, ())]
     found: list[Match] = []
     for option in sorted(given, key=lambda o: order.index(o.name)):
         match = (
-            table[option.name](option, v6) if option.name in table else Opaque(module, written(module, (option,), v6))
+            table[option.name](option, v6)
+            if option.name in table
+            else OpaqueMatch(module, written(module, (option,), v6))
         )
         if match is not None:
             found.append(match)

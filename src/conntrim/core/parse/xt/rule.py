@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Opaque, Statement
+from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, OpaqueMatch, Statement
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.matches import meaning
 from conntrim.core.parse.xt.numbers import known_protocol, matched, prefix, prefix_shaped, protocol
@@ -204,7 +204,7 @@ def _interface(way: str, name: str, negated: bool) -> Match | None:
 @lru_cache(maxsize=1024)
 def _protocol(text: str, negated: bool, listed: bool) -> Match | None:
     if listed and not known_protocol(text):  # of this host's own /etc/protocols
-        return Opaque("protocol", f"{'! ' * negated}-p {text}")
+        return OpaqueMatch("protocol", f"{'! ' * negated}-p {text}")
     wanted = protocol(text)
     if wanted == 0:
         # ip_tables.c takes protocol 0 as "any" and never looks at the negation.

@@ -11,7 +11,7 @@ from conntrim.core.model.ruleset import (
     Nat,
     NoEffect,
     Notrack,
-    Opaque,
+    OpaqueStatement,
     Return,
     SetMark,
     SetZone,
@@ -78,7 +78,7 @@ def _mark(given: Given, v6: bool) -> tuple[Statement, ...]:
 
 def _zone(name: str, text: str) -> Statement:
     if text == "mark":
-        return Opaque("CT", f"--{name} mark")
+        return OpaqueStatement("CT", f"--{name} mark")
     ways = {"zone": "", "zone-orig": "original", "zone-reply": "reply"}
     return SetZone(number(text, 0xFFFF, "zone"), ways[name])
 
@@ -90,7 +90,7 @@ def _ct(given: Given, v6: bool) -> tuple[Statement, ...]:
     done += [Helper(o.values[0]) for o in given if o.name == "helper"]
     rest = tuple(o for o in given if o.name in ("timeout", "ctevents", "expevents"))
     # A bare CT still attaches a template, and that is what a later NOTRACK runs into (K10).
-    return tuple(done) + ((Opaque("CT", written("CT", rest, v6)),) if rest or not done else ())
+    return tuple(done) + ((OpaqueStatement("CT", written("CT", rest, v6)),) if rest or not done else ())
 
 
 MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
@@ -112,5 +112,5 @@ def effect(target: str, given: Given, v6: bool) -> tuple[Statement, ...]:
     return (
         (NoEffect(target, written(target, given, v6)),)
         if target in HARMLESS
-        else (Opaque(target, written(target, given, v6)),)
+        else (OpaqueStatement(target, written(target, given, v6)),)
     )
