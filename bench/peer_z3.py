@@ -165,7 +165,7 @@ class Peer(Bits):
             case End(verdict=Verdict.ACCEPT):
                 ends.accepted.append(on)
             case End(verdict=Verdict.QUEUE):
-                self._either_way(on, self.unknown(f"queue {statement.text}".strip()), ends)
+                self._either_way(on, self.unknown(f"queue {statement.how}"), ends)
             case End():
                 ends.dropped.append(on)
             case Return():

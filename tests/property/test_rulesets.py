@@ -15,6 +15,7 @@ from conntrim.core.model.address import MAPPED
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.refusal import Answered, Reject
 from conntrim.core.model.ruleset import (
     CT_STATES,
     Base,
@@ -88,7 +89,7 @@ tcp = In(Field.PROTOCOL, Intervals.of(6))
 
 STATEMENTS: list[Statement] = [
     End(Verdict.ACCEPT), End(Verdict.DROP), Return(), Jump("user"), Jump("user", goto=True), Notrack(), SetZone(5),
-    SetMark(5, 0xFF), SetMark(1), End(Verdict.REJECT, "icmp-host-prohibited"), NoEffect("LOG", '--log-prefix "a b"'),
+    SetMark(5, 0xFF), SetMark(1), End(Verdict.REJECT, Reject(Answered.ICMP, 10)), NoEffect("LOG", '--log-prefix "a b"'),
 ]  # fmt: skip
 
 

@@ -139,6 +139,10 @@ reject with icmp host-unreachable ; ok ; meta nfproto ipv4 reject with icmp host
 reject with icmp prot-unreachable ; ok ; meta nfproto ipv4 reject with icmp prot-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "prot-unreachable"}}]}
 reject with icmpv6 admin-prohibited ; ok ; meta nfproto ipv6 reject with icmpv6 admin-prohibited ; {"expr": [{"reject": {"type": "icmpv6", "expr": "admin-prohibited"}}]}
 reject with icmpx admin-prohibited ; ok ; reject with icmpx admin-prohibited ; {"expr": [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]}
+reject with icmpx host-unreachable ; ok ; reject with icmpx host-unreachable ; {"expr": [{"reject": {"type": "icmpx", "expr": "host-unreachable"}}]}
+reject with icmp frag-needed ; ok ; meta nfproto ipv4 reject with icmp frag-needed ; {"expr": [{"reject": {"type": "icmp", "expr": "frag-needed"}}]}
+reject with icmp 7 ; ok ; meta nfproto ipv4 reject with icmp 7 ; {"expr": [{"reject": {"type": "icmp", "expr": 7}}]}
+reject with icmpv6 2 ; ok ; meta nfproto ipv6 reject with icmpv6 2 ; {"expr": [{"reject": {"type": "icmpv6", "expr": 2}}]}
 tcp dport 22 reject with tcp reset ; ok ; meta l4proto 6 tcp dport 22 reject with tcp reset ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"reject": {"type": "tcp reset"}}]}
 tcp dport 22 comment "a comment" ; ok ; meta l4proto 6 tcp dport 22 comment "a comment" ; {"comment": "a comment", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}]}
 notrack ; ok ; notrack ; {"expr": [{"notrack": null}]}

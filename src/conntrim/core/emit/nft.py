@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import assert_never
 
 from conntrim.core.emit.nft_match import around, key_text, match_text, refused
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
+from conntrim.core.model.refusal import CODES, RESET, Queue, Reject
 from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
@@ -32,16 +34,10 @@ from conntrim.core.model.ruleset import (
     Statement,
     Table,
     TableFamily,
-    Verdict,
 )  # fmt: skip
 from conntrim.core.model.service import Hook
 
 EVERY = 0xFFFFFFFF
-REJECTS = {
-    "tcp-reset": "tcp reset", "icmp-proto-unreachable": "icmp prot-unreachable",
-    "icmp6-adm-prohibited": "icmpv6 admin-prohibited", "icmp6-addr-unreachable": "icmpv6 addr-unreachable",
-}  # fmt: skip
-"""Where nft's words are not simply type and code."""
 
 
 def nft_text(ruleset: Ruleset) -> str:
@@ -110,11 +106,27 @@ def _icmp_said(matches: tuple[Match, ...], parts: list[str]) -> list[str]:
 
 
 def _end(end: End) -> str:
-    if end.verdict is Verdict.REJECT:
-        kind, _, code = end.text.partition("-")
-        plain = f"{'icmpv6' if kind == 'icmp6' else kind} {code}"
-        return f"reject with {REJECTS.get(end.text, plain)}"
-    return f"{end.verdict} {end.text}".strip()
+    match end.how:
+        case None:
+            return end.verdict.value
+        case Reject():
+            return f"reject with {_answer(end.how)}"
+        case Queue():
+            return _queue(end.how)
+    assert_never(end.how)
+
+
+def _answer(reject: Reject) -> str:
+    if reject == RESET:
+        return reject.kind.value
+    names = {code: name for name, code in CODES[reject.kind].items()}
+    return f"{reject.kind} {names.get(reject.code, reject.code)}"
+
+
+def _queue(queue: Queue) -> str:
+    flags = ",".join(name for name, on in (("bypass", queue.bypass), ("fanout", queue.fanout)) if on)
+    several = f"{queue.first}-{queue.last}" if queue.first != queue.last else str(queue.first)
+    return f"queue{' flags ' + flags if flags else ''} to {queue.unread or several}"
 
 
 def _mark(value: int, mask: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue, Reject
 from conntrim.core.model.ruleset import (
     End,
     Helper,
@@ -17,19 +19,32 @@ from conntrim.core.model.ruleset import (
     SetMark,
     SetZone,
     Statement,
-    Verdict,
 )  # fmt: skip
 
 NATS = {"snat": "SNAT", "dnat": "DNAT", "masquerade": "MASQUERADE", "redirect": "REDIRECT", "netmap": "NETMAP"}
 ZONES = {"": "zone", "original": "zone-orig", "reply": "zone-reply"}
 
 
-def _verdict(end: End) -> str:
-    if end.verdict is Verdict.REJECT:
-        return f"REJECT --reject-with {end.text}"
-    if end.verdict is Verdict.QUEUE:
-        return f"NFQUEUE {end.text}" if end.text else "QUEUE"
-    return end.verdict.value.upper()
+REJECTS: dict[Reject, str] = {found: name for name, found in (XT_REJECTS | XT_REJECTS6).items()}
+"""Answers to iptables' names of them."""
+
+
+def _verdict(end: End) -> str | None:
+    """A verdict with its options; None where iptables cannot say them."""
+    match end.how:
+        case None:
+            return end.verdict.value.upper()
+        case Reject():
+            return f"REJECT --reject-with {REJECTS[end.how]}" if end.how in REJECTS else None
+        case Queue():
+            return None if end.how.unread else f"NFQUEUE {_queue(end.how)}"
+    assert_never(end.how)
+
+
+def _queue(queue: Queue) -> str:
+    several = f"--queue-balance {queue.first}:{queue.last}"
+    said = several if queue.first != queue.last else f"--queue-num {queue.first}"
+    return said + " --queue-bypass" * queue.bypass + " --queue-cpu-fanout" * queue.fanout
 
 
 def _target(statement: Statement) -> str:

@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.refusal import Queue, Reject
 from conntrim.core.model.service import Hook
 
 
@@ -169,10 +170,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A verdict. `text` keeps a reject's kind (`tcp-reset`) or a queue's number."""
+    """A verdict; `how` is what a REJECT answers with, which queue a QUEUE means: None where nothing is said."""
 
     verdict: Verdict
-    text: str = ""
+    how: Reject | Queue | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,26 +8,22 @@ from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.refusal import RESET, Answered, Reject
 from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.matches import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.netfilter.skb import Attached, Orphan, Template, Tracked
 from conntrim.core.netfilter.states import ICMP_ANSWERS
 
-UNREACHABLE: dict[Family, tuple[int, int, dict[str, int]]] = {
-    Family.IPV4: (Protocol.ICMP, 3, {
-        "net-unreach": 0, "net-unreachable": 0, "host-unreach": 1, "host-unreachable": 1, "proto-unreach": 2,
-        "prot-unreachable": 2, "port-unreach": 3, "port-unreachable": 3, "net-prohib": 9, "net-prohibited": 9,
-        "host-prohib": 10, "host-prohibited": 10, "admin-prohib": 13, "admin-prohibited": 13,
-    }),
-    Family.IPV6: (Protocol.ICMPV6, 1, {
-        "no-route": 0, "admin-prohib": 1, "adm-prohibited": 1, "admin-prohibited": 1, "addr-unreach": 3,
-        "addr-unreachable": 3, "port-unreach": 4, "port-unreachable": 4, "policy-fail": 5, "reject-route": 6,
-    }),
+UNREACHABLE: dict[Family, tuple[int, int]] = {
+    Family.IPV4: (Protocol.ICMP, 3), Family.IPV6: (Protocol.ICMPV6, 1),
 }  # fmt: skip
-"""Protocol, type and codes of REJECT's ICMP errors, by the names after `icmp-`, `icmp6-` or `icmpx-`."""
+"""Protocol and type of REJECT's ICMP errors."""
 
-PORT_UNREACHABLE: dict[Family, int] = {Family.IPV4: 3, Family.IPV6: 4}
+ICMPX: dict[Family, tuple[int, ...]] = {Family.IPV4: (0, 3, 1, 13), Family.IPV6: (0, 4, 3, 1)}
+"""The codes behind nft's own numbers of `icmpx` (net/netfilter/nft_reject.c): no route, port, host, prohibited."""
+
+PORT_UNREACHABLE = Reject(Answered.ICMPX, 1)
 """REJECT's default."""
 
 _ANSWERED = (0, 8, *range(13, 19))
@@ -53,15 +49,14 @@ def reply_to(packet: Packet) -> Packet:
     return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
 
 
-def answer_to(packet: Packet, how: str, kernel: Kernel, routed: bool = True) -> Packet | None:
+def answer_to(packet: Packet, how: Reject, kernel: Kernel, routed: bool = True) -> Packet | None:
     """The packet that REJECT sends because of this one; None where it sends none. `routed`: its way is known."""
     # K54: from a loopback address there is no route to elsewhere, where the source was translated.
     stuck = packet.family is Family.IPV4 and packet.dst in LOOPBACK and packet.src not in LOOPBACK | kernel.local
     silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST or (stuck and bool(kernel.local))
     if silent:
         return None
-    reset = "reset" in how or how == "tcp-rst"
-    answer = _reset(packet, kernel) if reset else _error(packet, how, kernel, routed)
+    answer = _reset(packet, kernel) if how == RESET else _error(packet, how, kernel, routed)
     return answer and replace(answer, ttl=kernel.ttl)
 
 
@@ -85,12 +80,11 @@ def _reset(packet: Packet, kernel: Kernel) -> Packet | None:
     )  # fmt: skip
 
 
-def _error(packet: Packet, how: str, kernel: Kernel, routed: bool) -> Packet | None:
+def _error(packet: Packet, how: Reject, kernel: Kernel, routed: bool) -> Packet | None:
     if packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ()):
         return None
-    protocol, kind, codes = UNREACHABLE[packet.family]
-    words = how.replace("icmpx", "icmp").replace("icmp6-", "").replace("icmp-", "").replace(" type ", " ").split()
-    code = next((codes[w] for w in words if w in codes), PORT_UNREACHABLE[packet.family])
+    protocol, kind = UNREACHABLE[packet.family]
+    code = ICMPX[packet.family][how.code] if how.kind is Answered.ICMPX else how.code
     iif, oif = _back(packet, kernel)
     src = _speaker(packet, kernel, routed)
     return Packet(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from conntrim.core.model.refusal import Queue
 from conntrim.core.model.ruleset import (
     AnyOf,
+    End,
     In,
     InSet,
     Interface,
@@ -18,6 +20,14 @@ from conntrim.core.model.ruleset import (
 def membership(match: InSet) -> str:
     """The question whether a packet's fields are in a set, negated or not: both ask the same."""
     return f"{' '.join(str(f) for f in match.fields)} is in the set {match.set_name}"
+
+
+def queue(end: End) -> str:
+    """A program's queue."""
+    if not isinstance(end.how, Queue):
+        return "queue 0"
+    first, last = end.how.first, end.how.last
+    return f"queue {end.how.unread or (first if first == last else f'{first}-{last}')}"
 
 
 def question(what: Match | Statement) -> str:

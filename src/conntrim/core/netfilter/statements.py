@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.kinds import STATEMENTS
+from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
     Dialect,
     End,
@@ -27,10 +28,11 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )  # fmt: skip
 from conntrim.core.netfilter import nat
+from conntrim.core.netfilter.answers import PORT_UNREACHABLE
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK, Written, may_break, written
 from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.question_text import question
+from conntrim.core.netfilter.question_text import question, queue
 from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
 
 if TYPE_CHECKING:
@@ -84,9 +86,9 @@ FORGETS: dict[str, Callable[[OpaqueStatement, Skb], None]] = {
 
 def _end(on: Traversal, statement: End, table: Table, rule: Rule) -> Fate:
     if statement.verdict is Verdict.REJECT:
-        on.answer = on.reject(statement.text)
+        on.answer = on.reject(statement.how if isinstance(statement.how, Reject) else PORT_UNREACHABLE)
     if statement.verdict is Verdict.QUEUE:
-        on.skb.answers.ask(f"what the program behind queue {statement.text} says")
+        on.skb.answers.ask(f"what the program behind {queue(statement)} says")
     return VERDICTS[statement.verdict]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from conntrim.core.model.conntrack import CtState, TcpState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
     Chain,
     NoEffect,
@@ -292,7 +293,7 @@ class Traversal:
 
     # --- REJECT ---------------------------------------------------------------------------------------------------
 
-    def reject(self, how: str) -> Outcome | None:
+    def reject(self, how: Reject) -> Outcome | None:
         """Send REJECT's answer and see what becomes of it; None where it sends none."""
         routed = self.hook is not Hook.PREROUTING or self.skb.packet.iif == "lo"
         packet = answer_to(self.skb.packet, how, self.skb.kernel, routed)

@@ -318,4 +318,4 @@ def _ends(
             found = list(hits(table, target, inside, path))
             return [h for h in found if h is not None or goto], None in found and not goto
         case _:
-            return [(rule, End(Verdict.QUEUE, "unknown"))], True
+            return [(rule, End(Verdict.QUEUE))], True

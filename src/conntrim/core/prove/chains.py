@@ -25,7 +25,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )  # fmt: skip
 from conntrim.core.netfilter.ct_expressions import may_break, written
-from conntrim.core.netfilter.question_text import question
+from conntrim.core.netfilter.question_text import question, queue
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -205,7 +205,7 @@ class Walk:
             case NoEffect():
                 return on
             case End(verdict=Verdict.QUEUE):
-                accepts = self.view.space.unknown(f"queue {statement.text}".strip())
+                accepts = self.view.space.unknown(queue(statement))
                 ends[ACCEPTED].append(on & accepts)
                 ends[DROPPED].append(on & ~accepts)
             case End():

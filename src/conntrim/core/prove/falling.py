@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.refusal import RESET
 from conntrim.core.model.ruleset import End
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import Arranged
@@ -138,4 +139,4 @@ def merged(costs: Iterable[str]) -> tuple[str, ...]:
 
 def _resets(outcome: Outcome) -> bool:
     rule = outcome.by.rule if outcome.by and outcome.verdict is Fate.REJECT else None
-    return rule is not None and any(isinstance(s, End) and "reset" in s.text for s in rule.statements)
+    return rule is not None and any(isinstance(s, End) and s.how == RESET for s in rule.statements)

@@ -10,6 +10,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.refusal import Answered, Reject
 from conntrim.core.model.ruleset import (
     Base,
     Chain,
@@ -22,8 +23,10 @@ from conntrim.core.model.ruleset import (
     Notrack,
     OpaqueMatch,
     Return,
+    Ruleset,
     SetMark,
     SetZone,
+    TableFamily,
     Verdict,
     XtConntrack,
 )
@@ -41,6 +44,8 @@ from tests.unit.core.netfilter.made import (
     REJECT,
     RST,
     SYN,
+    THEM,
+    US,
     chain,
     dport,
     filtering,
@@ -195,7 +200,7 @@ def test_icmp_error_about_a_known_flow_is_related() -> None:
 
 def test_rejects_answer() -> None:
     """K19: REJECT's answer is RELATED for a tracked packet, INVALID for an untracked one whatever raw OUTPUT says."""
-    refuse = rule(End(Verdict.REJECT, "icmp-port-unreachable"))
+    refuse = rule(End(Verdict.REJECT, Reject(Answered.ICMP, 3)))
     all_untracked = rule(Notrack())
     silence = rule(states(CtState.INVALID), DROP)
     tracked = simulate(rules(filtering(refuse, rule(states(CtState.NEW)), output=(silence,))), web())
@@ -204,6 +209,21 @@ def test_rejects_answer() -> None:
     assert untracked.answer is not None
     assert (CtState.RELATED, Fate.ACCEPT) == (tracked.answer.state, tracked.answer.verdict)
     assert (CtState.INVALID, Fate.DROP) == (untracked.answer.state, untracked.answer.verdict)
+
+
+ADDRESSES = ((THEM, US), ("2001:db8::9", "2001:db8::1"))
+ICMPX = (
+    (0, 3 << 8 | 0, 1 << 8 | 0), (1, 3 << 8 | 3, 1 << 8 | 4), (2, 3 << 8 | 1, 1 << 8 | 3), (3, 3 << 8 | 13, 1 << 8 | 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "v4", "v6"), ICMPX)
+def test_icmpx_is_of_the_packets_family(code: int, v4: int, v6: int) -> None:
+    """`reject with icmpx host-unreachable` is ICMP 3/1, and over IPv6 1/3; likewise the other three."""
+    refuse = filtering(rule(End(Verdict.REJECT, Reject(Answered.ICMPX, code))))
+    inet = Ruleset((replace(refuse, dialect=Dialect.NFTABLES, family=TableFamily.INET),))
+    answers = [simulate(inet, packet(src=src, dst=dst, dport=80, flags=SYN)).answer for src, dst in ADDRESSES]
+    assert [v4, v6] == [answer and answer.packet.icmp for answer in answers]
 
 
 def test_options_beside_ctstate_are_ignored_without_an_entry() -> None:

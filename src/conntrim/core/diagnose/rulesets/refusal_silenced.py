@@ -30,6 +30,7 @@ from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.refusal import RESET
 from conntrim.core.model.ruleset import End, Field, In, Match, Rule, TcpFlag, Verdict
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
@@ -39,7 +40,7 @@ from conntrim.core.prove.reachability import packets_of, reach
 
 CODE, NAME = "CT115", "refusal-silenced"
 
-RESET = End(Verdict.REJECT, "tcp-reset")
+WITH_RESET = End(Verdict.REJECT, RESET)
 ANSWER = Intervals.of(TcpFlag.RST | TcpFlag.ACK)
 """The flags of the reset that answers a SYN."""
 ANY_RESET = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.RST)), int(TcpFlag.RST))
@@ -47,7 +48,7 @@ ANY_RESET = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.RST)), int(TcpFlag.RST)
 
 def resetting(rule: Rule) -> tuple[Match, ...] | None:
     """The matches of a rule that rejects with a reset."""
-    return rule.matches if RESET in rule.statements else None
+    return rule.matches if WITH_RESET in rule.statements else None
 
 
 def silenced(side: Side, rejected: Set) -> Set:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words
+from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words, words
+from conntrim.core.model.refusal import CODES, RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
     End,
     Field,
@@ -28,18 +29,12 @@ from conntrim.core.parse.xt.targets import HARMLESS
 
 EVERY = 0xFFFFFFFF
 
-REJECTS: dict[str, dict[str, str]] = {
-    "icmp": {"prot-unreachable": "icmp-proto-unreachable"},
-    "icmpv6": {"admin-prohibited": "icmp6-adm-prohibited", "addr-unreachable": "icmp6-addr-unreachable"},
-    "icmpx": {},
-}
-"""`reject with TYPE CODE`, where iptables' name is not simply type and code."""
+DEFAULT_REJECTS = {TableFamily.IP: Answered.ICMP, TableFamily.IP6: Answered.ICMPV6}
+"""What a plain `reject` answers with; in other tables it is `icmpx`."""
 
-DEFAULT_REJECTS = {TableFamily.IP: "icmp", TableFamily.IP6: "icmpv6"}
 WORDED: dict[str, Callable[[str, str], Statement]] = {
     **dict.fromkeys(("snat", "dnat", "masquerade", "redirect"), Nat),
     **dict.fromkeys(("counter", "log", "last"), NoEffect),
-    "queue": lambda kind, said: End(Verdict.QUEUE, said),
 }
 """Statements that keep their arguments as words."""
 
@@ -71,7 +66,7 @@ def _mark(value: Json) -> tuple[int, int]:
     raise Unread
 
 
-def _mangle(content: Json) -> Statement:
+def _mangle(content: Json, family: TableFamily) -> Statement:
     """`X set VALUE`."""
     match content:
         case {"key": {"meta": {"key": "mark"}}, "value": value}:
@@ -84,28 +79,56 @@ def _mangle(content: Json) -> Statement:
     raise Unread
 
 
-def reject_text(content: Json, family: TableFamily) -> str:
-    """What a reject answers with, by iptables' names where it has one."""
-    kind = (content or {}).get("type") or DEFAULT_REJECTS.get(family, "icmpx")
-    if kind == "tcp reset":
-        return "tcp-reset"
-    if kind not in REJECTS:
+def _reject(content: Json, family: TableFamily) -> Statement:
+    """What a reject answers with."""
+    said = content or {}
+    kind = said.get("type") or DEFAULT_REJECTS.get(family, Answered.ICMPX)
+    if kind not in list(Answered):
         raise Unread
-    code = str((content or {}).get("expr", "port-unreachable"))
-    return REJECTS[kind].get(code, f"{'icmp6' if kind == 'icmpv6' else kind}-{code}")
+    code = said.get("expr", "port-unreachable")
+    names = CODES[Answered(kind)]
+    if kind == Answered.RESET:
+        return End(Verdict.REJECT, RESET)
+    if not isinstance(code, int) and code not in names:
+        raise Unread
+    return End(Verdict.REJECT, Reject(Answered(kind), code if isinstance(code, int) else names[code]))
+
+
+def _queue(content: Json, family: TableFamily) -> Statement:
+    """To which queues a queue statement sends packets."""
+    said = content or {}
+    flags, unread, first = said.get("flags", []), "", 0
+    match said.get("num", 0):
+        case int(first):
+            last = first
+        case {"range": [int(first), int(last)]}:
+            pass
+        case other:
+            last, unread = first, words(other)
+    return End(Verdict.QUEUE, Queue(first, last, "bypass" in flags, "fanout" in flags, unread))
 
 
 FAMILIES: tuple[tuple[tuple[str, ...], In], ...] = (
-    (("icmp-", "ip to", "ip prefix"), V4), (("icmp6-", "ip6 to", "ip6 prefix"), V6),
+    (("ip to", "ip prefix"), V4), (("ip6 to", "ip6 prefix"), V6),
 )  # fmt: skip
-"""How the arguments begin of a reject or translation that is for one family."""
+"""How the arguments begin of a translation that is for one family."""
+
+ANSWERS: dict[Answered, tuple[In, ...]] = {
+    Answered.ICMP: (V4,), Answered.ICMPV6: (V6,), Answered.ICMPX: (), Answered.RESET: (),
+}  # fmt: skip
+"""What a reject's answer says of the packet."""
 
 
 def needs(done: Statement, family: TableFamily) -> tuple[In, ...]:
     """The family check of a reject or translation in an inet table, which nft does not list."""
-    if family is not TableFamily.INET or not isinstance(done, Nat | End):
+    if family is not TableFamily.INET:
         return ()
-    return next(((only,) for begins, only in FAMILIES if done.text.startswith(begins)), ())
+    match done:
+        case End(how=Reject(kind=kind)):
+            return ANSWERS[kind]
+        case Nat():
+            return next(((only,) for begins, only in FAMILIES if done.text.startswith(begins)), ())
+    return ()
 
 
 FIXED: dict[str, Statement] = {
@@ -117,15 +140,13 @@ FIXED: dict[str, Statement] = {
 """Statements without arguments."""
 
 
-def _helper(content: Json) -> Statement:
-    return Helper(str(content))
-
-
-READ: dict[str, Callable[[Json], Statement]] = {
-    "jump": lambda content: Jump(str(content["target"])),
-    "goto": lambda content: Jump(str(content["target"]), goto=True),
+READ: dict[str, Callable[[Json, TableFamily], Statement]] = {
+    "jump": lambda content, family: Jump(str(content["target"])),
+    "goto": lambda content, family: Jump(str(content["target"]), goto=True),
     "mangle": _mangle,
-    "ct helper": _helper,
+    "ct helper": lambda content, family: Helper(str(content)),
+    "reject": _reject,
+    "queue": _queue,
 }
 """Statements whose meaning the model has."""
 
@@ -138,9 +159,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
     kind, content = one_key(expression)
     try:
         if kind in FIXED or kind in READ:
-            return FIXED[kind] if kind in FIXED else READ[kind](content)
-        if kind == "reject":
-            return End(Verdict.REJECT, reject_text(content, family))
+            return FIXED[kind] if kind in FIXED else READ[kind](content, family)
         if kind in WORDED:
             return WORDED[kind](kind, statement_words(expression).removeprefix(kind).strip())
     except (Unread, Unspeakable):

@@ -122,7 +122,6 @@ DEFAULTS: dict[str, tuple[Wanted, ...]] = {
         (("connlimit-mask",), "connlimit-mask", ("WIDTH",)),
         (("connlimit-saddr", "connlimit-daddr"), "connlimit-saddr", ()),
     ),
-    "NFQUEUE": ((("queue-num", "queue-balance"), "queue-num", ("0",)),),
     "TPROXY": ((("on-ip",), "on-ip", ("ANY",)), (("tproxy-mark",), "tproxy-mark", ("0x0/0x0",))),
 }
 """What iptables lists though it was not given."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue
 from conntrim.core.model.ruleset import (
     End,
     Helper,
@@ -38,29 +39,37 @@ HARMLESS = frozenset({
 NATS = {"SNAT": "snat", "DNAT": "dnat", "MASQUERADE": "masquerade", "REDIRECT": "redirect", "NETMAP": "netmap"}
 """Target to the kind of translation."""
 
-REJECTS = {
+SHORT: dict[str, str] = {
     "net-unreach": "icmp-net-unreachable", "host-unreach": "icmp-host-unreachable",
     "proto-unreach": "icmp-proto-unreachable", "port-unreach": "icmp-port-unreachable",
     "net-prohib": "icmp-net-prohibited", "host-prohib": "icmp-host-prohibited",
-    "admin-prohib": "icmp-admin-prohibited", "tcp-rst": "tcp-reset", "tcp-reset": "tcp-reset",
+    "admin-prohib": "icmp-admin-prohibited", "tcp-rst": "tcp-reset",
 }  # fmt: skip
 """`--reject-with` of IPv4, short names to long ones."""
 
-REJECTS6 = {
+SHORT6: dict[str, str] = {
     "no-route": "icmp6-no-route", "adm-prohibited": "icmp6-adm-prohibited", "addr-unreach": "icmp6-addr-unreachable",
     "port-unreach": "icmp6-port-unreachable", "policy-fail": "icmp6-policy-fail",
-    "reject-route": "icmp6-reject-route", "tcp-reset": "tcp-reset",
+    "reject-route": "icmp6-reject-route",
 }  # fmt: skip
 """The same for IPv6."""
 
 
 def _reject(given: Given, v6: bool) -> tuple[Statement, ...]:
-    table = REJECTS6 if v6 else REJECTS
+    short, known = (SHORT6, XT_REJECTS6) if v6 else (SHORT, XT_REJECTS)
     kind = given[-1].values[0] if given else "port-unreach"
-    kind = table.get(kind, kind)
-    if kind not in table.values():
+    found = known.get(short.get(kind, kind))
+    if found is None:
         raise ValueError(f"{kind!r} is nothing to reject with")
-    return (End(Verdict.REJECT, kind),)
+    return (End(Verdict.REJECT, found),)
+
+
+def _nfqueue(given: Given, v6: bool) -> tuple[Statement, ...]:
+    said = {option.name: option.values for option in given}
+    low, colon, high = said.get("queue-balance", said.get("queue-num", ("0",)))[0].partition(":")
+    first = number(low, 0xFFFF, "queue")
+    last = number(high, 0xFFFF, "queue") if colon else first
+    return (End(Verdict.QUEUE, Queue(first, last, "queue-bypass" in said, "queue-cpu-fanout" in said)),)
 
 
 def _mark(given: Given, v6: bool) -> tuple[Statement, ...]:
@@ -98,7 +107,7 @@ MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
     "CT": _ct,
     "MARK": _mark,
     "REJECT": _reject,
-    "NFQUEUE": lambda given, v6: (End(Verdict.QUEUE, written("NFQUEUE", given, v6)),),
+    "NFQUEUE": _nfqueue,
 }
 
 
