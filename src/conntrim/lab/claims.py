@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import BROADCAST, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import ERRORS, reply_to
-from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
 from conntrim.core.prove.case import Broken
 from conntrim.core.prove.compare import Comparison, Population
 from conntrim.core.prove.judge import Judgement

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
@@ -18,7 +19,6 @@ from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
 from conntrim.core.netfilter.kernel import Kernel, Route
-from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
 from conntrim.core.netfilter.nat import source_of
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind

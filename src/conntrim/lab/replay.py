@@ -14,12 +14,12 @@ from itertools import chain
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.emit.nft import nft_text
 from conntrim.core.model.address import Family, format_address
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.replay import Played
 from conntrim.core.model.ruleset import Dialect, Notrack, Ruleset, TableFamily
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.matches import LOOPBACK
 from conntrim.host.netns import entered
 from conntrim.lab.claims import Scene, holds, unplayable
 from conntrim.lab.dialogue import format_packet, shots

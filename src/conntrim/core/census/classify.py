@@ -13,6 +13,7 @@ import numpy as np
 
 from conntrim.core.census.membership import Ends, Mask, Membership
 from conntrim.core.model.address import parse_prefix
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.conntrack import Status, TcpState
 from conntrim.core.model.flows import U32, FlowTable
@@ -23,7 +24,6 @@ from conntrim.core.model.service import Direction, Service
 DIRECTIONS = (Direction.FORWARDED, Direction.INBOUND, Direction.OUTBOUND, Direction.LOOPBACK)
 """By their code: 1 if the answering end is local, plus 2 if the origin is."""
 
-LOOPBACK = Intervals.union_of((parse_prefix("127.0.0.0/8"), parse_prefix("::1")))
 GROUPS = Intervals.union_of((parse_prefix("224.0.0.0/4"), parse_prefix("255.255.255.255"), parse_prefix("ff00::/8")))
 """Multicast and broadcast: what a stranger sends there arrives here."""
 

@@ -9,13 +9,13 @@ from typing import NoReturn
 
 from conntrim.core.emit.xt_match import NotExpressible
 from conntrim.core.model.address import V4_ALL, Family
+from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
-    ADDRESS_TYPES,
-    BITS,
     CT_STATES,
     Field,
     In,
@@ -33,7 +33,7 @@ V4 = Intervals((V4_ALL,))
 V6 = V4.complement(128)
 FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
 PACKET_TYPES = ("host", "broadcast", "multicast", "other")
-NAMED_TYPES = tuple(name.lower() for name in ADDRESS_TYPES[:9])
+NAMED_TYPES = tuple(kind.name.lower() for kind in AddressType if kind <= AddressType.PROHIBIT)
 """The address types that nft has names for."""
 INTERFACES = {"in": "iifname", "out": "oifname", "iif": "iifname", "oif": "oifname"}
 
@@ -152,7 +152,9 @@ def around(matches: tuple[Match, ...], family: TableFamily, sets: dict[str, Name
 def expression(where: Field | str, context: Around) -> str:
     """The left side of a comparison."""
     if not isinstance(where, Field):
-        return INTERFACES.get(where, where)
+        return where
+    if where in (Field.IIF, Field.OIF):
+        return INTERFACES[where]
     if where in PLAIN:
         return PLAIN[where]
     if where in BY_FAMILY:
@@ -168,7 +170,7 @@ def _domain(where: Field, context: Around) -> Intervals:
         return V4 if context.family is Family.IPV4 else V6
     if where is Field.FAMILY:
         return Intervals.of(*map(int, Family))
-    return Intervals.full(BITS[where])
+    return full(where)
 
 
 def _compared(match: In, context: Around) -> str:
@@ -263,7 +265,7 @@ def _in_set(match: InSet, context: Around) -> str:
         lefts.append(expression(where, Around(family or context.family, context.protocol, context.sets)))
     right = f"@{match.set_name}"
     if named is not None and named.anonymous:
-        parts = [KINDS[where] if isinstance(where, Field) else where for where in match.fields]
+        parts = [KINDS.get(where, where) if isinstance(where, Field) else where for where in match.fields]
         right = ", ".join(
             " . ".join(key_text(key, kind) for key, kind in zip(element, parts, strict=True))
             for element in named.elements

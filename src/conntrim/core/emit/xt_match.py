@@ -8,12 +8,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
 from conntrim.core.model.address import V4_ALL
+from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
-    ADDRESS_TYPES,
-    BITS,
     CT_STATES,
     NATIVE_SET,
     AnyOf,
@@ -221,11 +221,11 @@ def _packet_type(match: In) -> str | None:
 def _types(option: str) -> Callable[[In], str | None]:
     def said(match: In) -> str | None:
         def names(values: Intervals) -> str | None:
-            if not values or values.ranges[-1][1] >= len(ADDRESS_TYPES):
+            if not values or values.ranges[-1][1] >= len(AddressType):
                 return None
-            return ",".join(ADDRESS_TYPES[n] for n in values)
+            return ",".join(AddressType(n).name for n in values)
 
-        return _either(match, Intervals.full(BITS[match.field]), names, option)
+        return _either(match, full(match.field), names, option)
 
     return said
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family, format_range, parse_address, parse_prefix
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.intervals import Intervals
 
 PORT_RANGE = "net.ipv4.ip_local_port_range"
@@ -53,7 +54,7 @@ class Circumstances:
 
 
 LINK_LOCAL = Intervals.of(parse_prefix("fe80::/10"))
-PASSING = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1")) | LINK_LOCAL
+PASSING = LOOPBACK | LINK_LOCAL
 """Loopback is there always, link-local comes with each virtual cable of a container: neither is a host's own."""
 
 

@@ -107,3 +107,7 @@ class CtState(IntEnum):
     RELATED = 2
     NEW = 3
     UNTRACKED = 6
+
+
+STATELESS = (CtState.INVALID, CtState.UNTRACKED)
+"""The states of packets that have no entry (K21)."""

@@ -5,13 +5,15 @@ table, which the evaluators, the proofs and the planner read. A kind that is not
 from __future__ import annotations
 
 from enum import Enum
+from typing import assert_never
 
+from conntrim.core.model.fields import VARYING
 from conntrim.core.model.ruleset import (
     AnyOf,
     End,
-    Field,
     In,
     InSet,
+    Interface,
     Match,
     NoEffect,
     OpaqueMatch,
@@ -20,6 +22,8 @@ from conntrim.core.model.ruleset import (
     Statement,
     Table,
     Verdict,
+    XtConntrack,
+    asked_fields,
 )
 
 
@@ -87,9 +91,6 @@ ENTRY_KINDS = ("conn", "ct", "cluster", "helper", "state")
 ORDER = "order"
 """The kind of a match that stands for the place of a rule among others."""
 
-VARYING = frozenset({Field.LENGTH, Field.TTL, Field.DSCP})
-"""Fields that differ between packets of one sender: a route may change, a program may ask for another class."""
-
 
 def answer_of(match: Match, table: Table | None) -> Answer:
     """How a match of a rule in `table` answers; what packets or programs put into a set may change at any time.
@@ -102,12 +103,10 @@ def answer_of(match: Match, table: Table | None) -> Answer:
         case InSet(set_name=name):
             named = table.set(name) if table else None
             return Answer.SAME if named is not None and named.known and not named.dynamic else Answer.VARIES
-        case In(field=field):
-            return Answer.VARIES if field in VARYING else Answer.SAME
-        case AnyOf(alternatives=each):
-            return Answer.VARIES if any(m.field in VARYING for m in each) else Answer.SAME
+        case In() | AnyOf() | Interface() | XtConntrack():
+            return Answer.VARIES if VARYING.intersection(asked_fields(match)) else Answer.SAME
         case _:
-            return Answer.SAME
+            assert_never(match)
 
 
 def effect_of(statement: Statement) -> Effect:

@@ -7,9 +7,13 @@ its exact text and is *not decided*, never dropped. Every rule keeps its place a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
+from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import DEVICES
+from conntrim.core.model.fields import Field as Field  # noqa: PLC0414 - a word of the rule set too
+from conntrim.core.model.fields import TcpFlag as TcpFlag  # noqa: PLC0414
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.refusal import Queue, Reject
@@ -34,42 +38,6 @@ class TableFamily(StrEnum):
     BRIDGE = "bridge"
     NETDEV = "netdev"
 
-
-class Field(StrEnum):
-    """A packet's property that a match compares with a set of numbers; the number of bits is in `BITS`."""
-
-    FAMILY = "family"  # address.Family
-    PROTOCOL = "protocol"  # layer-4 protocol number
-    SRC = "src"  # 128-bit, IPv4 mapped (address.py)
-    DST = "dst"
-    SPORT = "sport"
-    DPORT = "dport"
-    TCP_FLAGS = "tcp_flags"  # the flags byte: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128
-    ICMP = "icmp"  # ICMP type << 8 | code
-    ICMPV6 = "icmpv6"
-    CT_STATE = "ct_state"  # conntrack.CtState; nft's `ct state`
-    MARK = "mark"
-    PACKET_TYPE = "packet_type"  # linux/if_packet.h: HOST 0, BROADCAST 1, MULTICAST 2, OTHERHOST 3, OUTGOING 4
-    SRC_TYPE = "src_type"  # linux/rtnetlink.h RTN_*: UNICAST 1, LOCAL 2, BROADCAST 3, ANYCAST 4, MULTICAST 5, ...
-    DST_TYPE = "dst_type"
-    FRAGMENT = "fragment"  # 1: a fragment other than the first
-    LENGTH = "length"  # bytes of the layer-3 packet
-    TTL = "ttl"
-    DSCP = "dscp"
-
-
-BITS: dict[Field, int] = {
-    Field.FAMILY: 8, Field.PROTOCOL: 8, Field.SRC: 128, Field.DST: 128, Field.SPORT: 16, Field.DPORT: 16,
-    Field.TCP_FLAGS: 8, Field.ICMP: 16, Field.ICMPV6: 16, Field.CT_STATE: 3, Field.MARK: 32, Field.PACKET_TYPE: 3,
-    Field.SRC_TYPE: 4, Field.DST_TYPE: 4, Field.FRAGMENT: 1, Field.LENGTH: 16, Field.TTL: 8, Field.DSCP: 6,
-}  # fmt: skip
-"""How many bits a field's numbers have."""
-
-ADDRESS_TYPES: tuple[str, ...] = (
-    "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
-    "NAT", "XRESOLVE",
-)  # fmt: skip
-"""The kinds of `SRC_TYPE` and `DST_TYPE` as iptables names them; the position is the number of linux/rtnetlink.h."""
 
 CT_STATES = Intervals.of(*map(int, CtState))
 """Every ct state: what a negated `ct state` or `--ctstate` is resolved against."""
@@ -120,8 +88,8 @@ class XtConntrack:
 class InSet:
     """The tuple of `fields` is (not) an element of the named set; the set's content is in `Table.sets`.
 
-    A field given as plain text is none that the model knows: `iif`, `oif` are the interfaces' names, any other text
-    (`ether saddr`, an ipset's `src` where the set is not listed) leaves the match undecided.
+    A field given as plain text (`ether saddr`, an ipset's `src` where the set is not listed) is none that the model
+    knows, and leaves the match undecided.
     """
 
     set_name: str
@@ -157,6 +125,25 @@ class AnyOf:
 
 
 Match = In | Interface | XtConntrack | InSet | AnyOf | OpaqueMatch
+
+
+def asked_fields(match: Match) -> tuple[Field, ...]:
+    """The fields that a match asks, as far as the model knows them."""
+    match match:
+        case In(field=name):
+            return (name,)
+        case Interface(way=way):
+            return (DEVICES[way],)
+        case XtConntrack():
+            return (Field.CT_STATE,)
+        case InSet(fields=names):
+            return tuple(name for name in names if isinstance(name, Field))
+        case AnyOf(alternatives=alternatives):
+            return tuple(each.field for each in alternatives)
+        case OpaqueMatch():
+            return ()
+        case _:
+            assert_never(match)
 
 
 class Verdict(StrEnum):
@@ -394,16 +381,3 @@ def xt_priority(dialect: Dialect, table: str, hook: Hook) -> int:
     if table == "nat" and hook in (Hook.POSTROUTING, Hook.INPUT):
         return 100
     return 150 if (dialect, table) == (Dialect.IPTABLES_NFT, "security") else XT_HOOKS[table][1]
-
-
-class TcpFlag(IntEnum):
-    """The bits of `Field.TCP_FLAGS`."""
-
-    FIN = 1
-    SYN = 2
-    RST = 4
-    PSH = 8
-    ACK = 16
-    URG = 32
-    ECE = 64
-    CWR = 128

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import RESET, Answered, Reject
 from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.kernel import Kernel
-from conntrim.core.netfilter.matches import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.netfilter.skb import Attached, Orphan, Template, Tracked
 from conntrim.core.netfilter.states import ICMP_ANSWERS
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
+from typing import assert_never
 
-from conntrim.core.model.address import V4_ALL, Family, parse_address, parse_prefix
+from conntrim.core.model.address import V4_ALL, Family, parse_prefix
+from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
 from conntrim.core.model.conntrack import CtState, Status
+from conntrim.core.model.fields import DEVICES, FIELDS, Field, FieldSpec, Source
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
+from conntrim.core.model.protocol import NUMBERS
 from conntrim.core.model.ruleset import (
     AnyOf,
-    Field,
     In,
     InSet,
     Interface,
@@ -27,43 +30,52 @@ from conntrim.core.netfilter.ct_expressions import Asked, asked
 from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
 
+Reader = Callable[[Skb], int | None]
+
 UNKNOWN = -1
 """The packet has the field, but nobody said what is in it."""
 
-LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
-MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
-BROADCAST = Intervals.of(parse_address("255.255.255.255"), parse_address("0.0.0.0"))  # noqa: S104 - no socket
 
-RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST = 1, 2, 3, 5
-PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST = 0, 1, 2
-
-
-def address_type(skb: Skb, address: int, ours: bool) -> int:
-    """RTN_*: the routing type of an address; `ours` says that it must be the host's where no address is known."""
-    if address in MULTICAST:
-        return RTN_MULTICAST
-    if address in BROADCAST:
-        return RTN_BROADCAST
+def address_type(skb: Skb, address: int, ours: bool) -> AddressType:
+    """The routing type of an address; `ours` says that it must be the host's where no address is known."""
+    for kind, addresses in ADDRESS_TYPES:
+        if address in addresses:
+            return kind
     local = address in skb.kernel.local if skb.kernel.local else ours
-    return RTN_LOCAL if local or address in LOOPBACK else RTN_UNICAST
+    return AddressType.LOCAL if local else AddressType.UNICAST
 
 
-def _port(number: int | None, skb: Skb) -> int | None:
-    if skb.packet.fragment or skb.packet.protocol not in WITH_PORTS:
-        return None
-    return UNKNOWN if number == ANY_PORT and skb.entry is not None and (skb.entry.snat or skb.entry.dnat) else number
+def _carried(spec: FieldSpec) -> Reader:
+    """What the packet itself holds; where it may lack that, nobody said."""
+    read, ported = attrgetter(spec.attribute), spec.protocols
+
+    def value(skb: Skb) -> int | None:
+        packet = skb.packet
+        if ported and (packet.fragment or packet.protocol not in ported):
+            return None
+        number: int | None = read(packet)
+        return UNKNOWN if number is None and not ported else number
+
+    return value
 
 
-def _told(number: int | None) -> int:
-    return UNKNOWN if number is None else number
+def _port(spec: FieldSpec) -> Reader:
+    """A port; that of an answer to a translated packet may be one that the kernel picked."""
+    carried = _carried(spec)
+
+    def value(skb: Skb) -> int | None:
+        number, entry = carried(skb), skb.entry
+        return UNKNOWN if number == ANY_PORT and entry is not None and (entry.snat or entry.dnat) else number
+
+    return value
 
 
 def _packet_type(skb: Skb) -> int:
-    if skb.packet.packet_type is not None:
-        return skb.packet.packet_type
-    if not skb.packet.iif or skb.packet.dst not in MULTICAST | BROADCAST:
-        return PACKET_HOST
-    return PACKET_MULTICAST if skb.packet.dst in MULTICAST else PACKET_BROADCAST
+    packet = skb.packet
+    if packet.packet_type is not None:
+        return packet.packet_type
+    found = (kind for kind, addresses in PACKET_TYPES if packet.iif and packet.dst in addresses)
+    return next(found, PacketType.HOST)
 
 
 def _src_type(skb: Skb) -> int:
@@ -76,32 +88,20 @@ def _dst_type(skb: Skb) -> int:
     return address_type(skb, skb.packet.dst, not skb.packet.oif) if told is None else told
 
 
-VALUES: dict[Field, Callable[[Skb], int | None]] = {
-    Field.FAMILY: lambda skb: skb.packet.family,
-    Field.PROTOCOL: lambda skb: skb.packet.protocol,
-    Field.SRC: lambda skb: skb.packet.src,
-    Field.DST: lambda skb: skb.packet.dst,
-    Field.SPORT: lambda skb: _port(skb.packet.sport, skb),
-    Field.DPORT: lambda skb: _port(skb.packet.dport, skb),
-    Field.TCP_FLAGS: lambda skb: (
-        skb.packet.tcp_flags if skb.packet.protocol == Protocol.TCP and not skb.packet.fragment else None
-    ),
-    Field.ICMP: lambda skb: (
-        skb.packet.icmp if skb.packet.protocol == Protocol.ICMP and not skb.packet.fragment else None
-    ),
-    Field.ICMPV6: lambda skb: (
-        skb.packet.icmp if skb.packet.protocol == Protocol.ICMPV6 and not skb.packet.fragment else None
-    ),
+SPECIAL: dict[Field, Reader] = {
+    Field.SPORT: _port(FIELDS[Field.SPORT]),
+    Field.DPORT: _port(FIELDS[Field.DPORT]),
     Field.CT_STATE: lambda skb: skb.state,
     Field.MARK: lambda skb: skb.packet.mark if skb.mark_known else UNKNOWN,
     Field.PACKET_TYPE: _packet_type,
     Field.SRC_TYPE: _src_type,
     Field.DST_TYPE: _dst_type,
-    Field.FRAGMENT: lambda skb: int(skb.packet.fragment),
-    Field.LENGTH: lambda skb: _told(skb.packet.length),
-    Field.TTL: lambda skb: _told(skb.packet.ttl),
-    Field.DSCP: lambda skb: _told(skb.packet.dscp),
 }
+"""Fields that are more than what the packet came with."""
+
+NUMBERED = tuple(field for field, spec in FIELDS.items() if spec.source is not Source.DEVICE)
+
+VALUES: dict[Field, Reader] = {field: SPECIAL.get(field) or _carried(FIELDS[field]) for field in NUMBERED}
 """How to read each field; None: this packet has no such field."""
 
 
@@ -115,7 +115,7 @@ def _in(match: In, skb: Skb) -> bool | None:
 
 
 def _interface(match: Interface, skb: Skb) -> bool | None:
-    name = skb.iif if match.way == "in" else skb.oif
+    name = _device(DEVICES[match.way], skb)
     if name is None:
         return None
     hit = any(named(name, n) for n in match.names)
@@ -214,11 +214,18 @@ def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
     return any(_element(element, values) for element in found.elements) is not match.negated
 
 
+def _device(field: Field, skb: Skb) -> str | None:
+    """The name of an interface; None where the hook does not know it."""
+    return skb.iif if field is Field.IIF else skb.oif
+
+
 def _part(part: Field | str, skb: Skb) -> int | str | None:
     """What the packet has to compare with one part of a set's elements: a number, or an interface's name."""
-    if isinstance(part, Field):
+    if not isinstance(part, Field):
+        return UNKNOWN
+    if part in VALUES:
         return VALUES[part](skb)
-    name = {"iif": skb.iif, "oif": skb.oif}.get(part)
+    name = _device(part, skb)
     return UNKNOWN if name is None else name
 
 
@@ -250,17 +257,31 @@ def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
 
 def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
     """Whether one match of a rule in `table` holds."""
-    if isinstance(match, In):
-        return _in(match, skb)
-    if isinstance(match, Interface):
-        return _interface(match, skb)
-    if isinstance(match, XtConntrack):
-        return _xt_conntrack(match, skb)
-    if isinstance(match, InSet):
-        return _in_set(match, skb, table)
-    return _any_of(match, skb) if isinstance(match, AnyOf) else _opaque(match, skb)
+    match match:
+        case In():
+            return _in(match, skb)
+        case Interface():
+            return _interface(match, skb)
+        case XtConntrack():
+            return _xt_conntrack(match, skb)
+        case InSet():
+            return _in_set(match, skb, table)
+        case AnyOf():
+            return _any_of(match, skb)
+        case OpaqueMatch():
+            return _opaque(match, skb)
+        case _:
+            assert_never(match)
 
 
 def about_state(match: Match) -> bool:
     """Whether the match asks for the conntrack state."""
-    return isinstance(match, XtConntrack) or (isinstance(match, In) and match.field is Field.CT_STATE)
+    match match:
+        case In():
+            return match.field is Field.CT_STATE
+        case XtConntrack():
+            return True
+        case Interface() | InSet() | AnyOf() | OpaqueMatch():
+            return False
+        case _:
+            assert_never(match)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Base, Dialect, Table
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.kernel import Kernel
-from conntrim.core.netfilter.matches import LOOPBACK
 
 
 def is_ours(kernel: Kernel, address: int) -> bool:

@@ -87,8 +87,8 @@ FIELDS: dict[tuple[str, str], tuple[Field | str, ...]] = {
     ("mark", "dst"): (Field.MARK,),
     ("mac", "src"): ("ether saddr",),
     ("mac", "dst"): ("ether daddr",),
-    ("iface", "src"): ("iif",),
-    ("iface", "dst"): ("oif",),
+    ("iface", "src"): (Field.IIF,),
+    ("iface", "dst"): (Field.OIF,),
 }
 """Part of a set's type and the direction that the rule names, to what is compared."""
 

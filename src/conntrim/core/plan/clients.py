@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family, format_range
+from conntrim.core.model.address_types import PacketType
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Untrack
 from conntrim.core.model.ruleset import Dialect, End, Field, InSet, Ruleset, Table
@@ -20,8 +21,7 @@ from conntrim.core.plan.passages import leg_passages
 from conntrim.core.plan.spelling import prefixes
 from conntrim.core.plan.walk import REFUSALS, Admission, Walk
 
-PACKET_HOST = 0
-TO_US = Intervals.of(PACKET_HOST)
+TO_US = Intervals.of(PacketType.HOST)
 """The packet type of what comes to an address of the host's own: neither broadcast nor multicast."""
 MOST_SHOWN = 4
 """Ranges of clients that a remark names."""
@@ -73,7 +73,7 @@ def _by_clients(ruleset: Ruleset, leg: Leg, dialect: Dialect) -> dict[Intervals 
         [
             (_asking(a, table, Field.SRC, everybody), _asking(a, table, Field.DPORT, leg.service.ports))
             for a in walk.admitted
-            if PACKET_HOST in a.box.fields.get(Field.PACKET_TYPE, TO_US)
+            if PacketType.HOST in a.box.fields.get(Field.PACKET_TYPE, TO_US)
         ]
         for table, walk in walks
     ]

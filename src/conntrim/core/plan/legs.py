@@ -15,17 +15,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from conntrim.core.model.address import Family, parse_prefix
+from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import LOOPBACK, AddressType
+from conntrim.core.model.fields import Field, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES, Untrack, format_ports
 from conntrim.core.model.protocol import Protocol, protocol_name
-from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_BARE_SYN
 
-LOCAL_TYPE = Intervals.of(2)
-"""RTN_LOCAL: the address is this host's."""
-LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
+LOCAL_TYPE = Intervals.of(AddressType.LOCAL)
 
 Fields = Mapping[Field, Intervals]
 
@@ -71,19 +70,12 @@ class Leg:
 
 def reply_to(request: Leg) -> Leg:
     """The mirror image of a request over `lo`; over TCP never a bare SYN."""
-    same = {f: v for f, v in request.fields.items() if f not in MIRROR}
     tcp = {Field.TCP_FLAGS: NOT_BARE_SYN} if request.service.protocol == Protocol.TCP else {}
-    return replace(request, way=Way.REPLY, fields=same | _mirrored(request.fields) | tcp)
-
-
-MIRROR = {
-    Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT,
-    Field.SRC_TYPE: Field.DST_TYPE, Field.DST_TYPE: Field.SRC_TYPE,
-}  # fmt: skip
+    return replace(request, way=Way.REPLY, fields=_mirrored(request.fields) | tcp)
 
 
 def _mirrored(fields: Fields) -> dict[Field, Intervals]:
-    return {MIRROR[f]: v for f, v in fields.items() if f in MIRROR}
+    return {mirror(f): v for f, v in fields.items()}
 
 
 def _request(service: Untrack, family: Family, local_ports: tuple[int, int]) -> dict[Field, Intervals]:
@@ -108,7 +100,7 @@ def legs_of(
         common = {Field.FAMILY: Intervals.of(family), Field.PROTOCOL: Intervals.of(service.protocol)}
         here_is = Field.SRC_TYPE if outbound else Field.DST_TYPE
         request = common | _request(service, family, local_ports) | {here_is: LOCAL_TYPE}
-        reply = {f: v for f, v in request.items() if f not in MIRROR} | _mirrored(request)
+        reply = _mirrored(request)
         if service.protocol == Protocol.TCP:
             reply[Field.TCP_FLAGS] = NOT_BARE_SYN
         here, there = (Hook.OUTPUT, Hook.PREROUTING) if outbound else (Hook.PREROUTING, Hook.OUTPUT)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Interface, Nat, Ruleset
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.plan.box import narrow
-from conntrim.core.plan.legs import LOOPBACK, Leg, Way, reply_to
+from conntrim.core.plan.legs import Leg, Way, reply_to
 from conntrim.core.plan.reach import reached, within
 
 

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import compress
+from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import DEVICES, FIELDS, ChangedBy, FieldSpec, Source
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
+    AnyOf,
     Base,
     Chain,
-    Field,
     In,
     InSet,
     Interface,
@@ -24,17 +26,20 @@ from conntrim.core.model.ruleset import (
     Match,
     NoEffect,
     Notrack,
+    OpaqueMatch,
     Rule,
     Ruleset,
     Statement,
     Table,
     Verdict,
+    XtConntrack,
+    asked_fields,
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder, changes
-from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.rule_index import Listed
 
 MOST_PAIRS = 4_000_000
@@ -227,19 +232,30 @@ def region(
 def _wide(view: MatchEncoder, match: Match, changed: Changed, loops: bool) -> Set:
     """At least the packets of a match, whatever the hook, the mark and (before conntrack) the state.
 
-    `loops`: on the loopback both halves of the way pass, and an address is of another type in each.
+    `loops`: on the loopback both halves of the way pass, and what depends on the way is another thing in each.
     """
+    everything = view.space.everything
     match match:
         case Interface(way=way, names=names, negated=negated):
             codes = view.space.names.codes(names, negated)
-            key = view.key(IIF if way == "in" else OIF)
-            return view.space.everything if 0 in codes else view.space.values(key, codes)
-        case In(field=Field.MARK | Field.TTL):  # both may change on the way
-            return view.space.everything
-        case In(field=Field.SRC_TYPE | Field.DST_TYPE | Field.PACKET_TYPE) if loops:
-            return view.space.everything
-        case InSet(fields=fields) if {IIF, OIF, Field.MARK} & set(fields):
-            return view.space.everything
-    if changed.early and changes(match):
-        return view.space.everything
-    return view.match(match, changed.table)
+            return everything if 0 in codes else view.space.values(view.key(DEVICES[way]), codes)
+        case In() | XtConntrack() | AnyOf() | InSet() | OpaqueMatch():
+            loose = any(_moves(FIELDS[field], loops) for field in asked_fields(match))
+            early = changed.early and changes(match)
+            return everything if loose or early else view.match(match, changed.table)
+        case _:
+            assert_never(match)
+
+
+def _moves(spec: FieldSpec, loops: bool) -> bool:
+    """Whether a field may be another where the rule asks for it; a translated packet is not followed here, and what
+    conntrack changes is told by what is attached to the packet."""
+    match spec.changed:
+        case ChangedBy.RULES | ChangedBy.HOP:
+            return True
+        case ChangedBy.WAY:
+            return loops or spec.source is Source.DEVICE
+        case ChangedBy.NEVER | ChangedBy.NAT | ChangedBy.TRACKING:
+            return False
+        case _:
+            assert_never(spec.changed)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import VARYING
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import VARYING
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction

@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import V4_ALL, Family
+from conntrim.core.model.fields import Field, mirror
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Match
+from conntrim.core.model.ruleset import In, Match
 
 Bounds = tuple[tuple[int, int], ...]
-"""The lowest and highest value of each of `FIELDS`."""
+"""The lowest and highest value of each of `COLUMNS`."""
 
-FIELDS = (Field.SRC, Field.DST, Field.PROTOCOL, Field.SPORT, Field.DPORT)
-MIRRORED = (1, 0, 2, 4, 3)
+COLUMNS = (Field.SRC, Field.DST, Field.PROTOCOL, Field.SPORT, Field.DPORT)
+MIRRORED = tuple(COLUMNS.index(mirror(field)) for field in COLUMNS)
 """Where each field's bounds stand in the answer's."""
 ADDRESSES = 2
 """So many of the fields are addresses; they come first."""
-_AT = {id(field): at for at, field in enumerate(FIELDS)}
+_AT = {id(field): at for at, field in enumerate(COLUMNS)}
 """By identity: an enum's own hash takes longer than the rest of the look-up."""
 
 SHIFT = {Family.IPV4: 0, Family.IPV6: 65}
@@ -58,7 +59,7 @@ def mirrored(bounds: Bounds) -> Bounds:
 
 
 def known_of(match: Match, family: Family) -> tuple[int, int, int]:
-    """Which of `FIELDS` a match bounds, and how, as 64-bit numbers; -1 where it bounds none."""
+    """Which of `COLUMNS` a match bounds, and how, as 64-bit numbers; -1 where it bounds none."""
     if type(match) is not In or match.mask is not None or (at := _AT.get(id(match.field))) is None:
         return -1, 0, 0
     (low, high), ranges = ALL[family][at], match.values.ranges
@@ -70,5 +71,5 @@ def known_of(match: Match, family: Family) -> tuple[int, int, int]:
 
 def shifted(bounds: Bounds, family: Family) -> NDArray[np.int64]:
     """As 64-bit numbers, an array of shape (fields, ends)."""
-    shifts = [SHIFT[family] if at < ADDRESSES else 0 for at in range(len(FIELDS))]
+    shifts = [SHIFT[family] if at < ADDRESSES else 0 for at in range(len(COLUMNS))]
     return np.array([(a >> s, b >> s) for (a, b), s in zip(bounds, shifts, strict=True)], dtype=np.int64)

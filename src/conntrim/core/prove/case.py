@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST, AddressType
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
@@ -23,7 +24,6 @@ from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.falling import Falling
 from conntrim.core.prove.flows import BACK, SYN, Flow, conversation, others
-from conntrim.core.prove.match_encoder import BROADCAST, LOOPBACK, MULTICAST, RTN_UNICAST
 from conntrim.core.prove.nat_preservation import Kept, before_tracking
 from conntrim.core.prove.packet_text import describe, reach_of
 from conntrim.core.prove.packet_vars import PacketVars
@@ -318,5 +318,5 @@ class Case:
             return packet
         ours = self.local | LOOPBACK | MULTICAST | BROADCAST
         if packet.oif and packet.src not in ours:
-            return replace(packet, src_type=RTN_UNICAST)
-        return replace(packet, dst_type=RTN_UNICAST) if packet.iif and packet.dst not in ours else packet
+            return replace(packet, src_type=AddressType.UNICAST)
+        return replace(packet, dst_type=AddressType.UNICAST) if packet.iif and packet.dst not in ours else packet

@@ -10,26 +10,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
+from conntrim.core.model.address_types import BROADCAST, MULTICAST
+from conntrim.core.model.fields import FIELDS, Field, FieldSpec, Source, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field, TcpFlag
-from conntrim.core.netfilter.matches import BROADCAST, MULTICAST
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
+from conntrim.core.prove.packet_vars import PacketVars
 
-FREED: tuple[Key, ...] = (
-    Field.LENGTH, Field.TTL, Field.DSCP, Field.MARK, Field.TCP_FLAGS, Field.ICMP, Field.ICMPV6, IIF, OIF, Field.SRC,
-    Field.DST, Field.SPORT, Field.DPORT, Field.PROTOCOL,
-)  # fmt: skip
+FREED = tuple(sorted((field for field, spec in FIELDS.items() if spec.rank), key=lambda field: FIELDS[field].rank))
 """The order in which properties are freed and widened: what a reader misses least comes first."""
 
 MOST_SPANS = 1024
 """Ranges of one property that a box tells; sets with a regular pattern in their low bits have billions."""
 
-Wish = tuple[Key, Intervals]
+Wish = tuple[Field, Intervals]
 _SEEN = {
     Family.IPV4: ("198.51.100.7", "192.0.2.1", "203.0.113.1"),
     Family.IPV6: ("2001:db8:c::7", "2001:db8:5::1", "2001:db8:6::1"),
@@ -43,10 +41,7 @@ _GLOBAL = {Family.IPV4: parse_prefix("64.0.0.0/3"), Family.IPV6: parse_prefix("2
 def wishes(family: Family, icmp: Field) -> Iterator[Wish]:
     """What a witness should look like where there is a choice: a plain packet, from documentation addresses."""
     source, *targets = _SEEN[family]
-    yield Field.MARK, Intervals.of(0)
-    yield Field.TTL, Intervals.of(64)
-    yield Field.DSCP, Intervals.of(0)
-    yield Field.LENGTH, Intervals.of((100, 1280))
+    yield from ((field, spec.usual) for field, spec in FIELDS.items() if spec.usual)
     yield Field.PROTOCOL, Intervals.of(Protocol.TCP)
     yield Field.PROTOCOL, Intervals.of(Protocol.UDP)
     yield Field.PROTOCOL, Intervals.of(OTHER)
@@ -77,8 +72,8 @@ class Box:
     of all that the box is.
     """
 
-    values: dict[Key, Intervals]
-    without: dict[Key, Intervals]
+    values: dict[Field, Intervals]
+    without: dict[Field, Intervals]
     conditions: dict[str, bool]
     witness: Packet
     share: Fraction = Fraction(0)
@@ -86,11 +81,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    numbers: dict[Key, int]
+    numbers: dict[Field, int]
     answers: dict[str, bool]
 
 
-def keys_of(space: PacketVars) -> tuple[Key, ...]:
+def keys_of(space: PacketVars) -> tuple[Field, ...]:
     """The properties that have variables, but for the ct state."""
     return tuple(k for k in FREED if k in space.bits)
 
@@ -118,7 +113,7 @@ def pick(space: PacketVars, found: Set) -> _Point:
         found = sure if sure != space.nothing else found
     for key, values in wishes(space.family, space.icmp):
         if key in space.bits:
-            wished = found & space.field(key, values) if isinstance(key, Field) else found
+            wished = found & space.field(key, values)
             found = wished if wished != space.nothing else found
     cube = found.pick_cube() or []
     source = space.whole(Field.SRC, _number(cube, space.bits[Field.SRC]))
@@ -137,29 +132,18 @@ def _number(cube: list[bool | None], variables: tuple[int, ...]) -> int:
 
 def packet_at(space: PacketVars, point: _Point) -> Packet:
     """The packet that a vector stands for."""
-    numbers = point.numbers
-    protocol = numbers[Field.PROTOCOL]
-    ports = protocol in WITH_PORTS
-    return Packet(
-        space.family, protocol,
-        space.whole(Field.SRC, numbers[Field.SRC]), space.whole(Field.DST, numbers[Field.DST]),
-        numbers[Field.SPORT] if ports else None, numbers[Field.DPORT] if ports else None,
-        numbers[Field.TCP_FLAGS] if protocol == Protocol.TCP else None,
-        numbers[space.icmp] if protocol == space.icmp_protocol else None,
-        space.names.known[numbers[IIF]], space.names.known[numbers[OIF]],
-        numbers.get(Field.MARK, 0),
-        length=numbers.get(Field.LENGTH), ttl=numbers.get(Field.TTL), dscp=numbers.get(Field.DSCP),
-    )  # fmt: skip
+    protocol, said = point.numbers[Field.PROTOCOL], dict[str, Any]()
+    for key, number in point.numbers.items():
+        spec = FIELDS[key]
+        if not spec.protocols or protocol in spec.protocols:
+            device = spec.source is Source.DEVICE
+            said[spec.attribute] = space.names.known[number] if device else space.whole(key, number)
+    return Packet(space.family, **said)
 
 
 def contains(space: PacketVars, found: Set, packet: Packet, answers: Mapping[str, bool] | None = None) -> bool:
     """Whether a packet is in a set that no longer asks for the ct state; questions not answered count as no."""
-    numbers: dict[Key, int] = {IIF: space.names.code(packet.iif), OIF: space.names.code(packet.oif)} | {
-        Field.PROTOCOL: packet.protocol, Field.SRC: packet.src, Field.DST: packet.dst, Field.SPORT: packet.sport or 0,
-        Field.DPORT: packet.dport or 0, Field.TCP_FLAGS: packet.tcp_flags or 0, space.icmp: packet.icmp or 0,
-        Field.MARK: packet.mark, Field.LENGTH: packet.length or 0, Field.TTL: packet.ttl or 0,
-        Field.DSCP: packet.dscp or 0, Field.CT_STATE: 0,
-    }  # fmt: skip
+    numbers = {key: _held(space, packet, FIELDS[key]) for key in space.bits}
     given = [
         (n, bool(numbers[key] >> (len(ns) - 1 - at) & 1)) for key, ns in space.bits.items() for at, n in enumerate(ns)
     ]
@@ -167,9 +151,15 @@ def contains(space: PacketVars, found: Set, packet: Packet, answers: Mapping[str
     return found.eval(given)
 
 
-def _grown(space: PacketVars, point: _Point, inside: Set, named: dict[Key, Set]) -> tuple[Box, Set]:
+def _held(space: PacketVars, packet: Packet, spec: FieldSpec) -> int:
+    """A packet's number of a field; 0 where it has none."""
+    held: str | int | None = getattr(packet, spec.attribute, None)
+    return space.names.code(held) if isinstance(held, str) else held or 0
+
+
+def _grown(space: PacketVars, point: _Point, inside: Set, named: dict[Field, Set]) -> tuple[Box, Set]:
     """The largest box round a point, property by property."""
-    parts: dict[Key, Set] = {
+    parts: dict[Field, Set] = {
         key: space.sets.among([space.sets.var(n) for n in space.bits[key]], Intervals.of(number))
         for key, number in point.numbers.items()
     }
@@ -198,7 +188,7 @@ def _grown(space: PacketVars, point: _Point, inside: Set, named: dict[Key, Set])
     return box, _all(space, parts.values()) & conditions
 
 
-def project(space: PacketVars, key: Key, found: Set) -> Set:
+def project(space: PacketVars, key: Field, found: Set) -> Set:
     """The values of one property that packets of a set have."""
     return found.exists(space.besides(key))
 
@@ -210,29 +200,26 @@ def _all(space: PacketVars, sets: Iterable[Set]) -> Set:
     return found
 
 
-def _allowed(space: PacketVars, key: Key, rest: Set, inside: Set) -> Set:
+def _allowed(space: PacketVars, key: Field, rest: Set, inside: Set) -> Set:
     """The values of one property with which every packet of `rest` is inside."""
     outside = rest & ~inside
     return space.everything if outside == space.nothing else ~project(space, key, outside)
 
 
-def _only_with_field(space: PacketVars, parts: dict[Key, Set]) -> None:
+def _only_with_field(space: PacketVars, parts: dict[Field, Set]) -> None:
     """A box that names a port is about protocols with ports, one that names flags about TCP."""
-    for key, needs in (
-        (Field.SPORT, space.with_ports), (Field.DPORT, space.with_ports),
-        (Field.TCP_FLAGS, space.protocol(Protocol.TCP)), (space.icmp, space.protocol(space.icmp_protocol)),
-    ):  # fmt: skip
-        if parts[key] != space.everything:
+    for key, needs in space.needs.items():
+        if key in parts and parts[key] != space.everything:
             parts[Field.PROTOCOL] = parts[Field.PROTOCOL] & needs
 
 
-def intervals_of(space: PacketVars, key: Key, values: Set) -> Intervals:
+def intervals_of(space: PacketVars, key: Field, values: Set) -> Intervals:
     """A set over one property's variables as numbers, addresses as 128-bit ones."""
     spans = islice(_spans(space, values & _unmasked(space, key, values), space.bits[key]), MOST_SPANS)
     return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
 
 
-def _unmasked(space: PacketVars, key: Key, values: Set) -> Set:
+def _unmasked(space: PacketVars, key: Field, values: Set) -> Set:
     """The numbers that are zero in every bit of a mark that does not matter: a masked mark has 2**30 spans else."""
     if key is not Field.MARK:
         return space.everything

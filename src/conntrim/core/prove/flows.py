@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
+from conntrim.core.model.fields import Field, TcpFlag, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.policy import ADDRESSES, Policy, Untrack
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.match_encoder import BROADCAST, LOOPBACK, MIRROR, MULTICAST
 from conntrim.core.prove.packet_vars import PacketVars
 
 SYN, ACK, FIN, RST, PSH = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST, TcpFlag.PSH
@@ -50,7 +50,7 @@ class Flow:
 
     def answers(self, space: PacketVars) -> Set:
         """Those that it takes for answers, told by themselves: addresses and ports swapped."""
-        return _packets(space, {_mirrored(f): v for f, v in self.fields.items()})
+        return _packets(space, {mirror(f): v for f, v in self.fields.items()})
 
     def connections(self, space: PacketVars) -> Set:
         """The requests between two single hosts: nobody holds a connection with a group of them."""
@@ -74,10 +74,6 @@ def _packets(space: PacketVars, fields: Mapping[Field, Intervals]) -> Set:
     for name, values in fields.items():
         found = found & space.field(name, values)
     return found
-
-
-def _mirrored(name: Field) -> Field:
-    return Field(MIRROR.get(name, name))
 
 
 Steps = tuple[tuple[str, int], ...]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import assert_never
 
-from conntrim.core.model.address import parse_address, parse_prefix
-from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
+from conntrim.core.model.conntrack import STATELESS, CtState
+from conntrim.core.model.fields import DEVICES, FIELDS, Field, Source, full, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY, may_ask_the_state
 from conntrim.core.model.ruleset import (
     AnyOf,
-    Field,
     In,
     InSet,
     Interface,
@@ -25,26 +26,15 @@ from conntrim.core.model.ruleset import (
     Rule,
     Table,
     XtConntrack,
+    asked_fields,
     asks_ipset,
 )  # fmt: skip
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
+from conntrim.core.prove.packet_vars import PacketVars
 
-LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
-MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
-BROADCAST = Intervals.of(parse_address("255.255.255.255"), parse_address("0.0.0.0"))  # noqa: S104 - no socket
-RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST = 1, 2, 3, 5
-PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST = 0, 1, 2
-
-MIRROR: dict[Key, Key] = {
-    Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT,
-    IIF: OIF, OIF: IIF,
-}  # fmt: skip
-"""Which property of a request is which of its answer."""
-
-STATELESS = (CtState.INVALID, CtState.UNTRACKED)
-"""The states of packets that have no entry (K21)."""
+Kinds = Iterable[tuple[int, Intervals]]
+"""Which addresses are of which kind, read from the top (address_types.py)."""
 
 
 @dataclass(slots=True)
@@ -81,9 +71,9 @@ class MatchEncoder:
         told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
         return (*told, *self.states.values(), *(self.mark or ()))
 
-    def key(self, key: Key) -> Key:
+    def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""
-        return MIRROR.get(key, key) if self.mirrored else key
+        return mirror(key) if self.mirrored else key
 
     def bits_of_mark(self) -> list[Set]:
         """The mark's bits, highest first."""
@@ -122,13 +112,14 @@ class MatchEncoder:
                 return self.space.sets.either([self.match(m, table) for m in match.alternatives])
             case OpaqueMatch():
                 return self._opaque(match)
+            case _:
+                assert_never(match)
 
     def field(self, name: Field, values: Intervals, mask: int | None = None) -> Set:
         """The packets whose field `& mask` is one of `values`."""
         if special := SPECIAL.get(name):
             return special(self, name, values, mask)
-        key = self.key(name)
-        return self.space.field(key if isinstance(key, Field) else name, values, mask)
+        return self.space.field(self.key(name), values, mask)
 
     def family(self, name: Field, values: Intervals, mask: int | None) -> Set:
         """A space has packets of one family only."""
@@ -157,10 +148,9 @@ class MatchEncoder:
         return self.space.everything if answer else self.space.nothing
 
     def _interface(self, way: str, names: Iterable[str], negated: bool = False) -> Set:
-        known = self.has_in if way == "in" else self.has_out
-        key = self.key(IIF if way == "in" else OIF)
         codes = self.space.names.codes(names, negated)
-        return self.space.values(key, codes) if known else self._always(0 in codes)
+        known = self.has_in if way == "in" else self.has_out
+        return self.space.values(self.key(DEVICES[way]), codes) if known else self._always(0 in codes)
 
     def _addresses(self, name: Field, values: Intervals) -> Set:
         return self.space.values(self.key(name), values)
@@ -169,24 +159,28 @@ class MatchEncoder:
         """`addrtype` and `fib`: by address, and by where the packet comes from or goes."""
         of = Field.SRC if name is Field.SRC_TYPE else Field.DST
         ours = self.from_host if of is Field.SRC else self.to_host
-        many, all_ = self._addresses(of, MULTICAST), self._addresses(of, BROADCAST)
+        found, rest = self._kinds(of, ADDRESS_TYPES, wanted)
         local = self._always(ours) if self.local is None else self._addresses(of, self.local)
-        local = local | self._addresses(of, LOOPBACK)
-        one = ~many & ~all_
-        kinds = {RTN_MULTICAST: many, RTN_BROADCAST: all_ & ~many, RTN_LOCAL: one & local, RTN_UNICAST: one & ~local}
-        return self.space.sets.either([found for kind, found in kinds.items() if kind in wanted])
+        found += [rest & local] * (AddressType.LOCAL in wanted) + [rest & ~local] * (AddressType.UNICAST in wanted)
+        return self.space.sets.either(found)
+
+    def _kinds(self, of: Field, kinds: Kinds, wanted: Intervals) -> tuple[list[Set], Set]:
+        """The packets whose address is of a wanted kind, and those whose address is of none."""
+        found, rest = list[Set](), self.space.everything
+        for kind, addresses in kinds:
+            here = self._addresses(of, addresses)
+            found += [rest & here] * (kind in wanted)
+            rest = rest & ~here
+        return found, rest
 
     def packet_type(self, name: Field, wanted: Intervals, mask: int | None) -> Set:
         """By destination; what the host itself sends is never broadcast to it."""
-        many, all_ = self._addresses(Field.DST, MULTICAST), self._addresses(Field.DST, BROADCAST)
-        if self.from_host:
-            many = all_ = self.space.nothing
-        kinds = {PACKET_MULTICAST: many, PACKET_BROADCAST: all_ & ~many, PACKET_HOST: ~many & ~all_}
-        return self.space.sets.either([found for kind, found in kinds.items() if kind in wanted])
+        found, rest = self._kinds(Field.DST, () if self.from_host else PACKET_TYPES, wanted)
+        return self.space.sets.either(found + [rest] * (PacketType.HOST in wanted))
 
     def stateless(self) -> Set:
         """The packets that have no entry."""
-        return self.states[CtState.INVALID] | self.states[CtState.UNTRACKED]
+        return self.space.sets.either([self.states[state] for state in STATELESS])
 
     def _xt_conntrack(self, match: XtConntrack) -> Set:
         without = self.stateless()
@@ -216,7 +210,7 @@ class MatchEncoder:
 
     def _in_set(self, match: InSet, table: Table) -> Set:
         named = table.set(match.set_name)
-        if named is None or not named.known or named.dynamic or not all(map(_readable, match.fields)):
+        if named is None or not named.known or named.dynamic or not all(isinstance(f, Field) for f in match.fields):
             found = self.space.unknown(membership(match))
         else:
             found = self._elements(named, match.fields)
@@ -226,7 +220,7 @@ class MatchEncoder:
         return present & (~found if match.negated else found)
 
     def _elements(self, named: NamedSet, fields: tuple[Field | str, ...]) -> Set:
-        if len(fields) == 1 and isinstance(fields[0], Field):
+        if len(fields) == 1 and isinstance(fields[0], Field) and FIELDS[fields[0]].source is not Source.DEVICE:
             spans = [r for (key, *_) in named.elements if isinstance(key, Intervals) for r in key.ranges]
             return self.field(fields[0], Intervals.union_of(spans))
         found: list[Set] = []
@@ -240,14 +234,14 @@ class MatchEncoder:
     def _part(self, name: Field | str, key: Intervals | tuple[str, ...]) -> Set:
         if isinstance(key, Intervals):
             return self.field(Field(name), key)
-        return self._interface("in" if name == IIF else "out", key)
+        return self._interface("in" if name is Field.IIF else "out", key)
 
     def _present(self, fields: tuple[Field | str, ...]) -> Set:
         """The packets that have all of the fields: without one of them not even the negation matches."""
         found = self.space.everything
         for name in fields:
-            if isinstance(name, Field):
-                found = found & self.field(name, Intervals.full(128))
+            if isinstance(name, Field) and FIELDS[name].source is not Source.DEVICE:
+                found = found & self.field(name, full(name))
         return found
 
 
@@ -261,20 +255,12 @@ SPECIAL: dict[Field, Callable[[MatchEncoder, Field, Intervals, int | None], Set]
 """Fields that are no variables of their own."""
 
 
-def _readable(name: Field | str) -> bool:
-    return isinstance(name, Field) or name in (IIF, OIF)
-
-
 def changes(match: Match) -> bool:
     """Whether what the match says may change on a packet's way: it asks for the conntrack state, entry or mark."""
     match match:
-        case In():
-            return match.field in (Field.CT_STATE, Field.MARK)
-        case AnyOf():
-            return any(map(changes, match.alternatives))
-        case InSet():
-            return Field.MARK in match.fields
+        case In() | AnyOf() | InSet() | Interface() | XtConntrack():
+            return any(FIELDS[field].source is Source.BESIDE for field in asked_fields(match))
         case OpaqueMatch():
             return may_ask_the_state(match.kind) or (bool(match.kind) and match.kind.split()[0] in WITHOUT_ENTRY)
         case _:
-            return isinstance(match, XtConntrack)
+            assert_never(match)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.circumstances import LINK_LOCAL
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
@@ -23,8 +24,7 @@ from conntrim.core.netfilter.nat import spans
 from conntrim.core.prove.chains import Hit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import SYN
-from conntrim.core.prove.match_encoder import LOOPBACK
-from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
+from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 
 IN, OUT, THROUGH, LO = Direction.INBOUND, Direction.OUTBOUND, Direction.FORWARDED, Direction.LOOPBACK
@@ -36,7 +36,7 @@ ANSWERED: dict[tuple[Hook, Direction], tuple[Direction, ...]] = {
 }  # fmt: skip
 """Where the answers to packets that are translated at a hook meet raw. What this host itself sends keeps its port."""
 
-ELSEWHERE: dict[Hook, tuple[Key, ...]] = {
+ELSEWHERE: dict[Hook, tuple[Field, ...]] = {
     Hook.PREROUTING: (OIF,), Hook.OUTPUT: (IIF, OIF), Hook.INPUT: (), Hook.POSTROUTING: (IIF,),
 }  # fmt: skip
 """What of a packet's way a translation at a hook may change, or an answer does not show."""
@@ -186,7 +186,7 @@ class Kept:
     def _stateless(self, found: Set) -> Set:
         return self._without(found, Field.CT_STATE)
 
-    def _without(self, found: Set, *keys: Key) -> Set:
+    def _without(self, found: Set, *keys: Field) -> Set:
         """Whatever these properties are."""
         numbers = sorted({n for key in keys for n in self.space.bits[key]})
         return found.exists(self.space.sets.literals(*numbers))

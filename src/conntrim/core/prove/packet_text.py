@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conntrim.core.model.address import format_range
+from conntrim.core.model.fields import FIELDS, Field, Reading, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, protocol_name
-from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.netfilter.trace_text import describe as address_line
 from conntrim.core.netfilter.trace_text import name_of
 from conntrim.core.prove.cube_cover import Box
-from conntrim.core.prove.packet_vars import IIF, OIF, Key, PacketVars
+from conntrim.core.prove.packet_vars import PacketVars
 
 MOST = 5
 """Ranges named of one property before the rest is only counted."""
@@ -55,13 +55,11 @@ def _flags(space: PacketVars, values: Intervals) -> list[str]:
     return ["+".join(f.name for f in matter if v & f) or "none" for v in sorted({v & mask for v in held})]
 
 
-PHRASES: tuple[tuple[Key, str, Wording], ...] = (
-    (IIF, "in by", _names), (OIF, "out by", _names), (Field.SRC, "from", _addresses), (Field.DST, "to", _addresses),
-    (Field.SPORT, "source port", _ranges), (Field.DPORT, "destination port", _ranges), (Field.ICMP, "type", _types),
-    (Field.ICMPV6, "type", _types), (Field.TCP_FLAGS, "flags", _flags), (Field.MARK, "mark", _ranges),
-    (Field.LENGTH, "length", _ranges), (Field.TTL, "ttl", _ranges), (Field.DSCP, "dscp", _ranges),
-)  # fmt: skip
-"""Each property, the word before its values, and how they are told; in the order of the sentence."""
+WORDINGS: dict[Reading, Wording] = {
+    Reading.NUMBERS: _ranges, Reading.ADDRESSES: _addresses, Reading.PROTOCOLS: _protocols, Reading.DEVICES: _names,
+    Reading.TYPES: _types, Reading.FLAGS: _flags,
+}  # fmt: skip
+"""How a field's values are told."""
 
 
 def _few(parts: list[str]) -> str:
@@ -69,8 +67,9 @@ def _few(parts: list[str]) -> str:
     return ", ".join(parts[:MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def _shorter(space: PacketVars, box: Box, key: Key, wording: Wording) -> str:
+def _shorter(space: PacketVars, box: Box, key: Field) -> str:
     """`80, 443`, or `any but 22, 80` where that is shorter."""
+    wording = WORDINGS[FIELDS[key].reading]
     some, without = wording(space, box.values[key]), wording(space, box.without[key])
     inverse = len(without) < len(some) or (box.without[key].size == 1 and box.values[key].size > 1 and not _one(some))
     return f"any but {_few(without)}" if inverse and without else _few(some)
@@ -82,11 +81,9 @@ def _one(parts: list[str]) -> bool:
 
 def describe(space: PacketVars, box: Box) -> str:
     """`tcp, source port 11211, destination port any but 22, 80; where ... matches`."""
-    protocols = box.values.get(Field.PROTOCOL)
-    parts = ["any protocol" if protocols is None else _shorter(space, box, Field.PROTOCOL, _protocols)]
-    for key, phrase, wording in PHRASES:
-        if key in box.values:
-            parts.append(f"{phrase} {_shorter(space, box, key, wording)}")
+    parts = [_shorter(space, box, Field.PROTOCOL) if Field.PROTOCOL in box.values else "any protocol"]
+    told = (field for field, spec in FIELDS.items() if spec.phrase and field in box.values)
+    parts += [f"{FIELDS[field].phrase} {_shorter(space, box, field)}" for field in told]
     conditions = [f"`{q}` {'matches' if yes else 'does not match'}" for q, yes in box.conditions.items()]
     return ", ".join(parts) + (f"; where {' and '.join(conditions)}" if conditions else "")
 

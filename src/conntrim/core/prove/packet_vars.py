@@ -8,26 +8,24 @@ gets its variables when first asked for, at the bottom.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import FIELDS, Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import BITS, Field
 from conntrim.core.prove.diagram import Diagrams, Set
 from conntrim.core.prove.names import Names
 
 ADDRESS_BITS = {Family.IPV4: 32, Family.IPV6: 128}
 ICMP_OF = {Family.IPV4: (Field.ICMP, Protocol.ICMP), Family.IPV6: (Field.ICMPV6, Protocol.ICMPV6)}
 """Each family's own ICMP; the other one's is nonsense there and never made."""
-IIF, OIF = "iif", "oif"
+IIF, OIF = Field.IIF, Field.OIF
 
 STATES: tuple[CtState, ...] = tuple(CtState)
 """A state's code is its place here."""
-
-Key = Field | str
 
 
 class PacketVars:
@@ -37,26 +35,23 @@ class PacketVars:
         self.family, self.names = family, names
         self.sets = Diagrams(tick)
         self.icmp, self.icmp_protocol = ICMP_OF[family]
-        self.bits: dict[Key, tuple[int, ...]] = {}
+        self.bits: dict[Field, tuple[int, ...]] = {}
         wide = ADDRESS_BITS[family]
-        for key, count in (
-            (Field.DST, wide), (OIF, names.bits), (Field.PROTOCOL, 8), (Field.DPORT, 16), (self.icmp, 16),
-            (Field.TCP_FLAGS, 8), (Field.CT_STATE, 3), (IIF, names.bits), (Field.SRC, wide), (Field.SPORT, 16),
+        own = {Field.SRC: wide, Field.DST: wide, IIF: names.bits, OIF: names.bits}
+        for key in (
+            Field.DST, OIF, Field.PROTOCOL, Field.DPORT, self.icmp, Field.TCP_FLAGS, Field.CT_STATE, IIF, Field.SRC,
+            Field.SPORT,
         ):  # fmt: skip
-            self.bits[key] = self.sets.add(count)
+            self.bits[key] = self.sets.add(own.get(key, FIELDS[key].bits))
         self.free: dict[str, int] = {}
         self.known: dict[Hashable, tuple[object, Any]] = {}
         """What was found about chains, with what it was found from (chains.py)."""
-        self._besides: dict[tuple[Key, int], Set] = {}
-        self._bits: dict[Key, list[Set | None]] = {}
-        self._made: dict[tuple[Key, Intervals, int | None], Set] = {}
-        self.with_ports = self.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
-        self._needs = {
-            Field.SPORT: self.with_ports,
-            Field.DPORT: self.with_ports,
-            Field.TCP_FLAGS: self.protocol(Protocol.TCP),
-            self.icmp: self.protocol(self.icmp_protocol),
-        }
+        self._besides: dict[tuple[Field, int], Set] = {}
+        self._bits: dict[Field, list[Set | None]] = {}
+        self._made: dict[tuple[Field, Intervals, int | None], Set] = {}
+        self.with_ports = self._protocols(WITH_PORTS)
+        self.needs = {field: self._protocols(spec.protocols) for field, spec in FIELDS.items() if spec.protocols}
+        """The packets that have each of the fields that not all have."""
 
     @property
     def nothing(self) -> Set:
@@ -72,13 +67,16 @@ class PacketVars:
         """The packets of one layer-4 protocol."""
         return self.values(Field.PROTOCOL, Intervals.of(number))
 
-    def variables(self, key: Key) -> tuple[int, ...]:
+    def _protocols(self, numbers: Iterable[int]) -> Set:
+        return self.values(Field.PROTOCOL, Intervals.of(*map(int, numbers)))
+
+    def variables(self, key: Field) -> tuple[int, ...]:
         """The variables of a property, highest bit first, made if there are none yet."""
-        if key not in self.bits and isinstance(key, Field):
-            self.bits[key] = self.sets.add(BITS[key])
+        if key not in self.bits:
+            self.bits[key] = self.sets.add(FIELDS[key].bits)
         return self.bits[key]
 
-    def besides(self, key: Key) -> Set:
+    def besides(self, key: Field) -> Set:
         """All variables but those of one property: what a quantifier takes to leave only that."""
         known = key, self.sets.variables
         if known not in self._besides:
@@ -86,7 +84,7 @@ class PacketVars:
             self._besides[known] = self.sets.literals(*(n for n in range(self.sets.variables) if n not in own))
         return self._besides[known]
 
-    def values(self, key: Key, values: Intervals, mask: int | None = None) -> Set:
+    def values(self, key: Field, values: Intervals, mask: int | None = None) -> Set:
         """The vectors whose property `& mask` is one of `values`, whether or not such packets have it."""
         made = self._made.get((key, values, mask))
         if made is None:
@@ -98,7 +96,7 @@ class PacketVars:
             made = self._made[key, values, mask] = self.sets.among(kept, self._own(key, values))
         return made
 
-    def _sets_of(self, key: Key) -> list[Set | None]:
+    def _sets_of(self, key: Field) -> list[Set | None]:
         if key not in self._bits:
             self._bits[key] = [self.sets.var(n) for n in self.variables(key)]
         return self._bits[key]
@@ -108,20 +106,20 @@ class PacketVars:
         if key in (Field.ICMP, Field.ICMPV6) and key is not self.icmp:
             return self.nothing
         found = self.values(key, values, mask)
-        return found & self._needs[key] if key in self._needs else found
+        return found & self.needs[key] if key in self.needs else found
 
-    def _own(self, key: Key, values: Intervals) -> Intervals:
+    def _own(self, key: Field, values: Intervals) -> Intervals:
         if key not in (Field.SRC, Field.DST) or self.family is Family.IPV6:
             return values
         low, high = V4_ALL
         return Intervals.of(*((max(a, low) - MAPPED, min(b, high) - MAPPED) for a, b in values.ranges
                               if a <= high and b >= low))  # fmt: skip
 
-    def whole(self, key: Key, number: int) -> int:
+    def whole(self, key: Field, number: int) -> int:
         """A number of this property's variables as the model writes it: addresses are 128 bits there."""
         return number | MAPPED if key in (Field.SRC, Field.DST) and self.family is Family.IPV4 else number
 
-    def interface(self, way: str, codes: Intervals) -> Set:
+    def interface(self, way: Field, codes: Intervals) -> Set:
         """The packets whose incoming (`iif`) or outgoing (`oif`) interface has one of these codes."""
         return self.values(way, codes)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family, parse_prefix
+from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES
@@ -19,7 +20,7 @@ from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station
 from conntrim.core.prove.chains import Hit, Walk
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.match_encoder import BROADCAST, LOOPBACK, MULTICAST, MatchEncoder
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars

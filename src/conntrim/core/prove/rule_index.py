@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.ruleset import Chain, Interface, Rule, Ruleset, Statement
-from conntrim.core.prove.bounds import ALL, FIELDS, known_of, shifted
+from conntrim.core.prove.bounds import ALL, COLUMNS, known_of, shifted
 
 
 class Listed:
@@ -86,7 +86,7 @@ def _bounds(rules: Sequence[Rule], family: Family) -> NDArray[np.int64]:
     known = np.array([known_of(asked[n], family) for n in first.tolist()], dtype=np.int64).reshape(-1, 3)
     found = np.repeat(shifted(ALL[family], family)[:, :, None], len(rules), axis=2)
     fields = known[:, 0][match]
-    for field in range(len(FIELDS)):
+    for field in range(len(COLUMNS)):
         here = fields == field
         found[field][:, owner[here]] = known[match[here], 1:].T  # of two, either bounds the rule
     return found

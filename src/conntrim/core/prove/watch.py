@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from conntrim.core.model.kinds import VARYING, Answer, Effect, answer_of, effect_of
+from conntrim.core.model.fields import VARYING
+from conntrim.core.model.kinds import Answer, Effect, answer_of, effect_of
 from conntrim.core.model.ruleset import (
     End,
     Helper,

@@ -27,13 +27,14 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.answers_refused import SYN_ACK
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.match_encoder import LOOPBACK, MatchEncoder
+from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import known, settled, strangers
 

@@ -14,6 +14,7 @@ import numpy as np
 from conntrim.core.census.membership import Ends, Mask, Membership
 from conntrim.core.diagnose.rulesets.case import RuleCase, Taken
 from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES
@@ -21,8 +22,6 @@ from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import Field, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.cube_cover import boxes
-from conntrim.core.prove.match_encoder import LOOPBACK
-from conntrim.core.prove.packet_vars import Key
 
 COLUMNS = frozenset({
     "family", "protocol", "src", "dst", "sport", "dport", "reply_src", "reply_dst", "reply_sport", "reply_dport",
@@ -99,7 +98,7 @@ def shapes(case: RuleCase) -> Iterator[Shape]:
                 yield from (_shape(taken, side.space.family, box.values) for box in found)
 
 
-def _shape(taken: Taken, family: Family, values: Mapping[Key, Intervals]) -> Shape:
+def _shape(taken: Taken, family: Family, values: Mapping[Field, Intervals]) -> Shape:
     def ports(name: Field) -> Mask:
         return _numbers(values.get(name), 1 << 16)
 

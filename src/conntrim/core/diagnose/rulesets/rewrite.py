@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
 
 from conntrim.core.diagnose.rulesets.case import Home, states_asked
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.emit.xt_match import NotExpressible
 from conntrim.core.model.address import Family, format_address, parse_address
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import mirror
 from conntrim.core.model.finding import Edit, How, Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Unspeakable
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
+    AnyOf,
     Dialect,
     End,
     Field,
     In,
+    InSet,
     Interface,
     Match,
+    OpaqueMatch,
     Rule,
     Statement,
     TableFamily,
@@ -39,8 +45,6 @@ _BLANKS: dict[str, dict[Family, int]] = {
 
 SYN_WORDS = "--tcp-flags FIN,SYN,RST,ACK SYN", "--syn"
 """What people write, and what iptables-save makes of it."""
-
-MIRRORED = {Field.SRC: Field.DST, Field.DST: Field.SRC, Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT}
 
 
 def has_blank(text: str) -> bool:
@@ -106,9 +110,19 @@ def mirrored(matches: Iterable[Match], leaving: bool = False) -> tuple[Match, ..
 
 
 def _turned(match: Match) -> Match:
-    if isinstance(match, In):
-        return In(MIRRORED.get(match.field, match.field), match.values, match.mask)
-    return Interface("out", match.names, match.negated) if isinstance(match, Interface) else match
+    match match:
+        case In(field=field):
+            return replace(match, field=mirror(field))
+        case AnyOf(alternatives=alternatives):
+            return AnyOf(tuple(replace(each, field=mirror(each.field)) for each in alternatives))
+        case InSet(fields=fields):
+            return replace(match, fields=tuple(mirror(f) if isinstance(f, Field) else f for f in fields))
+        case Interface():
+            return replace(match, way="out")
+        case XtConntrack() | OpaqueMatch():
+            return match
+        case _:
+            assert_never(match)
 
 
 ORDER = (Field.SRC, Field.DST, Field.PROTOCOL, Field.SPORT, Field.DPORT, Field.TCP_FLAGS)

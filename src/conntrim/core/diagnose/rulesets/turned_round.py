@@ -22,11 +22,13 @@ Caveats:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase
 from conntrim.core.diagnose.rulesets.met import Met, count
 from conntrim.core.model.address import format_address
+from conntrim.core.model.fields import mirror
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
@@ -36,7 +38,7 @@ from conntrim.core.model.tcp_flags import NOT_SYN
 
 CODE, NAME = "CT108", "port-turned-round"
 
-EXCHANGED = {Field.SPORT: Field.DPORT, Field.DPORT: Field.SPORT}
+PORTS = (Field.SPORT, Field.DPORT)
 ENOUGH = 2
 """Entries that must speak for the other side: one may be a client that happened to take the port."""
 
@@ -69,7 +71,7 @@ def _edits(case: RuleCase, rule: Rule, met: Met) -> Iterator[Edit]:
     home = case.home(rule)
     entering = any(t.hook is Hook.PREROUTING for s in case.sides for t in s.taken if t.rule is rule)
     side = Field.SRC if entering else Field.DST
-    matches = [In(EXCHANGED.get(m.field, m.field), m.values, m.mask) if isinstance(m, In) else m for m in rule.matches]
+    matches = [replace(m, field=mirror(m.field)) if isinstance(m, In) and m.field in PORTS else m for m in rule.matches]
     matches = [m for m in matches if not (isinstance(m, In) and m.field is Field.TCP_FLAGS)]
     if entering and rewrite.over_tcp(matches):
         matches.append(NOT_SYN)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import DEVICES, FIELDS, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import (
-    BITS,
     CT_STATES,
     Field,
     In,
@@ -38,10 +38,6 @@ DOMAINS: dict[str, Intervals] = {
 """Every value of a type, where that is not every number of the field's bits."""
 
 
-WAYS = {"in": "iif", "out": "oif"}
-"""An interface as a field of a set."""
-
-
 @dataclass(slots=True)
 class Context:
     """One table being read: its family, and the anonymous sets met so far."""
@@ -52,7 +48,7 @@ class Context:
 
 def domain(of: Left) -> Intervals:
     """Every value that the field can have there."""
-    return DOMAINS.get(of.kind, Intervals.full(BITS[of.field]))
+    return DOMAINS.get(of.kind, full(of.field))
 
 
 ORDERED: dict[str, Callable[[int, int], tuple[int, int]]] = {
@@ -68,7 +64,7 @@ def _values(of: Left, op: str, right: Json) -> Intervals:
     """The values for which the comparison holds."""
     every = domain(of)
     if op in ORDERED:
-        low, high = ORDERED[op](number(of.kind, right), (1 << BITS[of.field]) - 1)
+        low, high = ORDERED[op](number(of.kind, right), (1 << FIELDS[of.field].bits) - 1)
         return Intervals.union_of([(low, high)] if low <= high else []) & every
     if op not in ("==", "!="):
         raise Unread
@@ -93,7 +89,7 @@ def _any_flag(of: Left, op: str, right: Json) -> In:
     if of.kind == "ct_state":
         return In(of.field, _states(lambda state: bool(state & bits) == (op == "in")))
     nothing = Intervals.of(0)
-    return In(of.field, nothing.complement(BITS[of.field]) if op == "in" else nothing, bits)
+    return In(of.field, nothing.complement(FIELDS[of.field].bits) if op == "in" else nothing, bits)
 
 
 def _masked(of: Left, mask: Json, op: str, right: Json) -> In:
@@ -133,7 +129,7 @@ def _one(of: Left | Name, op: str, right: Json) -> Match:
     if isinstance(right, str) and right.startswith("@"):
         if op not in ("==", "!=") or (isinstance(of, Left) and of.mask is not None):
             raise Unread
-        return InSet(right[1:], (of.field if isinstance(of, Left) else WAYS[of.way],), op == "!=")
+        return InSet(right[1:], (of.field if isinstance(of, Left) else DEVICES[of.way],), op == "!=")
     if isinstance(of, Name):
         if op not in ("==", "!="):
             raise Unread
@@ -170,7 +166,7 @@ def _part(expression: Json, family: TableFamily) -> tuple[Left | Name | str, Fie
         said = words(expression)
         return said, said
     if isinstance(of, Name):
-        return of, WAYS[of.way]
+        return of, DEVICES[of.way]
     if of.mask is not None or (of.field in (Field.SPORT, Field.DPORT) and not of.needs):
         return of, of.field if of.mask is None else words(expression)
     return of, of.field

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
+from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json
 from conntrim.core.model.protocol import NUMBERS
-from conntrim.core.model.ruleset import ADDRESS_TYPES, TcpFlag
+from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.parse.nft.left import Unread
 from conntrim.core.parse.xt.words import DSCP_CLASSES, SERVICES
 
@@ -21,7 +22,7 @@ SYMBOLS: dict[str, dict[str, int]] = {
     "integer16": {},
     "dscp": {name.lower(): value for name, value in DSCP_CLASSES.items()} | {"lephb": 1},
     "pkt_type": {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3},
-    "fib_addrtype": {name.lower(): value for value, name in enumerate(ADDRESS_TYPES)},
+    "fib_addrtype": {kind.name.lower(): int(kind) for kind in AddressType},
     "ct_state": {state.name.lower(): int(state) for state in CtState},
     "tcp_flag": {flag.name.lower(): int(flag) for flag in TcpFlag} | {"ecn": 64},
     "icmp_type": {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
-    ADDRESS_TYPES,
     CT_STATES,
     AnyOf,
     Field,
@@ -227,10 +227,10 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
     fields = {"src-type": Field.SRC_TYPE, "dst-type": Field.DST_TYPE}
     found = []
     for negated, name, (text,) in sorted(given, key=lambda o: o.name, reverse=True):
-        unknown = set(text.upper().split(",")) - set(ADDRESS_TYPES)
+        unknown = set(text.upper().split(",")) - AddressType.__members__.keys()
         if unknown:
             raise ValueError(f"{min(unknown)!r} is no address type")
-        values = Intervals.of(*(ADDRESS_TYPES.index(kind) for kind in text.upper().split(",")))
+        values = Intervals.of(*(AddressType[kind] for kind in text.upper().split(",")))
         found.append(matched(fields[name], values, negated))
     return tuple(found)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from conntrim.core.model.address import MAPPED, V4_ALL, parse_address
+from conntrim.core.model.fields import FIELDS
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import NUMBERS
-from conntrim.core.model.ruleset import BITS, Field, In
+from conntrim.core.model.ruleset import Field, In
 from conntrim.core.parse.xt.words import SERVICES
 
 ALL_BITS = (1 << 128) - 1
@@ -66,8 +67,8 @@ def masked(text: str, bits: int, what: str) -> tuple[int, int]:
 
 def matched(field: Field, values: Intervals, negated: bool, mask: int | None = None) -> In:
     """`field & mask` in the values, or in none of them; a mask of all bits is none."""
-    full = (1 << BITS[field]) - 1
-    return In(field, values.complement(BITS[field]) if negated else values, None if mask == full else mask)
+    full = (1 << FIELDS[field].bits) - 1
+    return In(field, values.complement(FIELDS[field].bits) if negated else values, None if mask == full else mask)
 
 
 @lru_cache(maxsize=1024)
