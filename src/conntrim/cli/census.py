@@ -8,8 +8,11 @@ from conntrim import wiring
 from conntrim.app.census import take_census
 from conntrim.cli import options
 from conntrim.cli.output import say
+from conntrim.core.census.select import Selection, state_words
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.protocol import NUMBERS
 from conntrim.render.census import By, census_fields, census_text
 
 LEAST_SAMPLE = 1_000
@@ -18,15 +21,46 @@ LEAST_SAMPLE = 1_000
 
 def local_ranges(text: str | None) -> list[tuple[int, int]]:
     """`192.0.2.1,2001:db8::/64` as inclusive ranges."""
+    return prefixes("--local", text or "")
+
+
+def prefixes(option: str, text: str) -> list[tuple[int, int]]:
+    """Addresses and prefixes of an option as inclusive ranges."""
     ranges = []
-    for part in (text or "").split(","):
+    for part in text.split(","):
         if not part.strip():
             continue
         try:
             ranges.append(parse_prefix(part.strip()))
         except ValueError as error:
-            raise InputError("--local", f"{part.strip()} is no address or prefix") from error
+            raise InputError(option, f"{part.strip()} is no address or prefix") from error
     return ranges
+
+
+def protocol_number(text: str) -> int:
+    """`tcp` or `6`."""
+    if text.isdecimal() and len(text) <= 3 and int(text) < 256:
+        return int(text)
+    if text.lower() not in NUMBERS:
+        raise InputError("-p", f"{text} is no protocol", advice="tcp, udp, icmp, ..., or a number")
+    return NUMBERS[text.lower()]
+
+
+def port_range(option: str, text: str | None) -> tuple[int, int] | None:
+    """`80`, `1024:65535` or `1024-65535`; None where nothing is asked."""
+    if text is None:
+        return None
+    ends = text.replace("-", ":").split(":")
+    if len(ends) > 2 or not all(end.isdecimal() and len(end) <= 5 and int(end) < 65_536 for end in ends):
+        raise InputError(option, f"{text} is no port or range of ports")
+    return int(ends[0]), int(ends[-1])
+
+
+def state_word(text: str | None) -> str | None:
+    """A state in small letters; None where nothing is asked."""
+    if text is not None and text.lower() not in state_words():
+        raise InputError("--state", f"{text} is no state", advice=", ".join(sorted(state_words())))
+    return None if text is None else text.lower()
 
 
 def sample_size(text: str, source: str | None) -> str | int:
@@ -50,6 +84,12 @@ def sample_size(text: str, source: str | None) -> str | int:
     show_default=True,
 )
 @click.option("--sample", metavar="auto|exact|N", default="auto", show_default=True, help="Read all, or N at random.")
+@click.option("-p", "--protocol", metavar="NAME", help="Only this protocol: tcp, udp, icmp, ..., or its number.")
+@click.option("-s", "--source", "sources", metavar="ADDR,...", help="Only entries with this original source.")
+@click.option("-d", "--destination", metavar="ADDR,...", help="Only entries with this original destination.")
+@click.option("--sport", metavar="PORT[:PORT]", help="Only this original source port.")
+@click.option("--dport", metavar="PORT[:PORT]", help="Only this original destination port.")
+@click.option("--state", metavar="STATE", help="Only this state: time_wait, established, ..., unreplied, assured.")
 @click.option("--top", type=click.IntRange(1, 10_000), default=20, help="Most rows of a table.", show_default=True)
 @click.option(
     "--local", metavar="ADDR,...", help="The host's own addresses or prefixes; else the kernel's, or inferred."
@@ -57,9 +97,22 @@ def sample_size(text: str, source: str | None) -> str | int:
 @options.netns
 @options.as_json
 def command(
-    *, source: str | None, by: str, top: int, sample: str, local: str | None, netns: str | None, as_json: bool
+    *,
+    source: str | None,
+    by: str,
+    protocol: str | None,
+    sources: str | None,
+    destination: str | None,
+    sport: str | None,
+    dport: str | None,
+    state: str | None,
+    top: int,
+    sample: str,
+    local: str | None,
+    netns: str | None,
+    as_json: bool,
 ) -> None:
-    """Who fills the conntrack table: entries by service, state, peer or zone.
+    """Who fills the conntrack table: entries by service, state, peer, zone, client, server, pair or port.
 
     SOURCE: nothing for this kernel's table, a file, or - for standard input: /proc/net/nf_conntrack,
     /proc/net/ip_conntrack or the output of conntrack -L, also compressed (.gz, .zst).
@@ -67,7 +120,15 @@ def command(
     if source is not None and netns is not None:
         raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
     viewpoint = wiring.viewpoint(source, netns, local_ranges(local))
-    census = take_census(wiring.flows(source, netns), viewpoint, top, sample_size(sample, source))
+    selection = Selection(
+        None if protocol is None else protocol_number(protocol),
+        None if sources is None else Intervals.union_of(prefixes("-s", sources)),
+        None if destination is None else Intervals.union_of(prefixes("-d", destination)),
+        port_range("--sport", sport),
+        port_range("--dport", dport),
+        state_word(state),
+    )
+    census = take_census(wiring.flows(source, netns), viewpoint, top, sample_size(sample, source), selection)
     if as_json:
         from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
 

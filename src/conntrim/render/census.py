@@ -24,6 +24,10 @@ class By(StrEnum):
     STATE = "state"
     PEER = "peer"
     ZONE = "zone"
+    CLIENT = "client"
+    SERVER = "server"
+    PAIR = "pair"
+    PORT = "port"
 
 
 def census_text(census: Census, by: By) -> str:
@@ -38,7 +42,11 @@ def census_text(census: Census, by: By) -> str:
 
 
 def _chosen(census: Census, by: By) -> Breakdown:
-    return {By.STATE: census.states, By.PEER: census.peers, By.ZONE: census.zones}[by]
+    tables = {
+        By.STATE: census.states, By.PEER: census.peers, By.ZONE: census.zones, By.CLIENT: census.clients,
+        By.SERVER: census.servers, By.PAIR: census.pairs, By.PORT: census.ports,
+    }  # fmt: skip
+    return tables[by]
 
 
 def _answer(census: Census) -> str:
@@ -94,9 +102,11 @@ def _states(row: ServiceCount) -> str:
 def _breakdown_lines(table: Breakdown, by: By, total: int) -> Iterator[str]:
     percent = shares([row.entries for row in table.rows] + [table.other_entries])
     yield f"{'entries':>12} {'share':>7} {'unreplied':>11}  {by}"
+    if table.low_by:
+        yield f"{'':>33}(each may have up to {table.low_by:,} entries more)"
     for row, share in zip(table.rows, percent, strict=False):
         yield f"{row.entries:>12,} {share:>6.1f}% {row.unreplied:>11,}  {row.key}"
-    if table.other_rows:
+    if table.other_rows > 0:
         yield f"{table.other_entries:>12,} {percent[-1]:>6.1f}% {'':>11}  {table.other_rows:,} others"
     yield f"{total:>12,} {100 if total else 0:>6.1f}% {'':>11}  total"
 

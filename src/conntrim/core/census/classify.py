@@ -2,7 +2,8 @@
 
 An entry's origin is local or not, and so is the end that answers it (the reply's source, which differs from the
 original destination where NAT is at work). Both local: loopback; origin only: outbound; answerer only: inbound;
-neither: forwarded. A TCP entry picked up in the middle from its server's side has the roles exchanged (K13, K14).
+neither: forwarded; what others send to a group or a broadcast address comes in. A TCP entry picked up in the middle
+from its server's side has the roles exchanged (K13, K14).
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from conntrim.core.census.membership import Ends, Mask, Membership
-from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.address_types import LOOPBACK
-from conntrim.core.model.census import Viewpoint
+from conntrim.core.model.census import Kind, Viewpoint
 from conntrim.core.model.conntrack import Status, TcpState
-from conntrim.core.model.flows import U32, FlowTable
+from conntrim.core.model.flows import U8, U32, FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Direction, Service
@@ -24,8 +24,8 @@ from conntrim.core.model.service import Direction, Service
 DIRECTIONS = (Direction.FORWARDED, Direction.INBOUND, Direction.OUTBOUND, Direction.LOOPBACK)
 """By their code: 1 if the answering end is local, plus 2 if the origin is."""
 
-GROUPS = Intervals.union_of((parse_prefix("224.0.0.0/4"), parse_prefix("255.255.255.255"), parse_prefix("ff00::/8")))
-"""Multicast and broadcast: what a stranger sends there arrives here."""
+UNICAST, BROADCAST, MULTICAST = (np.uint8(number) for number in range(len(Kind)))
+"""Codes of `Kind`, in its order."""
 
 WELL_KNOWN, UNPRIVILEGED, FTP_DATA = 512, 1024, 20
 """No client is given a port below 512 (rcmd and NFS take 512 to 1023): it is a server's, except ftp-data, which calls
@@ -34,11 +34,21 @@ its client."""
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Columns of one block: service codes (`unpack_service`), far ends, and which entries were picked up."""
+    """Columns of one block: service codes (`unpack_service`), who asks whom, which entries were picked up, and codes of
+    `Kind`.
+    """
 
     service: U32
-    far: Ends
+    client: Ends
+    server: Ends
+    outbound: Mask
     picked_up: Mask
+    kind: U8
+
+    @property
+    def far(self) -> Ends:
+        """The far end: the server of what goes out, else the client."""
+        return self.server.where(self.outbound, self.client)
 
 
 class Classifier:
@@ -46,24 +56,27 @@ class Classifier:
 
     def __init__(self, viewpoint: Viewpoint) -> None:
         local = viewpoint.local | LOOPBACK
-        self._origin, self._answerer = Membership(local), Membership(local | GROUPS)
+        self._local = Membership(local)
         self._first_client_port = viewpoint.local_ports[0]
 
     def __call__(self, block: FlowTable, *, mapped: bool) -> Classified:
         """Classify a block of entries that all are IPv4 (`mapped`) or all are not; it needs the columns of `NEEDS`."""
         origin, answerer = Ends.of(block.src, mapped=mapped), Ends.of(block.reply_src, mapped=mapped)
-        from_here, to_here = self._origin(origin), self._answerer(answerer)
+        kind = kinds(origin, answerer, (block.status & np.uint32(Status.SEEN_REPLY)) == 0)
+        from_here, to_here = self._local(origin), self._local(answerer)
+        # What a stranger sends to a group arrives here.
+        to_here |= (kind != UNICAST) & ~from_here
         turned, port = self._picked_up(block), block.dport
         if turned.any():
             port = np.where(turned, block.sport, port)
             from_here, to_here = np.where(turned, to_here, from_here), np.where(turned, from_here, to_here)
+            origin, answerer = answerer.where(turned, origin), origin.where(turned, answerer)
         icmp = ICMP[block.protocol]
         if icmp.any():
             port = np.where(icmp, port >> np.uint16(8), port)
         code = (from_here.view(np.uint8) << np.uint8(1) | to_here.view(np.uint8)).astype(np.uint32)
         code = (code << np.uint32(8) | block.protocol) << np.uint32(16) | port * PORTS[block.protocol]
-        # The far end is the origin of what comes in or passes through, and the answerer of what goes out.
-        return Classified(code, answerer.where(from_here ^ turned, origin), turned)
+        return Classified(code, origin, answerer, from_here, turned, kind)
 
     def _picked_up(self, block: FlowTable) -> Mask:
         """TCP past the handshake from a server's port to a client's, and never answered; or from a well-known port."""
@@ -77,6 +90,21 @@ class Classifier:
             turned &= well_known | ((block.status & np.uint32(Status.SEEN_REPLY)) == 0)
             turned &= (block.state > TcpState.SYN_RECV) & (block.state < TcpState.SYN_SENT2)
         return turned
+
+
+def kinds(origin: Ends, answerer: Ends, unreplied: Mask) -> U8:
+    """What is addressed, by `Kind`'s codes. A directed broadcast shows only where the network is the origin's /24."""
+    if answerer.v4 is not None and origin.v4 is not None:
+        multicast = answerer.v4 >> np.uint32(28) == 0xE
+        broadcast = answerer.v4 == 0xFFFFFFFF
+        own_net = (answerer.v4 & np.uint32(0xFF) == 0xFF) & unreplied
+        if own_net.any():
+            broadcast |= own_net & (origin.v4 >> np.uint32(8) == answerer.v4 >> np.uint32(8))
+        found: U8 = broadcast.view(np.uint8) * BROADCAST + multicast.view(np.uint8) * MULTICAST
+        return found
+    assert answerer.v6 is not None  # one of the two is there
+    in_v6: U8 = (answerer.v6[:, 0] >> np.uint64(56) == 0xFF).view(np.uint8) * MULTICAST
+    return in_v6
 
 
 NEEDS = frozenset({"family", "protocol", "src", "reply_src", "sport", "dport", "state", "status"})

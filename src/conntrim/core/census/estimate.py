@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from conntrim.core.census.shares import apportioned
-from conntrim.core.model.census import Breakdown, Census, Row, Sample, ServiceCount, StateCount
+from conntrim.core.model.census import Breakdown, Cell, Census, Row, Sample, ServiceCount, StateCount
 
 
 def estimated(census: Census) -> Census:
@@ -26,6 +26,11 @@ def estimated(census: Census) -> Census:
         states=_table(census.states, sample),
         peers=_table(census.peers, sample),
         zones=_table(census.zones, sample),
+        clients=_table(census.clients, sample),
+        servers=_table(census.servers, sample),
+        pairs=_table(census.pairs, sample),
+        ports=_table(census.ports, sample),
+        cells=_cells(census.cells, sample),
     )
 
 
@@ -51,7 +56,12 @@ def _state(state: StateCount, entries: int) -> StateCount:
     return StateCount(state.state, entries, apportioned(state.idle, whole))
 
 
+def _cells(cells: tuple[Cell, ...], sample: Sample) -> tuple[Cell, ...]:
+    counts = apportioned([cell.entries for cell in cells], sample.population)
+    return tuple(replace(cell, entries=n) for cell, n in zip(cells, counts, strict=True))
+
+
 def _table(table: Breakdown, sample: Sample) -> Breakdown:
     counts = apportioned([row.entries for row in table.rows] + [table.other_entries], sample.population)
     rows = (Row(row.key, n, min(_scaled(row.unreplied, sample), n)) for row, n in zip(table.rows, counts, strict=False))
-    return Breakdown(tuple(rows), table.other_rows, counts[-1])
+    return Breakdown(tuple(rows), table.other_rows, counts[-1], _scaled(table.low_by, sample))

@@ -9,11 +9,25 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from conntrim.core.census.classify import DIRECTIONS, Classified, Classifier, unpack_service
+from conntrim.core.census.cells import (
+    NO_CLASS,
+    OFFLOAD,
+    PICKED_UP,
+    SERVICE_AT,
+    STATE_AT,
+    TRANSLATED,
+    UNREPLIED,
+    cells,
+    idle_class,
+    packed,
+)
+from conntrim.core.census.classify import DIRECTIONS, Classifier, unpack_service
 from conntrim.core.census.classify import NEEDS as CLASSIFIER_NEEDS
+from conntrim.core.census.heavy import HeavyTally, names_of, pair_names_of
 from conntrim.core.census.peers import FEW, FarEnds, PeerTally
+from conntrim.core.census.specimen import Specimen, SpecimenTaker
 from conntrim.core.census.states import UNKNOWN, state_codes, state_name, timeout_table
-from conntrim.core.census.tally import Counts, Keys, Tally, sum_by
+from conntrim.core.census.tally import Counts, Tally, sum_by
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.census import (
     IDLE_STEPS,
@@ -25,16 +39,14 @@ from conntrim.core.model.census import (
     StateCount,
     Viewpoint,
 )
-from conntrim.core.model.conntrack import Status
+from conntrim.core.model.conntrack import Status, TcpState
 from conntrim.core.model.flows import U8, FlowTable, joined
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.service import Direction
 
 CENSUS_COLUMNS = CLASSIFIER_NEEDS | {"timeout", "zone"}
 """What a reader must fill for a census."""
-
-NO_CLASS = 31
-"""The idle class, in a packed key, of an entry whose time-out is not known."""
 
 COMPARED_ROWS = 1024
 """Rows whose counts are kept apart, to compare the parts of a sample with each other."""
@@ -48,8 +60,8 @@ KINDS = 251
 LONGEST = IDLE_STEPS[-1]
 """Idle seconds from here on are all in the last class."""
 
-OFFLOADED = Status.OFFLOAD | Status.HW_OFFLOAD | Status.FIXED_TIMEOUT
-NAT = Status.SRC_NAT | Status.DST_NAT
+UNACKNOWLEDGED = 300
+"""Seconds: the time-out of a connection that waits for an acknowledgement, or lost packets (K31)."""
 
 
 class CensusTaker:
@@ -60,6 +72,9 @@ class CensusTaker:
         self._classify = Classifier(viewpoint)
         self._timeouts = timeout_table(viewpoint.timeouts)
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
+        self._heavy, self._specimen = HeavyTally(), SpecimenTaker()
+        established = int(self._timeouts[Protocol.TCP, TcpState.ESTABLISHED])
+        self._waits = established if established > 2 * UNACKNOWLEDGED else 0
         self._no_zone = [0, 0]
         self._waiting: dict[bool, list[FlowTable]] = {False: [], True: []}
         self._steps = np.repeat(np.arange(len(IDLE_STEPS) + 1, dtype=np.uint8), np.diff((0, *IDLE_STEPS, LONGEST + 1)))
@@ -105,17 +120,17 @@ class CensusTaker:
         """The entries of the largest service."""
         self._count_all()
         keys, counts = self._entries.items()
-        return int(sum_by(keys >> np.uint64(16), counts)[1].max(initial=0))
+        return int(sum_by(keys >> np.uint64(SERVICE_AT), counts)[1].max(initial=0))
 
     def _add(self, block: FlowTable, *, mapped: bool) -> None:
         """Count entries of one family."""
-        seen = self._classify(block, mapped=mapped)
+        seen, codes = self._classify(block, mapped=mapped), state_codes(block)
+        idle = self._idle(block, codes)
         unreplied = (block.status & np.uint32(Status.SEEN_REPLY)) == 0
-        translated = (block.status & np.uint32(NAT)) != 0
-        flags = unreplied.view(np.uint8) | translated.view(np.uint8) << np.uint8(1)
-        flags |= seen.picked_up.view(np.uint8) << np.uint8(2)
-        self._entries.add(self._packed(block, seen, state_codes(block), flags))
+        self._entries.add(packed(seen, block.status, codes, idle))
         self._peers.add(seen.service, seen.far, unreplied)
+        self._heavy.add(seen, unreplied)
+        self._specimen.add(block, seen, codes, idle)
         if block.zone.any():
             self._zones.add(block.zone.astype(np.uint64) << np.uint64(1) | unreplied)
         else:
@@ -123,15 +138,18 @@ class CensusTaker:
             self._no_zone[0] += len(block)
             self._no_zone[1] += unanswered
 
-    def _packed(self, block: FlowTable, seen: Classified, codes: U8, flags: U8) -> Keys:
-        """service << 16 | state code << 8 | idle class << 3 | flags."""
+    def _idle(self, block: FlowTable, codes: U8) -> U8:
+        """The class of the time since each entry's last packet, as far as it follows from its time-out.
+
+        An ESTABLISHED entry with no more than `UNACKNOWLEDGED` left may as well run on that shorter time-out.
+        """
         limit = self._timeouts[block.protocol, codes]
-        idle = self._steps[np.clip(limit - block.timeout.astype(np.int32), 0, LONGEST)]
-        unknown = (limit == UNKNOWN) | ((block.status & np.uint32(OFFLOADED)) != 0)
+        idle: U8 = self._steps[np.clip(limit - block.timeout.astype(np.int32), 0, LONGEST)]
+        unknown = (limit == UNKNOWN) | ((block.status & np.uint32(OFFLOAD)) != 0)
+        if self._waits:
+            unknown |= (limit == self._waits) & (block.timeout <= UNACKNOWLEDGED)
         idle[unknown] = NO_CLASS
-        low = codes.astype(np.uint32) << np.uint32(8) | (idle << np.uint8(3) | flags)
-        packed: Keys = seen.service.astype(np.uint64) << np.uint64(16) | low
-        return packed
+        return idle
 
     def census(
         self,
@@ -145,6 +163,9 @@ class CensusTaker:
         """The census of what was added so far."""
         self._count_all()
         services, rest = self._services()
+        specimen = self.specimen(self.total)
+        names = names_of(np.concatenate([specimen.client, specimen.server]))
+        pairs = pair_names_of(specimen.client, specimen.server)
         return Census(
             source=source,
             total=self.total,
@@ -160,14 +181,26 @@ class CensusTaker:
             sample=sample,
             remarks=(*remarks, *self._peers.remarks),
             incomplete=incomplete,
+            cells=cells(*self._entries.items()),
+            clients=self._heavy.clients(self._top, names),
+            servers=self._heavy.servers(self._top, names),
+            pairs=self._heavy.pairs(self._top, pairs),
+            ports=self._ports(),
+            local_evidence=self._viewpoint.evidence,
+            local_doubt=self._viewpoint.doubt,
         )
+
+    def specimen(self, total: int) -> Specimen:
+        """Entries of what was added so far, which stand for so many."""
+        self._count_all()
+        return self._specimen.specimen(total)
 
     def _services(self) -> tuple[tuple[ServiceCount, ...], tuple[int, int]]:
         """The largest services, and how many others there are with how many entries."""
         keys, counts = self._entries.items()
         by_service: dict[int, dict[int, int]] = defaultdict(dict)
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-            by_service[key >> 16][key & 0xFFFF] = count
+            by_service[key >> SERVICE_AT][key & (1 << SERVICE_AT) - 1] = count
         sizes = sorted(((sum(parts.values()), code) for code, parts in by_service.items()), key=lambda s: (-s[0], s[1]))
         shown, rest = sizes[: self._top], sizes[self._top :]
         peers = self._peers.by_service({code for _, code in shown})
@@ -181,7 +214,18 @@ class CensusTaker:
         keys, counts = self._entries.items()
         rows: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-            row = rows[state_name(key >> 32 & 0xFF, key >> 8 & 0xFF)]
+            row = rows[state_name(key >> SERVICE_AT + 16 & 0xFF, key >> STATE_AT & 0xFF)]
+            row[0] += count
+            row[1] += count * (key & UNREPLIED)
+        return breakdown((Row(name, *row) for name, row in rows.items()), self._top)
+
+    def _ports(self) -> Breakdown:
+        """By protocol and server's port, whatever the direction."""
+        keys, counts = self._entries.items()
+        rows: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        wanted = keys >> np.uint64(SERVICE_AT) << np.uint64(1) | keys & np.uint64(UNREPLIED)
+        for key, count in zip(*(part.tolist() for part in sum_by(wanted, counts)), strict=True):
+            row = rows[f"{protocol_name(key >> 17 & 0xFF)}/{key >> 1 & 0xFFFF}"]
             row[0] += count
             row[1] += count * (key & 1)
         return breakdown((Row(name, *row) for name, row in rows.items()), self._top)
@@ -217,9 +261,9 @@ def _service_count(code: int, parts: dict[int, int], peers: FarEnds, *, pinnable
     return ServiceCount(
         service=unpack_service(code, servers),
         entries=sum(parts.values()),
-        unreplied=sum(n for key, n in parts.items() if key & 1),
-        translated=sum(n for key, n in parts.items() if key & 2),
-        picked_up=sum(n for key, n in parts.items() if key & 4),
+        unreplied=sum(n for key, n in parts.items() if key & UNREPLIED),
+        translated=sum(n for key, n in parts.items() if key & TRANSLATED),
+        picked_up=sum(n for key, n in parts.items() if key & PICKED_UP),
         states=_state_counts(code >> 16 & 0xFF, parts),
         addresses=peers.number if outbound else 0,
         peers=peers.number,
@@ -231,7 +275,7 @@ def _state_counts(protocol: int, parts: dict[int, int]) -> tuple[StateCount, ...
     totals: dict[str, int] = defaultdict(int)
     idle: dict[str, list[int]] = defaultdict(lambda: [0] * (len(IDLE_STEPS) + 1))
     for key, count in parts.items():
-        name, step = state_name(protocol, key >> 8), key >> 3 & 0x1F
+        name, step = state_name(protocol, key >> STATE_AT), idle_class(key)
         totals[name] += count
         if step != NO_CLASS:
             idle[name][step] += count

@@ -18,7 +18,7 @@ PENDING = 1 << 15
 class Tally:
     """Counts of keys of `width` 64-bit numbers; with 1 the keys are uint64[n], else uint64[n, width].
 
-    `keep` may say, whenever keys are merged, which to keep and which to forget.
+    `keep` may say, whenever keys are merged, which to keep and which to forget; it may lower the counts it is given.
     """
 
     def __init__(self, width: int = 1, keep: Keep | None = None) -> None:

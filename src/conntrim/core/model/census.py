@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.service import Service
+from conntrim.core.model.service import Direction, Service
+
+
+class Kind(StrEnum):
+    """What an entry's destination is."""
+
+    UNICAST = "unicast"
+    BROADCAST = "broadcast"
+    MULTICAST = "multicast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +23,16 @@ class Viewpoint:
 
     `local` are the host's own addresses (128-bit numbers; loopback counts as local without being named), `inferred`
     whether they were guessed from the flows. `local_ports` is the inclusive range of its clients' ports. `timeouts`
-    are seconds by sysctl key; the kernel's defaults stand in for keys that are not there (K31).
+    are seconds by sysctl key; the kernel's defaults stand in for keys that are not there (K31). `evidence` tells what
+    the guess rests on, `doubt` another reading that the flows allow as well, "" where there is none.
     """
 
     local: Intervals
     local_ports: tuple[int, int] = (32_768, 60_999)
     timeouts: dict[str, int] = field(default_factory=dict)
     inferred: bool = False
+    evidence: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +46,43 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A bounded table: the largest rows, and an honest rest. `rows` and `other_entries` add up to the total."""
+    """A bounded table: the largest rows, and an honest rest. `rows` and `other_entries` add up to the total.
+
+    A row may have up to `low_by` entries more than it says, and there may be more other rows: 0 where all were kept.
+    """
 
     rows: tuple[Row, ...]
     other_rows: int
     other_entries: int
+    low_by: int = 0
+
+
+NOTHING = Breakdown((), 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Entries that are alike in everything but addresses and ports, counted over the whole table.
+
+    `idle` is the lower edge in seconds of the class (`IDLE_EDGES`) of the time since the last packet, None where the
+    state's time-out is not known. `offloaded` entries have no time-out that counts.
+    """
+
+    path: Direction
+    protocol: int
+    state: str
+    replied: bool
+    assured: bool
+    translated: bool
+    kind: Kind
+    picked_up: bool
+    offloaded: bool
+    idle: int | None
+    entries: int
+
+
+IDLE_EDGES: tuple[int, ...] = (0, 10, 60, 300, 3_600, 86_400)
+"""Lower edges in seconds of the idle classes of cells; each is an edge of `IDLE_STEPS` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +140,9 @@ class Census:
 
     `local` are the addresses taken as this host's own, `local_inferred` whether they were guessed from the flows.
     `remarks` are the collection's own errors and doubts, in words; `incomplete` tells that entries are missing because
-    of them, or counted twice.
+    of them, or counted twice. `cells` is the whole table without addresses and ports; `clients`, `servers` and `pairs`
+    are by address, whoever of them is this host. `local_evidence` and `local_doubt` are the viewpoint's,
+    `timeouts_seen` the time-outs in seconds that a saved table itself shows, by sysctl key.
     """
 
     source: str
@@ -113,3 +159,11 @@ class Census:
     sample: Sample | None = None
     remarks: tuple[str, ...] = ()
     incomplete: bool = False
+    cells: tuple[Cell, ...] = ()
+    clients: Breakdown = NOTHING
+    servers: Breakdown = NOTHING
+    pairs: Breakdown = NOTHING
+    ports: Breakdown = NOTHING
+    local_evidence: tuple[str, ...] = ()
+    local_doubt: str = ""
+    timeouts_seen: dict[str, int] = field(default_factory=dict)
