@@ -241,8 +241,8 @@
 -p tcp -j REJECT --reject-with tcp-rst ; ok ; -p tcp -j REJECT --reject-with tcp-reset
 -j REJECT --reject-with nonsense ; fail ; 'nonsense' is nothing to reject with
 -j CONNMARK --set-mark 5 ; ok ; -j CONNMARK --set-xmark 0x5/0xffffffff
--j nowhere ; fail ; jump to chain nowhere, which this table does not have
--j FOO --bar 5 ; fail ; jump to chain FOO, which this table does not have
+-j nowhere ; ok ; (no iptables target does OpaqueStatement(kind='target nowhere', text=''))
+-j FOO --bar 5 ; ok ; -j FOO --bar 5
 -m geoip --src-cc DE,AT -j DROP ; ok ; -m geoip --src-cc DE,AT -j DROP
 -m geoip ! --src-cc DE -m state --state NEW -j DROP ; ok ; -m geoip ! --src-cc DE -m conntrack --ctstate NEW -j DROP
 -j TARPIT --tarpit ; ok ; -j TARPIT --tarpit

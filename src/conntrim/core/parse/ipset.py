@@ -26,9 +26,6 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.parse.xt.numbers import address, number, ports, prefix, protocol
 from conntrim.core.parse.xt.tokens import split
 
-IPSET = re.compile(r"\s*(?:#[^\n]*\n\s*)*(?:create|add) ")
-"""How a save of ipset starts."""
-
 TCP_UDP = Intervals.of(Protocol.TCP, Protocol.UDP)
 """K56: the protocols whose ports a `bitmap:port` looks at."""
 
@@ -66,13 +63,20 @@ def _port(text: str, v6: bool) -> tuple[Key, ...]:
     return Intervals.of(wanted), ports((rest if colon else name).replace("-", ":"))
 
 
+def _interface(text: str) -> tuple[Key, ...]:
+    """An interface's name; the port of a bridge is none that we look at."""
+    if text.startswith("physdev:"):
+        raise LookupError(text)
+    return ((text,),)
+
+
 READ: dict[str, Callable[[str, bool], tuple[Key, ...]]] = {
     "ip": _address,
     "net": _address,
     "port": _port,
     "mark": lambda text, v6: (Intervals.of(number(text, 0xFFFFFFFF, "mark")),),
     "mac": lambda text, v6: ((text.lower(),),),
-    "iface": lambda text, v6: ((text,),),
+    "iface": lambda text, v6: _interface(text),
 }
 """Part of a set's type to how it is read."""
 
@@ -128,12 +132,18 @@ def _line(words: list[str], sets: dict[str, Raw]) -> None:
     elif words[0] == "add" and len(words) > 2:
         if words[1] not in sets:
             raise ValueError(f"element of set {words[1]}, which is not created before")
-        _add(sets[words[1]], words[2], "nomatch" in words[3:], sets)
+        _add(sets[words[1]], words[2], _options(words[3:]), sets)
     else:
         raise ValueError(f"{words[0]!r} is no line of ipset save")
 
 
-def _add(to: Raw, element: str, hole: bool, sets: dict[str, Raw]) -> None:
+def _options(words: list[str]) -> frozenset[str]:
+    """The words behind an element, but for a comment, which may say anything."""
+    at = words.index("comment") if "comment" in words else len(words)
+    return frozenset(words[:at] + words[at + 2 :])
+
+
+def _add(to: Raw, element: str, options: frozenset[str], sets: dict[str, Raw]) -> None:
     if to.kind == "list:set":
         member = sets.get(element)
         to.known = to.known and member is not None and (not to.elements or to.parts == member.parts)
@@ -153,6 +163,9 @@ def _add(to: Raw, element: str, hole: bool, sets: dict[str, Raw]) -> None:
             raise
         to.known = False
         return
+    if "wildcard" in options and isinstance(keys[-1], tuple):
+        keys = (*keys[:-1], tuple(f"{name}*" for name in keys[-1]))
+    hole = "nomatch" in options
     to.nested.append((keys[0], hole))
     to.elements.append(keys)
     if hole and len(keys) > 1:

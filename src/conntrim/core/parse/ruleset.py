@@ -1,22 +1,26 @@
-"""A rule-set file of any kind to a `Ruleset`: the kinds are told apart by content."""
+"""A rule-set file of any form to a `Ruleset`; which form it is shows in its content."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import assert_never
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Ruleset, TableFamily
-from conntrim.core.parse.ipset import IPSET, read_ipsets, with_ipsets
-from conntrim.core.parse.nft.document import read_nft
+from conntrim.core.parse.ipset import read_ipsets, with_ipsets
+from conntrim.core.parse.ipset_list import as_saved
+from conntrim.core.parse.nft.document import read_document
+from conntrim.core.parse.rule_forms import Form, Part, parts
+from conntrim.core.parse.xt.list_rules import read_list_rules
 from conntrim.core.parse.xt.save import read_save
 
-_NFT_TEXT = re.compile(r"^(?:#!.*\bnft\b|table\s\w+|flush ruleset|add (?:table|chain|rule)\s|define\s|include\s)", re.M)
-_LISTED = re.compile(r"^Chain \S+ \((?:policy|\d+ references?)", re.M)
+ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 def decoded(data: bytes, source: str) -> str:
     """Bytes as text; InputError with the line where they are no UTF-8."""
+    if (coding := ENCODINGS.get(data[:2])) is not None:
+        raise InputError(source, f"this is {coding}", advice=f"iconv -f {coding} -t UTF-8 makes text of it")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -27,25 +31,42 @@ def decoded(data: bytes, source: str) -> str:
 Source = tuple[str, str | bytes]
 """A file's name and content."""
 
+Listed = Callable[[str, str], str]
+"""nft's own text and its source to what `nft -j list ruleset` says of it; only nft can read that language."""
 
-def read_all(sources: Iterable[Source]) -> Ruleset:
+
+def unlisted(text: str, source: str) -> str:
+    """Where there is no nft that may be asked: InputError with the command that does it."""
+    raise InputError(source, "this is nft's own text", advice="give me `nft -j list ruleset`")
+
+
+def read_all(sources: Iterable[Source], listed: Listed = unlisted) -> Ruleset:
     """Several files of one host as one rule set: both families, both dialects, the contents of its ipsets."""
-    return with_ipsets(sum((read(text, source) for source, text in sources), Ruleset()))
+    return with_ipsets(sum((read(text, source, listed=listed) for source, text in sources), Ruleset()))
 
 
-def read(text: str | bytes, source: str, family: TableFamily | None = None) -> Ruleset:
-    """The rule set of one file: iptables-save, ip6tables-save, `nft -j list ruleset`, `ipset save`.
+def read(text: str | bytes, source: str, family: TableFamily | None = None, listed: Listed = unlisted) -> Ruleset:
+    """The rule set of one file in any of the `Form`s, also of several in one.
 
-    `family` where the caller knows it of an iptables-save. InputError with file and line for anything else.
+    `family` where the caller knows it of iptables' rules. InputError with file and line for anything else.
     """
     if isinstance(text, bytes):
         text = decoded(text, source)
-    if text.lstrip()[:1] == "{":
-        return read_nft(text, source)
-    if IPSET.match(text):
-        return Ruleset(ipsets=read_ipsets(text, source))
-    if _LISTED.search(text):
-        raise InputError(source, "this is `iptables -L`, which hides half of it", advice="give me iptables-save")
-    if _NFT_TEXT.search(text):
-        raise InputError(source, "this is nft's own text", advice="give me `nft -j list ruleset`")
-    return read_save(text, source, family)
+    return sum((_part(part, source, family, listed) for part in parts(text, source)), Ruleset())
+
+
+def _part(part: Part, source: str, family: TableFamily | None, listed: Listed) -> Ruleset:
+    match part.form:
+        case Form.SAVE:
+            return read_save(part.text, source, family)
+        case Form.LIST_RULES:
+            return read_list_rules(part.text, source, family)
+        case Form.NFT_JSON:
+            return read_document(part.document, part.text, source)
+        case Form.NFT_TEXT:
+            return read(listed(part.text, source), source)
+        case Form.IPSET_SAVE:
+            return Ruleset(ipsets=read_ipsets(part.text, source))
+        case Form.IPSET_LIST:
+            return Ruleset(ipsets=read_ipsets(as_saved(part.text, source), source))
+    assert_never(part.form)

@@ -30,6 +30,9 @@ from conntrim.core.parse.nft.sets import named_set, object_text, volatile, writt
 from conntrim.core.parse.unread import opaque_rule
 
 ADVICE = "give me the whole output of `nft -j list ruleset`"
+_DECODER = json.JSONDecoder()
+MOST_OBJECTS, MOST_VALUES = 1_200_000, 4_000_000
+"""What a quarter of a gigabyte holds of JSON: a hundred thousand rules, a million elements of sets."""
 ON_THE_PATH = frozenset({TableFamily.IP, TableFamily.IP6, TableFamily.INET})
 NEXTHDR = "`ip6 nexthdr` is read as the layer-4 protocol: packets with extension headers are not looked at"
 """A remark: the field is the next header's number, which is the protocol only where no extension header stands."""
@@ -71,8 +74,13 @@ class ListedTable:
 
 def read_nft(text: str, source: str) -> Ruleset:
     """The tables of a listing; InputError for anything that nft would not print."""
+    return read_document(_json(text, source), text, source)
+
+
+def read_document(document: Json, text: str, source: str) -> Ruleset:
+    """The same of a listing whose JSON is decoded, `text` its text."""
     try:
-        tables = tuple(_table(each, source).table for each in _gathered(_json(text, source), []))
+        tables = tuple(_table(each, source).table for each in _gathered(document, []))
     except InputError:
         raise
     except SHAPES as error:
@@ -103,13 +111,25 @@ SHAPES = (
 """What reading JSON of an unexpected shape ends in."""
 
 
-def _json(text: str, source: str) -> Json:
+def decode(text: str, source: str, at: int = 0) -> tuple[Json, int]:
+    """The document that begins there, and where it ends; InputError for what is no JSON, or larger than memory."""
+    if sum(map(text.count, "{[")) > MOST_OBJECTS or text.count(",") > MOST_VALUES:
+        raise InputError(source, f"JSON of more than {MOST_OBJECTS:,} objects or {MOST_VALUES:,} values", advice=ADVICE)
+    while text[at : at + 1].isspace():
+        at += 1
     try:
-        return json.loads(text)
+        return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
         raise InputError(source, f"no JSON: {error.msg}", line=error.lineno, advice=ADVICE) from error
     except RecursionError as error:
         raise InputError(source, "JSON nested deeper than any listing", advice=ADVICE) from error
+
+
+def _json(text: str, source: str) -> Json:
+    document, end = decode(text, source)
+    if text[end:].strip():
+        raise InputError(source, "no JSON: more stands behind it", line=text.count("\n", 0, end) + 1, advice=ADVICE)
+    return document
 
 
 def _gathered(document: Json, unread: list[str]) -> list[Gathered]:

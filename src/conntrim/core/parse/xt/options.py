@@ -122,11 +122,6 @@ _TARGETS = {
     "ULOG": "ulog-nlgroup ulog-cprange ulog-qthreshold ulog-prefix",
 }
 
-_FOREIGN_TARGETS = (
-    "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP", "ECHO", "FLOWOFFLOAD", "FULLCONENAT", "IMQ", "IPMARK",
-    "LOGMARK", "MIRROR", "PROTO", "RAWDNAT", "RAWSNAT", "SYSRQ", "TARPIT", "WEBSTR",
-)  # fmt: skip
-
 MANY = -1
 """Arity of an option that takes every following word up to the next option."""
 
@@ -147,6 +142,3 @@ MATCHES: dict[str, Options] = {name: _spelt(spec) for name, spec in _MATCHES.ite
 
 TARGETS: dict[str, Options] = {name: _spelt(spec) for name, spec in _TARGETS.items()}
 """Every target of iptables 1.8.9 that is no verdict, and its options."""
-
-FOREIGN_TARGETS = frozenset(_FOREIGN_TARGETS)
-"""Targets of xtables-addons and of vendors' kernels: no chain is meant by these names, and they stay opaque."""

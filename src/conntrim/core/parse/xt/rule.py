@@ -12,7 +12,7 @@ from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, Opaqu
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.matches import meaning
 from conntrim.core.parse.xt.numbers import known_protocol, matched, prefix, prefix_shaped, protocol
-from conntrim.core.parse.xt.options import FOREIGN_TARGETS, MANY, MATCHES, TARGETS, Options
+from conntrim.core.parse.xt.options import MANY, MATCHES, TARGETS, Options
 from conntrim.core.parse.xt.targets import VERDICTS, effect
 
 BASE: dict[str, str] = {
@@ -33,7 +33,7 @@ FREE_TEXT = frozenset({"comment", "string", "hex-string", "log-prefix", "nflog-p
 """Options whose value may well be an exclamation mark."""
 
 MODULE = re.compile(r"[\w-]{1,29}", re.ASCII)
-"""What can be the name of a match (XT_EXTENSION_MAXNAMELEN)."""
+"""What can be the name of a match or target (XT_EXTENSION_MAXNAMELEN)."""
 
 SPACED = frozenset({"name", "hashlimit-name", "match-set", "add-set", "del-set", "map-set"})
 """Options with a name that may have spaces, which the save programs print without quotes (K76)."""
@@ -54,7 +54,7 @@ class Group:
 @dataclass(slots=True)
 class Reader:
     """Reads one rule's words from left to right. `listed`: the line, where a save program printed it: then all chains
-    are known, so any other name after -j is a target, and names may hold spaces."""
+    are known, and names may hold spaces."""
 
     words: list[str]
     v6: bool
@@ -121,12 +121,12 @@ class Reader:
         return chain
 
     def jump_to(self, name: str) -> None:
-        """-j: a verdict, a chain of this table, or an extension."""
+        """-j: a verdict, a chain of this table, or an extension, which need not be one that we know."""
         if name in VERDICTS:
             self.jump = VERDICTS[name]
         elif name in self.chains:
             self.jump = Jump(name)
-        elif name in TARGETS or name in FOREIGN_TARGETS or self.listed:
+        elif name in TARGETS or self.listed or MODULE.fullmatch(name):
             self.target = Group(name, TARGETS.get(name))
         else:
             self.known(name)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
 from conntrim.core.model.ruleset import (
+    UNREAD,
     XT_CHAINS,
     XT_HOOKS,
     Base,
     Chain,
     Dialect,
+    OpaqueStatement,
     Rule,
     Ruleset,
     Table,
@@ -25,6 +27,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
 from conntrim.core.parse.unread import opaque_rule
+from conntrim.core.parse.xt.options import TARGETS
 from conntrim.core.parse.xt.rule import body
 from conntrim.core.parse.xt.tokens import split, split_listed
 
@@ -34,16 +37,19 @@ POLICIES = {"ACCEPT": Verdict.ACCEPT, "DROP": Verdict.DROP, "-": Verdict.ACCEPT,
 _V6_NAME = re.compile(r"ip6|v6|before6|after6|user6", re.IGNORECASE)
 _V4_WORDS = re.compile(r" (?:-[sd]|--(?:src|dst|source|destination)) (?:! )?\d+\.\d+\.| -p icmp\b")
 _V6_WORDS = re.compile(r"icmp6-|icmpv6|ipv6-icmp| (?:-[sd]|--(?:src|dst|source|destination)) (?:! )?[0-9a-f]*:", re.I)
+_PROGRAM = re.compile(r"\bip(6?)tables[\w-]*-save")
 _COUNTERS = re.compile(r"\[\d+:\d+\]\s+")
 
 
 @dataclass(slots=True)
 class Block:
-    """One `*table` ... `COMMIT`, not yet understood. `lines` are rule lines with their numbers."""
+    """One table, not yet understood: `header` is what the program that printed it says of itself, `family` what
+    somebody else says of it, `rules` are the rule lines with their numbers."""
 
     name: str
     line: int
-    header: str
+    header: str = ""
+    family: TableFamily | None = None
     policies: dict[str, tuple[Verdict, int]] = field(default_factory=dict)
     rules: list[tuple[int, str]] = field(default_factory=list)
 
@@ -52,15 +58,18 @@ class Faults(Protocol):
     """What becomes of what cannot be read."""
 
     listed: bool
+    notes: list[str]
 
     def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
         """Raise InputError, or note it and let the reader go on."""
         ...
 
 
+@dataclass(slots=True)
 class Fatal:
-    """Of an operator's file: an InputError with its line."""
+    """Of an operator's file: an InputError with its line. Only a whole table that is not known is noted."""
 
+    notes: list[str] = field(default_factory=list)
     listed = False
 
     def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
@@ -80,9 +89,6 @@ class Noted:
         self.notes.append(f"{source}:{line}: {message}" + (f": {text}" if text else ""))
 
 
-FATAL: Faults = Fatal()
-
-
 def read_listing(text: str, source: str, family: TableFamily) -> Ruleset:
     """What a save program printed of this kernel: a line that is not understood is one opaque rule, and `unread`."""
     faults = Noted()
@@ -94,20 +100,39 @@ def read_listing(text: str, source: str, family: TableFamily) -> Ruleset:
 
 def read_save(text: str, source: str, family: TableFamily | None = None) -> Ruleset:
     """The tables of a save file; `family` where the caller knows it. InputError with file and line."""
+    faults = Fatal()
+    blocks = list(_blocks(text, source, faults))
+    if not blocks and not faults.notes:
+        raise InputError(source, "no table in it", advice="an iptables-save file has lines such as *filter")
+    return read_blocks(blocks, source, faults, family)
+
+
+def read_blocks(blocks: Sequence[Block], source: str, faults: Faults, family: TableFamily | None = None) -> Ruleset:
+    """Tables, each once: a restore keeps the last of a name."""
     tables: dict[tuple[TableFamily, str], Table] = {}
     remarks = []
-    blocks = list(_blocks(text, source, FATAL))
     known = next((b.header for b in blocks if b.header), "")  # one program wrote them all
-    for block in blocks:
-        table = _table(block, source, family or _family(block, source), _dialect(block.header or known), FATAL)
+    for block, inferred in zip(blocks, _families(blocks, source), strict=True):
+        table = _table(block, source, family or inferred, _dialect(block.header or known), faults)
         key = table.family, table.name
         if key in tables:
             remarks.append(f"{source}:{block.line}: table {block.name} stands here again; a restore keeps the last")
         tables.pop(key, None)
         tables[key] = table
-    if not tables:
-        raise InputError(source, "no table in it", advice="an iptables-save file has lines such as *filter")
-    return Ruleset(tuple(tables.values()), tuple(remarks))
+    remarks += foreign_targets(tables.values())
+    return Ruleset(tuple(tables.values()), tuple(remarks), unread=tuple(faults.notes))
+
+
+def foreign_targets(tables: Iterable[Table]) -> Iterator[str]:
+    """The targets that are no chain and that no iptables has, each once, with the first place."""
+    known = {*TARGETS, UNREAD}
+    for table in tables:
+        for rule in (rule for chain in table.chains for rule in chain.rules):
+            for done in rule.statements:
+                if isinstance(done, OpaqueStatement) and done.kind not in known:
+                    known.add(done.kind)
+                    name = done.kind.removeprefix("target ")
+                    yield f"{rule.place}: {name} is no chain of table {table.name}: a target that is not known"
 
 
 def _blocks(text: str, source: str, faults: Faults) -> Iterable[Block]:
@@ -123,7 +148,7 @@ def _blocks(text: str, source: str, faults: Faults) -> Iterable[Block]:
             if block is not None:
                 faults.found(source, f"table {block.name} has no COMMIT before this one", line=number)
                 yield from (block,) if block.name in XT_HOOKS else ()
-            block = Block(_known_table(line[1:].strip(), source, number, faults), number, header)
+            block = Block(_known_table(line[1:].strip(), source, number, faults), number, header, _told(header))
         elif block is None:
             faults.found(source, f"{line[:40]!r} outside of a table", line=number, advice="give me iptables-save")
         elif line == "COMMIT":
@@ -139,7 +164,7 @@ def _blocks(text: str, source: str, faults: Faults) -> Iterable[Block]:
 
 def _known_table(name: str, source: str, line: int, faults: Faults) -> str:
     if name not in XT_HOOKS:
-        faults.found(source, f"no such table: {name}", line=line, advice=f"iptables has {', '.join(XT_HOOKS)}")
+        faults.notes.append(f"{source}:{line}: no such table: {name}; what its rules do is not known")
     return name
 
 
@@ -157,19 +182,40 @@ def _line(block: Block, line: str, source: str, number: int, faults: Faults) -> 
         faults.found(source, f"{line[:40]!r} is no line of a save file", line=number)
 
 
-def _family(block: Block, source: str) -> TableFamily:
-    """By what the file says of itself, then by content, then by the file's name."""
-    if "tables-save" in block.header:
-        return TableFamily.IP6 if "ip6tables" in block.header else TableFamily.IP
+def _told(header: str) -> TableFamily | None:
+    """The family that the program's name tells; xtables-save of iptables 1.8.0 to 1.8.2 was both."""
+    found = _PROGRAM.search(header)
+    return None if found is None else TableFamily.IP6 if found[1] else TableFamily.IP
+
+
+def _families(blocks: Sequence[Block], source: str) -> Iterator[TableFamily]:
+    """By what each block says of itself, then by the content of those beside it, then by the file's name."""
+    named = TableFamily.IP6 if _V6_NAME.search(source.rpartition("/")[2]) else TableFamily.IP
+    at = 0
+    while at < len(blocks):
+        run: list[Block] = []
+        for block in blocks[at:]:  # a name that comes again belongs to the other family
+            if block.name in {b.name for b in run} or (run and block.family is not run[0].family):
+                break
+            run.append(block)
+        inferred = next((family for block in run if (family := _content(block))), named)
+        yield from (block.family or inferred for block in run)
+        at += len(run)
+
+
+def _content(block: Block) -> TableFamily | None:
+    """The family of the addresses and protocols in a block."""
     for words, family in ((_V4_WORDS, TableFamily.IP), (_V6_WORDS, TableFamily.IP6)):
         if any(words.search(line) for _, line in block.rules):
             return family
-    return TableFamily.IP6 if _V6_NAME.search(source.rpartition("/")[2]) else TableFamily.IP
+    return None
 
 
 def _dialect(header: str) -> Dialect:
-    """iptables-nft-save names its back end; a header without one is the legacy back end's, or of the old days."""
-    return Dialect.IPTABLES_LEGACY if header and "nf_tables" not in header else Dialect.IPTABLES_NFT
+    """iptables-nft-save names its back end, before 1.8.3 by the name xtables-save; a header without one is the legacy
+    back end's, or of the old days."""
+    told = not header or "nf_tables" in header or "xtables-" in header
+    return Dialect.IPTABLES_NFT if told else Dialect.IPTABLES_LEGACY
 
 
 def _table(block: Block, source: str, family: TableFamily, dialect: Dialect, faults: Faults) -> Table:

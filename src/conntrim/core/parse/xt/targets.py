@@ -118,8 +118,7 @@ def effect(target: str, given: Given, v6: bool) -> tuple[Statement, ...]:
         return MEANINGS[target](given, v6)
     if target in NATS:
         return (Nat(NATS[target], written(target, given, v6)),)
-    return (
-        (NoEffect(target, written(target, given, v6)),)
-        if target in HARMLESS
-        else (OpaqueStatement(target, written(target, given, v6)),)
-    )
+    if target in HARMLESS:
+        return (NoEffect(target, written(target, given, v6)),)
+    kind = target if target.isupper() else f"target {target}"  # nft's statements are called `log` and `last`
+    return (OpaqueStatement(kind, written(target, given, v6)),)
