@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conntrim.core.emit.nft import rule_text
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Table, TableFamily
 from conntrim.core.parse.nft.document import read_nft

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conntrim.core.emit.iptables import rule_words
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Chain, Ruleset, TableFamily
 from conntrim.core.parse.xt.save import read_save

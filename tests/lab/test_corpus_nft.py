@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conntrim.core.emit.nft import nft_text
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.normal import normal
 from conntrim.core.model.ruleset import OpaqueMatch, OpaqueStatement, Ruleset
 from conntrim.core.parse.nft.document import read_nft

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import Family
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.facts import HostFacts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.emit.nft import nft_text
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place

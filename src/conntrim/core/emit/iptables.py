@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from conntrim.core.emit.xt_match import NotExpressible, match_words
+from conntrim.core.emit.refusal import NotExpressible
+from conntrim.core.emit.xt_match import match_words
 from conntrim.core.emit.xt_target import target_words
 from conntrim.core.model.ruleset import Chain, Dialect, Rule, Ruleset, Table, TableFamily, Verdict
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import V4_ALL, Family
 from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.conntrack import CtState

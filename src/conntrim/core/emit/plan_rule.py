@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from conntrim.core.emit.iptables import NotExpressible, rule_words
+from conntrim.core.emit.iptables import rule_words
 from conntrim.core.emit.nft import statement_text
 from conntrim.core.emit.nft_match import Around, around, match_text
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import family_of
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.ruleset import Field, In, Match, OpaqueMatch, Rule, Table, TableFamily

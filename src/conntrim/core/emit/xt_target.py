@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue, Reject
 from conntrim.core.model.ruleset import (
     End,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.dialect.xt import SET_PARTS
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
@@ -79,22 +80,6 @@ READ: dict[str, Callable[[str, bool], tuple[Key, ...]]] = {
     "iface": lambda text, v6: _interface(text),
 }
 """Part of a set's type to how it is read."""
-
-FIELDS: dict[tuple[str, str], tuple[Field | str, ...]] = {
-    ("ip", "src"): (Field.SRC,),
-    ("ip", "dst"): (Field.DST,),
-    ("net", "src"): (Field.SRC,),
-    ("net", "dst"): (Field.DST,),
-    ("port", "src"): (Field.PROTOCOL, Field.SPORT),
-    ("port", "dst"): (Field.PROTOCOL, Field.DPORT),
-    ("mark", "src"): (Field.MARK,),
-    ("mark", "dst"): (Field.MARK,),
-    ("mac", "src"): ("ether saddr",),
-    ("mac", "dst"): ("ether daddr",),
-    ("iface", "src"): (Field.IIF,),
-    ("iface", "dst"): (Field.OIF,),
-}
-"""Part of a set's type and the direction that the rule names, to what is compared."""
 
 
 def read_ipsets(text: str, source: str) -> tuple[NamedSet, ...]:
@@ -246,9 +231,9 @@ def _match(match: Match, named: dict[str, NamedSet]) -> Match:
     kind = named[match.set_name].kind
     parts = kind.partition(":")[2].split(",")
     ways = [way for way in match.fields if way in ("src", "dst")]
-    if len(ways) < len(parts) or any((part, "src") not in FIELDS for part in parts):
+    if len(ways) < len(parts) or any((part, "src") not in SET_PARTS for part in parts):
         return match
     fields: tuple[Field | str, ...] = ()
     for part, way in zip(parts, ways, strict=False):
-        fields += FIELDS[part, way]
+        fields += SET_PARTS[part, way]
     return replace(match, fields=fields)

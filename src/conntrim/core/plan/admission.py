@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from conntrim.core.emit.iptables import NotExpressible
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.ruleset import Chain, Dialect, End, Jump, Rule, Ruleset, Table, TableFamily, Verdict
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES

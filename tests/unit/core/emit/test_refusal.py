@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conntrim.core.emit.nft import statement_text
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_target import target_words
 from conntrim.core.model.refusal import Answered, Queue, Reject
 from conntrim.core.model.ruleset import End, Statement, TableFamily, Verdict

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from conntrim.core.emit.iptables import NotExpressible, rule_words
+from conntrim.core.emit.iptables import rule_words
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.digest import digest
 from conntrim.core.model.intervals import Intervals

@@ -6,7 +6,7 @@ import pytest
 
 from conntrim.app.plan import Inputs, elsewhere, make_plan
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era

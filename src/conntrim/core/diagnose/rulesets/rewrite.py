@@ -9,7 +9,7 @@ from typing import assert_never
 
 from conntrim.core.diagnose.rulesets.case import Home, states_asked
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
-from conntrim.core.emit.xt_match import NotExpressible
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import Family, format_address, parse_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import mirror

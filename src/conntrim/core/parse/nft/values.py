@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conntrim.core.dialect.names import DSCP_CLASSES, SERVICES
 from conntrim.core.model.address import Family, parse_address, parse_prefix
 from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.conntrack import CtState
@@ -10,7 +11,6 @@ from conntrim.core.model.nft_words import Json
 from conntrim.core.model.protocol import NUMBERS
 from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.parse.nft.left import Unread
-from conntrim.core.parse.xt.words import DSCP_CLASSES, SERVICES
 
 SYMBOLS: dict[str, dict[str, int]] = {
     "nf_proto": {"ipv4": int(Family.IPV4), "ipv6": int(Family.IPV6)},

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from conntrim.core.dialect.names import DSCP_CLASSES
 from conntrim.core.parse.xt.numbers import number
 from conntrim.core.parse.xt.tokens import joined
-from conntrim.core.parse.xt.words import DSCP_CLASSES
 
 
 class Option(NamedTuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from conntrim.core.model.address_types import AddressType
+from conntrim.core.dialect import names
+from conntrim.core.dialect.xt import MODULE_ALIASES, NEEDS_PROTOCOL, OPTIONS, Says, XtOption
+from conntrim.core.model.fields import FIELDS, full
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
     CT_STATES,
     AnyOf,
@@ -16,10 +18,8 @@ from conntrim.core.model.ruleset import (
     InSet,
     Match,
     OpaqueMatch,
-    TcpFlag,
     XtConntrack,
 )
-from conntrim.core.parse.xt import words as names
 from conntrim.core.parse.xt.canonical import Given, Option, written
 from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, prefix, span
 from conntrim.core.parse.xt.numbers import protocol as protocol_number
@@ -29,49 +29,44 @@ Meaning = Callable[[Option, bool], Match | None]
 """One option of the family (v6 or not) to its match; None where it matches whatever the module matches."""
 
 
-def _ports(field: Field, backwards: bool = True) -> Meaning:
-    def meaning(option: Option, v6: bool) -> Match | None:
-        text = option.values[0]
-        if "," in text:
-            raise ValueError(f"{text!r} is a list; only multiport takes lists")
-        values = ports(text)
-        if not values and not backwards:
-            raise ValueError(f"port range {text!r} runs backwards")
-        return None if values == Intervals.full(16) and not option.negated else matched(field, values, option.negated)
-
-    return meaning
-
-
-def _flags(text: str) -> int:
-    bits = 0
-    for name in text.split(","):
-        if name not in names.FLAGS:
-            raise ValueError(f"{name!r} is no TCP flag")
-        bits |= names.FLAGS[name]
-    return bits
+def _port(row: XtOption, option: Option, v6: bool) -> Match | None:
+    """libxt_tcp checks that a range runs forwards, libxt_udp does not."""
+    text = option.values[0]
+    if "," in text:
+        raise ValueError(f"{text!r} is a list; only multiport takes lists")
+    values = ports(text)
+    if not values and row.module == "tcp":
+        raise ValueError(f"port range {text!r} runs backwards")
+    every = values == full(row.field) and not option.negated
+    return None if every else matched(row.field, values, option.negated)
 
 
-def _tcp_flags(option: Option, v6: bool) -> Match:
-    mask, wanted = map(_flags, option.values)
-    return matched(Field.TCP_FLAGS, Intervals.of(wanted), option.negated, mask)
+def _flags(row: XtOption, option: Option, v6: bool) -> Match:
+    def bits(text: str) -> int:
+        found = 0
+        for name in text.split(","):
+            if name not in row.names:
+                raise ValueError(f"{name!r} is no TCP flag")
+            found |= row.names[name]
+        return found
+
+    mask, wanted = map(bits, option.values)
+    return matched(row.field, Intervals.of(wanted), option.negated, mask)
 
 
-def _syn(option: Option, v6: bool) -> Match:
-    mask = TcpFlag.FIN | TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
-    return matched(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)), option.negated, int(mask))
+def _bits(row: XtOption, option: Option, v6: bool) -> Match:
+    mask, value = row.bits
+    return matched(row.field, Intervals.of(value), option.negated, mask)
 
 
-def _icmp(field: Field, table: dict[str, tuple[int, int | None]]) -> Meaning:
-    def meaning(option: Option, v6: bool) -> Match | None:
-        text = option.values[0]
-        kind, code = table[text] if text in table else _icmp_numbers(text)
-        if kind == names.ANY_ICMP or (kind == 255 and field is Field.ICMP):
-            # The kernel takes type 255 as "any" (icmp_type_code_match in ip_tables.c), iptables prints it so.
-            return In(field, Intervals()) if option.negated else None
-        low, high = (code, code) if code is not None else (0, 255)
-        return matched(field, Intervals.of((kind << 8 | low, kind << 8 | high)), option.negated)
-
-    return meaning
+def _type(row: XtOption, option: Option, v6: bool) -> Match | None:
+    text, table = option.values[0], names.TYPES[row.field]
+    kind, code = table[text] if text in table else _icmp_numbers(text)
+    if kind == names.ANY_ICMP or (kind == 255 and row.field is Field.ICMP):
+        # The kernel takes type 255 as "any" (icmp_type_code_match in ip_tables.c), iptables prints it so.
+        return In(row.field, Intervals()) if option.negated else None
+    low, high = (code, code) if code is not None else (0, 255)
+    return matched(row.field, Intervals.of((kind << 8 | low, kind << 8 | high)), option.negated)
 
 
 def _icmp_numbers(text: str) -> tuple[int, int | None]:
@@ -79,67 +74,65 @@ def _icmp_numbers(text: str) -> tuple[int, int | None]:
     return number(kind, 255, "ICMP type"), number(code, 255, "ICMP code") if slash else None
 
 
-def _iprange(field: Field) -> Meaning:
-    return lambda option, v6: address_range(field, option.values[0], option.negated, v6)
+def _addresses(row: XtOption, option: Option, v6: bool) -> Match:
+    return address_range(row.field, option.values[0], option.negated, v6)
 
 
-def _mark(option: Option, v6: bool) -> Match:
-    value, mask = masked(option.values[0], 32, "mark")
-    return matched(Field.MARK, Intervals.of(value), option.negated, mask)
+def _mark(row: XtOption, option: Option, v6: bool) -> Match:
+    value, mask = masked(option.values[0], FIELDS[row.field].bits, row.option)
+    return matched(row.field, Intervals.of(value), option.negated, mask)
 
 
-def _named(field: Field, table: dict[str, int], bits: int) -> Meaning:
-    def meaning(option: Option, v6: bool) -> Match:
-        text = option.values[0]
-        value = table[text] if text in table else number(text, (1 << bits) - 1, option.name)
-        return matched(field, Intervals.of(value), option.negated)
-
-    return meaning
+def _number(row: XtOption, option: Option, v6: bool) -> Match:
+    text = option.values[0]
+    value = row.names[text] if text in row.names else number(text, (1 << FIELDS[row.field].bits) - 1, option.name)
+    return matched(row.field, Intervals.of(value), option.negated)
 
 
-def _length(option: Option, v6: bool) -> Match:
-    return matched(Field.LENGTH, Intervals.of(span(option.values[0], 0xFFFF, "length")), option.negated)
+def _span(row: XtOption, option: Option, v6: bool) -> Match:
+    wanted = span(option.values[0], (1 << FIELDS[row.field].bits) - 1, row.option)
+    return matched(row.field, Intervals.of(wanted), option.negated)
 
 
-def _hops(option: Option, v6: bool) -> Match:
+def _hops(row: XtOption, option: Option, v6: bool) -> Match:
     value = number(option.values[0], 255, "TTL")
     wanted = {"lt": Intervals.of((0, value - 1)) if value else Intervals(), "gt": Intervals.of((value + 1, 255))}
     if value == 255:
         wanted["gt"] = Intervals()
-    return matched(Field.TTL, wanted.get(option.name[-2:], Intervals.of(value)), option.negated)
+    return matched(row.field, wanted.get(option.name[-2:], Intervals.of(value)), option.negated)
 
 
-_PORT_OPTIONS: dict[str, Meaning] = {
-    "sport": _ports(Field.SPORT), "source-port": _ports(Field.SPORT),
-    "dport": _ports(Field.DPORT), "destination-port": _ports(Field.DPORT),
-}  # fmt: skip
-_TCP_PORTS: dict[str, Meaning] = {
-    "sport": _ports(Field.SPORT, backwards=False), "source-port": _ports(Field.SPORT, backwards=False),
-    "dport": _ports(Field.DPORT, backwards=False), "destination-port": _ports(Field.DPORT, backwards=False),
-}  # fmt: skip
-"""libxt_tcp checks that a range runs forwards, libxt_udp does not."""
-
-_V6_ICMP: dict[str, Meaning] = {"icmpv6-type": _icmp(Field.ICMPV6, names.ICMPV6_TYPES)}
-
-INDEPENDENT: dict[str, dict[str, Meaning]] = {
-    "tcp": {**_TCP_PORTS, "tcp-flags": _tcp_flags, "syn": _syn},
-    "udp": _PORT_OPTIONS,
-    "udplite": _PORT_OPTIONS,
-    "sctp": _PORT_OPTIONS,
-    "dccp": _PORT_OPTIONS,
-    "icmp": {"icmp-type": _icmp(Field.ICMP, names.ICMP_TYPES)},
-    "icmp6": _V6_ICMP,
-    "ipv6-icmp": _V6_ICMP,
-    "icmpv6": _V6_ICMP,
-    "iprange": {"src-range": _iprange(Field.SRC), "dst-range": _iprange(Field.DST)},
-    "mark": {"mark": _mark},
-    "pkttype": {"pkt-type": _named(Field.PACKET_TYPE, names.PACKET_TYPES, 3)},
-    "length": {"length": _length},
-    "ttl": dict.fromkeys(("ttl-eq", "ttl-lt", "ttl-gt", "ttl"), _hops),
-    "hl": dict.fromkeys(("hl-eq", "hl-lt", "hl-gt"), _hops),
-    "dscp": dict.fromkeys(("dscp", "dscp-class"), _named(Field.DSCP, names.DSCP_CLASSES, 6)),
+READERS: dict[Says, Callable[[XtOption, Option, bool], Match | None]] = {
+    Says.ADDRESSES: _addresses,
+    Says.PORT: _port,
+    Says.FLAGS: _flags,
+    Says.BITS: _bits,
+    Says.TYPE: _type,
+    Says.MARK: _mark,
+    Says.NUMBER: _number,
+    Says.NAME: _number,
+    Says.SPAN: _span,
+    Says.HOPS: _hops,
 }
+"""How each kind of option is read that stands for itself."""
+
+
+def _independent() -> dict[str, dict[str, Meaning]]:
+    found: dict[str, dict[str, Meaning]] = {}
+    for row in OPTIONS:
+        if row.says in READERS:
+            meaning = partial(READERS[row.says], row)
+            found.setdefault(row.module, {}).update(dict.fromkeys((row.option, *row.also), meaning))
+    return found | {alias: found[module] for alias, module in MODULE_ALIASES.items()}
+
+
+INDEPENDENT = _independent()
 """Matches whose options each stand for themselves; an option that is not here stays opaque by itself."""
+
+TOGETHER: dict[str, XtOption] = {
+    name: row for row in OPTIONS if row.says in (Says.PORTS, Says.NAMES) for name in (row.option, *row.also)
+}
+"""Options of matches that are read as a whole."""
 
 
 def _protocol_number(option: Option) -> Option:
@@ -213,10 +206,10 @@ def _multiport(given: Given, v6: bool) -> tuple[Match, ...]:
     values = ports(text)
     if any(not ports(part) for part in text.split(",")):
         raise ValueError(f"a port range of {text!r} runs backwards")
+    if name in TOGETHER:
+        return (matched(TOGETHER[name].field, values, negated),)
     both = tuple(matched(field, values, negated) for field in (Field.SPORT, Field.DPORT))
-    if name == "ports":
-        return both if negated else (AnyOf(both),)
-    return (both[0] if name in ("sports", "source-ports") else both[1],)
+    return both if negated else (AnyOf(both),)
 
 
 def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
@@ -224,14 +217,14 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
     if limited or (v6 and any(o.values[0].upper() != "LOCAL" for o in given)):
         # Over IPv6 the kinds of a list must all be so, and UNICAST includes the host's own addresses (K43).
         return (OpaqueMatch("addrtype", written("addrtype", given, v6)),)
-    fields = {"src-type": Field.SRC_TYPE, "dst-type": Field.DST_TYPE}
     found = []
     for negated, name, (text,) in sorted(given, key=lambda o: o.name, reverse=True):
-        unknown = set(text.upper().split(",")) - AddressType.__members__.keys()
+        row = TOGETHER[name]
+        unknown = set(text.upper().split(",")) - row.names.keys()
         if unknown:
             raise ValueError(f"{min(unknown)!r} is no address type")
-        values = Intervals.of(*(AddressType[kind] for kind in text.upper().split(",")))
-        found.append(matched(fields[name], values, negated))
+        values = Intervals.of(*(row.names[kind] for kind in text.upper().split(",")))
+        found.append(matched(row.field, values, negated))
     return tuple(found)
 
 
@@ -254,18 +247,6 @@ WHOLE: dict[str, Callable[[Given, bool], tuple[Match, ...]]] = {
     "set": _set,
 }
 """Matches whose options have a meaning only together."""
-
-NEEDS_PROTOCOL: dict[str, frozenset[int]] = {
-    "tcp": frozenset({Protocol.TCP}),
-    "udp": frozenset({Protocol.UDP}),
-    "udplite": frozenset({Protocol.UDPLITE}),
-    "sctp": frozenset({Protocol.SCTP}),
-    "dccp": frozenset({Protocol.DCCP}),
-    "icmp": frozenset({Protocol.ICMP}),
-    "icmp6": frozenset({Protocol.ICMPV6}),
-    "multiport": frozenset(WITH_PORTS),
-}
-"""What `-p` must say, not negated, before the kernel takes such a match."""
 
 
 @lru_cache(maxsize=65536)

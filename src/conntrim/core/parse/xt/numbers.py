@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from conntrim.core.dialect.names import SERVICES
 from conntrim.core.model.address import MAPPED, V4_ALL, parse_address
 from conntrim.core.model.fields import FIELDS
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import NUMBERS
 from conntrim.core.model.ruleset import Field, In
-from conntrim.core.parse.xt.words import SERVICES
 
 ALL_BITS = (1 << 128) - 1
 V4 = Intervals((V4_ALL,))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from conntrim.core.dialect.xt import OPTIONS, Says, XtOption
+from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Interface, Jump, Match, OpaqueMatch, Statement
+from conntrim.core.model.ruleset import In, Interface, Jump, Match, OpaqueMatch, Statement
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.matches import meaning
 from conntrim.core.parse.xt.numbers import known_protocol, matched, prefix, prefix_shaped, protocol
@@ -192,13 +194,13 @@ class Reader:
 
 
 @lru_cache(maxsize=4096)
-def _interface(way: str, name: str, negated: bool) -> Match | None:
+def _interface(field: Field, name: str, negated: bool) -> Match | None:
     """-i or -o; `+` at the end is a wildcard, `+` alone any interface."""
     if not DEVICE.fullmatch(name):
         raise ValueError(f"{name[:30]!r} is no name of an interface")
     if name == "+" and not negated:
         return None
-    return Interface(way, (name[:-1] + "*" if name.endswith("+") else name,), negated)
+    return Interface(WAYS[field], (name[:-1] + "*" if name.endswith("+") else name,), negated)
 
 
 @lru_cache(maxsize=1024)
@@ -212,10 +214,22 @@ def _protocol(text: str, negated: bool, listed: bool) -> Match | None:
     return matched(Field.PROTOCOL, Intervals.of(wanted), negated)
 
 
+OTHERS: dict[Says, Callable[[XtOption, str, bool, bool], Match | None]] = {
+    Says.DEVICE: lambda row, text, negated, listed: _interface(row.field, text, negated),
+    Says.PROTOCOL: lambda row, text, negated, listed: _protocol(text, negated, listed),
+    Says.YES: lambda row, text, negated, listed: In(row.field, Intervals.of(0 if negated else 1)),
+}
+"""How the options are read that need no module, but for addresses, of which one rule may have many."""
+
+ADDRESSES = [(row.option, row.field) for row in OPTIONS if row.says is Says.ADDRESS]
+
+WAYS = {field: way for way, field in DEVICES.items()}
+
+
 def _addresses(reader: Reader) -> list[list[Match]]:
     """-s and -d; lists of addresses make one rule for each pair, as iptables does."""
     found: list[list[Match]] = [[]]
-    for option, where in (("s", Field.SRC), ("d", Field.DST)):
+    for option, where in ADDRESSES:
         if option not in reader.base:
             continue
         negated, text = reader.base[option]
@@ -229,14 +243,11 @@ def _addresses(reader: Reader) -> list[list[Match]]:
 
 def _others(reader: Reader) -> list[Match]:
     """Interfaces, protocol, fragment, in iptables-save's order."""
-    base, found = reader.base, []
-    for option, way in (("i", "in"), ("o", "out")):
-        if option in base:
-            found.append(_interface(way, base[option][1], base[option][0]))
-    if "p" in base:
-        found.append(_protocol(base["p"][1], base["p"][0], bool(reader.listed)))
-    if "f" in base:
-        found.append(In(Field.FRAGMENT, Intervals.of(0 if base["f"][0] else 1)))
+    found: list[Match | None] = []
+    for row in OPTIONS:
+        if not row.module and row.says in OTHERS and row.option in reader.base:
+            negated, text = reader.base[row.option]
+            found.append(OTHERS[row.says](row, text, negated, bool(reader.listed)))
     return [match for match in found if match is not None]
 
 
@@ -271,7 +282,7 @@ def body(words: list[str], v6: bool, chains: Collection[str], listed: str = "") 
 def _lifted(reader: Reader, extended: list[Match]) -> list[In]:
     """Ranges of iprange that -s or -d could say as well: taken out, to stand where those stand."""
     found = []
-    for option, where in (("s", Field.SRC), ("d", Field.DST)):
+    for option, where in ADDRESSES:
         ranges = [m for m in extended if isinstance(m, In) and m.field is where and prefix_shaped(m, reader.v6)]
         if ranges and option not in reader.base:
             extended.remove(ranges[0])

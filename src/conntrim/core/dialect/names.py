@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.model.fields import Field, TcpFlag
 
 ANY_ICMP = -1
 """The ICMP type `any`: every type."""
@@ -38,13 +38,16 @@ ICMPV6_TYPES: dict[str, tuple[int, int | None]] = {
 }  # fmt: skip
 """ICMPv6 type name to type and code; None: every code."""
 
+TYPES: dict[Field, dict[str, tuple[int, int | None]]] = {Field.ICMP: ICMP_TYPES, Field.ICMPV6: ICMPV6_TYPES}
+"""The names of each family's ICMP types."""
+
 STATES: dict[str, CtState] = {state.name: state for state in CtState}
 """`--ctstate` names, SNAT and DNAT aside."""
 
 FLAGS: dict[str, int] = {flag.name: int(flag) for flag in TcpFlag if flag < TcpFlag.ECE} | {"ALL": 63, "NONE": 0}
 """`--tcp-flags` names to bits of the flags byte; iptables knows no ECE and CWR here."""
 
-PACKET_TYPES: dict[str, int] = {"unicast": 0, "host": 0, "broadcast": 1, "multicast": 2, "otherhost": 3}
+PACKET_TYPES: dict[str, int] = {"unicast": 0, "host": 0, "broadcast": 1, "multicast": 2}
 """`--pkt-type` names to numbers of linux/if_packet.h."""
 
 DSCP_CLASSES: dict[str, int] = {
