@@ -14,6 +14,7 @@ from conntrim.core.model.ruleset import In
 
 V4 = Intervals((V4_ALL,))
 V6 = V4.complement(128)
+ROWS = {field: tuple(row for row in OPTIONS if row.field is field) for field in {row.field for row in OPTIONS}}
 MOST_PORTS = 15
 """What multiport's list holds; a range takes two places."""
 
@@ -21,7 +22,7 @@ MOST_PORTS = 15
 def option_words(match: In, protocol: int | None, v6: bool) -> tuple[str, str] | None:
     """The match as the module and its options; None where no option says these values. NotExpressible without the
     protocol that has the field."""
-    rows = [row for row in OPTIONS if row.field is match.field and row.module and _of_family(row, v6)]
+    rows = [row for row in ROWS.get(match.field, ()) if row.module and _of_family(row, v6)]
     able = [row for row in rows if protocol in NEEDS_PROTOCOL.get(row.module, (protocol,))]
     if rows and not able:
         raise NotExpressible(f"{match.field} needs one protocol with ports")
@@ -31,13 +32,13 @@ def option_words(match: In, protocol: int | None, v6: bool) -> tuple[str, str] |
 
 def base_words(match: In, v6: bool) -> str | None:
     """The match as an option that needs no module; None where none says these values."""
-    row = next((r for r in OPTIONS if r.field is match.field and not r.module and _of_family(r, v6)), None)
+    row = next((r for r in ROWS.get(match.field, ()) if not r.module and _of_family(r, v6)), None)
     return None if row is None else written(row, match, v6)
 
 
 def listed_ports(match: In, v6: bool) -> str | None:
     """The match as an option of multiport."""
-    row = next((r for r in OPTIONS if r.field is match.field and r.says is Says.PORTS), None)
+    row = next((r for r in ROWS.get(match.field, ()) if r.says is Says.PORTS), None)
     return None if row is None else written(row, match, v6)
 
 

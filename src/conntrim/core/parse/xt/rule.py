@@ -221,6 +221,7 @@ OTHERS: dict[Says, Callable[[XtOption, str, bool, bool], Match | None]] = {
 }
 """How the options are read that need no module, but for addresses, of which one rule may have many."""
 
+BASE_ROWS = [row for row in OPTIONS if row.says in OTHERS]
 ADDRESSES = [(row.option, row.field) for row in OPTIONS if row.says is Says.ADDRESS]
 
 WAYS = {field: way for way, field in DEVICES.items()}
@@ -244,8 +245,8 @@ def _addresses(reader: Reader) -> list[list[Match]]:
 def _others(reader: Reader) -> list[Match]:
     """Interfaces, protocol, fragment, in iptables-save's order."""
     found: list[Match | None] = []
-    for row in OPTIONS:
-        if not row.module and row.says in OTHERS and row.option in reader.base:
+    for row in BASE_ROWS:
+        if row.option in reader.base:
             negated, text = reader.base[row.option]
             found.append(OTHERS[row.says](row, text, negated, bool(reader.listed)))
     return [match for match in found if match is not None]
