@@ -26,8 +26,8 @@ from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
+from conntrim.core.plan.obligations.decide import decide
 from conntrim.core.prove.compare import DIRECTIONS, compare
-from conntrim.core.prove.judge import judge
 from conntrim.core.prove.rule_index import Listed
 
 ROOT = Path(__file__).parent.parent
@@ -94,7 +94,7 @@ def proofs(count: int, services: int) -> Iterator[float]:
     for service in ports:
         after, policy = added(service, before)
         start = time.perf_counter()
-        found = judge(before, after, policy, LOCAL, PORTS, listed=listed)
+        found = decide(before, after, policy, LOCAL, PORTS, listed=listed)
         yield time.perf_counter() - start
         assert all(o.standing is not Standing.NOT_DECIDED for o in found.obligations)
 

@@ -141,7 +141,7 @@ HOSTS = (
     Host(
         "ip4__found_online__tptp.cc__iptables.save.txt.save",
         "in tcp/80",
-        "delivered no-exposure no-loss no-ct-dependence",
+        "no-exposure no-ct-dependence",
         "Line 24 limits NEW packets by `recent`; a copy for untracked ones would count for itself, and "
         "without one nobody limits them.",
     ),

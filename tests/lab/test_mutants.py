@@ -23,8 +23,8 @@ from conntrim.core.model.ruleset import Ruleset, TableFamily
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.compile import Request, compile_plan
-from conntrim.core.plan.fallback import guarded
-from conntrim.core.prove.judge import Judgement, judge
+from conntrim.core.plan.obligations.decide import Proof, decide
+from conntrim.core.plan.obligations.guard_expired import guarded
 from conntrim.lab.claims import scenes_of
 from conntrim.lab.limits import global_limits
 from conntrim.lab.replay import Stage, batches_of, stage
@@ -87,9 +87,9 @@ class Bench:
     good: Answer
     counts: Counter[str] = field(default_factory=Counter)
 
-    def judged(self, ruleset: Ruleset) -> Judgement:
+    def judged(self, ruleset: Ruleset) -> Proof:
         """The obligations with a mutant in the place of the plan's rules."""
-        return judge(self.before, ruleset, self.policy, self.facts.local, self.facts.local_ports)
+        return decide(self.before, ruleset, self.policy, self.facts.local, self.facts.local_ports)
 
     def asked(self, ruleset: Ruleset) -> Answer:
         """The kernel's answers to the battery."""

@@ -21,11 +21,10 @@ from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.bounds import bounds_of, fields_of, mirrored, shifted
 from conntrim.core.prove.first_match import ACCEPTED, BLOCK, DROPPED, HEAD, blocks, folded, plain_end
 from conntrim.core.prove.flows import BACK, flows_of
-from conntrim.core.prove.judge import asked_of
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.packet_vars import PacketVars
-from conntrim.core.prove.pair import Change
+from conntrim.core.prove.pair import Change, asked_of
 from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.rule_index import Listed
 from conntrim.core.prove.rule_slicing import Sieve

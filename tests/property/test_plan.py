@@ -15,7 +15,7 @@ from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.compile import Request, compiled
 from conntrim.core.plan.compiled import Compiled
-from conntrim.core.plan.obligations import obligations, proved
+from conntrim.core.plan.obligations.decide import obligations, proved
 from tests.unit.core.plan.planning import CACHE, WEB, facts, filtered, rules
 
 HOST, SERVER, OTHER, CLIENT = (MAPPED | (192 << 24 | 168 << 16 | n) for n in (18, 17, 16, 66))

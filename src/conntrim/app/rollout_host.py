@@ -12,7 +12,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import FileChange
 from conntrim.core.model.policy import Untrack
 from conntrim.core.model.raw_text import bytes_of
-from conntrim.core.plan.sizing import ROOM
+from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.record import Lasting, SavedFile
 from conntrim.core.rollout.report import Tuned
 

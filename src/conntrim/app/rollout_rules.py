@@ -12,7 +12,7 @@ from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, Plan, Standing
 from conntrim.core.plan.freshness import shown
-from conntrim.core.plan.sizing import ROOM
+from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.placing import Chains, around, chains, fed_by, misplaced

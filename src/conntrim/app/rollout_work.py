@@ -8,7 +8,7 @@ from dataclasses import replace
 from conntrim.app.rollout_host import MAX, Surroundings
 from conntrim.app.rollout_rules import Rules
 from conntrim.app.rollout_run import Ports, RefusedError, Request, Run
-from conntrim.core.plan.sizing import ROOM
+from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.commands import Do
 from conntrim.core.rollout.record import Journal, Note, Swap
 from conntrim.core.rollout.states import State

@@ -13,9 +13,9 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import ERRORS, reply_to
-from conntrim.core.prove.case import Broken
+from conntrim.core.plan.obligations.decide import Proof
 from conntrim.core.prove.compare import Comparison, Population
-from conntrim.core.prove.judge import Judgement
+from conntrim.core.prove.inputs import Broken
 from conntrim.lab.oracle import LAST_ORDERS, Trace, delivered
 from conntrim.lab.wire import TTL, size_of
 
@@ -82,9 +82,9 @@ WITHOUT_ENTRY = ("errors-return", "answers-leave")
 """Obligations that compare a packet with an entry, before, with the same packet without one, after."""
 
 
-def scenes_of(found: Comparison | Judgement) -> Iterator[Scene]:
-    """The witnesses of a comparison or of a judgement, but for those that hang on what nobody can set up here."""
-    if isinstance(found, Judgement):
+def scenes_of(found: Comparison | Proof) -> Iterator[Scene]:
+    """The witnesses of a comparison or of a proof, but for those that hang on what nobody can set up here."""
+    if isinstance(found, Proof):
         yield from (scene_of(broken) for broken in found.broken if not broken.conditions)
         return
     for difference in found.differences:

@@ -1,27 +1,42 @@
-"""The manual pages of findings: one as text, all as a list or as one Markdown page (docs/findings.md is this)."""
+"""The manual pages of findings and obligations: as text, as lists, as docs/findings.md and docs/obligations.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from conntrim.core.diagnose.manual import Page
+from conntrim.core.plan.obligations.registry import Page as Obligation
 
 LINE = 79 - len("CT001  ") - 18
 """Columns of a manual page's first sentence in the list."""
 
+OBLIGATIONS = "# Obligations of a plan"
 TITLE = "# Findings of `conntrim diagnose` and `conntrim check`"
 
 
 def findings_page(pages: Iterable[Page]) -> str:
     """One section a check; the headings of its docstring become bold words."""
-    return "\n".join([TITLE, *(line for page in pages for line in _section(page))]) + "\n"
+    sections = (_section(f"{page.code} {page.name}", page.text) for page in pages)
+    return "\n".join([TITLE, *(line for section in sections for line in section)]) + "\n"
 
 
-def _section(page: Page) -> Iterator[str]:
+def obligations_page(pages: Iterable[Obligation]) -> str:
+    """One section an obligation."""
+    sections = (_section(page.name, page.text) for page in pages)
+    return "\n".join([OBLIGATIONS, *(line for section in sections for line in section)]) + "\n"
+
+
+def obligations_table(pages: Iterable[Obligation]) -> str:
+    """One row an obligation: its name and the first sentence of its page."""
+    rows = (f"| [{page.name}](../obligations.md#{page.name}) | {page.property.rstrip('.')} |\n" for page in pages)
+    return "| name | property |\n| --- | --- |\n" + "".join(rows)
+
+
+def _section(title: str, text: str) -> Iterator[str]:
     yield ""
-    yield f"## {page.code} {page.name}"
+    yield f"## {title}"
     yield ""
-    for line in page.text.strip().splitlines():
+    for line in text.strip().splitlines():
         heading = line.endswith(":") and not line.startswith(" ")
         yield f"**{line[:-1]}.**" if heading else line.strip()
 

@@ -109,8 +109,8 @@ def _table(plan: Plan) -> Iterator[str]:
 
 
 BY_FORM = (
-    "`no-ct-dependence` and `fragments` are judged by the form of the rules on the legs' way, `guard-expired` by that",
-    "of the texts, `loads` by the kernel; the others by sets of all packets as well.",
+    "`fragments` is judged by who uses conntrack, `guard-expired` by the form of the texts and by sets of all packets,",
+    "`helper-kept` by the ports of helpers as well, `loads` by the kernel; the others by sets of all packets alone.",
 )
 """What the proofs rest on."""
 

@@ -125,6 +125,34 @@ def asks_the_entry(kind: str) -> bool:
     return kind.startswith(ENTRY_KINDS)
 
 
+TRANSLATED_ONLY = (["ct", "status", "dnat"], ["ct", "status", "snat"])
+"""Matches that hold for translated flows only: firewalld asks so."""
+
+
+def asks_entry(match: Match) -> bool:
+    """Whether a match looks at the conntrack entry beyond its state, counts entries, or is of a kind that is unknown;
+    but for whether the flow is translated."""
+    match match:
+        case XtConntrack():
+            return bool(match.others) or match.states is None or match.snat or match.dnat
+        case OpaqueMatch():
+            if match.text.replace("==", "").split() in TRANSLATED_ONLY:
+                return False
+            return asks_the_entry(match.kind) or may_ask_the_state(match.kind)
+        case In() | Interface() | InSet() | AnyOf():
+            return False
+        case _:
+            assert_never(match)
+
+
+def writes_entry(statement: Statement) -> bool:
+    """Whether a statement keeps something in the packet's conntrack entry, or takes it from there."""
+    if not isinstance(statement, OpaqueStatement | NoEffect):
+        return False
+    text = f"{statement.kind} {statement.text}".upper()
+    return "CONNMARK" in text or "CONNSECMARK" in text or text.startswith("CT ") or "CT MARK" in text
+
+
 def may_ask_the_state(kind: str) -> bool:
     """Whether an opaque match of this kind may answer another thing once its packet's ct state is another: nobody here
     knows the kind (a match of somebody else's module), or a listing lost what it asks (K36)."""

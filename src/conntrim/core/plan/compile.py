@@ -37,16 +37,16 @@ from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
-from conntrim.core.plan.obligations import obligations, proved, undecided
+from conntrim.core.plan.obligations.decide import Proof, obligations, proved
+from conntrim.core.plan.obligations.room import room
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
 from conntrim.core.plan.passages import passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.residual import residual_exposure
-from conntrim.core.plan.sizing import files_of, remarks_of, room, settings_now, settings_of
+from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
 from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.texts import FAMILY_TABLES, RAW, XT_GUARD, Raw, Writer
-from conntrim.core.prove.judge import Judgement as Proof
 from conntrim.core.prove.rule_index import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
@@ -186,11 +186,11 @@ def compiled(request: Request) -> Compiled:
     plain = _compiled(request, bind=False)
     if not any(course.bound for course in plain.courses):
         return plain
-    left = undecided(proved(plain))
+    left = proved(plain).undecided()
     if "no-ct-dependence" not in left:
         return plain
     bound = _compiled(request, bind=True)
-    return bound if undecided(proved(bound)) < left else plain
+    return bound if proved(bound).undecided() < left else plain
 
 
 def _compiled(request: Request, *, bind: bool) -> Compiled:
@@ -288,6 +288,8 @@ def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
         for rule in chain.rules
         if any(isinstance(s, Notrack) for s in rule.statements)
     ]
+    doubts = [d for course in done.courses for d in course.doubts]
+    found += [f"{d.rule.place} is not copied for untracked packets: {d.why}: {d.rule.text}" for d in doubts]
     found += remarks(done.services)
     for passage in (c.passage for c in done.courses if c.passage.leg and not c.admitted):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""

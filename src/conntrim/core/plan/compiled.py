@@ -1,12 +1,12 @@
-"""All that a plan's obligations look at, and how one of them is judged."""
+"""All that a plan's obligations look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from conntrim.core.model.facts import HostFacts
-from conntrim.core.model.plan import Change, Standing
+from conntrim.core.model.plan import Change
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import (
     Dialect,
@@ -38,17 +38,3 @@ class Compiled:
     texts: Texts
     changes: tuple[Change, ...]
     tick: Callable[[], None]
-
-
-Judgement = tuple[Standing, str, str]
-PROVED, BROKEN, OPEN = Standing.PROVED, Standing.BROKEN, Standing.NOT_DECIDED
-
-
-def worst(found: Iterable[Judgement], fine: str) -> Judgement:
-    """The worst of several judgements, with the number of further ones; `fine` where there is none."""
-    bad = sorted((j for j in found if j[0] is not PROVED), key=lambda j: j[0] is not BROKEN)
-    if not bad:
-        return PROVED, fine, ""
-    distinct = list(dict.fromkeys(bad))
-    more = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
-    return distinct[0][0], distinct[0][1] + more, distinct[0][2]

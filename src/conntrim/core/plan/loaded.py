@@ -10,7 +10,8 @@ from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.plan import Obligation, Plan, Standing
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.plan.compile import Request, compiled
-from conntrim.core.plan.obligations import TABLE, obligations, proved
+from conntrim.core.plan.obligations.decide import obligations, proved
+from conntrim.core.plan.obligations.registry import NAMES
 
 OF_THE_TRIAL = frozenset({"guard-expired", "loads"})
 """What is asked of the trial's texts; confirmed rules have no guard, and are loaded."""
@@ -24,7 +25,7 @@ def loaded(
     Sets of packets look at the rules that are there. The arguments by form look at what a plan of today would add: a
     rule of others that stands in its way stands in the way of the loaded one too.
     """
-    names = [name for name in TABLE if name not in OF_THE_TRIAL]
+    names = [name for name in NAMES if name not in OF_THE_TRIAL]
     try:
         done = compiled(Request(plan.policy, now, facts, plan.dialect, tick=tick))
     except InputError as error:  # such as a service that is now among the ports of this host's clients

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from conntrim.core.capacity.sizing import HASHSIZE_FACTOR, crowded, size_for
+from conntrim.core.capacity.sizing import HASHSIZE_FACTOR
 from conntrim.core.capacity.timeouts import sysctl_key
 from conntrim.core.emit.modprobe import modprobe_file, modules_load_file
 from conntrim.core.emit.sysctl import sysctl_file
 from conntrim.core.model.facts import Era, HostFacts
-from conntrim.core.model.plan import FileChange, Obligation, Standing
+from conntrim.core.model.plan import FileChange
 from conntrim.core.model.policy import Policy
 
 SYSCTL_FILES: dict[Era, str] = {
@@ -17,8 +17,6 @@ SYSCTL_FILES: dict[Era, str] = {
     # Nothing read /etc/sysctl.d then: these lines belong into /etc/sysctl.conf, which is not ours to replace.
     Era.IP: "/etc/conntrim/sysctl.conf",
 }
-ROOM = "room"
-"""The obligation of a policy that names a max."""
 MODPROBE_FILE = "/etc/modprobe.d/conntrim.conf"
 MODULES_LOAD_FILE = "/etc/modules-load.d/conntrim.conf"
 
@@ -42,36 +40,6 @@ def settings_now(settings: Collection[str], facts: HostFacts) -> dict[str, int]:
     sizes = {"nf_conntrack_max": facts.max, "nf_conntrack_buckets": facts.buckets}
     known = {sysctl_key(key, facts.era): value for key, value in {**facts.timeouts, **sizes}.items()}
     return {key: value for key in settings if (value := known.get(key)) is not None}
-
-
-def room(policy: Policy, facts: HostFacts, entries: int | None) -> tuple[Obligation, ...]:
-    """Does a new size leave room for the entries that stay, in chains that the kernel takes? Not asked where the policy
-    names none."""
-    if policy.max is None and policy.buckets is None:
-        return ()
-    return (_chains(policy, facts) or _entries(policy, facts, entries),)
-
-
-def _chains(policy: Policy, facts: HostFacts) -> Obligation | None:
-    """K28: an entry is refused whose chain is too long; the most is what the kernel makes of `hashsize=` (K27)."""
-    maximum = policy.max if policy.max is not None else facts.max
-    if policy.buckets is None or not maximum or policy.buckets * HASHSIZE_FACTOR >= maximum:
-        return None
-    least = -(-maximum // HASHSIZE_FACTOR)
-    why = f"buckets = {policy.buckets:,} is too few for max = {maximum:,}, entries would be refused: {least:,} or more"
-    return Obligation(ROOM, Standing.BROKEN, why)
-
-
-def _entries(policy: Policy, facts: HostFacts, entries: int | None) -> Obligation:
-    if policy.max is None or (facts.max is not None and 0 < facts.max <= policy.max):
-        return Obligation(ROOM, Standing.PROVED, "max is not lowered")
-    if entries is None:
-        return Obligation(ROOM, Standing.NOT_DECIDED, "the entries were not counted; they are before it is set")
-    if crowded(policy.max, facts.max, entries):
-        least = size_for(entries).max
-        why = f"max = {policy.max:,} is too small for {entries:,} entries: {least:,} leaves them room"
-        return Obligation(ROOM, Standing.BROKEN, why)
-    return Obligation(ROOM, Standing.PROVED, "max is at least twice the entries that stay")
 
 
 def files_of(policy: Policy, era: Era, current_max: int | None) -> tuple[FileChange, ...]:

@@ -11,61 +11,55 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import VARYING
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, Flow, Steps, turns
-from conntrim.core.prove.packet_vars import PacketVars
-from conntrim.core.prove.pair import Arrangements, Pair
-from conntrim.core.prove.reachability import Reach, reach
-from conntrim.core.prove.symbolic_connection import Conversations
-from conntrim.core.prove.watch import Item, Sight, Watch, Why
+from conntrim.core.prove.inputs import Inputs
+from conntrim.core.prove.reachability import Reach
+from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Why
+
+HARMLESS = frozenset({Why.LOGS, *OF_THE_ENTRY})
+"""What matters of a connection's own packets only."""
 
 Seen = dict[object, tuple[Sight, Set]]
 """By hook and what makes two rules the same there: one of the sights, and all packets."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Alike:
-    """One family; `found` says which rules meet other packets than before, and of what."""
+    """One family; `found` says which rules meet other packets than before and of what, each with the rule's text."""
 
-    space: PacketVars
-    pair: Pair
-    local: Intervals | None
-    found: dict[str, None] = field(default_factory=dict)
-    varying: set[str] = field(default_factory=set)
-    _known: dict[int, tuple[Item, ...]] = field(default_factory=dict)
+    inputs: Inputs
+    found: dict[str, str] = field(default_factory=dict)
 
-    def flow(self, flow: Flow, scope: Set, before: Conversations, after: Conversations) -> None:
-        """All packets of a flow's connections; `before` and `after` say in which state each is."""
+    def flow(self, flow: Flow) -> None:
+        """All packets of a flow's connections, each in the state in which those before it left it."""
+        inputs, on = self.inputs, self.inputs.followed(flow)
         lo, back = flow.direction is Direction.LOOPBACK, BACK[flow.direction]
-        there, here = self.pair.along(flow.direction), self.pair.along(back, answers=lo)
-        watch = Watch.of((*there, *here), self._known)
+        there, here = inputs.pair.along(flow.direction), inputs.pair.along(back, answers=lo)
+        watch = inputs.watch((*there, *here))
         if not watch.items:
             return
         ways = {
-            "request": self._walked(there, flow.direction, scope, watch),
-            "answer": self._walked(here, back, scope, watch, mirrored=True),
+            "request": inputs.walked(there, flow.direction, on.scope, watch=watch),
+            "answer": inputs.walked(here, back, on.scope, mirrored=True, watch=watch),
         }
-        self.varying |= watch.texts
-        whole = self._without(scope, Field.CT_STATE) & ~before.translated()
+        whole = inputs.stateless(on.scope) & ~on.before.translated()
         for *earlier, step in _dialogue(flow):
-            known = before.behind(tuple(earlier), self.loosened)
-            scope = whole & self.space.sets.either(list(known.values()))
-            mine = partial(before.among, step=step, tables=known), partial(after.among, step=step, tables=known)
+            known = on.before.behind(tuple(earlier), inputs.loosened)
+            scope = whole & inputs.space.sets.either(list(known.values()))
+            mine = partial(on.before.among, step=step, tables=known), partial(on.after.among, step=step, tables=known)
             self._compare(flow.label, scope, tuple(map(_seen, ways[step[0]])), mine)
 
-    def errors(self, direction: Direction, about: Set) -> None:
-        """Errors and resets about the policy's flows; that they are logged harms nobody."""
-        arranged = self.pair.along(direction)
-        watch = Watch.of(arranged, self._known)
+    def errors(self, direction: Direction) -> None:
+        """Errors and resets about the policy's flows; that they are logged harms nobody, nor that they ask."""
+        inputs, arranged, about = self.inputs, self.inputs.pair.along(direction), self.inputs.about(direction)
+        watch = inputs.watch(arranged)
         if not watch.items:
             return
-        ways = self._walked(arranged, direction, about, watch)
-        old, new = ({k: s for k, s in _seen(r).items() if s[0].item.why is not Why.LOGS} for r in ways)
+        ways = inputs.walked(arranged, direction, about, watch=watch)
+        old, new = ({k: s for k, s in _seen(r).items() if s[0].item.why not in HARMLESS} for r in ways)
         free = ways[1].untracked
 
         def related(packets: Set) -> Set:
@@ -74,40 +68,27 @@ class Alike:
         def without(packets: Set) -> Set:
             return (self._in(packets, CtState.INVALID) & ~free) | (self._in(packets, CtState.UNTRACKED) & free)
 
-        scope = self._without(about, Field.CT_STATE)
-        self._compare("errors and resets about the services", scope, (old, new), (related, without))
+        self._compare("errors and resets about the services", inputs.stateless(about), (old, new), (related, without))
 
     def _compare(self, whose: str, scope: Set, seen: tuple[Seen, ...], mine: tuple[Callable[[Set], Set], ...]) -> None:
         """Of each watched part, whether the same packets come to it; `mine` tells those of these connections."""
-        nothing = self.space.nothing
+        nothing = self.inputs.space.nothing
         for key in dict.fromkeys(key for each in seen for key in each):
             sight = next(each[key][0] for each in seen if key in each)
             was, comes = (
                 scope & look(each[key][1]) if key in each else nothing for look, each in zip(mine, seen, strict=True)
             )
             what = f"{sight.rule.where} {sight.item.why.value.format(whose)}"
-            if comes & ~was != nothing:
-                self.found[f"{what}; untracked, more of them would come to it"] = None
+            if sight.item.why in OF_THE_ENTRY:
+                if was != nothing:
+                    self.found[f"{what}, which will not exist"] = sight.rule.text
+            elif comes & ~was != nothing:
+                self.found[f"{what}; untracked, more of them would come to it"] = sight.rule.text
             elif was & ~comes != nothing and sight.item.why is not Why.LOGS:
-                self.found[f"{what}; untracked, not all of them would come to it"] = None
-
-    def _walked(
-        self, pair: Arrangements, way: Direction, scope: Set, watch: Watch, *, mirrored: bool = False
-    ) -> tuple[Reach, Reach]:
-        one, other = (reach(self.space, a, way, scope, mirrored=mirrored, local=self.local, watch=watch) for a in pair)
-        return one, other
-
-    def loosened(self, found: Set) -> Set:
-        """Without what varies between the packets of a connection, or from one moment to the next."""
-        space = self.space
-        free = [space.free[text] for text in sorted(self.varying) if text in space.free]
-        return found.exists(space.sets.literals(*free, *(n for f in VARYING for n in space.bits.get(f, ()))))
+                self.found[f"{what}; untracked, not all of them would come to it"] = sight.rule.text
 
     def _in(self, packets: Set, state: CtState) -> Set:
-        return self._without(packets & self.space.state(state), Field.CT_STATE)
-
-    def _without(self, found: Set, key: Field) -> Set:
-        return found.exists(self.space.sets.literals(*self.space.bits[key]))
+        return self.inputs.stateless(packets & self.inputs.space.state(state))
 
 
 def _seen(way: Reach) -> Seen:

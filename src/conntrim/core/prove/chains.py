@@ -10,6 +10,7 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
+    Field,
     Helper,
     Jump,
     Nat,
@@ -23,6 +24,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     Table,
     Verdict,
+    XtConntrack,
 )  # fmt: skip
 from conntrim.core.netfilter.ct_expressions import may_break, written
 from conntrim.core.netfilter.question_text import question, queue
@@ -175,11 +177,23 @@ class Walk:
         matters where all that stays the same holds."""
         steady = [m for m in rule.matches if answer_of(m, self.table) is Answer.SAME]
         for item in items:
-            if item.why in (Why.COUNTS, Why.VARIES):
+            if item.why is Why.ASKS:
+                self._saw(rule, item, self._asking(rule, item, live))
+            elif item.why in (Why.COUNTS, Why.VARIES):
                 on = live
                 for match in rule.matches[: item.at] if item.why is Why.COUNTS else steady:
                     on = on & self.view.match(match, self.table)
                 self._saw(rule, item, on)
+
+    def _asking(self, rule: Rule, item: Item, live: Set) -> Set:
+        """The packets whose entry is asked: those that all else holds for."""
+        on = live
+        for at, match in enumerate(rule.matches):
+            if at != item.at:
+                on = on & self.view.match(match, self.table)
+            elif isinstance(match, XtConntrack) and match.states is not None and not (match.snat or match.dnat):
+                on = on & self.view.field(Field.CT_STATE, match.states)
+        return on
 
     def _saw(self, rule: Rule, item: Item, packets: Set) -> None:
         if packets != self.view.space.nothing:

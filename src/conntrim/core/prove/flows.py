@@ -23,6 +23,12 @@ REQUESTS: tuple[int, ...] = (SYN, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK)
 ANSWERS: tuple[int, ...] = (SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK)
 """The flags of a TCP connection's packets, the opening one first."""
 
+ERRORS: dict[Family, Intervals] = {
+    Family.IPV4: Intervals.of(*((t << 8, t << 8 | 0xFF) for t in (3, 11, 12))),
+    Family.IPV6: Intervals.of((1 << 8, 4 << 8 | 0xFF)),
+}
+"""ICMP errors that connections live by: unreachable and too big, time exceeded, parameter problem."""
+
 BACK: dict[Direction, Direction] = {
     Direction.INBOUND: Direction.OUTBOUND, Direction.OUTBOUND: Direction.INBOUND,
     Direction.LOOPBACK: Direction.LOOPBACK, Direction.FORWARDED: Direction.FORWARDED,
@@ -67,6 +73,11 @@ class Flow:
     def flags(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The flags of requests and answers; one dummy where the protocol has none."""
         return (REQUESTS, ANSWERS) if self.protocol == Protocol.TCP else ((0,), (0,))
+
+    def steps(self) -> Iterator[tuple[str, int]]:
+        """All its packets, each as way (`request`, `answer`) and flags."""
+        for way, flags in zip(("request", "answer"), self.flags(), strict=True):
+            yield from ((way, one) for one in flags)
 
 
 def _packets(space: PacketVars, fields: Mapping[Field, Intervals]) -> Set:

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import Field, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
 from conntrim.core.prove.affected_set import Changes, along, changed_rules, parts, sharing
-from conntrim.core.prove.bounds import Bounds, bounds_of
+from conntrim.core.prove.bounds import Bounds, bounds_of, fields_of, mirrored
+from conntrim.core.prove.flows import BACK, Flow
 from conntrim.core.prove.names import Names
+from conntrim.core.prove.packet_vars import ICMP_OF
 from conntrim.core.prove.rule_index import Listed
 from conntrim.core.prove.rule_slicing import Sieve
 
@@ -68,3 +71,14 @@ class Change:
     def pair(self, family: Family, asked: Asked | None = None) -> Pair:
         """For questions about one family."""
         return Pair(Sieve(self.rulesets, family, self.listed), self.changed, asked or {})
+
+
+def asked_of(flows: Iterable[Flow], family: Family) -> Asked:
+    """The boxes of the packets that flows consist of, and of errors about them, as they go."""
+    errors = fields_of([(Field.PROTOCOL, Intervals.of(ICMP_OF[family][1]))], family)
+    found: dict[Way, list[Bounds | None]] = {(d, False): [errors] for d in Direction} | {(Direction.LOOPBACK, True): []}
+    for flow in flows:
+        mine = fields_of(flow.fields.items(), family)
+        found[flow.direction, False].append(mine)
+        found[BACK[flow.direction], flow.direction is Direction.LOOPBACK].append(mine and mirrored(mine))
+    return found

@@ -24,7 +24,7 @@ from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars
-from conntrim.core.prove.watch import Sight, Watch
+from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Watch
 
 SEES: dict[Hook, tuple[bool, bool]] = {
     Hook.PREROUTING: (True, False), Hook.INPUT: (True, False), Hook.FORWARD: (True, True),
@@ -227,7 +227,7 @@ class _Way:
             walk = Walk(self.view, table, False, self.scope, self.watch)
             incoming = self.alive & first
             passed = walk.base(chain, incoming)
-            self.sights += [(hook, sight) for sight in walk.sights]
+            self.sights += [(hook, sight) for sight in walk.sights if sight.item.why not in OF_THE_ENTRY]
             self.alive = (self.alive & ~incoming) | passed
             for hit in walk.hits:
                 self.hits.append((hook, hit))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from conntrim.core.model.fields import VARYING
-from conntrim.core.model.kinds import Answer, Effect, answer_of, effect_of
+from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, effect_of, writes_entry
 from conntrim.core.model.ruleset import (
     End,
     Helper,
@@ -47,6 +47,12 @@ class Why(Enum):
     COUNTS = "counts packets of {}, or is changed by asking"
     LOGS = "logs packets of {}"
     ACTS = "does something to packets of {} that others see"
+    ASKS = "asks the conntrack entry of {}"
+    WRITES = "writes to the conntrack entry of {}"
+
+
+OF_THE_ENTRY = frozenset({Why.ASKS, Why.WRITES})
+"""What a packet without an entry cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ def _plain(rule: Rule) -> bool:
     return (
         PLAIN.issuperset(map(type, (*rule.matches, *rule.statements)))
         and not any(type(m) is In and m.field in VARYING for m in rule.matches)
+        and not any(type(m) is XtConntrack and asks_entry(m) for m in rule.matches)
         and not any(type(s) is End and s.verdict is Verdict.QUEUE for s in rule.statements)
     )
 
@@ -130,11 +137,15 @@ def items_of(rule: Rule, table: Table) -> Iterator[Item]:
             yield Item(Why.COUNTS, match, at)
         elif answer is Answer.VARIES and not idle:
             yield Item(Why.VARIES, match, at)
+        if asks_entry(match):
+            yield Item(Why.ASKS, match, at)
     for at, (statement, effect) in enumerate(zip(rule.statements, effects, strict=True)):
         if effect is Effect.ACTS:
             yield Item(Why.ACTS, statement, at)
         elif effect is Effect.LOGS and not limited:
             yield Item(Why.LOGS, statement, at)
+        if writes_entry(statement):
+            yield Item(Why.WRITES, statement, at)
 
 
 def _idle(rule: Rule, table: Table, depth: int = 0) -> bool:

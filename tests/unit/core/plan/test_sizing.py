@@ -7,7 +7,8 @@ import pytest
 from conntrim.core.model.facts import Era, Setting
 from conntrim.core.model.plan import Standing
 from conntrim.core.model.policy import Policy
-from conntrim.core.plan.sizing import files_of, remarks_of, room, settings_of
+from conntrim.core.plan.obligations.room import room
+from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
 from tests.unit.core.plan.planning import facts
 
 POLICY = Policy((), 855_360, 106_920, {"nf_conntrack_tcp_timeout_established": 1000})

@@ -10,9 +10,10 @@ from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.plan.obligations.decide import decide
+from conntrim.core.plan.obligations.registry import BY_SETS
 from conntrim.core.prove.compare import compare
 from conntrim.core.prove.diagram import Diagrams, NotDecided, deciding
-from conntrim.core.prove.judge import NAMES, judge
 from tests.unit.core.plan.planning import facts
 
 HEAD = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -85,7 +86,7 @@ def test_a_proof_out_of_time_proves_nothing() -> None:
     """Every obligation that is asked by sets says that its time was up, none says proved."""
     before = rules("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT")
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n', "policy")
-    found = judge(before, before, policy, Intervals(), (32768, 60999), tick=counted(3))
+    found = decide(before, before, policy, Intervals(), (32768, 60999), tick=counted(3))
     assert {(Standing.NOT_DECIDED, "more than 3 steps of work")} == {(o.standing, o.why) for o in found.obligations}
 
 
@@ -95,5 +96,5 @@ def test_a_plan_out_of_time_is_not_ready() -> None:
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n', "policy")
     plan = compile_plan(Request(policy, before, facts("192.0.2.1"), tick=counted(3)))
     why = {o.name: o.why for o in plan.obligations if o.standing is Standing.NOT_DECIDED}
-    assert {"more than 3 steps of work"} == {why[name] for name in (*NAMES, "guard-expired")}
+    assert {"more than 3 steps of work"} == {why[name] for name in (*(s.name for s in BY_SETS), "guard-expired")}
     assert plan.standing() is not Standing.PROVED

@@ -7,8 +7,8 @@ from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
+from conntrim.core.plan.obligations.decide import decide
 from conntrim.core.prove.compare import compare
-from conntrim.core.prove.judge import judge
 from conntrim.core.prove.orders import orders
 
 RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j CT {}\nCOMMIT\n"
@@ -48,7 +48,7 @@ def test_what_an_order_changes_is_not_decided() -> None:
 def test_an_obligation_that_hangs_on_the_order_is_not_decided() -> None:
     """What an accept of UNTRACKED opens in one order only is neither proved nor broken, and the order is named."""
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [443]\n', "policy")
-    found = judge(tied(""), tied(UNTRACKED), policy, Intervals(), (32768, 60999))
+    found = decide(tied(""), tied(UNTRACKED), policy, Intervals(), (32768, 60999))
     told = {o.name: o for o in found.obligations}
     assert Standing.NOT_DECIDED is told["no-exposure"].standing
     assert "PREROUTING runs behind ip other PREROUTING, which no listing tells" in told["no-exposure"].why

@@ -33,10 +33,9 @@ from conntrim.core.model.tcp_flags import BARE_SYN
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.simulate import simulate
-from conntrim.core.prove.case import ERRORS
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.flows import BACK, ERRORS
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.names import Names, matches

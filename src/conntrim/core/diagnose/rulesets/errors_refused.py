@@ -30,8 +30,8 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Field, In
 from conntrim.core.model.service import Direction
-from conntrim.core.prove.case import ERRORS
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import ERRORS
 from conntrim.core.prove.packet_vars import ICMP_OF
 
 CODE, NAME = "CT106", "errors-refused"

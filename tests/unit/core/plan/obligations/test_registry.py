@@ -7,8 +7,8 @@ from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.compile import free_priority
-from conntrim.core.plan.fallback import guarded
-from conntrim.core.plan.obligations import TABLE
+from conntrim.core.plan.obligations.guard_expired import guarded
+from conntrim.core.plan.obligations.registry import NAMES
 from tests.unit.core.plan.planning import CACHE, INBOUND, WEB, facts, filtered, obligation, plan
 
 PLAIN = filtered(
@@ -62,7 +62,7 @@ def test_plain_host_is_proved_but_for_loading() -> None:
     """On the usual stateful filter everything is proved; whether the texts load is the kernel's word."""
     made = plan(WEB + CACHE, PLAIN)
     assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
-    assert list(TABLE) == [o.name for o in made.obligations]
+    assert list(NAMES) == [o.name for o in made.obligations]
 
 
 @pytest.mark.parametrize("name", BREAKING)

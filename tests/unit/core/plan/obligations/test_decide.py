@@ -13,7 +13,8 @@ from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.judge import NAMES, Judgement, judge
+from conntrim.core.plan.obligations.decide import Proof, decide
+from conntrim.core.plan.obligations.registry import BY_SETS
 
 LOCAL = Intervals.of(parse_address("192.168.0.18"))
 PORTS = (32768, 60999)
@@ -72,16 +73,16 @@ def text(raw: tuple[str, ...], accepts: tuple[str, ...]) -> str:
 BEFORE = FILTER.replace("{accepts}", "")
 
 
-def judged(after: str, before: str = BEFORE) -> Judgement:
+def judged(after: str, before: str = BEFORE) -> Proof:
     """All obligations of a change of rule sets for `POLICY`."""
-    return judge(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), LOCAL, PORTS)
+    return decide(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), LOCAL, PORTS)
 
 
 def test_tight_rules_keep_every_obligation() -> None:
     """Both sides untracked, accepts tied to peers and ports, errors let in: all proved, the rest told in words."""
     found = judged(text(RAW, ACCEPTS))
     assert {Standing.PROVED} == {o.standing for o in found.obligations}
-    assert list(NAMES) == [o.name for o in found.obligations]
+    assert [spec.name for spec in BY_SETS] == [o.name for o in found.obligations]
     assert any("source port 11211" in words for words in found.residual)
 
 
@@ -98,11 +99,11 @@ def test_nothing_is_proved_over_rules_that_were_not_read() -> None:
     stays broken."""
     rules, policy = read(BEFORE, "before"), parse_policy(POLICY, "policy")
     hidden = replace(rules, unread=("table ip nat was not read", "another"))
-    found = judge(hidden, read(text(RAW, ACCEPTS), "after"), policy, LOCAL, PORTS)
+    found = decide(hidden, read(text(RAW, ACCEPTS), "after"), policy, LOCAL, PORTS)
     assert {(Standing.NOT_DECIDED, "not every rule could be read: table ip nat was not read (and 1 more)")} == {
         (o.standing, o.why) for o in found.obligations
     }
-    broken = judge(rules, replace(read(text(RAW[:4], ACCEPTS), "after"), unread=("x",)), policy, LOCAL, PORTS)
+    broken = decide(rules, replace(read(text(RAW[:4], ACCEPTS), "after"), unread=("x",)), policy, LOCAL, PORTS)
     assert Standing.BROKEN in {o.standing for o in broken.obligations}
 
 
@@ -257,7 +258,7 @@ def test_a_host_that_tells_only_its_loopback_is_not_proved_vacuously() -> None:
     """127.0.0.1 alone is no knowledge of the host's addresses: what is open to all is still found."""
     after, before, _ = MUTANTS["UNTRACKED accepted from anywhere"]
     loopback = Intervals.of(parse_address("127.0.0.1"))
-    found = judge(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), loopback, PORTS)
+    found = decide(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), loopback, PORTS)
     assert Standing.BROKEN is {o.name: o.standing for o in found.obligations}["no-exposure"]
 
 
@@ -288,7 +289,7 @@ def test_the_host_s_own_connections_from_the_service_s_port_are_followed() -> No
     assert (Standing.NOT_DECIDED, "SYN/ACK") == (found.standing, found.witness.split()[1])
     policy = parse_policy(POLICY, "policy")
     listening = {Family.IPV4: Intervals.of(80)}
-    told = judge(read(BEFORE, "before"), read(wide, "after"), policy, LOCAL, PORTS, listening=listening)
+    told = decide(read(BEFORE, "before"), read(wide, "after"), policy, LOCAL, PORTS, listening=listening)
     assert {Standing.PROVED} == {o.standing for o in told.obligations}
 
 
@@ -304,7 +305,7 @@ def test_a_time_server_s_own_questions_are_followed(narrow: bool) -> None:
     raw = (TIME_RAW[0], TIME_RAW[2], *TIME_RAW[4:])
     raw = raw if narrow else tuple(r.replace("-s 10.0.0.0/8 ", "").replace("-d 10.0.0.0/8 ", "") for r in raw)
     after = text(raw, (*ACCEPTS[:3], TIME_ACCEPT)).replace("-p tcp -m tcp --dport 80", "-p udp -m udp --dport 123")
-    told = judge(read(TIME_BEFORE, "before"), read(after, "after"), parse_policy(TIME, "policy"), LOCAL, PORTS)
+    told = decide(read(TIME_BEFORE, "before"), read(after, "after"), parse_policy(TIME, "policy"), LOCAL, PORTS)
     lost = [b for b in told.broken if b.name == "no-loss"]
     assert ([] if narrow else ["no-loss"]) == list(dict.fromkeys(b.name for b in told.broken))
     for broken in lost:
@@ -329,5 +330,5 @@ def test_what_a_host_opens_from_its_service_s_port_is_lost_only_where_nobody_lis
     """K74: a connection from port 80 to a published port would lose its translation; a listener rules it out."""
     before, after = read(BEFORE + DOCKER, "before"), read(text(RAW, ACCEPTS) + DOCKER, "after")
     policy = parse_policy(POLICY, "policy")
-    found = judge(before, after, policy, LOCAL, PORTS, listening={Family.IPV4: listening}).obligations
+    found = decide(before, after, policy, LOCAL, PORTS, listening={Family.IPV4: listening}).obligations
     assert expected is {o.name: o.standing for o in found}["nat-kept"]
