@@ -15,7 +15,18 @@ from tests.golden.rows import ROWS, Row, chain_of, rows
 
 PROGRAMS = {TableFamily.IP: "iptables", TableFamily.IP6: "ip6tables"}
 
-FOREIGN = ("-m geoip", "-j TARPIT", "-m set", "-j CT --ctevents", "-m rpfilter", "-m owner", "-m cgroup", "-j QUEUE")
+FOREIGN = (
+    "-m geoip",
+    "-j TARPIT",
+    "-m set",
+    "-j CT --ctevents",
+    "-m rpfilter",
+    "-m owner",
+    "-m cgroup",
+    "-j QUEUE",
+    "-j FOO",
+    "-j nowhere",
+)
 """Extensions or set names that this host may lack, or that another hook wants."""
 
 OLD = ("-s ! ", "-i ! ", "-p ! ", "-p tcp --dport ! ", "-p tcp --tcp-flags ! ", "-m state --state ! ")

@@ -1,4 +1,4 @@
-"""A whole `nft -j list ruleset`: tables with their chains, rules, sets and objects."""
+"""A whole `nft -j list ruleset`, or commands that make one: tables with their chains, rules, sets and objects."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
+from conntrim.core.parse.nft.commands import commanded, listing_of
 from conntrim.core.parse.nft.matches import Context
 from conntrim.core.parse.nft.rule import Maps, Told, rules, text_of
 from conntrim.core.parse.nft.sets import named_set, object_text, volatile, written
@@ -78,8 +79,10 @@ def read_nft(text: str, source: str) -> Ruleset:
 
 
 def read_document(document: Json, text: str, source: str) -> Ruleset:
-    """The same of a listing whose JSON is decoded, `text` its text."""
+    """The same of a listing, or of libnftables' commands, whose JSON is decoded; `text` is its text."""
     try:
+        if commanded(document):
+            document = listing_of(document, source)
         tables = tuple(_table(each, source).table for each in _gathered(document, []))
     except InputError:
         raise
