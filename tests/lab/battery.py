@@ -138,15 +138,15 @@ class Answer:
 
 def asked(stage: Stage, ruleset: Ruleset, made: Sequence[Act]) -> Answer:
     """Send all acts under a rule set, each with an empty table."""
-    stage.judge.load(batches_of(ruleset))
+    stage.oracle.load(batches_of(ruleset))
     found: list[tuple[Trace, ...]] = []
     try:
         for act in made:
-            stage.judge.forget()
-            fired = iter(stage.judge.fire(shots([line.packets for line in act])))
+            stage.oracle.forget()
+            fired = iter(stage.oracle.fire(shots([line.packets for line in act])))
             found += [tuple(next(fired) for _ in line.packets) for line in act]
     finally:
-        stage.judge.unload()
+        stage.oracle.unload()
     return Answer(tuple(found))
 
 

@@ -1,4 +1,4 @@
-"""The court for the tests that state the kernel's facts."""
+"""The checked for the tests that state the kernel's facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from conntrim.lab.oracle import Oracle, consulting
-from tests.lab.court import Court
+from tests.lab.oracles import KernelCheck
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,14 +20,14 @@ def _heeded() -> None:
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Oracle]:
-    """One judge for all tests of a file."""
-    with consulting() as judge:
-        yield judge
+    """One oracle for all tests of a file."""
+    with consulting() as oracle:
+        yield oracle
 
 
 @pytest.fixture
-def court(bench: Oracle) -> Iterator[Court]:
-    """A court without rules and entries."""
-    yield Court(bench)
+def checked(bench: Oracle) -> Iterator[KernelCheck]:
+    """A checked without rules and entries."""
+    yield KernelCheck(bench)
     bench.unload()
     bench.forget()

@@ -36,7 +36,7 @@ from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.dialogue import parse_packet, shots
 from conntrim.lab.netns import LabHost
-from tests.lab.court import LOCAL, Court
+from tests.lab.oracles import LOCAL, KernelCheck
 
 QUERY, ANSWER = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80", ">eth0 udp 192.0.2.1 80 > 192.0.2.9 4000"
 DROP = End(Verdict.DROP)
@@ -62,19 +62,19 @@ def invalid() -> In:
     ("priority", "heard"),
     [(-300, ""), (-201, ""), (-199, "prerouting new, input new"), (-150, "prerouting new, input new")],
 )
-def test_k1_conntrack_stands_at_minus_200(court: Court, priority: int, heard: str) -> None:
+def test_k1_conntrack_stands_at_minus_200(checked: KernelCheck, priority: int, heard: str) -> None:
     """Before -200 every packet is INVALID to `ct state`, behind it the same packet is NEW."""
-    court.law(
+    checked.load(
         f"table inet t {{\nchain c {{ type filter hook prerouting priority {priority}; ct state invalid drop; }}\n}}\n",
         "nft",
         nft(Chain("c", (rule(invalid(), DROP),), Base("filter", Hook.PREROUTING, priority))),
     )
-    assert [heard] == court.hear(QUERY)
+    assert [heard] == checked.play(QUERY)
 
 
-def test_k1_iptables_tables_in_order(court: Court) -> None:
+def test_k1_iptables_tables_in_order(checked: KernelCheck) -> None:
     """raw sets a mark, mangle changes it, filter sees the last of them."""
-    court.law("""\
+    checked.load("""\
         *raw
         -A PREROUTING -j MARK --set-mark 1
         COMMIT
@@ -85,16 +85,16 @@ def test_k1_iptables_tables_in_order(court: Court) -> None:
         -A INPUT -m mark --mark 2 -j DROP
         COMMIT
         """)
-    assert ["prerouting new"] == court.hear(QUERY)
+    assert ["prerouting new"] == checked.play(QUERY)
 
 
-def test_k2_equal_priorities_are_order_dependent(court: Court) -> None:
+def test_k2_equal_priorities_are_order_dependent(checked: KernelCheck) -> None:
     """The kernel runs the chain registered last first; no listing says which, so the evaluator does not decide."""
     base = Base("filter", Hook.INPUT, 0)
     model = nft(
         Chain("one", (rule(In(Field.MARK, Intervals.of(1)), DROP),), base), Chain("two", (rule(SetMark(1)),), base)
     )
-    court.law(
+    checked.load(
         """\
         table inet t {
           chain one { type filter hook input priority 0; meta mark 1 drop; }
@@ -107,13 +107,13 @@ def test_k2_equal_priorities_are_order_dependent(court: Court) -> None:
     outcome = simulate(model, parse_packet(QUERY), kernel=Kernel(LOCAL, active=True))
     assert Fate.NOT_DECIDED is outcome.verdict
     assert Fate.DROP is simulate(model, parse_packet(QUERY), assume={outcome.undecided[0]: True}).verdict
-    traces = [str(s.hook) for s in court.judge.fire(shots([[parse_packet(QUERY)]]))[0]]
+    traces = [str(s.hook) for s in checked.oracle.fire(shots([[parse_packet(QUERY)]]))[0]]
     assert ["prerouting"] == traces
 
 
-def test_k3_accept_ends_one_base_chain(court: Court) -> None:
+def test_k3_accept_ends_one_base_chain(checked: KernelCheck) -> None:
     """mangle's accept does not keep filter from dropping; filter's drop is final."""
-    court.law("""\
+    checked.load("""\
         *mangle
         -A INPUT -j ACCEPT
         COMMIT
@@ -124,12 +124,12 @@ def test_k3_accept_ends_one_base_chain(court: Court) -> None:
         -A INPUT -j ACCEPT
         COMMIT
         """)
-    assert ["prerouting new"] == court.hear(QUERY)
+    assert ["prerouting new"] == checked.play(QUERY)
 
 
-def test_k4_nat_chains_see_the_first_packet_of_a_tracked_flow(court: Court) -> None:
+def test_k4_nat_chains_see_the_first_packet_of_a_tracked_flow(checked: KernelCheck) -> None:
     """A nat chain that drops what it sees sees neither UNTRACKED nor INVALID packets."""
-    court.law("""\
+    checked.load("""\
         *raw
         -A PREROUTING -p udp --sport 4001 -j NOTRACK
         COMMIT
@@ -142,7 +142,7 @@ def test_k4_nat_chains_see_the_first_packet_of_a_tracked_flow(court: Court) -> N
         COMMIT
         """)
     untracked = "prerouting untracked, input untracked"
-    assert ["prerouting new", untracked, "prerouting new, input new"] == court.hear(
+    assert ["prerouting new", untracked, "prerouting new, input new"] == checked.play(
         QUERY, QUERY.replace("4000", "4001"), QUERY.replace("4000", "4003")
     )
 
@@ -150,13 +150,13 @@ def test_k4_nat_chains_see_the_first_packet_of_a_tracked_flow(court: Court) -> N
 FORWARDED = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80"
 
 
-def test_k4_translation_changes_the_way(court: Court) -> None:
+def test_k4_translation_changes_the_way(checked: KernelCheck) -> None:
     """DNAT to another host makes an incoming packet a forwarded one, and its answer comes back."""
-    court.law("*nat\n-A PREROUTING -p udp --dport 80 -j DNAT --to-destination 198.51.100.9:53\nCOMMIT\n")
+    checked.load("*nat\n-A PREROUTING -p udp --dport 80 -j DNAT --to-destination 198.51.100.9:53\nCOMMIT\n")
     assert [
         "prerouting new, forward new, postrouting new",
         "prerouting established, forward established, postrouting established",
-    ] == court.hear(FORWARDED, "eth1>eth0 udp 198.51.100.9 53 > 192.0.2.9 4000")
+    ] == checked.play(FORWARDED, "eth1>eth0 udp 198.51.100.9 53 > 192.0.2.9 4000")
 
 
 USERS: dict[str, bool] = {

@@ -27,7 +27,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.dialogue import run
 from conntrim.lab.dialogue import parse_packets, shots
 from conntrim.lab.oracle import delivered
-from tests.lab.court import Court
+from tests.lab.oracles import KernelCheck
 
 QUERY = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80"
 TRACKED, UNTRACKED, INVALID = QUERY.replace("80", "81"), QUERY, "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 82 R"
@@ -83,29 +83,31 @@ NFT_STATES: dict[str, tuple[int, ...]] = {
 """nft's `ct state`, and the states that it means."""
 
 
-def verdicts(court: Court) -> list[bool]:
+def verdicts(checked: KernelCheck) -> list[bool]:
     """Whether each of the three packets gets through, as the kernel says."""
     packets = [parse_packets(line)[0] for line in (TRACKED, UNTRACKED, INVALID)]
-    court.judge.forget()
-    return [delivered(trace) for trace in court.judge.fire(shots([[p] for p in packets]))]
+    checked.oracle.forget()
+    return [delivered(trace) for trace in checked.oracle.fire(shots([[p] for p in packets]))]
 
 
-def thought(court: Court) -> list[str]:
+def thought(checked: KernelCheck) -> list[str]:
     """The evaluator's verdicts."""
     packets = [parse_packets(line)[0] for line in (TRACKED, UNTRACKED, INVALID)]
-    return [str(run(court.ruleset, [p], kernel=court.kernel)[0].verdict) for p in packets]
+    return [str(run(checked.ruleset, [p], kernel=checked.kernel)[0].verdict) for p in packets]
 
 
 @pytest.mark.parametrize("match", XT)
-def test_k21_k22_iptables_matches(court: Court, match: str) -> None:
+def test_k21_k22_iptables_matches(checked: KernelCheck, match: str) -> None:
     """Without an entry only the state counts, and without `--ctstate` nothing matches, negated or not."""
-    court.law(f"*raw\n-A PREROUTING -p udp --dport 80 -j NOTRACK\nCOMMIT\n*filter\n-A INPUT {match} -j DROP\nCOMMIT\n")
-    measured = [not through for through in verdicts(court)]
+    checked.load(
+        f"*raw\n-A PREROUTING -p udp --dport 80 -j NOTRACK\nCOMMIT\n*filter\n-A INPUT {match} -j DROP\nCOMMIT\n"
+    )
+    measured = [not through for through in verdicts(checked)]
     assert list(XT[match]) == measured
     model = ["drop" if hit else "accept" for hit in XT[match]]
     if match.startswith(UNKNOWN_WITH_ENTRY):
         model[0] = "not decided"
-    assert model == thought(court)
+    assert model == thought(checked)
 
 
 def nft(match: Match) -> Ruleset:
@@ -127,26 +129,26 @@ chain in {{ type filter hook input priority 0; {} drop; }}
 
 
 @pytest.mark.parametrize("match", NFT)
-def test_k23_nft_ct_keys_never_match_without_an_entry(court: Court, match: str) -> None:
+def test_k23_nft_ct_keys_never_match_without_an_entry(checked: KernelCheck, match: str) -> None:
     """Negated or not; with an entry the evaluator does not decide them."""
-    court.law(NFT_TEXT.format(match), "nft", nft(OpaqueMatch("ct", match)))
-    assert list(NFT[match]) == [not through for through in verdicts(court)]
-    assert ["not decided", "accept", "accept"] == thought(court)
+    checked.load(NFT_TEXT.format(match), "nft", nft(OpaqueMatch("ct", match)))
+    assert list(NFT[match]) == [not through for through in verdicts(checked)]
+    assert ["not decided", "accept", "accept"] == thought(checked)
 
 
 @pytest.mark.parametrize("match", NFT_STATES)
-def test_k23_nft_ct_state_always_has_a_value(court: Court, match: str) -> None:
+def test_k23_nft_ct_state_always_has_a_value(checked: KernelCheck, match: str) -> None:
     """INVALID and UNTRACKED are values like the others, and exclude each other."""
     states = NFT_STATES[match]
-    court.law(NFT_TEXT.format(match), "nft", nft(In(Field.CT_STATE, Intervals.of(*states))))
+    checked.load(NFT_TEXT.format(match), "nft", nft(In(Field.CT_STATE, Intervals.of(*states))))
     expected = [state in states for state in (CtState.NEW, CtState.UNTRACKED, CtState.INVALID)]
-    assert expected == [not through for through in verdicts(court)]
-    assert ["drop" if hit else "accept" for hit in expected] == thought(court)
+    assert expected == [not through for through in verdicts(checked)]
+    assert ["drop" if hit else "accept" for hit in expected] == thought(checked)
 
 
-def test_k24_no_translation_without_tracking(court: Court) -> None:
+def test_k24_no_translation_without_tracking(checked: KernelCheck) -> None:
     """A redirect moves the tracked packet to another port and leaves the untracked one where it is."""
-    court.law("""\
+    checked.load("""\
         *raw
         -A PREROUTING -p udp --dport 80 -j NOTRACK
         COMMIT
@@ -157,14 +159,14 @@ def test_k24_no_translation_without_tracking(court: Court) -> None:
         -A INPUT -p udp --dport 99 -j DROP
         COMMIT
         """)
-    assert [False, True] == verdicts(court)[:2]
-    assert ["drop", "accept"] == thought(court)[:2]
+    assert [False, True] == verdicts(checked)[:2]
+    assert ["drop", "accept"] == thought(checked)[:2]
 
 
-def test_k24_masquerade_comes_back(court: Court) -> None:
+def test_k24_masquerade_comes_back(checked: KernelCheck) -> None:
     """The answer to a masqueraded packet is for our address and goes on to the inner host."""
-    court.law("*nat\n-A POSTROUTING -o eth0 -s 198.51.100.0/24 -j SNAT --to-source 192.0.2.1\nCOMMIT\n")
-    heard = court.hear(
+    checked.load("*nat\n-A POSTROUTING -o eth0 -s 198.51.100.0/24 -j SNAT --to-source 192.0.2.1\nCOMMIT\n")
+    heard = checked.play(
         "eth1>eth0 tcp 198.51.100.9 4000 > 192.0.2.9 80 S",
         "eth0> tcp 192.0.2.9 80 > 192.0.2.1 4000 SA",
         "eth0> tcp 192.0.2.9 80 > 192.0.2.1 4001 SA",
@@ -177,13 +179,13 @@ def test_k24_masquerade_comes_back(court: Court) -> None:
 
 
 @pytest.mark.parametrize(("chain", "seen"), [("PREROUTING", 64), ("FORWARD", 63), ("POSTROUTING", 63)])
-def test_the_ttl_goes_down_before_forward(court: Court, chain: str, seen: int) -> None:
+def test_the_ttl_goes_down_before_forward(checked: KernelCheck, chain: str, seen: int) -> None:
     """K63: a forwarded packet has one hop less from FORWARD on."""
     packets = parse_packets("eth0>eth1 udp 192.0.2.9 4000 > 198.51.100.9 80")
     passed = []
     for ttl in (63, 64):
-        court.law(f"*mangle\n:{chain} ACCEPT [0:0]\n-A {chain} -m ttl --ttl-eq {ttl} -j DROP\nCOMMIT\n")
-        (trace,) = court.judge.fire(shots([packets]))
+        checked.load(f"*mangle\n:{chain} ACCEPT [0:0]\n-A {chain} -m ttl --ttl-eq {ttl} -j DROP\nCOMMIT\n")
+        (trace,) = checked.oracle.fire(shots([packets]))
         passed.append(delivered(trace))
-        court.repeal()
+        checked.flush()
     assert [seen != 63, seen != 64] == passed

@@ -30,7 +30,7 @@ from conntrim.lab.dialogue import parse_packets, shots
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost
 from conntrim.lab.oracle import story
-from tests.lab.court import Court, seen
+from tests.lab.oracles import KernelCheck, seen
 
 IN, OUT = "eth0> {} 192.0.2.9 4000 > 192.0.2.1 80{}", ">eth0 {} 192.0.2.1 80 > 192.0.2.9 4000{}"
 SYN, ACK, RST = (IN.format("tcp", f" {flags}") for flags in ("S", "A", "R"))
@@ -77,32 +77,32 @@ FULL: dict[str, str] = {
 """With a full table: packet to what is seen of it. Whatever needs an entry is dropped, INVALID or not."""
 
 
-def test_k8_a_full_table_drops_whatever_would_need_an_entry(court: Court) -> None:
+def test_k8_a_full_table_drops_whatever_would_need_an_entry(checked: KernelCheck) -> None:
     """The drop comes at -200, before mangle and filter; known flows and untracked packets are unaffected."""
-    court.law("*raw\n-A PREROUTING -p udp --dport 443 -j NOTRACK\nCOMMIT\n")
+    checked.load("*raw\n-A PREROUTING -p udp --dport 443 -j NOTRACK\nCOMMIT\n")
     known = parse_packets("\n".join(HANDSHAKES))
     packets = parse_packets("\n".join(FULL))
-    court.judge.forget()
-    court.judge.fire(shots([known]))
+    checked.oracle.forget()
+    checked.oracle.fire(shots([known]))
     with global_limits(nf_conntrack_max=len(HANDSHAKES)):
-        measured = [story(trace) for trace in court.judge.fire(shots([packets]))]
-    memory = run(court.ruleset, known, kernel=court.kernel)[-1].memory
-    full = replace(court.kernel, full=True)
-    thought = [seen(outcome) for outcome in run(court.ruleset, packets, memory, full)]
+        measured = [story(trace) for trace in checked.oracle.fire(shots([packets]))]
+    memory = run(checked.ruleset, known, kernel=checked.kernel)[-1].memory
+    full = replace(checked.kernel, full=True)
+    thought = [seen(outcome) for outcome in run(checked.ruleset, packets, memory, full)]
     assert list(FULL.values()) == measured
     assert list(FULL.values()) == thought
 
 
-def test_k9_accept_before_notrack_prevents_it(court: Court) -> None:
+def test_k9_accept_before_notrack_prevents_it(checked: KernelCheck) -> None:
     """A raw ACCEPT in front; NOTRACK itself ends nothing: a later raw rule still drops."""
-    court.law("""\
+    checked.load("""\
         *raw
         -A PREROUTING -p udp --dport 80 -j ACCEPT
         -A PREROUTING -p udp -j CT --notrack
         -A PREROUTING -p udp --dport 81 -j DROP
         COMMIT
         """)
-    assert ["prerouting new, input new", UNTRACKED_IN, ""] == court.hear(
+    assert ["prerouting new, input new", UNTRACKED_IN, ""] == checked.play(
         QUERY, QUERY.replace(" 80", " 82"), QUERY.replace(" 80", " 81")
     )
 
@@ -114,55 +114,55 @@ def test_k9_accept_before_notrack_prevents_it(court: Court) -> None:
         ("--zone-orig 5", "--notrack", "new"), ("--ctevents new", "--notrack", "new"),
     ],
 )  # fmt: skip
-def test_k10_a_template_first_makes_notrack_void(court: Court, first: str, second: str, state: str) -> None:
+def test_k10_a_template_first_makes_notrack_void(checked: KernelCheck, first: str, second: str, state: str) -> None:
     """iptables: what is attached first stays, whatever kind of template it is."""
-    court.law(f"*raw\n-A PREROUTING -j CT {first}\n-A PREROUTING -j CT {second}\nCOMMIT\n")
-    assert [f"prerouting {state}, input {state}"] == court.hear(QUERY)
+    checked.load(f"*raw\n-A PREROUTING -j CT {first}\n-A PREROUTING -j CT {second}\nCOMMIT\n")
+    assert [f"prerouting {state}, input {state}"] == checked.play(QUERY)
 
 
 @pytest.mark.parametrize("statements", [(SetZone(5), Notrack()), (Notrack(), SetZone(5))], ids=["zone", "notrack"])
-def test_k10_in_nft_the_zone_wins_in_either_order(court: Court, statements: tuple[Statement, ...]) -> None:
+def test_k10_in_nft_the_zone_wins_in_either_order(checked: KernelCheck, statements: tuple[Statement, ...]) -> None:
     """nft: a zone set after notrack tracks the packet again."""
-    court.law(*nft(Hook.PREROUTING, -300, *statements))
-    assert ["prerouting new, input new"] == court.hear(QUERY)
+    checked.load(*nft(Hook.PREROUTING, -300, *statements))
+    assert ["prerouting new, input new"] == checked.play(QUERY)
 
 
-def test_k10_zones_are_tables_of_their_own(court: Court) -> None:
+def test_k10_zones_are_tables_of_their_own(checked: KernelCheck) -> None:
     """The query is tracked in zone 5, the answer looked up outside of it: it is a flow of its own."""
-    court.law("*raw\n-A PREROUTING -j CT --zone 5\nCOMMIT\n")
+    checked.load("*raw\n-A PREROUTING -j CT --zone 5\nCOMMIT\n")
     assert [
         "prerouting new, input new", "output new, postrouting new", "prerouting new, input new",
-    ] == court.hear(QUERY, ANSWER, QUERY)  # fmt: skip
+    ] == checked.play(QUERY, ANSWER, QUERY)  # fmt: skip
 
 
-def test_k10_a_zone_for_the_original_direction_only(court: Court) -> None:
+def test_k10_a_zone_for_the_original_direction_only(checked: KernelCheck) -> None:
     """With --zone-orig the answer is found in the default zone."""
-    court.law("*raw\n-A PREROUTING -j CT --zone-orig 5\nCOMMIT\n")
+    checked.load("*raw\n-A PREROUTING -j CT --zone-orig 5\nCOMMIT\n")
     assert [
         "prerouting new, input new", "output established, postrouting established",
         "prerouting established, input established",
-    ] == court.hear(QUERY, ANSWER, QUERY)  # fmt: skip
+    ] == checked.play(QUERY, ANSWER, QUERY)  # fmt: skip
 
 
 @pytest.mark.parametrize("hook", [Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING])
 @pytest.mark.parametrize("priority", [-300, -150, 0])
-def test_k11_notrack_works_before_conntrack_only(court: Court, hook: Hook, priority: int) -> None:
+def test_k11_notrack_works_before_conntrack_only(checked: KernelCheck, hook: Hook, priority: int) -> None:
     """nft loads it anywhere; late it leaves NEW alone and only turns INVALID into UNTRACKED."""
-    court.law(*nft(hook, priority, Notrack()))
+    checked.load(*nft(hook, priority, Notrack()))
     ends = ("4000 > 198.51.100.9 80 S", "4001 > 198.51.100.9 80 R")
     forwarded, reset = (f"eth0>eth1 tcp 192.0.2.9 {end}" for end in ends)
-    heard = court.hear(QUERY, RST, DATA_BACK.replace("4000", "4009"), forwarded, reset)
+    heard = checked.play(QUERY, RST, DATA_BACK.replace("4000", "4009"), forwarded, reset)
     early = priority == -300 and hook in (Hook.PREROUTING, Hook.OUTPUT)
     assert early is any(part.startswith(("prerouting untracked", "output untracked")) for part in heard)
 
 
-def test_k12_an_entry_does_not_protect_its_flow(court: Court) -> None:
+def test_k12_an_entry_does_not_protect_its_flow(checked: KernelCheck) -> None:
     """NOTRACK loaded over a live connection: its next packet is UNTRACKED, the entry waits for its time-out."""
-    court.hear(SYN, SYN_ACK, ACK)
-    court.law(BOTH.format("tcp"))
-    measured = [story(trace) for trace in court.judge.fire(shots([parse_packets(ACK)]))]
+    checked.play(SYN, SYN_ACK, ACK)
+    checked.load(BOTH.format("tcp"))
+    measured = [story(trace) for trace in checked.oracle.fire(shots([parse_packets(ACK)]))]
     assert [UNTRACKED_IN] == measured
-    (entry,) = court.judge.host.run("conntrack", "-L").splitlines()
+    (entry,) = checked.oracle.host.run("conntrack", "-L").splitlines()
     assert "ESTABLISHED" in entry
     assert int(entry.split()[2]) > 400_000
 
@@ -174,22 +174,22 @@ def test_k12_an_entry_does_not_protect_its_flow(court: Court) -> None:
         (0, ["output invalid, postrouting invalid", "prerouting invalid, input invalid"]),
     ],
 )
-def test_k13_notrack_taken_away(court: Court, loose: int, heard: list[str]) -> None:
+def test_k13_notrack_taken_away(checked: KernelCheck, loose: int, heard: list[str]) -> None:
     """Live flows are picked up in the direction that speaks first, or refused with nf_conntrack_tcp_loose=0."""
-    court.judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", loose)
-    court.kernel = replace(court.kernel, tcp_loose=bool(loose))
+    checked.oracle.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", loose)
+    checked.kernel = replace(checked.kernel, tcp_loose=bool(loose))
     try:
-        assert heard == court.hear(DATA_BACK, ACK)
+        assert heard == checked.play(DATA_BACK, ACK)
     finally:
-        court.judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
+        checked.oracle.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
 
 
 @pytest.mark.parametrize(("protocol", "packets"), [("tcp", (SYN, SYN_ACK, ACK)), ("udp", (QUERY, ANSWER, QUERY))])
-def test_k14_both_sides_leave_no_entry(court: Court, protocol: str, packets: tuple[str, ...]) -> None:
+def test_k14_both_sides_leave_no_entry(checked: KernelCheck, protocol: str, packets: tuple[str, ...]) -> None:
     """NOTRACK on both hooks: every packet is UNTRACKED, the table stays empty."""
-    court.law(BOTH.format(protocol))
-    assert [UNTRACKED_IN, UNTRACKED_OUT, UNTRACKED_IN] == court.hear(*packets)
-    assert [] == court.judge.host.run("conntrack", "-L").splitlines()
+    checked.load(BOTH.format(protocol))
+    assert [UNTRACKED_IN, UNTRACKED_OUT, UNTRACKED_IN] == checked.play(*packets)
+    assert [] == checked.oracle.host.run("conntrack", "-L").splitlines()
 
 
 ONE_SIDED: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -202,25 +202,25 @@ ONE_SIDED: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", ONE_SIDED)
-def test_k14_one_sided_notrack_spares_nothing(court: Court, name: str) -> None:
+def test_k14_one_sided_notrack_spares_nothing(checked: KernelCheck, name: str) -> None:
     """The other direction is picked up as a flow of its own: there is an entry all the same."""
     rule, packets, letters = ONE_SIDED[name]
-    court.law(f"*raw\n-A {rule} -j CT --notrack\nCOMMIT\n")
-    heard = court.hear(*packets)
+    checked.load(f"*raw\n-A {rule} -j CT --notrack\nCOMMIT\n")
+    heard = checked.play(*packets)
     assert letters == "".join(part.split()[1][0] for part in heard)
-    assert 1 == len(court.judge.host.run("conntrack", "-L").splitlines())
+    assert 1 == len(checked.oracle.host.run("conntrack", "-L").splitlines())
 
 
-def test_k15_the_answer_to_an_untracked_syn_is_refused(court: Court) -> None:
+def test_k15_the_answer_to_an_untracked_syn_is_refused(checked: KernelCheck) -> None:
     """The SYN leaves untracked, its SYN/ACK is INVALID and the filter rejects it; the twin rule mends it."""
     asks = ">eth0 tcp 192.0.2.1 4000 > 192.0.2.9 11211 S"
     answers = "eth0> tcp 192.0.2.9 11211 > 192.0.2.1 4000 SA"
     one, two = "-A OUTPUT -p tcp --dport 11211 -j NOTRACK\n", "-A PREROUTING -p tcp --sport 11211 -j NOTRACK\n"
-    court.law(f"*raw\n{one}COMMIT\n{FILTER}")
-    assert [UNTRACKED_OUT, "prerouting invalid, ^output invalid, ^postrouting invalid"] == court.hear(asks, answers)
-    court.repeal()
-    court.law(f"*raw\n{one}{two}COMMIT\n{FILTER}")
-    assert [UNTRACKED_OUT, UNTRACKED_IN] == court.hear(asks, answers)
+    checked.load(f"*raw\n{one}COMMIT\n{FILTER}")
+    assert [UNTRACKED_OUT, "prerouting invalid, ^output invalid, ^postrouting invalid"] == checked.play(asks, answers)
+    checked.flush()
+    checked.load(f"*raw\n{one}{two}COMMIT\n{FILTER}")
+    assert [UNTRACKED_OUT, UNTRACKED_IN] == checked.play(asks, answers)
 
 
 LOOP, LOOP_BACK = ">lo udp 127.0.0.1 4000 > 127.0.0.1 80", ">lo udp 127.0.0.1 80 > 127.0.0.1 4000"
@@ -235,10 +235,10 @@ LOOPED = "output {0}, postrouting {0}, prerouting {0}, input {0}"
         (["OUTPUT -p udp --dport 80", "OUTPUT -p udp --sport 80"], ["untracked", "untracked"]),
     ],
 )
-def test_k16_loopback_keeps_the_mark_of_output(court: Court, rules: list[str], states: list[str]) -> None:
+def test_k16_loopback_keeps_the_mark_of_output(checked: KernelCheck, rules: list[str], states: list[str]) -> None:
     """PREROUTING rules do nothing on lo; OUTPUT needs both port directions."""
-    court.law("*raw\n" + "".join(f"-A {rule} -j NOTRACK\n" for rule in rules) + "COMMIT\n")
-    assert [LOOPED.format(state) for state in states] == court.hear(LOOP, LOOP_BACK)
+    checked.load("*raw\n" + "".join(f"-A {rule} -j NOTRACK\n" for rule in rules) + "COMMIT\n")
+    assert [LOOPED.format(state) for state in states] == checked.play(LOOP, LOOP_BACK)
 
 
 @pytest.mark.parametrize("kind", ["nft", "legacy"])
@@ -278,29 +278,29 @@ COMMIT
 
 
 @pytest.mark.parametrize(("packet", "protocol"), [(SYN, "tcp"), (QUERY, "udp")])
-def test_k19_rejects_answer_to_a_tracked_packet_is_related(court: Court, packet: str, protocol: str) -> None:
+def test_k19_rejects_answer_to_a_tracked_packet_is_related(checked: KernelCheck, packet: str, protocol: str) -> None:
     """RST or ICMP error: it belongs to the entry of what it answers."""
-    court.law(REFUSING)
-    assert ["prerouting new, ^output related, ^postrouting related"] == court.hear(packet)
+    checked.load(REFUSING)
+    assert ["prerouting new, ^output related, ^postrouting related"] == checked.play(packet)
 
 
 @pytest.mark.parametrize("packet", [SYN, QUERY])
-def test_k19_rejects_answer_to_an_untracked_packet_is_invalid(court: Court, packet: str) -> None:
+def test_k19_rejects_answer_to_an_untracked_packet_is_invalid(checked: KernelCheck, packet: str) -> None:
     """raw OUTPUT's NOTRACK does not help, and an INVALID drop in OUTPUT turns REJECT into silence."""
     raw = "*raw\n-A PREROUTING -j CT --notrack\n-A OUTPUT -j CT --notrack\nCOMMIT\n"
-    court.law(raw + REFUSING)
-    assert ["prerouting untracked, ^output invalid, ^postrouting invalid"] == court.hear(packet)
-    court.repeal()
+    checked.load(raw + REFUSING)
+    assert ["prerouting untracked, ^output invalid, ^postrouting invalid"] == checked.play(packet)
+    checked.flush()
     silent = "-A OUTPUT -m conntrack --ctstate INVALID -j DROP\n"
-    court.law(raw + REFUSING.replace("COMMIT", f"{silent}COMMIT"))
-    assert ["prerouting untracked, ^output invalid"] == court.hear(packet)
+    checked.load(raw + REFUSING.replace("COMMIT", f"{silent}COMMIT"))
+    assert ["prerouting untracked, ^output invalid"] == checked.play(packet)
 
 
-def test_k19_nft_notrack_does_reach_rejects_answer(court: Court) -> None:
+def test_k19_nft_notrack_does_reach_rejects_answer(checked: KernelCheck) -> None:
     """nft looks for an entry and finds none where iptables sees REJECT's mark: its notrack works."""
-    court.law("*raw\n-A PREROUTING -j CT --notrack\nCOMMIT\n" + REFUSING)
-    court.law(*nft(Hook.OUTPUT, -300, Notrack()))
-    assert ["prerouting untracked, ^output untracked, ^postrouting untracked"] == court.hear(SYN)
+    checked.load("*raw\n-A PREROUTING -j CT --notrack\nCOMMIT\n" + REFUSING)
+    checked.load(*nft(Hook.OUTPUT, -300, Notrack()))
+    assert ["prerouting untracked, ^output untracked, ^postrouting untracked"] == checked.play(SYN)
 
 
 @pytest.mark.parametrize(("untracked", "counted"), [(False, 1), (True, 0)])
@@ -315,10 +315,10 @@ def test_k19_the_kernels_own_reset_is_invalid_unless_untracked(host: LabHost, un
     assert counted == int(listed.split()[0])
 
 
-def test_k20_the_hole(court: Court) -> None:
+def test_k20_the_hole(checked: KernelCheck) -> None:
     """A stranger from source port 11211 reaches port 3306, one from any other port does not."""
-    court.law(f"*raw\n-A PREROUTING -p tcp --sport 11211 -j NOTRACK\nCOMMIT\n{FILTER}")
+    checked.load(f"*raw\n-A PREROUTING -p tcp --sport 11211 -j NOTRACK\nCOMMIT\n{FILTER}")
     knock = "eth0> tcp 192.0.2.9 {} > 192.0.2.1 3306 S"
-    assert [UNTRACKED_IN, "prerouting new, ^output related, ^postrouting related"] == court.hear(
+    assert [UNTRACKED_IN, "prerouting new, ^output related, ^postrouting related"] == checked.play(
         knock.format(11211), knock.format(11212)
     )

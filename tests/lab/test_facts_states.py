@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.netfilter.kernel import Kernel
-from tests.lab.court import LOCAL, Court
+from tests.lab.oracles import LOCAL, KernelCheck
 
 FLAGS = {
     "S": "new", "SU": "new", "SPEC": "new", "SA": "invalid", "SF": "invalid", "SR": "invalid", "A": "new",
@@ -29,26 +29,26 @@ IN, OUT = "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 {}", ">eth0 tcp 192.0.2.1 80 
 
 
 @pytest.mark.parametrize(("flags", "state"), FLAGS.items(), ids=FLAGS)
-def test_tcp_packet_without_an_entry(court: Court, flags: str, state: str) -> None:
+def test_tcp_packet_without_an_entry(checked: KernelCheck, flags: str, state: str) -> None:
     """SYN is NEW, what may be the middle of a connection is NEW, everything else INVALID."""
-    assert [f"prerouting {state}, input {state}"] == court.hear(IN.format(flags))
+    assert [f"prerouting {state}, input {state}"] == checked.play(IN.format(flags))
 
 
 @pytest.mark.parametrize(("kind", "state"), ICMP.items(), ids=str)
-def test_icmp_packet_without_an_entry(court: Court, kind: int, state: str) -> None:
+def test_icmp_packet_without_an_entry(checked: KernelCheck, kind: int, state: str) -> None:
     """Queries are NEW; answers, errors about nothing and unknown types INVALID."""
-    assert [f"prerouting {state}, input {state}"] == court.hear(f"eth0> icmp 192.0.2.9 > 192.0.2.1 {kind}/0 id 7")
+    assert [f"prerouting {state}, input {state}"] == checked.play(f"eth0> icmp 192.0.2.9 > 192.0.2.1 {kind}/0 id 7")
 
 
 @pytest.mark.parametrize(("kind", "state"), ICMPV6.items(), ids=str)
-def test_icmpv6_packet_without_an_entry(court: Court, kind: int, state: str) -> None:
+def test_icmpv6_packet_without_an_entry(checked: KernelCheck, kind: int, state: str) -> None:
     """As for ICMP, and neighbour discovery and MLD are UNTRACKED by the kernel itself."""
     line = f"eth0> icmpv6 2001:db8::9 > 2001:db8::1 {kind}/0 id 7"
-    assert [f"prerouting {state}, input {state}"] == court.hear(line)
+    assert [f"prerouting {state}, input {state}"] == checked.play(line)
 
 
 @pytest.mark.parametrize("protocol", ["udp", "igmp", "esp", "ah", "proto-99"])
-def test_other_protocols_open_a_flow(court: Court, protocol: str) -> None:
+def test_other_protocols_open_a_flow(checked: KernelCheck, protocol: str) -> None:
     """The first packet of any other protocol is NEW, the answer ESTABLISHED, then the first direction too."""
     ports = (" 4000", " 53") if protocol == "udp" else ("", "")
     query = f"eth0> {protocol} 192.0.2.9{ports[0]} > 192.0.2.1{ports[1]}"
@@ -58,18 +58,18 @@ def test_other_protocols_open_a_flow(court: Court, protocol: str) -> None:
         "prerouting new, input new",
         "output established, postrouting established",
         "prerouting established, input established",
-    ] == court.hear(query, query, answer, query)
+    ] == checked.play(query, query, answer, query)
 
 
-def test_loose_decides_mid_stream_pick_up(court: Court) -> None:
+def test_loose_decides_mid_stream_pick_up(checked: KernelCheck) -> None:
     """With nf_conntrack_tcp_loose=0 an ACK or data without an entry is INVALID."""
-    court.judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
-    court.kernel = Kernel(LOCAL, tcp_loose=False, active=True)
+    checked.oracle.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
+    checked.kernel = Kernel(LOCAL, tcp_loose=False, active=True)
     try:
         for flags in ("A", "PA"):
-            assert ["prerouting invalid, input invalid"] == court.hear(IN.format(flags))
+            assert ["prerouting invalid, input invalid"] == checked.play(IN.format(flags))
     finally:
-        court.judge.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
+        checked.oracle.host.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
 
 
 DIALOGUES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -98,14 +98,14 @@ DIALOGUES: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", DIALOGUES)
-def test_tcp_dialogue(court: Court, name: str) -> None:
+def test_tcp_dialogue(checked: KernelCheck, name: str) -> None:
     """K7: the entry moves on as the transition table says, and the packets' states with it."""
     turns, letters = DIALOGUES[name]
-    heard = court.hear(*((IN if turn[0] == ">" else OUT).format(turn[2:]) for turn in turns))
+    heard = checked.play(*((IN if turn[0] == ">" else OUT).format(turn[2:]) for turn in turns))
     assert letters == "".join(story.split()[1][0] for story in heard)
 
 
-def test_icmp_error_is_related_to_its_flow(court: Court) -> None:
+def test_icmp_error_is_related_to_its_flow(checked: KernelCheck) -> None:
     """An error about a known flow is RELATED in both directions, if it goes to that flow's own sender."""
     query, answer = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80", ">eth0 udp 192.0.2.1 80 > 192.0.2.9 4000"
     about_answer = "eth0> icmp 192.0.2.77 > 192.0.2.1 3/1 (> udp 192.0.2.1 80 > 192.0.2.9 4000)"
@@ -117,17 +117,17 @@ def test_icmp_error_is_related_to_its_flow(court: Court) -> None:
         "prerouting related, input related",
         "output related, postrouting related",
         "output invalid, postrouting invalid",
-    ] == court.hear(query, answer, about_answer, about_query, to_another)
+    ] == checked.play(query, answer, about_answer, about_query, to_another)
 
 
-def test_icmp_error_about_an_untracked_flow_is_invalid(court: Court) -> None:
+def test_icmp_error_about_an_untracked_flow_is_invalid(checked: KernelCheck) -> None:
     """It is neither RELATED nor UNTRACKED, in either direction."""
-    court.law("*raw\n-A PREROUTING -p udp --dport 80 -j NOTRACK\n-A OUTPUT -p udp --sport 80 -j NOTRACK\nCOMMIT\n")
+    checked.load("*raw\n-A PREROUTING -p udp --dport 80 -j NOTRACK\n-A OUTPUT -p udp --sport 80 -j NOTRACK\nCOMMIT\n")
     assert [
         "prerouting untracked, input untracked",
         "prerouting invalid, input invalid",
         "output invalid, postrouting invalid",
-    ] == court.hear(
+    ] == checked.play(
         "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80",
         "eth0> icmp 192.0.2.77 > 192.0.2.1 3/1 (> udp 192.0.2.1 80 > 192.0.2.9 4000)",
         ">eth0 icmp 192.0.2.1 > 192.0.2.9 3/3 (> udp 192.0.2.9 4000 > 192.0.2.1 80)",

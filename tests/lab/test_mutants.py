@@ -61,9 +61,9 @@ def made() -> Iterator[Stage]:
 def listed(made: Stage, dialect: str) -> Ruleset:
     """What the kernel lists of a dialect."""
     if dialect == "nftables":
-        return read(made.judge.listing(), "nft")
-    v4 = read(made.judge.host.run("iptables-save"), "rules.v4", TableFamily.IP)
-    return v4 + read(made.judge.host.run("ip6tables-save"), "rules.v6", TableFamily.IP6)
+        return read(made.oracle.listing(), "nft")
+    v4 = read(made.oracle.host.run("iptables-save"), "rules.v4", TableFamily.IP)
+    return v4 + read(made.oracle.host.run("ip6tables-save"), "rules.v6", TableFamily.IP6)
 
 
 FIREWALLS = {
@@ -101,7 +101,7 @@ class Bench:
         try:
             done = harm(self.acts, self.was, self.good, self.asked(mutant.ruleset))
         except (NotExpressible, HostError):
-            self.made.judge.unload()
+            self.made.oracle.unload()
             self.counts["no rule set"] += 1
             return []
         found = self.judged(mutant.ruleset)
@@ -128,16 +128,16 @@ def bench_of(made: Stage, role: str, dialect: str) -> Bench:
     """Plan for a role as an operator does, load and confirm it, and ask the kernel what it lists then."""
     address, text = ROLES[role]
     policy, known = parse_policy(text, "policy.toml"), facts(address, OURS[Family.IPV6])
-    made.judge.load(FIREWALLS[dialect])
+    made.oracle.load(FIREWALLS[dialect])
     try:
         before = listed(made, dialect)
         plan = compile_plan(Request(policy, before, known))
         until = deadline(600)
-        load(made.judge.host, plan.trial, until)
-        load(made.judge.host, plan.confirm, until)
+        load(made.oracle.host, plan.trial, until)
+        load(made.oracle.host, plan.confirm, until)
         after = listed(made, dialect)
     finally:
-        made.judge.unload()
+        made.oracle.unload()
     sent = acts(address, policy)
     with made.scenery(packets_of(sent)):
         was, good = asked(made, before, sent), asked(made, after, sent)
@@ -177,10 +177,10 @@ def test_an_expired_trial_is_as_before_and_a_rule_without_its_guard_is_not(made:
     found = {}
     for name, text in (("spent", lines[0]), ("free", free)):
         batches = [Batch(b.program, b.text.replace(lines[0], text)) for b in spent]
-        made.judge.load(batches_of(bench.before))
-        load(made.judge.host, batches, "2020-01-01T00:00:00")
+        made.oracle.load(batches_of(bench.before))
+        load(made.oracle.host, batches, "2020-01-01T00:00:00")
         ruleset = listed(made, "iptables")
-        made.judge.unload()
+        made.oracle.unload()
         found[name] = bench.asked(ruleset)
     assert bench.was == found["spent"]
     assert bench.was != found["free"]

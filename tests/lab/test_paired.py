@@ -17,7 +17,7 @@ from conntrim.host.nf_tables import generation, legacy_names, table_names
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.lab.oracle import TABLE
 from tests.lab.commands import conntrim, fed, planned, undecided
-from tests.lab.court import Court
+from tests.lab.oracles import KernelCheck
 
 GUARDED = """\
 *filter
@@ -67,19 +67,19 @@ def rules(ruleset: Ruleset, chain: str = "INPUT") -> tuple[Rule, ...]:
 
 
 @pytest.mark.parametrize("native", NATIVE)
-def test_native_rules_are_read_as_they_are(court: Court, native: str) -> None:
+def test_native_rules_are_read_as_they_are(checked: KernelCheck, native: str) -> None:
     """Beside iptables' conntrack rules: kernel and model agree about packets that the save's words would confuse."""
-    court.judge.load([
+    checked.oracle.load([
         Batch("iptables-nft-restore", GUARDED),
         Batch("nft", "add set ip filter ports { type inet_service; }\nadd element ip filter ports { 8001 }\n"
               f"insert rule ip filter INPUT index 2 {NATIVE[native]}\n"),
     ])  # fmt: skip
-    found = KernelListing().read(court.judge.host.name).ruleset
-    court.ruleset = replace(found, tables=tuple(t for t in found.tables if t.name != TABLE))
-    assert () == court.ruleset.unread
+    found = KernelListing().read(checked.oracle.host.name).ruleset
+    checked.ruleset = replace(found, tables=tuple(t for t in found.tables if t.name != TABLE))
+    assert () == checked.ruleset.unread
     for port in (22, 80, 8001, 8002, 8003):
         for source in ("198.51.100.1", "198.51.100.9"):
-            court.hear(f"eth0> tcp {source} 4000 > 192.0.2.1 {port} S")
+            checked.play(f"eth0> tcp {source} 4000 > 192.0.2.1 {port} S")
 
 
 def test_an_operator_is_not_locked_out(host: LabHost, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Random pairs of rule sets: `compare` says of each what z3 says, and the kernel confirms its witnesses.
 
-`CONNTRIM_PAIRS` says how many pairs (`make opinions`), `CONNTRIM_PAIRS_FROM` the number of the first; else a few,
+`CONNTRIM_PAIRS` says how many pairs (`make cross-check`), `CONNTRIM_PAIRS_FROM` the number of the first; else a few,
 always the same ones.
 """
 
@@ -95,45 +95,45 @@ def fewer(random: Random, script: Script) -> Script:
     return script
 
 
-def loaded(judge: Oracle, script: Script) -> Ruleset:
+def loaded(oracle: Oracle, script: Script) -> Ruleset:
     """The model of a rule set that the kernel takes; HostError where it does not."""
     try:
-        judge.load(script.batches())
-        return ruleset_of(script.batches(), judge.listing() if script.program == "nft" else "")
+        oracle.load(script.batches())
+        return ruleset_of(script.batches(), oracle.listing() if script.program == "nft" else "")
     finally:
-        judge.unload()
+        oracle.unload()
 
 
-def pairs(judge: Oracle, numbers: range, counts: Counter[str]) -> Iterator[tuple[Pair, Comparison]]:
+def pairs(oracle: Oracle, numbers: range, counts: Counter[str]) -> Iterator[tuple[Pair, Comparison]]:
     """The pairs of these numbers, and what `compare` says. Where it does not decide, once more without translation."""
     for number in numbers:
-        pair = drawn(judge, number)
+        pair = drawn(oracle, number)
         found = compare(pair.before, pair.after, pair.local or None)
         if found.undecided:
             counts["drawn again without translation"] += 1
             one, other = map(untranslated, pair.scripts)
-            pair = Pair(number, (one, other), loaded(judge, one), loaded(judge, other), pair.local)
+            pair = Pair(number, (one, other), loaded(oracle, one), loaded(oracle, other), pair.local)
             found = compare(pair.before, pair.after, pair.local or None)
         yield pair, found
 
 
-def drawn(judge: Oracle, number: int) -> Pair:
+def drawn(oracle: Oracle, number: int) -> Pair:
     """The first pair of this number that the kernel takes."""
     for draw in range(MOST_DRAWS):
         random = Random(f"{SEED}:{number}:{draw}")
         one, other = scripts(random)
         try:
-            models = loaded(judge, one), loaded(judge, other)
+            models = loaded(oracle, one), loaded(oracle, other)
         except HostError:
             continue
         return Pair(number, (one, other), *models, random.choice((LOCAL, Intervals())))
     raise AssertionError(f"the kernel refuses every pair of number {number}")
 
 
-# --- the second opinion ---------------------------------------------------------------------------------------------
+# --- the cross-check by z3 ----------------------------------------------------------------------------------------
 
 
-def second_opinion(pair: Pair) -> set[Verdict]:
+def z3_verdicts(pair: Pair) -> set[Verdict]:
     """z3's verdicts. What strangers' packets become that a rule translates neither of the two follows."""
     found: set[Verdict] = set()
     for family in families(pair):
@@ -203,7 +203,7 @@ def compared(pair: Pair, found: Comparison, counts: Counter[str]) -> tuple[list[
         counts["not decided"] += 1
         counts["not decided: " + re.sub(r"^\S+:\S+ ", "", found.undecided[0])] += 1
         return [], []
-    second = second_opinion(pair)
+    second = z3_verdicts(pair)
     perhaps = {v for v in differing(found) - second if all(r.conditions for r in regions_of(found, v))}
     counts["of them: compare leaves open what z3 decides"] += bool(perhaps)
     if differing(found) - perhaps != second:
@@ -237,10 +237,10 @@ OPEN = "witnesses that hang on what nobody knows: "
 
 
 def judged(numbers: range) -> tuple[Counter[str], list[str]]:
-    """All three opinions about the pairs of these numbers: what was counted, and where they differ."""
+    """All three answers about the pairs of these numbers: what was counted, and where they differ."""
     counts: Counter[str] = Counter()
-    with consulting("pairs") as judge:
-        made = list(pairs(judge, numbers, counts))
+    with consulting("pairs") as oracle:
+        made = list(pairs(oracle, numbers, counts))
     asked = [(pair, *compared(pair, found, counts)) for pair, found in made]
     wrong = [line for _, lines, _ in asked for line in lines]
     with stage(interfaces(scene for _, _, scenes in asked for scene in scenes)) as on:
@@ -277,7 +277,7 @@ def unknown(story: str) -> bool:
     return story.partition(",")[0].endswith((" new", " invalid"))
 
 
-def test_three_opinions_are_one(alone: None) -> None:
+def test_compare_z3_and_the_kernel_say_the_same(alone: None) -> None:
     """For random pairs in both dialects `compare` and z3 find the same differences; the kernel confirms every witness
     that can be played, and few cannot."""
     starts = range(FIRST, FIRST + MANY, AT_ONCE)

@@ -33,10 +33,10 @@ def test_the_closed_port_answers_through_the_documents_hole() -> None:
     heard = []
     with stage(("eth0",), answers=True) as made:
         for ruleset in (before, after):
-            made.judge.load(batches_of(ruleset))
+            made.oracle.load(batches_of(ruleset))
             with made.listening(witness):
                 heard.append(answered(made.perform([witness])[-1]))
-            made.judge.unload()
+            made.oracle.unload()
     assert [False, True] == heard
 
 

@@ -25,7 +25,7 @@ from conntrim.host import programs
 from conntrim.host.files import HostFiles
 from conntrim.host.loader import HostLoader
 from conntrim.lab.netns import LabHost, lab_host
-from tests.lab.deadly import watched
+from tests.lab.fault_injection import watched
 from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import new_entries, ports, server, without_empty_raw
 

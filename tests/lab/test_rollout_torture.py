@@ -26,32 +26,32 @@ from conntrim.lab.netns import LabHost, lab_host
 from conntrim.render.json import to_json
 from tests.lab.besieged import Besieged, besieged
 from tests.lab.by_hand import ARGV, ROOT
-from tests.lab.deadly import Blow, When, steps_of, struck
+from tests.lab.fault_injection import Fault, When, steps_of, struck
 from tests.lab.handmade import DIALECTS, handmade, listing, load_before
 from tests.lab.test_rollout import ports, until, without_empty_raw
 from tests.lab.torture import LONG, SHORT, SIEGES, prepared, run
 
 CONFIRM = next(siege for siege in SIEGES if siege.name == "confirm")
-BLOWS = 24
+FAULTS = 24
 """Of the thousand and more of the full form."""
 KILLS = int(os.environ.get("CONNTRIM_TORTURE", "9"))
 """Kills at random moments, over all dialects and verbs."""
 
 
 def test_no_blow_at_any_step_locks_anybody_out() -> None:
-    """A fair sample of all blows, each with everything that must hold after it; they hit at least four states."""
-    outcomes = list(run(lambda cases: cases[:BLOWS], seed=1, lanes=6))
+    """A fair sample of all faults, each with everything that must hold after it; they hit at least four states."""
+    outcomes = list(run(lambda cases: cases[:FAULTS], seed=1, lanes=6))
     assert [] == [f"{outcome.case}\n{outcome.wrong}" for outcome in outcomes if outcome.wrong]
-    assert BLOWS == len(outcomes)
-    # Which state a blow finds is a matter of moments; that they find many is not.
+    assert FAULTS == len(outcomes)
+    # Which state a fault finds is a matter of moments; that they find many is not.
     assert len({outcome.state for outcome in outcomes}) >= 4
 
 
-def _hung_up(host: Besieged, blow: Blow) -> tuple[Ports, int]:
+def _hung_up(host: Besieged, fault: Fault) -> tuple[Ports, int]:
     """The ports of a confirm that was struck, with a trial that is long enough for it; how many signals it got."""
-    for seconds in (SHORT, SHORT * 4, SHORT * 16) if blow.apart == 1 else (LONG,):
-        made = prepared(host, CONFIRM, f"killed {blow.apart}", seconds)
-        if signals := struck(made, confirm, blow, seed=blow.apart):
+    for seconds in (SHORT, SHORT * 4, SHORT * 16) if fault.apart == 1 else (LONG,):
+        made = prepared(host, CONFIRM, f"killed {fault.apart}", seconds)
+        if signals := struck(made, confirm, fault, seed=fault.apart):
             return made, signals
         rollback(made)
     raise AssertionError("the confirm never came to that step")
@@ -71,7 +71,7 @@ def test_a_hang_up_from_the_flip_on_keeps_the_rules(kind: str, step: str) -> Non
         assert rollback(made).exit_code == 0
         call = names.index(step, names.index("fill")) + 1
         for apart in count(1):
-            made, signals = _hung_up(host, Blow(call, When.AFTER, (signal.SIGHUP, signal.SIGKILL), apart))
+            made, signals = _hung_up(host, Fault(call, When.AFTER, (signal.SIGHUP, signal.SIGKILL), apart))
             if apart == 1:  # once is enough to see that no deadline ends it
                 assert until(partial(_over, made))
             host.not_locked_out()

@@ -66,8 +66,8 @@ def dialogue(cell: Cell, number: int) -> tuple[Packet, ...]:
 @pytest.fixture(scope="module")
 def heard() -> Iterator[Judged]:
     """What the kernel does with a dialogue for each cell, without any rules."""
-    with consulting("tcp") as judge:
-        yield judged(judge, Script("iptables-restore", ()), [dialogue(c, i) for i, c in enumerate(CELLS)], KERNEL)
+    with consulting("tcp") as oracle:
+        yield judged(oracle, Script("iptables-restore", ()), [dialogue(c, i) for i, c in enumerate(CELLS)], KERNEL)
 
 
 def test_every_cell_is_the_kernels(heard: Judged) -> None:
@@ -84,7 +84,7 @@ def test_the_paths_lead_to_their_states(heard: Judged) -> None:
 
 
 def wrong(cell: Cell, instead: TcpState | Move) -> Kernel:
-    """The judge's kernel with another step in one cell."""
+    """The oracle's kernel with another step in one cell."""
     reply, kind, old = cell
     row = list(TRANSITIONS[reply, kind])
     row[old] = instead

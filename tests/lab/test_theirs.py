@@ -15,7 +15,7 @@ from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.states import State
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.store.plans import read_plan
-from tests.lab.deadly import Blow, When, steps_of, struck
+from tests.lab.fault_injection import Fault, When, steps_of, struck
 from tests.lab.test_rollout import without_empty_raw
 from tests.lab.test_rollout_plans import SwiftOperator, listing
 
@@ -122,7 +122,7 @@ def test_a_crash_amid_loading_or_the_swap_leaves_them(host: LabHost, tmp_path: P
     for call in [n for n, name in enumerate(calls, 1) if name == "load"][::2]:
         rollback(ports)
         assert shown(host) == before
-        assert struck(ports, trial, Blow(call, When.AFTER), 7) == 1
+        assert struck(ports, trial, Fault(call, When.AFTER), 7) == 1
     rollback(ports)
     apply(ports, plan, 60)
     calls = steps_of(ports, keep)
@@ -130,7 +130,7 @@ def test_a_crash_amid_loading_or_the_swap_leaves_them(host: LabHost, tmp_path: P
         rollback(ports)
         assert shown(host) == before
         apply(ports, plan, 60)
-        assert struck(ports, keep, Blow(call, When.AFTER), 7) == 1
+        assert struck(ports, keep, Fault(call, When.AFTER), 7) == 1
     rollback(ports)
     assert shown(host) == before
 

@@ -25,29 +25,29 @@ CASES = sorted((Path(__file__).parents[1] / "golden" / "truth").glob("*.case"))
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Oracle]:
-    """One judge for all cases."""
+def oracle() -> Iterator[Oracle]:
+    """One oracle for all cases."""
     with consulting("case") as made:
         yield made
 
 
-def answered(judge: Oracle, case: Case) -> Case:
+def answered(oracle: Oracle, case: Case) -> Case:
     """The case with what this kernel says to it, and how it lists its rules."""
-    judge.load(case.batches)
-    listing = judge.listing() if case.listing or any(b.program == "nft" for b in case.batches) else ""
-    traces = judge.fire(shots([case.packets]))
+    oracle.load(case.batches)
+    listing = oracle.listing() if case.listing or any(b.program == "nft" for b in case.batches) else ""
+    traces = oracle.fire(shots([case.packets]))
     believed = expected(observed(ruleset_of(case.batches, listing)), case.packets)
-    entries = told(believed.entries or (), sorted(dumped(judge.host.name)))
-    judge.unload()
-    judge.forget()
+    entries = told(believed.entries or (), sorted(dumped(oracle.host.name)))
+    oracle.unload()
+    oracle.forget()
     return replace(case, listing=listing, stories=tuple(story(t) for t in traces), entries=entries)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
-def test_the_kernel_still_says_so(judge: Oracle, path: Path) -> None:
+def test_the_kernel_still_says_so(oracle: Oracle, path: Path) -> None:
     """Each packet has the story that stands in the file, which names all entries; GOLDEN=accept writes it."""
     case = parse_case(path.read_text(), path.name)
-    now = answered(judge, case)
+    now = answered(oracle, case)
     if os.environ.get("GOLDEN") == "accept":
         path.write_text(format_case(now if (now.stories, now.entries) != (case.stories, case.entries) else case))
     else:
@@ -69,19 +69,19 @@ WRONG = {
 
 
 def broken(row: Row) -> Kernel:
-    """The judge's kernel with one row of its table of states turned round."""
+    """The oracle's kernel with one row of its table of states turned round."""
     wrong = replace(row, state=WRONG[row.state], need=Need.NOTHING)
     return replace(KERNEL, fresh=tuple(wrong if each is row else each for each in FRESH))
 
 
 @pytest.fixture(scope="module")
-def heard(judge: Oracle) -> list[Judged]:
+def heard(oracle: Oracle) -> list[Judged]:
     """What the kernel did with 10,000 packets under 20 rule sets; the model as it is agrees."""
     found: list[Judged] = []
     for index in range(20):
         random = Random(f"1:{index}")
         script = ruleset(random)
-        found.append(judged(judge, script, dialogues(random, 500), KERNEL, peers=True))
+        found.append(judged(oracle, script, dialogues(random, 500), KERNEL, peers=True))
     assert 10_000 == sum(len(each.packets) for one in found for each in one.judgements)
     assert all(each.agreed for one in found for each in one.judgements)
     return found

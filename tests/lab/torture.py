@@ -30,13 +30,13 @@ from conntrim.host.signals import orderly_end
 from conntrim.lab.netns import sweep
 from tests.lab.besieged import Besieged, besieged, lost
 from tests.lab.connections import Connection
-from tests.lab.deadly import Blow, When, steps_of, struck
+from tests.lab.fault_injection import Fault, When, steps_of, struck
 from tests.lab.test_rollout_plans import FIREWALLS
 
 TRIAL, SHORT, LONG = 5.0, 1.5, 60.0
 """Seconds of a trial that a verb under torture confirms or undoes, of one whose apply is struck, of one left alone."""
 LENGTH = 8
-"""Blows that one host and the session on it live through."""
+"""Faults that one host and the session on it live through."""
 GROWN = 1 << 19
 """Bytes each way after which a window of before is stale."""
 LIMIT = 30.0
@@ -71,22 +71,22 @@ APART = 6
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One blow: its dialect, siege, the step's name, and a number that seeds what is random about it."""
+    """One fault: its dialect, siege, the step's name, and a number that seeds what is random about it."""
 
     kind: str
     siege: Siege
     step: str
-    blow: Blow
+    fault: Fault
     number: int
 
     def __str__(self) -> str:
-        signals = f" and {self.blow.apart} calls later ".join(number.name[3:] for number in self.blow.signals)
-        return f"{self.kind}, {self.siege.name}, {signals} {self.blow.when} step {self.blow.call} ({self.step})"
+        signals = f" and {self.fault.apart} calls later ".join(number.name[3:] for number in self.fault.signals)
+        return f"{self.kind}, {self.siege.name}, {signals} {self.fault.when} step {self.fault.call} ({self.step})"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a blow: the state that `status` told right after it; what went wrong, "" where nothing did.
+    """What came of a fault: the state that `status` told right after it; what went wrong, "" where nothing did.
 
     `tried` connections were tried after falling back; `lost` are those that did not go on and that no plan had listed.
     """
@@ -113,7 +113,7 @@ def prepared(host: Besieged, siege: Siege, name: str, seconds: float) -> Ports:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What is known of one dialect before any blow: the plan, and the steps of every siege."""
+    """What is known of one dialect before any fault: the plan, and the steps of every siege."""
 
     kind: str
     plan: Plan
@@ -140,9 +140,9 @@ def all_cases(grounds: Iterable[Ground], seed: int) -> list[Case]:
     for ground in grounds:
         for siege in SIEGES:
             for call, step in enumerate(ground.steps[siege.name], 1):
-                other = Blow(call, chance.choice(list(When)), next(others), chance.randint(1, APART))
-                blows = (*(Blow(call, when) for when in When), other)
-                cases += [Case(ground.kind, siege, step, blow, len(cases) + at) for at, blow in enumerate(blows)]
+                other = Fault(call, chance.choice(list(When)), next(others), chance.randint(1, APART))
+                faults = (*(Fault(call, when) for when in When), other)
+                cases += [Case(ground.kind, siege, step, fault, len(cases) + at) for at, fault in enumerate(faults)]
     chance.shuffle(cases)
     return cases
 
@@ -220,7 +220,7 @@ def _struck(host: Besieged, case: Case, watched: Watched) -> State:
         name = f"{case.number} {attempt}"
         made = prepared(host, case.siege, name, seconds * 2**attempt)
         watched.open_during("opened before the fault")
-        if struck(made, partial(act, host.plan, case.siege.verb, seconds), case.blow, case.number):
+        if struck(made, partial(act, host.plan, case.siege.verb, seconds), case.fault, case.number):
             break
         rollback(made)  # a machine so slow that the trial was over first: again with a longer one
     else:
@@ -333,14 +333,14 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _signals(case: Case) -> str:
-    return "+".join(number.name[3:] for number in case.blow.signals)
+    return "+".join(number.name[3:] for number in case.fault.signals)
 
 
 def main() -> int:
     """Strike, print, and answer with 1 where anything was wrong."""
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument(
-        "--faults", "--blows", dest="blows", type=int, default=0, help="so many of all cases, drawn at random; 0: all"
+        "--faults", "--blows", dest="faults", type=int, default=0, help="so many of all cases, drawn at random; 0: all"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--slice", default="1/1", help="2/3: the second third of them")
@@ -353,7 +353,7 @@ def main() -> int:
 
     def chosen(cases: list[Case]) -> list[Case]:
         wanted = [case for case in cases if given.only in str(case)]
-        return wanted[: given.blows or len(wanted)][nth - 1 :: parts]
+        return wanted[: given.faults or len(wanted)][nth - 1 :: parts]
 
     outcomes = []
     for outcome in run(chosen, given.seed, given.lanes, given.seconds):

@@ -1,1 +1,1 @@
-"""Hosts made of network namespaces: the incident, and the kernel as judge of the model."""
+"""Hosts made of network namespaces: the incident, and the kernel as oracle of the model."""

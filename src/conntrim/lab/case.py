@@ -31,7 +31,7 @@ PROGRAMS = ("ipset", "iptables-restore", "ip6tables-restore", "nft")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case. `stories` are the kernel's traces as `judge.story` writes them, one for each packet.
+    """One case. `stories` are the kernel's traces as `oracle.story` writes them, one for each packet.
 
     `entries` is what the table holds in the end, as `entries.Kept` is written.
     """

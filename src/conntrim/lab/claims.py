@@ -130,7 +130,7 @@ def opener(packet: Packet) -> Packet:
 
 
 UNMADE = WITH_PORTS - {Protocol.TCP, Protocol.UDP, Protocol.SCTP} | {LAST_ORDERS}
-"""Protocols whose packets are not built, or mean something else to the judge."""
+"""Protocols whose packets are not built, or mean something else to the oracle."""
 EXTENSIONS = (0, 43, 44, 50, 51, 59, 60, 135, 139, 140)
 """IPv6 extension headers: what follows tells the protocol (RFC 7045)."""
 LONGEST = 1500

@@ -31,7 +31,7 @@ from conntrim.lab.oracle import FIRST, OWN_TTL, PLACES, TABLE, Sighting, Trace
 from conntrim.lab.wire import TTL, End, size_of
 
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
-"""The judge's own addresses."""
+"""The oracle's own addresses."""
 
 ROUTES = tuple(
     Route(parse_prefix(to), device, parse_address(source))
@@ -41,10 +41,10 @@ ROUTES = tuple(
         ("0.0.0.0/0", "eth0", "192.0.2.1"), ("::/0", "eth0", "2001:db8::1"),
     )
 )  # fmt: skip
-"""The judge's routes."""
+"""The oracle's routes."""
 
 KERNEL = Kernel(LOCAL, tcp_loose=True, active=True, routes=ROUTES, ttl=OWN_TTL)
-"""The judge's namespace: its observer switches conntrack on (K5)."""
+"""The oracle's namespace: its observer switches conntrack on (K5)."""
 
 _SEEN = Rule((), (SetMark(0, 0),), Place("observer"), "seen")
 """Changes nothing, but leaves a step in the path: the packet was here, in this state."""
@@ -59,7 +59,7 @@ OBSERVER = Table(
         if priority != FIRST
     ),
 )
-"""The judge's observer in the model."""
+"""The oracle's observer in the model."""
 
 FAMILIES = {"iptables-restore": TableFamily.IP, "ip6tables-restore": TableFamily.IP6}
 
@@ -75,7 +75,7 @@ def ruleset_of(batches: Sequence[Batch], listing: str = "") -> Ruleset:
 
 
 def observed(ruleset: Ruleset) -> Arranged:
-    """The rule set with the observer, in the judge's own order: what was registered last runs first (K2)."""
+    """The rule set with the observer, in the oracle's own order: what was registered last runs first (K2)."""
     return replace(arrange(Ruleset((*ruleset.tables, OBSERVER))), latest_first=True)
 
 

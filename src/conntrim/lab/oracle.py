@@ -1,4 +1,4 @@
-"""The kernel as judge: packets go into a namespace's TUN devices and raw sockets, and what became of each comes back.
+"""The kernel as oracle: packets go into a namespace's TUN devices and raw sockets, and what became of each comes back.
 
 An observer of its own, in one nft table, logs each packet before every rule, right behind conntrack (-199) and behind
 all rules. It looks at `ct state`, so conntrack is active whatever the judged rules say (K5); its chains accept, so they
@@ -83,7 +83,7 @@ address add 2001:db8:1::1/64 dev eth1 nodad
 route add default dev eth0
 route add ::/0 dev eth0
 """
-"""The judge's host: eth0 faces the world, eth1 a network behind it; addresses of RFC 5737 and RFC 3849."""
+"""The oracle's host: eth0 faces the world, eth1 a network behind it; addresses of RFC 5737 and RFC 3849."""
 
 SYSCTLS: tuple[tuple[str, int | str], ...] = (
     ("net.ipv4.ip_forward", 1),
@@ -114,7 +114,7 @@ HOST = ""
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The judge's network: TUN devices, and `ip -batch` words. `answers`: what local programs say to packets that
+    """The oracle's network: TUN devices, and `ip -batch` words. `answers`: what local programs say to packets that
     reach them is let out; else such packets end at the observer."""
 
     devices: tuple[str, ...] = ("eth0", "eth1")
@@ -316,11 +316,11 @@ def raw_socket(family: int) -> socket.socket:
 
 
 @contextmanager
-def consulting(label: str = "judge", network: Network = BENCH) -> Iterator[Oracle]:
-    """A judge in a fresh namespace; both are gone at the end."""
+def consulting(label: str = "oracle", network: Network = BENCH) -> Iterator[Oracle]:
+    """A oracle in a fresh namespace; both are gone at the end."""
     with lab_host(label) as host:
-        judge = Oracle(host, network)
+        oracle = Oracle(host, network)
         try:
-            yield judge
+            yield oracle
         finally:
-            judge.close()
+            oracle.close()

@@ -57,9 +57,9 @@ def tracking_all(ruleset: Ruleset) -> Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A judge whose network has the interfaces of some scenes and nothing else."""
+    """A oracle whose network has the interfaces of some scenes and nothing else."""
 
-    judge: Oracle
+    oracle: Oracle
 
     def play(self, before: Sequence[Batch], after: Sequence[Batch], scenes: Sequence[Scene]) -> tuple[Played, ...]:
         """Play all scenes under both rule sets, given as texts. HostError where the kernel refuses one of them."""
@@ -72,19 +72,19 @@ class Stage:
 
     def _under(self, batches: Sequence[Batch], scenes: Iterable[Scene], side: int) -> list[Trace]:
         try:
-            self.judge.load(batches)
+            self.oracle.load(batches)
             return [self.perform(scene.packets, scene.known[side])[-1] for scene in scenes]
         finally:
-            self.judge.unload()
+            self.oracle.unload()
 
     def perform(self, packets: Sequence[Packet], known: Packet | None = None) -> list[Trace]:
         """Send some packets from an empty table, or one with the connection that `known` opened."""
         with self.scenery(packets):
-            self.judge.forget()
+            self.oracle.forget()
             if known is not None:
-                fill(self.judge.host.name, [entry_of(known)])
-            self.judge.mark(packets[-1].mark)
-            return self.judge.fire(shots([packets]))
+                fill(self.oracle.host.name, [entry_of(known)])
+            self.oracle.mark(packets[-1].mark)
+            return self.oracle.fire(shots([packets]))
 
     @contextmanager
     def scenery(self, packets: Sequence[Packet]) -> Iterator[None]:
@@ -99,13 +99,13 @@ class Stage:
     def _ip(self, verb: str, words: Iterable[str]) -> None:
         lines = "".join(word.replace(" ", f" {verb} ", 1) + "\n" for word in words)
         if lines:
-            self.judge.host.run("ip", "-batch", "-", text=lines)
+            self.oracle.host.run("ip", "-batch", "-", text=lines)
 
     @contextmanager
     def listening(self, packet: Packet) -> Iterator[None]:
         """A server behind the port that the packet asks for."""
         family = socket.AF_INET if packet.family is Family.IPV4 else socket.AF_INET6
-        with entered(self.judge.host.name):
+        with entered(self.oracle.host.name):
             server = socket.create_server(("", packet.dport or 0), family=family)
         with server:
             yield
@@ -168,8 +168,8 @@ def interfaces(scenes: Iterable[Scene]) -> tuple[str, ...]:
 def stage(devices: Sequence[str], *, answers: bool = False) -> Iterator[Stage]:
     """A stage with these interfaces; `answers`: programs on it may answer."""
     setup = "".join(f"link set {name} up\n" for name in devices) + SOMEBODY
-    with consulting("replay", Network(tuple(devices), setup, answers)) as judge:
-        yield Stage(judge)
+    with consulting("replay", Network(tuple(devices), setup, answers)) as oracle:
+        yield Stage(oracle)
 
 
 def replay(before: Ruleset, after: Ruleset, scenes: Sequence[Scene]) -> tuple[Played, ...]:

@@ -1,4 +1,4 @@
-"""Rule sets as the judge's generator makes them: texts that can be taken apart, down to the single match."""
+"""Rule sets as the oracle's generator makes them: texts that can be taken apart, down to the single match."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ def _received(near: Connection) -> Tally:
 
 def _worker(far: Connection, wanted: Wanted, groups: Sequence[int], kernel: Kernel) -> None:
     try:
-        with orderly_end(), consulting("truth") as judge:
-            far.send(Bench(judge, wanted, kernel).work(groups))
+        with orderly_end(), consulting("truth") as oracle:
+            far.send(Bench(oracle, wanted, kernel).work(groups))
     except ConntrimError as error:
         far.send(str(error))
     except KeyboardInterrupt:
@@ -163,9 +163,9 @@ def _worker(far: Connection, wanted: Wanted, groups: Sequence[int], kernel: Kern
 
 @dataclass(slots=True)
 class Bench:
-    """One worker's judge and what it found so far."""
+    """One worker's oracle and what it found so far."""
 
-    judge: Oracle
+    oracle: Oracle
     wanted: Wanted
     kernel: Kernel
     tally: Tally = field(default_factory=Tally)
@@ -183,10 +183,10 @@ class Bench:
         talks = dialogues(random, self.wanted.share(index))
         before = sum(self.wanted.share(i) for i in range(index))
         self.tally.rulesets += 1
-        for judgement in judged(self.judge, script, talks, self.kernel, peers=True).judgements:
+        for judgement in judged(self.oracle, script, talks, self.kernel, peers=True).judgements:
             self.tally.count(judgement, before)
             if not judgement.agreed and len(self.tally.cases) < self.wanted.cases:
-                self.tally.cases.append(minimal(self.judge, script, judgement.packets, self.kernel))
+                self.tally.cases.append(minimal(self.oracle, script, judgement.packets, self.kernel))
             before += len(judgement.packets)
 
 
@@ -217,27 +217,27 @@ class Judged:
 
 
 def judged(
-    judge: Oracle, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel, peers: bool = False
+    oracle: Oracle, script: Script, talks: Sequence[tuple[Packet, ...]], kernel: Kernel, peers: bool = False
 ) -> Judged:
-    """Load, fire, look at the table, and leave an empty judge behind.
+    """Load, fire, look at the table, and leave an empty oracle behind.
 
     `peers`: most dialogues' answers to translated packets are those of peers who saw the translated addresses.
     """
-    judge.load(script.batches())
-    listing = judge.listing() if script.program == "nft" else ""
+    oracle.load(script.batches())
+    listing = oracle.listing() if script.program == "nft" else ""
     model = observed(ruleset_of(script.batches(), listing))
     believed = [expected(model, talk, kernel, peers and bool(i % OBLIVIOUS)) for i, talk in enumerate(talks)]
     if peers:
         believed = apart(believed)
     traces: list[tuple[Trace, ...]] = []
     for batch in _batches([each.packets for each in believed]):
-        fired = iter(judge.fire(shots(batch)))
+        fired = iter(oracle.fire(shots(batch)))
         traces += [tuple(next(fired) for _ in packets) for packets in batch]
-    entries = by_dialogue(believed, dumped(judge.host.name))
+    entries = by_dialogue(believed, dumped(oracle.host.name))
     if peers:
         believed = clear(believed, entries)
-    judge.unload()
-    judge.forget()
+    oracle.unload()
+    oracle.forget()
     found = zip(believed, traces, entries, strict=True)
     return Judged([Judgement(each.packets, said, kept, each) for each, said, kept in found], listing, model)
 
@@ -271,18 +271,18 @@ def _batches(talks: Sequence[tuple[Packet, ...]]) -> Iterator[list[tuple[Packet,
     yield batch
 
 
-def minimal(judge: Oracle, script: Script, packets: tuple[Packet, ...], kernel: Kernel) -> str:
+def minimal(oracle: Oracle, script: Script, packets: tuple[Packet, ...], kernel: Kernel) -> str:
     """The smallest rule set and dialogue that still disagree, as a case file with the kernel's answer."""
 
     def differs(less: Script, fewer: tuple[Packet, ...]) -> bool:
         try:
-            return not judged(judge, less, [fewer], kernel).judgements[0].agreed
+            return not judged(oracle, less, [fewer], kernel).judgements[0].agreed
         except ConntrimError:  # it does not load any more: that is another story
-            judge.unload()
+            oracle.unload()
             return False
 
     script, packets = shrink(script, packets, differs)
-    found = judged(judge, script, [packets], kernel)
+    found = judged(oracle, script, [packets], kernel)
     (judgement,) = found.judgements
     believed = judgement.believed
     why = ["the model said:", *(f"  {story(trace) or 'nothing'}" for trace in believed.traces)]

@@ -1,4 +1,4 @@
-"""A court: the kernel and the evaluator are asked about the same rules and packets, and must say the same."""
+"""A checked: the kernel and the evaluator are asked about the same rules and packets, and must say the same."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ LOCAL = Intervals.of(*(parse_address(a) for a in ADDRESSES))
 FAMILIES = {"iptables-restore": TableFamily.IP, "ip6tables-restore": TableFamily.IP6}
 
 
-class Court:
-    """One judge's namespace, and the model of what was loaded there. The judge's observer uses conntrack (K5)."""
+class KernelCheck:
+    """One oracle's namespace, and the model of what was loaded there. The oracle's observer uses conntrack (K5)."""
 
-    def __init__(self, judge: Oracle, kernel: Kernel = Kernel(LOCAL, active=True)) -> None:  # noqa: B008 - frozen
-        self.judge, self.kernel, self.ruleset = judge, kernel, Ruleset()
+    def __init__(self, oracle: Oracle, kernel: Kernel = Kernel(LOCAL, active=True)) -> None:  # noqa: B008 - frozen
+        self.oracle, self.kernel, self.ruleset = oracle, kernel, Ruleset()
 
-    def law(self, text: str, program: str = "iptables-restore", model: Ruleset | None = None) -> None:
+    def load(self, text: str, program: str = "iptables-restore", model: Ruleset | None = None) -> None:
         """Load a rule text; `model` is what it means, where no parser is asked."""
         text = dedent(text)
-        self.judge.load([Batch(program, text)])
+        self.oracle.load([Batch(program, text)])
         self.ruleset += read(text, program, FAMILIES[program]) if model is None else model
 
-    def law_nft(self, text: str) -> None:
+    def load_nft(self, text: str) -> None:
         """Load nft's own text; its meaning is read from the kernel's listing."""
-        self.judge.load([Batch("nft", dedent(text))])
-        self.ruleset += read(self.judge.listing(), "nft")
+        self.oracle.load([Batch("nft", dedent(text))])
+        self.ruleset += read(self.oracle.listing(), "nft")
 
-    def know(self, ipsets: str) -> None:
-        """Take in what the ipsets hold that the laws ask."""
+    def add_ipsets(self, ipsets: str) -> None:
+        """Take in what the ipsets hold that the rules ask."""
         self.ruleset = with_ipsets(self.ruleset + read(ipsets, "ipset"))
 
-    def repeal(self) -> None:
+    def flush(self) -> None:
         """Delete all rules."""
-        self.judge.unload()
+        self.oracle.unload()
         self.ruleset = Ruleset()
 
-    def hear(self, *lines: str) -> list[str]:
+    def play(self, *lines: str) -> list[str]:
         """One dialogue from an empty table: where each packet was seen, and in which state. Both must agree."""
-        self.judge.forget()
+        self.oracle.forget()
         packets = parse_packets("\n".join(lines))
-        measured = [story(trace) for trace in self.judge.fire(shots([packets]))]
+        measured = [story(trace) for trace in self.oracle.fire(shots([packets]))]
         thought = [seen(outcome) for outcome in run(self.ruleset, packets, kernel=self.kernel)]
         assert measured == thought, f"kernel {measured}\nmodel  {thought}"
         return measured
 
 
 def seen(outcome: Outcome) -> str:
-    """What the judge's observer would see of a packet: its state right behind conntrack, and where it leaves."""
+    """What the oracle's observer would see of a packet: its state right behind conntrack, and where it leaves."""
     steps = outcome.path[:-1] if outcome.by and outcome.by.kind is StepKind.CONNTRACK else outcome.path
     tracked = {s.hook: s.state for s in steps if s.kind is StepKind.CONNTRACK}
     passed = [(hook, tracked.get(hook, state) if hook in ENTERED else state) for hook, state in outcome.passed]

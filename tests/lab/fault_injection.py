@@ -20,7 +20,7 @@ from conntrim.host.signals import orderly_end
 UNWATCHED = frozenset({"lock", "now", "sleep"})
 """Methods that neither change nor look at anything that a rollout could leave half-done."""
 AMID = 0.012
-"""Seconds: a blow amid a call falls at a random moment within them, which is what feeding one batch takes."""
+"""Seconds: a fault amid a call falls at a random moment within them, which is what feeding one batch takes."""
 
 Act = Callable[[], object]
 
@@ -34,7 +34,7 @@ class When(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
+class Fault:
     """Which call is hit (the first is 1), when, and by which signals: each so many calls after the one before it."""
 
     call: int
@@ -82,44 +82,44 @@ def steps_of(made: Ports, verb: Callable[[Ports], object]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def struck(made: Ports, verb: Callable[[Ports], object], blow: Blow, seed: int, limit: float = 60) -> int:
+def struck(made: Ports, verb: Callable[[Ports], object], fault: Fault, seed: int, limit: float = 60) -> int:
     """Run a verb in a process of its own and strike it; how many signals it got before it ended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         sys.unraisablehook = lambda _: None  # a signal that falls into a fork's own hooks is lost, with a message
         with suppress(BaseException), orderly_end():
-            verb(watched(made, _Striking(blow, random.Random(seed), writing)))
+            verb(watched(made, _Striking(fault, random.Random(seed), writing)))
         os._exit(0)
     os.close(writing)
     end = time.monotonic() + limit
     while os.waitpid(child, os.WNOHANG) == (0, 0):
         if time.monotonic() > end:
             os.kill(child, signal.SIGKILL)
-            raise AssertionError(f"still running after {limit:g} s: {blow}")
+            raise AssertionError(f"still running after {limit:g} s: {fault}")
         time.sleep(0.005)
     with open(reading, "rb") as told:
         return len(told.read())
 
 
 class _Striking:
-    """Counts calls, and strikes this process at those that the blow names."""
+    """Counts calls, and strikes this process at those that the fault names."""
 
-    def __init__(self, blow: Blow, chance: random.Random, told: int) -> None:
-        self.blow, self.chance, self.told, self.calls = blow, chance, told, 0
+    def __init__(self, fault: Fault, chance: random.Random, told: int) -> None:
+        self.fault, self.chance, self.told, self.calls = fault, chance, told, 0
 
     def __call__(self, name: str, act: Act) -> object:
         self.calls += 1
-        nth, between = divmod(self.calls - self.blow.call, self.blow.apart)
-        if between or not 0 <= nth < len(self.blow.signals):
+        nth, between = divmod(self.calls - self.fault.call, self.fault.apart)
+        if between or not 0 <= nth < len(self.fault.signals):
             return act()
-        number = self.blow.signals[nth]
+        number = self.fault.signals[nth]
         os.write(self.told, b"!")
-        if self.blow.when is When.AFTER:
+        if self.fault.when is When.AFTER:
             result = act()
             os.kill(os.getpid(), number)
             return result
-        if self.blow.when is When.AMID:
+        if self.fault.when is When.AMID:
             self._soon(number)
         else:
             os.kill(os.getpid(), number)
