@@ -1,4 +1,4 @@
-"""Names that iptables accepts for numbers: ICMP types, DSCP classes, services, address types, states."""
+"""Names that the dialects accept for numbers: ICMP types, DSCP classes, services, states."""
 
 from __future__ import annotations
 
@@ -70,3 +70,29 @@ SERVICES: dict[str, int] = {
     "http-alt": 8080, "webcache": 8080, "memcached": 11211, "memcache": 11211,
 }  # fmt: skip
 """Service names of ports (IANA); saves carry numbers, only hand-written files carry names."""
+
+NFT_ICMP_TYPES: dict[str, int] = {
+    "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
+    "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
+    "timestamp-request": 13, "timestamp-reply": 14, "info-request": 15, "info-reply": 16,
+    "address-mask-request": 17, "address-mask-reply": 18,
+}  # fmt: skip
+
+NFT_ICMP_CODES: dict[str, int] = {
+    "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3,
+    "frag-needed": 4, "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
+}  # fmt: skip
+
+NFT_ICMPV6_TYPES: dict[str, int] = {
+    "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
+    "echo-request": 128, "echo-reply": 129, "mld-listener-query": 130, "mld-listener-report": 131,
+    "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
+    "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "router-renumbering": 138,
+    "ind-neighbor-solicit": 141, "ind-neighbor-advert": 142, "mld2-listener-report": 143,
+}  # fmt: skip
+
+NFT_ICMPV6_CODES: dict[str, int] = {
+    "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
+    "reject-route": 6,
+}  # fmt: skip
+"""nft's names of ICMP types and codes."""

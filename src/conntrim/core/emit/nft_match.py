@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
+from conntrim.core.dialect.nft import EXPRESSIONS, FRAGMENT, TYPES, V4, NftExpression, NftType, Spelt
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import V4_ALL, Family
-from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import full
+from conntrim.core.model.fields import DEVICES, Field, TcpFlag, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import ORDER
-from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     CT_STATES,
-    Field,
     In,
     InSet,
     Interface,
@@ -26,16 +25,10 @@ from conntrim.core.model.ruleset import (
     NamedSet,
     OpaqueMatch,
     TableFamily,
-    TcpFlag,
 )  # fmt: skip
 
-V4 = Intervals((V4_ALL,))
-V6 = V4.complement(128)
 FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
-PACKET_TYPES = ("host", "broadcast", "multicast", "other")
-NAMED_TYPES = tuple(kind.name.lower() for kind in AddressType if kind <= AddressType.PROHIBIT)
-"""The address types that nft has names for."""
-INTERFACES = {"in": "iifname", "out": "oifname", "iif": "iifname", "oif": "oifname"}
+ROWS = {field: tuple(row for row in EXPRESSIONS if row.field is field) for field in Field}
 
 
 def refused(what: object) -> NoReturn:
@@ -66,70 +59,29 @@ def _types(low: int, high: int) -> str:
     return _numbers(low >> 8, high >> 8)
 
 
-def _named(names: tuple[str, ...]) -> Callable[[int, int], str]:
-    def said(low: int, high: int) -> str:
-        if high >= len(names):
-            refused(f"type {high}")
-        return ", ".join(names[low : high + 1])
-
-    return said
+Spelling = Callable[[NftType, int, int], str]
+"""How a range of a type's values is written."""
 
 
-def _family(low: int, high: int) -> str:
-    return "ipv4" if low == Family.IPV4 else "ipv6"
+def _named(kind: NftType, low: int, high: int) -> str:
+    names = {kind.symbols[name]: name for name in reversed(list(kind.symbols))}
+    if any(value not in names for value in range(low, high + 1)):
+        refused(f"a value without a name: {low}-{high}")
+    return ", ".join(names[value] for value in range(low, high + 1))
 
 
-SPELLINGS: dict[str, Callable[[int, int], str]] = {
-    "ipv4_addr": address_text,
-    "ipv6_addr": address_text,
-    "icmp_type": _types,
-    "icmpv6_type": _types,
-    "pkt_type": _named(PACKET_TYPES),
-    "fib_addrtype": _named(NAMED_TYPES),
-    "nf_proto": _family,
-    **dict.fromkeys(("inet_service", "inet_proto", "mark", "integer8", "integer16", "dscp"), _numbers),
+def _plainly(spell: Callable[[int, int], str]) -> Spelling:
+    return lambda kind, low, high: spell(low, high)
+
+
+SPELLINGS: dict[Spelt, Spelling] = {
+    Spelt.NUMBERS: _plainly(_numbers),
+    Spelt.NAMES: _named,
+    Spelt.ADDRESSES: _plainly(address_text),
+    Spelt.ABOVE: _plainly(_types),
+    Spelt.CODES: _plainly(_numbers),
 }
-"""nft's type to how a range of it is written."""
-
-KINDS: dict[Field, str] = {
-    Field.FAMILY: "nf_proto",
-    Field.PROTOCOL: "inet_proto",
-    Field.SPORT: "inet_service",
-    Field.DPORT: "inet_service",
-    Field.MARK: "mark",
-    Field.PACKET_TYPE: "pkt_type",
-    Field.SRC_TYPE: "fib_addrtype",
-    Field.DST_TYPE: "fib_addrtype",
-    Field.LENGTH: "integer16",
-    Field.TTL: "integer8",
-    Field.DSCP: "dscp",
-    Field.ICMP: "icmp_type",
-    Field.ICMPV6: "icmpv6_type",
-    Field.SRC: "ipv6_addr",
-    Field.DST: "ipv6_addr",
-}
-"""Field to the nft type of its values."""
-
-PLAIN: dict[Field, str] = {
-    Field.FAMILY: "meta nfproto",
-    Field.PROTOCOL: "meta l4proto",
-    Field.MARK: "meta mark",
-    Field.PACKET_TYPE: "meta pkttype",
-    Field.SRC_TYPE: "fib saddr type",
-    Field.DST_TYPE: "fib daddr type",
-    Field.LENGTH: "meta length",
-    Field.ICMP: "icmp type",
-    Field.ICMPV6: "icmpv6 type",
-}
-"""Field to the expression that needs no context."""
-
-BY_FAMILY: dict[Field, tuple[str, str]] = {
-    Field.SRC: ("ip saddr", "ip6 saddr"),
-    Field.DST: ("ip daddr", "ip6 daddr"),
-    Field.TTL: ("ip ttl", "ip6 hoplimit"),
-    Field.DSCP: ("ip dscp", "ip6 dscp"),
-}
-"""Field to the expression in IPv4 and in IPv6."""
+"""How each kind of value is written but flags, of which a set asks another question, and names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,35 +101,38 @@ def around(matches: tuple[Match, ...], family: TableFamily, sets: dict[str, Name
     return Around(one, next((v.ranges[0][0] for v in protocols if v.size == 1), None), sets)
 
 
+def chosen(where: Field, context: Around) -> NftExpression | None:
+    """The row that says a field there; where only one does, nft adds what it needs itself."""
+    rows = [row for row in ROWS[where] if row.mask is None]
+    fit = (r for r in rows if r.family in (None, context.family) and r.protocol in (None, context.protocol))
+    return rows[0] if len(rows) == 1 else next(fit, None)
+
+
 def expression(where: Field | str, context: Around) -> str:
     """The left side of a comparison."""
     if not isinstance(where, Field):
         return where
-    if where in (Field.IIF, Field.OIF):
-        return INTERFACES[where]
-    if where in PLAIN:
-        return PLAIN[where]
-    if where in BY_FAMILY:
-        return BY_FAMILY[where][context.family is Family.IPV6] if context.family else refused(f"{where} of any family")
-    header = Protocol(context.protocol).name.lower() if context.protocol in WITH_PORTS else "th"
-    if where in (Field.SPORT, Field.DPORT):
-        return f"{header} {where}"
-    return "tcp flags" if where is Field.TCP_FLAGS else refused(where)
+    row = chosen(where, context)
+    return refused(f"{where} of any family" if ROWS[where] else where) if row is None else row.words
 
 
 def _domain(where: Field, context: Around) -> Intervals:
-    if where in (Field.SRC, Field.DST):
-        return V4 if context.family is Family.IPV4 else V6
-    if where is Field.FAMILY:
-        return Intervals.of(*map(int, Family))
-    return full(where)
+    row = chosen(where, context)
+    return (row and TYPES[row.type].domain) or full(where)
+
+
+def spelling(kind: str) -> Callable[[int, int], str]:
+    """How a range of this type's values is written."""
+    if kind not in TYPES or TYPES[kind].spelt not in SPELLINGS:
+        refused(f"a value of type {kind}")
+    return partial(SPELLINGS[TYPES[kind].spelt], TYPES[kind])
 
 
 def _compared(match: In, context: Around) -> str:
     """A field without a mask: one value, a range, a set, or none of them."""
     left, every = expression(match.field, context), _domain(match.field, context)
     others = every - match.values
-    spell = SPELLINGS[KINDS[match.field]]
+    spell = spelling(ROWS[match.field][0].type)
     if not match.values or (not others and match.field not in (Field.SRC, Field.DST)):
         return refused(match)
     negated = bool(others) and len(_whole(others).ranges) < len(_whole(match.values).ranges)
@@ -219,7 +174,8 @@ def _code(match: In) -> str:
     negated = len(others.ranges) < len(match.values.ranges) or match.values.ranges[-1][1] > 0xFF
     said = ", ".join(_numbers(low, high) for low, high in (others if negated else match.values).ranges)
     said = f"{{ {said} }}" if "," in said else said
-    return f"{match.field} code {'!= ' if negated else ''}{said}"
+    left = next(row.words for row in ROWS[match.field] if row.mask == match.mask)
+    return f"{left} {'!= ' if negated else ''}{said}"
 
 
 def _exact_flags(match: In) -> str:
@@ -237,9 +193,10 @@ def _exact_flags(match: In) -> str:
 def _field(match: In, context: Around) -> str:
     if match.field is Field.CT_STATE:
         names = [CtState(n).name.lower() for n in match.values & CT_STATES]
-        return f"ct state {','.join(names)}" if names else refused(match)
+        return f"{expression(match.field, context)} {','.join(names)}" if names else refused(match)
     if match.field is Field.FRAGMENT:
-        return f"ip frag-off & 0x1fff {'!=' if match.values == Intervals.of(1) else '=='} 0"
+        left, mask = FRAGMENT
+        return f"{left} & {mask:#x} {'!=' if match.values == Intervals.of(1) else '=='} 0"
     if match.field in (Field.ICMP, Field.ICMPV6) and match.mask == 0xFF:
         return _code(match)
     if match.mask is not None:
@@ -250,10 +207,10 @@ def _field(match: In, context: Around) -> str:
 def key_text(key: Key, kind: str) -> str:
     """One part of a set's element."""
     if isinstance(key, tuple):
-        return f'"{key[0]}"' if kind in ("ifname", "iface_index", "iifname", "oifname", "iif", "oif") else key[0]
-    if kind not in SPELLINGS or len(key.ranges) != 1:
+        return f'"{key[0]}"' if kind in TYPES and TYPES[kind].spelt is Spelt.DEVICES else key[0]
+    if len(key.ranges) != 1:
         refused(f"an element of type {kind}")
-    return SPELLINGS[kind](*key.ranges[0])
+    return spelling(kind)(*key.ranges[0])
 
 
 def _in_set(match: InSet, context: Around) -> str:
@@ -265,7 +222,7 @@ def _in_set(match: InSet, context: Around) -> str:
         lefts.append(expression(where, Around(family or context.family, context.protocol, context.sets)))
     right = f"@{match.set_name}"
     if named is not None and named.anonymous:
-        parts = [KINDS.get(where, where) if isinstance(where, Field) else where for where in match.fields]
+        parts = [ROWS[where][0].type if isinstance(where, Field) else where for where in match.fields]
         right = ", ".join(
             " . ".join(key_text(key, kind) for key, kind in zip(element, parts, strict=True))
             for element in named.elements
@@ -281,7 +238,8 @@ def match_text(match: Match, context: Around) -> str:
             return _field(match, context)
         case Interface(way, names, negated):
             said = ", ".join(f'"{name}"' for name in names)
-            return f"{INTERFACES[way]} {'!= ' if negated else ''}{said if len(names) == 1 else f'{{ {said} }}'}"
+            left, said = expression(DEVICES[way], context), said if len(names) == 1 else f"{{ {said} }}"
+            return f"{left} {'!= ' if negated else ''}{said}"
         case InSet():
             return _in_set(match, context)
         case OpaqueMatch(kind, text) if kind != ORDER and not text.startswith(("{", "--", "!")):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conntrim.core.dialect.nft import EXPRESSIONS, TYPES, Spelt
 from conntrim.core.model.address import Family
+from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.nft_words import Json
-from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, In, TableFamily
+from conntrim.core.model.nft_words import INTERFACES, Json
+from conntrim.core.model.ruleset import In, TableFamily
 
 
 class Unread(ValueError):  # noqa: N818 - it names what is so
@@ -19,14 +20,23 @@ class Unread(ValueError):  # noqa: N818 - it names what is so
 class Left:
     """A field, the nft type of its values, and the matches that it needs to be there at all.
 
-    `shift`: the values' place in the field's number (ICMP types above the code). `mask`: the bits that are compared.
+    `mask`: the bits that are compared.
     """
 
     field: Field
     kind: str
     needs: tuple[In, ...] = ()
-    shift: int = 0
     mask: int | None = None
+
+    @property
+    def shift(self) -> int:
+        """The values' place in the field's number."""
+        return shift_of(self.kind)
+
+
+def shift_of(kind: str) -> int:
+    """How many bits a type's values stand above the field's lowest: ICMP types above the code."""
+    return 8 if kind in TYPES and TYPES[kind].spelt is Spelt.ABOVE else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,68 +59,23 @@ def l4(protocol: int) -> In:
     return only(Field.PROTOCOL, protocol)
 
 
-HEADERS: dict[tuple[str, str], Left] = {
-    ("ip", "saddr"): Left(Field.SRC, "ipv4_addr", (V4,)),
-    ("ip", "daddr"): Left(Field.DST, "ipv4_addr", (V4,)),
-    ("ip6", "saddr"): Left(Field.SRC, "ipv6_addr", (V6,)),
-    ("ip6", "daddr"): Left(Field.DST, "ipv6_addr", (V6,)),
-    ("ip", "protocol"): Left(Field.PROTOCOL, "inet_proto", (V4,)),
-    ("ip6", "nexthdr"): Left(Field.PROTOCOL, "inet_proto", (V6,)),
-    ("ip", "ttl"): Left(Field.TTL, "integer8", (V4,)),
-    ("ip6", "hoplimit"): Left(Field.TTL, "integer8", (V6,)),
-    ("ip", "dscp"): Left(Field.DSCP, "dscp", (V4,)),
-    ("ip6", "dscp"): Left(Field.DSCP, "dscp", (V6,)),
-    ("ip", "length"): Left(Field.LENGTH, "integer16", (V4,)),
-    ("tcp", "flags"): Left(Field.TCP_FLAGS, "tcp_flag", (l4(Protocol.TCP),)),
-    ("icmp", "type"): Left(Field.ICMP, "icmp_type", (V4, l4(Protocol.ICMP)), 8),
-    ("icmp", "code"): Left(Field.ICMP, "icmp_code", (V4, l4(Protocol.ICMP)), 0, 0xFF),
-    ("icmpv6", "type"): Left(Field.ICMPV6, "icmpv6_type", (V6, l4(Protocol.ICMPV6)), 8),
-    ("icmpv6", "code"): Left(Field.ICMPV6, "icmpv6_code", (V6, l4(Protocol.ICMPV6)), 0, 0xFF),
-    ("th", "sport"): Left(Field.SPORT, "inet_service"),
-    ("th", "dport"): Left(Field.DPORT, "inet_service"),
-    **{
-        (protocol.name.lower(), name): Left(field, "inet_service", (l4(protocol),))
-        for protocol in (Protocol.TCP, Protocol.UDP, Protocol.DCCP, Protocol.SCTP, Protocol.UDPLITE)
-        for name, field in (("sport", Field.SPORT), ("dport", Field.DPORT))
-    },
-}
-"""Header fields. `ip protocol` in an IPv4 packet is the layer-4 protocol; see `document.NEXTHDR` for `ip6 nexthdr`."""
-
-META: dict[str, Left | Name] = {
-    "nfproto": Left(Field.FAMILY, "nf_proto"),
-    "protocol": Left(Field.FAMILY, "ether_type"),
-    "l4proto": Left(Field.PROTOCOL, "inet_proto"),
-    "mark": Left(Field.MARK, "mark"),
-    "pkttype": Left(Field.PACKET_TYPE, "pkt_type"),
-    "length": Left(Field.LENGTH, "integer16"),
-    "iif": Name("in"),
-    "iifname": Name("in"),
-    "oif": Name("out"),
-    "oifname": Name("out"),
-}
-"""`meta` keys that the model knows."""
-
-FIB: dict[tuple[str, ...], Left] = {
-    ("saddr",): Left(Field.SRC_TYPE, "fib_addrtype"),
-    ("daddr",): Left(Field.DST_TYPE, "fib_addrtype"),
-}
-"""`fib ... type`; with an interface among the flags it asks more than the address."""
+ROWS = {row.words: row for row in EXPRESSIONS}
+WAYS = {field: way for way, field in DEVICES.items()}
 
 
-def _plain(expression: Json) -> Left | Name:
+def _said(expression: Json) -> str:
+    """The expression in nft's words; empty where it is none of ours in any case."""
     match expression:
-        case {"payload": {"protocol": str(protocol), "field": str(name)}} if (protocol, name) in HEADERS:
-            return HEADERS[protocol, name]
-        case {"meta": {"key": str(key)}} if key in META:
-            return META[key]
+        case {"payload": {"protocol": str(protocol), "field": str(name)}}:
+            return f"{protocol} {name}"
+        case {"meta": {"key": str(key)}}:
+            return key if key in INTERFACES else f"meta {key}"
         case {"ct": {"key": "state"}}:
-            return Left(Field.CT_STATE, "ct_state")
+            return "ct state"
         case {"fib": {"result": "type", "flags": str() | list() as flags}}:
             # nft 1.0.6 gives a single flag as a list, later versions as text.
-            names = (flags,) if isinstance(flags, str) else tuple(map(str, flags))
-            if names in FIB:
-                return FIB[names]
-    raise Unread
+            return f"fib {flags if isinstance(flags, str) else ' . '.join(map(str, flags))} type"
+    return ""
 
 
 def left(expression: Json, family: TableFamily) -> Left | Name:
@@ -118,8 +83,11 @@ def left(expression: Json, family: TableFamily) -> Left | Name:
 
     In a table of one family nft needs no family check, so none is added.
     """
-    found = _plain(expression)
-    if isinstance(found, Left) and family is not TableFamily.INET and found.needs:
-        kept = tuple(need for need in found.needs if need.field is not Field.FAMILY)
-        return Left(found.field, found.kind, kept, found.shift, found.mask)
-    return found
+    row = ROWS.get(_said(expression))
+    if row is None:
+        raise Unread
+    if row.field in WAYS:
+        return Name(WAYS[row.field])
+    needs = [only(Field.FAMILY, row.family)] if row.family and family is TableFamily.INET else []
+    needs += [l4(row.protocol)] if row.protocol is not None else []
+    return Left(row.field, row.type, tuple(needs), row.mask)

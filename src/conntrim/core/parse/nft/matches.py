@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from conntrim.core.model.address import MAPPED, V4_ALL, Family
+from conntrim.core.dialect.nft import FRAGMENT, TYPES, Spelt
+from conntrim.core.dialect.nft import V4 as V4_ONLY
+from conntrim.core.model.address import MAPPED
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import DEVICES, FIELDS, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import (
-    CT_STATES,
     Field,
     In,
     InSet,
@@ -28,14 +29,6 @@ from conntrim.core.parse.nft.left import V4, Left, Name, Unread, left
 from conntrim.core.parse.nft.values import ADDRESSES, BITMASKS, flags, intervals, number
 
 ALL_ONES = (1 << 128) - 1
-DOMAINS: dict[str, Intervals] = {
-    "ipv4_addr": Intervals((V4_ALL,)),
-    "ipv6_addr": Intervals((V4_ALL,)).complement(128),
-    "nf_proto": Intervals.of(*map(int, Family)),
-    "ether_type": Intervals.of(*map(int, Family)),
-    "ct_state": CT_STATES,
-}
-"""Every value of a type, where that is not every number of the field's bits."""
 
 
 @dataclass(slots=True)
@@ -48,7 +41,7 @@ class Context:
 
 def domain(of: Left) -> Intervals:
     """Every value that the field can have there."""
-    return DOMAINS.get(of.kind, full(of.field))
+    return TYPES[of.kind].domain or full(of.field)
 
 
 ORDERED: dict[str, Callable[[int, int], tuple[int, int]]] = {
@@ -70,7 +63,7 @@ def _values(of: Left, op: str, right: Json) -> Intervals:
         raise Unread
     if of.kind in BITMASKS and isinstance(right, list):
         bits = flags(of.kind, right)
-        found = _states(lambda state: state == bits) if of.kind == "ct_state" else Intervals.of(bits)
+        found = _states(lambda state: state == bits) if TYPES[of.kind].spelt is Spelt.STATES else Intervals.of(bits)
     else:
         found = intervals(of.kind, right, of.shift) & every
     return found if op == "==" else every - found
@@ -86,7 +79,7 @@ def _any_flag(of: Left, op: str, right: Json) -> In:
     if of.kind not in BITMASKS:
         raise Unread
     bits = flags(of.kind, right)
-    if of.kind == "ct_state":
+    if TYPES[of.kind].spelt is Spelt.STATES:
         return In(of.field, _states(lambda state: bool(state & bits) == (op == "in")))
     nothing = Intervals.of(0)
     return In(of.field, nothing.complement(FIELDS[of.field].bits) if op == "in" else nothing, bits)
@@ -98,11 +91,11 @@ def _masked(of: Left, mask: Json, op: str, right: Json) -> In:
         raise Unread
     if of.kind in BITMASKS:
         bits, value = flags(of.kind, mask), flags(of.kind, right)
-        if of.kind == "ct_state":
+        if TYPES[of.kind].spelt is Spelt.STATES:
             return In(of.field, _states(lambda state: (state & bits == value) == (op == "==")))
     else:
         bits, value = number(of.kind, mask), number(of.kind, right)
-        if of.kind == "ipv4_addr":
+        if TYPES[of.kind].domain == V4_ONLY:
             bits |= ALL_ONES ^ 0xFFFFFFFF
             value |= MAPPED
     hosts = ALL_ONES ^ bits
@@ -153,8 +146,9 @@ def _needs(of: Left | Name, before: tuple[Match, ...]) -> tuple[Match, ...]:
 def _fragment(expression: Json, op: str, right: Json) -> bool | None:
     """`ip frag-off & 0x1fff != 0`: whether it asks for later fragments, None where it is something else."""
     match expression:
-        case {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]} if right == 0:
-            return {"!=": True, ">": True, "==": False}.get(op)
+        case {"&": [{"payload": {"protocol": str(protocol), "field": str(name)}}, mask]} if right == 0:
+            if (f"{protocol} {name}", mask) == FRAGMENT:
+                return {"!=": True, ">": True, "==": False}.get(op)
     return None
 
 

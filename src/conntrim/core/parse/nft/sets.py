@@ -6,15 +6,14 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 
+from conntrim.core.dialect.nft import EXPRESSIONS, TYPES, Spelt
 from conntrim.core.model.nft_words import Json, Unspeakable, words
 from conntrim.core.model.ruleset import Key, NamedSet, TableFamily
-from conntrim.core.parse.nft.left import HEADERS, META, Left, Name, Unread, left
+from conntrim.core.parse.nft.left import Left, Name, Unread, left
 from conntrim.core.parse.nft.matches import key
 
 PARTS: dict[str, Left | Name] = {
-    **{found.kind: found for found in (*HEADERS.values(), *META.values()) if isinstance(found, Left)},
-    "ifname": Name("in"),
-    "iface_index": Name("in"),
+    row.type: Name("in") if TYPES[row.type].spelt is Spelt.DEVICES else Left(row.field, row.type) for row in EXPRESSIONS
 }
 """nft's type to how its values are read."""
 
