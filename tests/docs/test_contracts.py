@@ -13,6 +13,7 @@ VIOLATIONS = {
     "the house: faces above the rim, the rim above the core": ("app/x.py", "import conntrim.host.netns"),
     "inside the core the data goes one way": ("core/parse/x.py", "import conntrim.core.emit"),
     "the rollout knows only the model": ("core/rollout/x.py", "import conntrim.core.parse"),
+    "a change knows its operations and how they are written": ("core/change/x.py", "import conntrim.core.parse"),
     "the core and the renderer are pure: no I/O, clock, randomness, logging, environment": (
         "core/model/x.py",
         "import os",

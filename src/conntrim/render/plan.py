@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from conntrim.core.model.plan import Change, Obligation, Plan, Standing
+from conntrim.core.model.plan import AddedRule, Obligation, Plan, Standing
 from conntrim.render.hints import Options
 from conntrim.render.markdown import block, cell, code, prose
 from conntrim.render.page import page, wrapped
@@ -82,7 +82,7 @@ def plan_text(plan: Plan, directory: str = "", given: Options = NO_OPTIONS) -> s
     return page(lines)
 
 
-def _change_lines(changes: Sequence[Change]) -> Iterator[str]:
+def _change_lines(changes: Sequence[AddedRule]) -> Iterator[str]:
     for chain, group in groupby(changes, key=lambda c: c.chain):
         yield f"  {chain}"
         for change in group:
@@ -144,7 +144,7 @@ def plan_report(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in lines).rstrip() + "\n"
 
 
-def _reported(changes: Sequence[Change]) -> Iterator[str]:
+def _reported(changes: Sequence[AddedRule]) -> Iterator[str]:
     for chain, group in groupby(changes, key=lambda c: c.chain):
         yield f"{code(chain)}:"
         yield ""

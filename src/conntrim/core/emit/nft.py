@@ -51,7 +51,7 @@ def table_text(table: Table) -> str:
     lines = [f"table {table.family} {table.name} {{"]
     lines += ["\tflags dormant"] if table.dormant else []
     for text in table.objects:
-        lines += _object(json.loads(text))
+        lines += object_lines(json.loads(text))
     for each in table.sets:
         lines += [] if each.anonymous else _set(each)
     for chain in table.chains:
@@ -241,7 +241,8 @@ OBJECTS: dict[str, Callable[[Json], Iterator[str]]] = {
 """nft's other objects to how they are declared."""
 
 
-def _object(item: Json) -> Iterator[str]:
+def object_lines(item: Json) -> Iterator[str]:
+    """How an object of a table is declared within it; NotExpressible."""
     kind, content = next(iter(item.items()))
     if kind not in OBJECTS:
         refused(kind)

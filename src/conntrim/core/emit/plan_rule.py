@@ -6,37 +6,38 @@ Matches that a plan copied from an operator's rule without knowing them are writ
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from conntrim.core.emit.iptables import rule_words
 from conntrim.core.emit.nft import statement_text
 from conntrim.core.emit.nft_match import Around, around, match_text
 from conntrim.core.emit.refusal import NotExpressible
-from conntrim.core.model.address import family_of
+from conntrim.core.emit.xt_match import in_order
+from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import protocol_name
-from conntrim.core.model.ruleset import Field, In, Match, OpaqueMatch, Rule, Table, TableFamily
+from conntrim.core.model.ruleset import Dialect, Field, In, InSet, Match, Rule, Table, TableFamily
 
 OLD_WORDS = (("-m conntrack --ctstate", "-m state --state"), ("-j CT --notrack", "-j NOTRACK"))
 """The 2.6 era's words: CT came with 2.6.34."""
 
 
-def xt_rule(rule: Rule, *, v6: bool, suffix: str = "", guard: OpaqueMatch | None = None, old: bool = False) -> str:
-    """Everything of an iptables rule after `-A CHAIN`, the guard before all that a module is asked: a rule that has
-    expired asks nobody. `old`: in the words of the 2.6 era. NotExpressible."""
-    matches = rule.matches if guard is None else (guard, *rule.matches)
-    text = " ".join(rule_words(replace(rule, matches=matches, comment=rule.comment + suffix), v6))
+def xt_rule(rule: Rule, *, v6: bool, old: bool = False) -> str:
+    """Everything of an iptables rule after `-A CHAIN`; `old`: in the words of the 2.6 era. NotExpressible."""
+    text = " ".join(rule_words(rule, v6))
     for now, then in OLD_WORDS if old else ():
         text = text.replace(now, then)
     return _alone(text, _MORE["xt"])
 
 
-def nft_rule(rule: Rule, *, table: Table | None = None, suffix: str = "", guard: str = "") -> str:
-    """Everything of an nft rule after `add rule FAMILY TABLE CHAIN`, the guard first; `table` is where it goes.
-    NotExpressible."""
-    context, told = _context(rule, table), any(isinstance(m, In) and m.field in CARRIED for m in rule.matches)
-    matches = [_match(m, context) for m in rule.matches if not (told and _is_protocol(m))]
+def nft_rule(rule: Rule, *, table: Table | None = None) -> str:
+    """Everything of an nft rule after `add rule FAMILY TABLE CHAIN`; `table` is where it goes. NotExpressible."""
+    context = _context(rule, table)
+    matches = [_match(m, context) for m in _said(rule.matches)]
     statements = [statement_text(s) for s in rule.statements]
-    text = " ".join(w for w in (guard, *matches, *statements, f'comment "{rule.comment}{suffix}"') if w)
+    comment = [f'comment "{rule.comment}"'] if rule.comment else []
+    text = " ".join([*matches, *statements, *comment])
     return _alone(text, _MORE["nft"])
 
 
@@ -49,6 +50,43 @@ def _alone(text: str, more: re.Pattern[str]) -> str:
     if not text.isprintable() or more.match(text):
         raise NotExpressible("a name in the rule would be read as more than a name")
     return text
+
+
+def listed_matches(rule: Rule, table: Table) -> tuple[Match, ...]:
+    """The matches in the order in which the kernel asks and lists them once it has read the rule.
+
+    iptables asks its base options first. nft leaves out what a field implies, the family and the protocol; whoever
+    reads its listing finds them in front of that field. NotExpressible.
+    """
+    if table.dialect is not Dialect.NFTABLES:
+        return in_order(rule.matches, table.family is TableFamily.IP6)
+    found: list[Match] = []
+    for match in _said(rule.matches):
+        found += (need for need in _implied(match, rule, table) if need not in found)
+        found.append(match)
+    return tuple(found)
+
+
+def _implied(match: Match, rule: Rule, table: Table) -> Iterator[In]:
+    fields = (match.field,) if isinstance(match, In) else match.fields if isinstance(match, InSet) else ()
+    told = _context(rule, table).family
+    for name in fields:
+        family = ICMP_OF.get(name, told)
+        if name in IN_HEADER and table.family is TableFamily.INET and family is not None:
+            yield In(Field.FAMILY, Intervals.of(family))
+        if name in (*CARRIED, Field.TCP_FLAGS):
+            yield from (m for m in rule.matches if isinstance(m, In) and _is_protocol(m))
+
+
+ICMP_OF: dict[Field | str, Family] = {Field.ICMP: Family.IPV4, Field.ICMPV6: Family.IPV6}
+IN_HEADER = (Field.SRC, Field.DST, Field.TTL, Field.DSCP, Field.ICMP, Field.ICMPV6)
+"""What nft finds in the header of one family, or in a packet of a protocol that one family has."""
+
+
+def _said(matches: tuple[Match, ...]) -> tuple[Match, ...]:
+    """Those that nft is told: a protocol that a field names needs no word of its own."""
+    told = any(isinstance(m, In) and m.field in CARRIED for m in matches)
+    return tuple(m for m in matches if not (told and _is_protocol(m)))
 
 
 CARRIED = (Field.SPORT, Field.DPORT, Field.ICMP, Field.ICMPV6)

@@ -124,17 +124,29 @@ def match_words(matches: tuple[Match, ...], v6: bool) -> Iterator[str]:
     """The matches, piece by piece, base options first; NotExpressible for one that iptables cannot say."""
     named = (m.values for m in matches if isinstance(m, In) and m.field is Field.PROTOCOL)
     protocol = next((values.ranges[0][0] if values.size == 1 else None for values in named), None)
-    base: dict[int, str] = {}
+    base, rest = _parted(matches, v6)
+    yield from (text for text, _ in base)
+    writer = Writer(v6, protocol)
+    yield from map(writer.words, rest)
+
+
+def in_order(matches: tuple[Match, ...], v6: bool) -> tuple[Match, ...]:
+    """The matches as iptables asks and lists them: its base options first; NotExpressible."""
+    base, rest = _parted(matches, v6)
+    return (*(match for _, match in base), *rest)
+
+
+def _parted(matches: tuple[Match, ...], v6: bool) -> tuple[list[tuple[str, Match]], list[Match]]:
+    """The base options with their texts, in iptables' order, and the extensions."""
+    base: dict[int, tuple[str, Match]] = {}
     rest = []
     for match in matches:
         found = _base(match, v6)
         if found is not None and found[0] not in base:
-            base[found[0]] = found[1]
+            base[found[0]] = found[1], match
         else:
             rest.append(match)
-    yield from (text for _, text in sorted(base.items()))
-    writer = Writer(v6, protocol)
-    yield from map(writer.words, rest)
+    return [base[rank] for rank in sorted(base)], rest
 
 
 SHARING = [row.field for row in OPTIONS if row.module in ("tcp", "addrtype")]

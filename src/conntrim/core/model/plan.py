@@ -95,7 +95,7 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AddedRule:
     """One rule that the plan adds, for a reader: its chain, the text without guard, what it stands before, why."""
 
     chain: str
@@ -136,7 +136,7 @@ class Plan:
     entries_after: int | None = None
     residual: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[AddedRule, ...] = ()
     closed: tuple[str, ...] = ()
     ruleset_parts: dict[str, str] = field(default_factory=dict)
     managers: tuple[str, ...] = ()

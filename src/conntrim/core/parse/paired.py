@@ -35,6 +35,8 @@ def paired(saved: Table, native: ListedTable) -> Table | None:
     the save calls incompatible: there iptables could not delete what it inserted (K75).
     """
     there = {c.name: c for c in native.table.chains}
+    if not any(chain.name in there for chain in saved.chains):
+        return native.table  # the save lists base chains that nobody made
     chains: list[Chain] = []
     foreign = False
     for chain in saved.chains:

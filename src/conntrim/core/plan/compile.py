@@ -14,7 +14,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import CHAIN_PREFIX, Change, Obligation, Plan, Standing, comment_of
+from conntrim.core.model.plan import CHAIN_PREFIX, AddedRule, Obligation, Plan, Standing, comment_of
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import (
@@ -30,8 +30,8 @@ from conntrim.core.model.ruleset import (
 )
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.admission import Addition, Course, admissions, merged
-from conntrim.core.plan.applied import applied
 from conntrim.core.plan.box import Box, Tri, judge
+from conntrim.core.plan.changes import FAMILY_TABLES, RAW, Raw, changes_of
 from conntrim.core.plan.clients import asked, closed, remarks
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.freshness import made_for
@@ -46,11 +46,10 @@ from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
 from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
-from conntrim.core.plan.texts import FAMILY_TABLES, RAW, XT_GUARD, Raw, Writer
 from conntrim.core.prove.rule_index import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
-COUNTER = NoEffect("counter", "counter")
+COUNTER = NoEffect("counter", "")
 """What iptables does for every rule: by it `apply` knows that a probe's packets went untracked."""
 
 
@@ -206,20 +205,23 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in _changes(additions, raws, dialect, old)))
     additions, raws = _marked(additions, raws, mark)
     changes = _changes(additions, raws, dialect, old)
-    writer = Writer(dialect, tuple(sorted({u.protocol for u in policy.untrack})), mark, old)
+    protocols = {u.protocol for u in policy.untrack}
+    operations = changes_of(base, additions, raws, mark=mark, dialect=dialect, protocols=protocols, old=old)
+    after, trial = operations.after, operations.on_trial
     return Compiled(
         policy=policy,
         facts=facts,
         dialect=dialect,
         before=base,
         listed=Listed((base,)),
-        after=applied(base, additions, raws, dialect, mark),
-        trial=applied(base, additions, raws, dialect, mark, guard=(XT_GUARD,)),
+        after=after,
+        trial=trial,
         services=tuple(services),
         legs=tuple(legs),
         courses=tuple(found.courses),
         additions=additions,
-        texts=writer.texts(additions, raws),
+        operations=operations,
+        texts=operations.texts(trial, after),
         changes=changes,
         tick=request.tick,
     )
@@ -321,7 +323,7 @@ def _closed(courses: Sequence[Course]) -> tuple[str, ...]:
     return tuple(str(service) for service, families in shut.items() if all(families.values()))
 
 
-def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, old: bool) -> tuple[Change, ...]:
+def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, old: bool) -> tuple[AddedRule, ...]:
     def text(rule: Rule, where: Dialect, family: TableFamily, table: Table | None = None) -> str:
         if where is Dialect.NFTABLES:
             return nft_rule(rule, table=table)
@@ -332,12 +334,14 @@ def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialec
         chain = a.table.chain(a.chain)
         before = chain.rules[a.index].text if chain and a.index < len(chain.rules) else ""
         where = f"{a.table.family} {a.table.name} {a.chain}"
-        found.append(Change(where, text(a.rule, a.table.dialect, a.table.family, a.table), a.why, before))
+        found.append(AddedRule(where, text(a.rule, a.table.dialect, a.table.family, a.table), a.why, before))
     for raw in raws:
         table = "conntrim" if dialect is Dialect.NFTABLES else "raw"
         for hook, rules in raw.rules.items():
             own = f"untrack_{hook}" if dialect is Dialect.NFTABLES else CHAIN_PREFIX + hook.upper()
-            found += [Change(f"{raw.family} {table} {own}", text(r, dialect, raw.family), _raw_why(r)) for r in rules]
+            found += [
+                AddedRule(f"{raw.family} {table} {own}", text(r, dialect, raw.family), _raw_why(r)) for r in rules
+            ]
     return tuple(found)
 
 

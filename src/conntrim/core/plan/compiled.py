@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from conntrim.core.model.facts import HostFacts
-from conntrim.core.model.plan import Change
+from conntrim.core.model.plan import AddedRule
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import (
     Dialect,
     Ruleset,
 )
 from conntrim.core.plan.admission import Addition, Course
+from conntrim.core.plan.changes import Changes, Texts
 from conntrim.core.plan.clients import Asked
 from conntrim.core.plan.legs import Leg
-from conntrim.core.plan.texts import Texts
 from conntrim.core.prove.rule_index import Listed
 
 
@@ -35,6 +35,7 @@ class Compiled:
     legs: tuple[Leg, ...]
     courses: tuple[Course, ...]
     additions: tuple[Addition, ...]
+    operations: Changes
     texts: Texts
-    changes: tuple[Change, ...]
+    changes: tuple[AddedRule, ...]
     tick: Callable[[], None]

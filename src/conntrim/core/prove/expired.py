@@ -7,14 +7,14 @@ through the hooks and in every ct state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Standing
-from conntrim.core.model.ruleset import Field, OpaqueMatch, Ruleset
+from conntrim.core.model.ruleset import Field, InSet, Match, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.question_text import question
+from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.compare import families_of
 from conntrim.core.prove.cube_cover import boxes
@@ -43,7 +43,7 @@ class _Trial:
 
     space: PacketVars
     pair: Pair
-    guard: OpaqueMatch
+    guards: Collection[Match]
     local: Intervals | None
 
     def broken(self) -> Iterator[Obligation]:
@@ -60,11 +60,11 @@ class _Trial:
                     yield self._told(f"{direction}: with the guard expired the trial {what}", differing, universe)
 
     def _expired(self, found: Set) -> Set:
-        """With the guard false; where no rule on the way asks for it there is no such variable."""
-        number = self.space.free.get(question(self.guard))
-        if number is None:
-            return found
-        return (found & ~self.space.sets.var(number)).exists(self.space.sets.literals(number))
+        """With the guards false; where no rule on the way asks for one there is no such variable."""
+        asked = (membership(g) if isinstance(g, InSet) else question(g) for g in self.guards)
+        for number in (self.space.free[each] for each in asked if each in self.space.free):
+            found = (found & ~self.space.sets.var(number)).exists(self.space.sets.literals(number))
+        return found
 
     def _told(self, why: str, differing: Set, universe: Set) -> Obligation:
         state = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
@@ -76,20 +76,20 @@ class _Trial:
 def expired(
     before: Ruleset,
     trial: Ruleset,
-    guard: OpaqueMatch,
+    guards: Collection[Match],
     local: Intervals,
     *,
     tick: Callable[[], None] = lambda: None,
     listed: Listed | None = None,
 ) -> Obligation:
-    """`guard-expired` for a trial whose rules carry this match; `local` are the host's addresses (empty: not known),
-    `listed` is what was listed of BEFORE when it was read."""
+    """`guard-expired` for a trial whose rules carry one of these matches; `local` are the host's addresses (empty: not
+    known), `listed` is what was listed of BEFORE when it was read."""
     change = Change.of(before, trial, listed)
     try:
         with deciding():
             for family in families_of(before, trial):
                 space = PacketVars(family, change.names, tick)
-                case = _Trial(space, change.pair(family), guard, told_of(local, family))
+                case = _Trial(space, change.pair(family), guards, told_of(local, family))
                 if (worst := min(case.broken(), key=_gravity, default=None)) is not None:
                     return worst
     except NotDecided as why:

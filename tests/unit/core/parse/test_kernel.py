@@ -63,10 +63,19 @@ def test_both_back_ends_at_once() -> None:
     assert [Dialect.IPTABLES_NFT, Dialect.IPTABLES_LEGACY] == [d for d, _, _ in told(read_kernel(saves, None, None))]
 
 
+EMPTY = "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n*filter\nCOMMIT\n"
+
+
 def test_an_incompatible_table_comes_from_nft() -> None:
     """iptables-nft-save prints such a table empty, with a comment; nft has its rules."""
-    empty = "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n*filter\nCOMMIT\n"
-    found = read_kernel([save(empty)], nft([{"accept": None}]), None)
+    found = read_kernel([save(EMPTY)], nft([{"accept": None}]), None)
+    assert [(Dialect.NFTABLES, "filter", 1)] == told(found)
+
+
+def test_a_table_without_a_chain_of_iptables_comes_from_nft() -> None:
+    """iptables-nft-save lists its base chains in any table of a name it knows; where none is there, it made none."""
+    base = EMPTY.replace("COMMIT", ":INPUT ACCEPT [0:0]\nCOMMIT")
+    found = read_kernel([save(base)], nft([{"accept": None}]).replace('"INPUT"', '"input"'), None)
     assert [(Dialect.NFTABLES, "filter", 1)] == told(found)
 
 

@@ -27,7 +27,7 @@ def standing(raw: str, accepts: str) -> tuple[Standing, str]:
     """Of a trial of these rules."""
     before = read(FILTER.format(accepts=""), "before")
     found = expired(
-        before, read(RAW.format(raw=raw, own=OWN) + FILTER.format(accepts=accepts), "trial"), GUARD, Intervals()
+        before, read(RAW.format(raw=raw, own=OWN) + FILTER.format(accepts=accepts), "trial"), (GUARD,), Intervals()
     )
     return found.standing, found.why
 

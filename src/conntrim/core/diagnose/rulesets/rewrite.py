@@ -84,7 +84,7 @@ def _spelt(home: Home, rule: Rule, old: bool) -> str:
     if home.table.dialect is not Dialect.NFTABLES:
         text = xt_rule(rule, v6=home.table.family is TableFamily.IP6, old=old)
         return f"-A {home.chain.name} {text.replace(*SYN_WORDS)}"
-    return nft_rule(rule, table=home.table).removesuffix(' comment ""')
+    return nft_rule(rule, table=home.table)
 
 
 def old_words(rule: Rule) -> bool:

@@ -7,7 +7,6 @@ from conntrim.core.model.plan import Standing
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.compile import free_priority
-from conntrim.core.plan.obligations.guard_expired import guarded
 from conntrim.core.plan.obligations.registry import NAMES
 from tests.unit.core.plan.planning import CACHE, INBOUND, WEB, facts, filtered, obligation, plan
 
@@ -147,30 +146,3 @@ def test_old_era_has_no_guard() -> None:
     assert "-m state --state UNTRACKED" in text
     assert "datestop" not in text
     assert {"iptables-restore"} == {b.program for b in made.trial}
-
-
-GUARDED = {
-    "*filter": True,
-    ":CONNTRIM-OUTPUT - [0:0]": True,
-    "-A CONNTRIM-OUTPUT -j CT --notrack": True,
-    "-I INPUT 3 -m time --datestop @DEADLINE@ -j ACCEPT": True,
-    "-I INPUT 3 -j ACCEPT": False,
-    "-A INPUT -j ACCEPT": False,
-    "-D INPUT -j DROP": False,
-    "-F INPUT": False,
-    ":INPUT ACCEPT [0:0]": False,
-    "add set ip filter conntrim_armed { type inet_proto; flags timeout; }": True,
-    "insert rule ip filter input index 3 meta l4proto @conntrim_armed accept": True,
-    "insert rule ip filter input index 3 accept": False,
-    "delete rule ip filter input handle 3": False,
-    "flush chain ip filter input": False,
-    "flush ruleset": False,
-    "add rule inet conntrim untrack_output notrack": True,
-    "add rule inet conntrim output jump untrack_output": False,
-}
-
-
-@pytest.mark.parametrize("line", GUARDED)
-def test_line_of_a_trial(line: str) -> None:
-    """Only lines that add, guarded or within our own chains, may stand in a trial."""
-    assert GUARDED[line] == guarded(line)

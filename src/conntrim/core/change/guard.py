@@ -1,0 +1,143 @@
+"""The trial of a change: the same operations, every rule that packets meet first under a condition that ends by itself.
+
+Each dialect has its own guard: iptables compares the clock, nft looks into a set whose elements time out (K39).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import assert_never
+
+from conntrim.core.model.change import (
+    AddChain,
+    AddObject,
+    AddSet,
+    AddTable,
+    AppendRule,
+    Change,
+    DeleteChain,
+    DeleteObject,
+    DeleteRule,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+    InsertRule,
+    Operation,
+    PutRule,
+    ReplaceRule,
+    TableKey,
+    Transaction,
+)
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, OWN_TABLE, SECONDS, TRIAL_SUFFIX
+from conntrim.core.model.ruleset import Dialect, Field, InSet, Match, NamedSet, OpaqueMatch, Rule, TableFamily, Verdict
+
+XT_GUARD = OpaqueMatch("time", f"--datestop {DEADLINE}")
+NFT_GUARD = InSet(ARMED, (Field.PROTOCOL,))
+GUARDS: dict[Dialect, Match] = {
+    Dialect.IPTABLES_NFT: XT_GUARD,
+    Dialect.IPTABLES_LEGACY: XT_GUARD,
+    Dialect.NFTABLES: NFT_GUARD,
+}
+"""What a trial's rule matches besides, by dialect."""
+ERRORS = (1, 58)
+"""ICMP's protocols: errors about untracked packets need accepts in chains of others."""
+
+
+def is_own(table: TableKey, chain: str) -> bool:
+    """Whether a chain is ours by its name, or by that of its table."""
+    if table.dialect is Dialect.NFTABLES:
+        return is_own_table(table)
+    return chain.startswith(CHAIN_PREFIX)
+
+
+def is_own_table(table: TableKey) -> bool:
+    """Whether it is the nft table of a plan."""
+    return (table.dialect, table.family, table.name) == (Dialect.NFTABLES, TableFamily.INET, OWN_TABLE)
+
+
+def guarded(change: Change, protocols: Collection[int], *, old: bool = False) -> Change:
+    """The trial of a change that only adds; `protocols` are those of the packets that it is about.
+
+    `old`: the 2.6 era has no guard in the kernel, only the comments tell a trial's rules.
+    """
+    return Change(tuple(_guarded(t, protocols, old) for t in change.transactions))
+
+
+def _guarded(transaction: Transaction, protocols: Collection[int], old: bool) -> Transaction:
+    table, met = transaction.table, _met(transaction)
+    done: list[Operation] = [
+        replace(op, rule=_with_guard(op.rule, table.dialect, old)) if isinstance(op, PutRule) and op in met else op
+        for op in transaction.operations
+    ]
+    if table.dialect is Dialect.NFTABLES:
+        armed = _armed(protocols if is_own_table(table) else {*protocols, *ERRORS})
+        done.insert(int(done[0] == AddTable()), AddSet(armed, f"{SECONDS}s"))
+    return Transaction(table, tuple(done))
+
+
+def _met(transaction: Transaction) -> list[PutRule]:
+    """The rules that packets meet without being sent there by one of the change's own."""
+    inner = _inner(transaction)
+    return [op for op in transaction.operations if isinstance(op, PutRule) and op.chain not in inner]
+
+
+def _inner(transaction: Transaction) -> frozenset[str]:
+    """The chains that it adds and that are on no hook."""
+    return frozenset(op.name for op in transaction.operations if isinstance(op, AddChain) and op.base is None)
+
+
+def _with_guard(rule: Rule, dialect: Dialect, old: bool) -> Rule:
+    matches = rule.matches if old else (GUARDS[dialect], *rule.matches)
+    return replace(rule, matches=matches, comment=rule.comment + TRIAL_SUFFIX)
+
+
+def _armed(protocols: Collection[int]) -> NamedSet:
+    elements = tuple((Intervals.of(number),) for number in sorted(protocols))
+    return NamedSet(ARMED, elements, kind="inet_proto", dynamic=True, declaration="flags timeout")
+
+
+def kept(change: Change, trial: Change) -> Change:
+    """From the trial of a change to the change itself: plain rules take the places of the guarded ones."""
+    pairs = zip(change.transactions, trial.transactions, strict=True)
+    return Change(tuple(Transaction(t.table, tuple(_kept(plain, t))) for plain, t in pairs))
+
+
+def _kept(plain: Transaction, trial: Transaction) -> Iterator[Operation]:
+    came, tried = _met(plain), _met(trial)
+    if plain.table.dialect is not Dialect.NFTABLES:
+        yield from (DeleteRule(op.chain, op.rule) for op in reversed(tried))
+        yield from came
+        return
+    if is_own_table(plain.table):
+        for op in came:
+            yield from (FlushChain(op.chain), op)
+    else:
+        pairs = list(zip(reversed(came), reversed(tried), strict=True))
+        yield from (InsertRule(op.chain, op.rule, guarded.rule) for op, guarded in pairs)
+        yield from (DeleteRule(guarded.chain, guarded.rule) for _, guarded in pairs)
+    yield DeleteSet(ARMED)
+
+
+def lasting(change: Change) -> Iterator[tuple[TableKey, Operation]]:
+    """The operations of a trial that take something away, or that packets still meet once the guard has expired."""
+    for transaction in change.transactions:
+        inner = frozenset(name for name in _inner(transaction) if is_own(transaction.table, name))
+        yield from ((transaction.table, op) for op in transaction.operations if not _ends(op, transaction.table, inner))
+
+
+def _ends(operation: Operation, table: TableKey, inner: Collection[str]) -> bool:
+    match operation:
+        case AddTable() | AddObject():
+            return is_own_table(table)
+        case AddChain(name, base):
+            return is_own(table, name) and (base is None or base.policy is Verdict.ACCEPT)
+        case AddSet(named):
+            return named.name == ARMED
+        case AppendRule(chain, rule) | InsertRule(chain, rule):
+            return chain in inner or GUARDS[table.dialect] in rule.matches
+        case ReplaceRule() | DeleteRule() | FlushChain() | DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable():
+            return False
+        case _:
+            assert_never(operation)
