@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, Jump, Nat, Notrack, Ruleset
+from conntrim.core.model.nat import Nat
+from conntrim.core.model.ruleset import Field, Jump, Notrack, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.policy import parse_policy

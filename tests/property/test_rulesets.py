@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.emit.nft import nft_text
 from conntrim.core.emit.refusal import NotExpressible
-from conntrim.core.model.address import MAPPED
+from conntrim.core.model.address import MAPPED, parse_address
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.refusal import Answered, Reject
+from conntrim.core.model.nat import Nat, NatFlag, NatKind
+from conntrim.core.model.refusal import RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
     CT_STATES,
     Base,
@@ -87,9 +88,14 @@ texts = st.from_regex(r"[ -~]{1,40}", fullmatch=True)
 opaque = st.sampled_from([OpaqueMatch("limit", "--limit 5/min"), OpaqueMatch("mac", "--mac-source 00:11:22:aa:bb:cc")])
 tcp = In(Field.PROTOCOL, Intervals.of(6))
 
+US = parse_address("192.0.2.1")
 STATEMENTS: list[Statement] = [
     End(Verdict.ACCEPT), End(Verdict.DROP), Return(), Jump("user"), Jump("user", goto=True), Notrack(), SetZone(5),
     SetMark(5, 0xFF), SetMark(1), End(Verdict.REJECT, Reject(Answered.ICMP, 10)), NoEffect("LOG", '--log-prefix "a b"'),
+    Nat(NatKind.DNAT, (US, US + 8), (80, 90), (NatFlag.RANDOM, NatFlag.PERSISTENT)), Nat(NatKind.SNAT, (US, US)),
+    Nat(NatKind.REDIRECT, ports=(8080, 8080)), Nat(NatKind.MASQUERADE, flags=(NatFlag.FULLY_RANDOM,)),
+    Nat(NatKind.NETMAP, (US & ~0xFF, US | 0xFF)), Nat(NatKind.DNAT, ports=(80, 80)),
+    End(Verdict.QUEUE, Queue(1, 5, True)), End(Verdict.REJECT, RESET),
 ]  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.kube_node import BASE, PER_SERVICE, kube_node
-from conntrim.core.model.ruleset import Jump, Nat
+from conntrim.core.model.nat import Nat
+from conntrim.core.model.ruleset import Jump
 from conntrim.core.parse.ruleset import read
 
 

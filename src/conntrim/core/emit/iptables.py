@@ -51,7 +51,7 @@ def rule_words(rule: Rule, v6: bool) -> Iterable[str]:
     yield from match_words(rule.matches, v6)
     if rule.comment:
         yield f"-m comment --comment {_quoted(rule.comment)}"
-    yield from target_words(rule.statements)
+    yield from target_words(rule.statements, v6)
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import assert_never
 
 from conntrim.core.emit.nft_match import around, key_text, match_text, refused
+from conntrim.core.model.address import Family, family_of, format_address
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.refusal import CODES, RESET, Queue, Reject
 from conntrim.core.model.ruleset import (
@@ -22,7 +24,6 @@ from conntrim.core.model.ruleset import (
     Jump,
     Match,
     NamedSet,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -78,7 +79,7 @@ def rule_text(rule: Rule, family: TableFamily, sets: dict[str, NamedSet] | None 
     context = around(rule.matches, family, sets or {})
     parts = [match_text(match, context) for match in rule.matches]
     parts = _icmp_said(rule.matches, parts) if family is TableFamily.INET else [FAMILY_SAID.get(p, p) for p in parts]
-    parts += map(statement_text, rule.statements)
+    parts += (statement_text(statement, family) for statement in rule.statements)
     # A rule that neither asks nor does anything is none that nft takes.
     parts = parts or ["continue"]
     comment = [f'comment "{rule.comment}"'] if rule.comment else []
@@ -143,8 +144,27 @@ def _mark(value: int, mask: int) -> str:
     return f"meta mark set meta mark & {kept:#x} {'^' if value & kept else '|'} {value:#x}"
 
 
-def statement_text(statement: Statement) -> str:
-    """One statement."""
+def _nat(nat: Nat, family: TableFamily) -> str:
+    """A translation; in tables of both families with the word for its own."""
+    flags = "".join(f" {','.join(nat.flags)}" for _ in nat.flags[:1])
+    if nat.kind is NatKind.NETMAP or (nat.elsewhere is not None and nat.elsewhere.text.startswith("--")):
+        refused(nat)
+    if nat.elsewhere is not None:
+        return f"{nat.kind} {nat.elsewhere.text}{flags}"
+    if nat.addresses is None and nat.ports is None:
+        return f"{nat.kind}{flags}"
+    ports = "" if nat.ports is None else ":" + "-".join(map(str, dict.fromkeys(nat.ports)))
+    if nat.addresses is None:
+        return f"{nat.kind} to {ports}{flags}"
+    v4 = family_of(nat.addresses[0]) is Family.IPV4
+    said = [format_address(each) for each in dict.fromkeys(nat.addresses)]
+    hosts = "-".join(said if v4 or not ports else (f"[{each}]" for each in said))
+    own = f" {'ip' if v4 else 'ip6'}" if family is TableFamily.INET else ""
+    return f"{nat.kind}{own} to {hosts}{ports}{flags}"
+
+
+def statement_text(statement: Statement, family: TableFamily) -> str:
+    """One statement in a table of this family."""
     text = ""
     match statement:
         case End():
@@ -161,12 +181,14 @@ def statement_text(statement: Statement) -> str:
             text = _mark(value, mask)
         case Helper(name):
             text = f'ct helper set "{name}"'
+        case Nat():
+            text = _nat(statement, family)
         case _:
             text = _worded(statement)
     return text
 
 
-def _worded(statement: Nat | NoEffect | OpaqueStatement) -> str:
+def _worded(statement: NoEffect | OpaqueStatement) -> str:
     """Statements that kept nft's words."""
     if statement.kind.isupper() or statement.text.startswith("{"):
         refused(statement)

@@ -35,7 +35,7 @@ def nft_rule(rule: Rule, *, table: Table | None = None) -> str:
     """Everything of an nft rule after `add rule FAMILY TABLE CHAIN`; `table` is where it goes. NotExpressible."""
     context = _context(rule, table)
     matches = [_match(m, context) for m in _said(rule.matches)]
-    statements = [statement_text(s) for s in rule.statements]
+    statements = [statement_text(s, table.family if table else TableFamily.INET) for s in rule.statements]
     comment = [f'comment "{rule.comment}"'] if rule.comment else []
     text = " ".join([*matches, *statements, *comment])
     return _alone(text, _MORE["nft"])

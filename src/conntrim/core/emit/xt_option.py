@@ -90,7 +90,7 @@ def _number(values: Intervals) -> str | None:
     return None if number is None else str(number)
 
 
-def _spelt(address: int, v6: bool) -> str:
+def spelt(address: int, v6: bool) -> str:
     """An address in the table's family; in an IPv6 table a mapped address stays one."""
     return str(IPv6Address(address) if v6 else IPv4Address(address & 0xFFFFFFFF))
 
@@ -107,30 +107,30 @@ def _address(row: XtOption, match: In, v6: bool) -> str | None:
 def _prefix(values: Intervals, v6: bool) -> str | None:
     """One address or prefix; every address of the family is the prefix of length 0."""
     if values == (V6 if v6 else V4):
-        return f"{_spelt(0, v6)}/0"
+        return f"{spelt(0, v6)}/0"
     found = _span_of(values)
     if found is None:
         return None
     low, size = found[0], found[1] - found[0] + 1
     if size & (size - 1) or low % size:
         return None
-    return f"{_spelt(low, v6)}/{(128 if v6 else 32) - (size.bit_length() - 1)}"
+    return f"{spelt(low, v6)}/{(128 if v6 else 32) - (size.bit_length() - 1)}"
 
 
 def _holes(values: Intervals, mask: int, v6: bool) -> str | None:
     """An address under a mask with holes."""
     value = _only(values)
-    return None if value is None else f"{_spelt(value, v6)}/{_spelt(mask, v6)}"
+    return None if value is None else f"{spelt(value, v6)}/{spelt(mask, v6)}"
 
 
 def _addresses(row: XtOption, match: In, v6: bool) -> str | None:
     """Two addresses; a range that runs backwards holds none."""
     if not match.values:
-        return f"{_name(row)} {_spelt(1, v6)}-{_spelt(0, v6)}"
+        return f"{_name(row)} {spelt(1, v6)}-{spelt(0, v6)}"
 
     def dashed(values: Intervals) -> str | None:
         found = _span_of(values)
-        return None if found is None else "-".join(_spelt(end, v6) for end in found)
+        return None if found is None else "-".join(spelt(end, v6) for end in found)
 
     return _either(row, match, dashed, V6 if v6 else V4)
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from conntrim.core.emit.refusal import NotExpressible
+from conntrim.core.emit.xt_option import spelt
+from conntrim.core.model.nat import Nat, NatFlag, NatKind
 from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue, Reject
 from conntrim.core.model.ruleset import (
     End,
     Helper,
     Jump,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -21,7 +22,16 @@ from conntrim.core.model.ruleset import (
     Statement,
 )  # fmt: skip
 
-NATS = {"snat": "SNAT", "dnat": "DNAT", "masquerade": "MASQUERADE", "redirect": "REDIRECT", "netmap": "NETMAP"}
+NATS: dict[NatKind, tuple[str, str]] = {
+    NatKind.SNAT: ("SNAT", "--to-source"), NatKind.DNAT: ("DNAT", "--to-destination"),
+    NatKind.MASQUERADE: ("MASQUERADE", "--to-ports"), NatKind.REDIRECT: ("REDIRECT", "--to-ports"),
+    NatKind.NETMAP: ("NETMAP", "--to"),
+}  # fmt: skip
+"""Kind of translation to the target and its main option."""
+
+FLAGS: dict[NatFlag, str] = {
+    NatFlag.RANDOM: "--random", NatFlag.FULLY_RANDOM: "--random-fully", NatFlag.PERSISTENT: "--persistent",
+}  # fmt: skip
 ZONES = {"": "zone", "original": "zone-orig", "reply": "zone-reply"}
 
 
@@ -47,7 +57,30 @@ def _queue(queue: Queue) -> str:
     return said + " --queue-bypass" * queue.bypass + " --queue-cpu-fanout" * queue.fanout
 
 
-def _target(statement: Statement) -> str:
+def _nat(nat: Nat, v6: bool) -> str | None:
+    """A translation; None for nft's own words."""
+    target, option = NATS[nat.kind]
+    if nat.elsewhere is not None:
+        return f"{target} {nat.elsewhere.text}" if nat.elsewhere.text.startswith("--") else None
+    words = [target, *([option] if nat.addresses or nat.ports else []), *map(FLAGS.__getitem__, nat.flags)]
+    if nat.addresses or nat.ports:
+        words.insert(2, _spot(nat, v6))
+    return " ".join(words)
+
+
+def _spot(nat: Nat, v6: bool) -> str:
+    """The addresses and ports of a translation."""
+    ports = "" if nat.ports is None else "-".join(map(str, dict.fromkeys(nat.ports)))
+    if nat.addresses is None:
+        return f":{ports}" if nat.kind in (NatKind.SNAT, NatKind.DNAT) else ports
+    low, high = nat.addresses
+    if nat.kind is NatKind.NETMAP:
+        return f"{spelt(low, v6)}/{(128 if v6 else 32) - (high - low).bit_length()}"
+    said = "-".join(spelt(each, v6) for each in dict.fromkeys(nat.addresses))
+    return f"[{said}]:{ports}" if ports and v6 else f"{said}:{ports}" if ports else said
+
+
+def _target(statement: Statement, v6: bool) -> str:
     text = None
     match statement:
         case End():
@@ -58,8 +91,8 @@ def _target(statement: Statement) -> str:
             text = "CT --notrack"
         case SetMark(value, mask):
             text = f"MARK --set-xmark {value:#x}/{mask:#x}"
-        case Nat(kind, options) if kind in NATS:
-            text = f"{NATS[kind]} {options}".strip()
+        case Nat():
+            text = _nat(statement, v6)
         case NoEffect(kind, options) | OpaqueStatement(kind, options) if kind.isupper():
             text = f"{kind} {options}".strip()
     if text is None:
@@ -83,7 +116,7 @@ def _template(statements: tuple[Statement, ...]) -> str | None:
     return f"CT {' '.join(options)}".strip()
 
 
-def target_words(statements: tuple[Statement, ...]) -> Iterator[str]:
+def target_words(statements: tuple[Statement, ...], v6: bool = False) -> Iterator[str]:
     """`-j` or `-g` and what follows; nothing for a rule that only counts."""
     match statements:
         case ():
@@ -94,4 +127,4 @@ def target_words(statements: tuple[Statement, ...]) -> Iterator[str]:
             template = _template(statements)
             if template is None and len(statements) > 1:
                 raise NotExpressible("an iptables rule has one target")
-            yield f"-j {template or _target(statements[0])}"
+            yield f"-j {template or _target(statements[0], v6)}"

@@ -16,6 +16,7 @@ from conntrim.core.model.fields import Field as Field  # noqa: PLC0414 - a word 
 from conntrim.core.model.fields import TcpFlag as TcpFlag  # noqa: PLC0414
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue, Reject
 from conntrim.core.model.service import Hook
 
@@ -202,14 +203,6 @@ class Helper:
     """A conntrack helper (`ftp`, ...) is attached (K10, K24)."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Nat:
-    """A translation: `kind` is snat, dnat, masquerade, redirect or netmap; `text` the arguments."""
-
-    kind: str
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

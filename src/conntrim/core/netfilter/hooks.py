@@ -8,12 +8,12 @@ from enum import StrEnum
 from itertools import groupby
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
     Chain,
     Helper,
     Match,
-    Nat,
     NoEffect,
     OpaqueMatch,
     OpaqueStatement,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from conntrim.core.model.address import Family, family_of, format_address, parse_address
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat, NatFlag, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS
-from conntrim.core.model.ruleset import Nat
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import ANY_PORT, EMPTY, Entry, Memory, Tuple, tuple_of
@@ -19,18 +19,6 @@ DST_HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 """Here destinations are rewritten, sources at the other two."""
 
 LOOPBACK: dict[Family, int] = {Family.IPV4: parse_address("127.0.0.1"), Family.IPV6: parse_address("::1")}
-
-_PORT = r"(?P<port>\d+)(?P<more>-\d+)?"
-_FORMS = tuple(re.compile(form) for form in (
-    rf":?{_PORT}",
-    rf"(?P<address>\d+\.\d+\.\d+\.\d+)(?P<to>-[\d.]+)?(?::{_PORT})?",
-    rf"\[(?P<address>[0-9a-fA-F:.]+)\]?(?P<to>-\[?[0-9a-fA-F:.]+)?\]?(?::{_PORT})?",
-    r"(?P<address>[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(?P<to>-[0-9a-fA-F:.]+)?",
-))  # fmt: skip
-"""How a target is written: a port, IPv4 with or without one, IPv6 in brackets with one, IPv6 alone."""
-
-_ADDRESSES = re.compile(r" map \{ (?:[^:{}]+ : \d+\.\d+\.\d+\.\d+(?:, | \}$))+$")
-"""A map that gives IPv4 addresses and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +37,25 @@ class Target:
 
 def target_of(nat: Nat, packet: Packet, kernel: Kernel, hook: Hook) -> Target:
     """The address and port that a nat statement gives a packet."""
-    words = nat.text.replace(",", " ").split()
-    if "map" in words or nat.kind == "netmap":
+    if nat.elsewhere is not None or nat.kind is NatKind.NETMAP:
         return Target(None, None, certain=False)
-    target = replace(_parse(_target(nat)), any_port=any("random" in w for w in words))
-    if nat.kind == "masquerade":
-        address, certain = _masqueraded(packet, kernel)
-        return replace(target, address=address, certain=certain)
-    if nat.kind == "redirect":
-        return replace(target, address=_redirected(packet, kernel, hook))
-    return target
+    address, certain = _address(nat, packet, kernel, hook)
+    port, last = nat.ports or (None, None)
+    drawn = NatFlag.RANDOM in nat.flags or NatFlag.FULLY_RANDOM in nat.flags
+    return Target(address, port, certain, last, drawn)
+
+
+def _address(nat: Nat, packet: Packet, kernel: Kernel, hook: Hook) -> tuple[int | None, bool]:
+    """The address, of a range the first, and whether the kernel has no choice."""
+    match nat.kind:
+        case NatKind.MASQUERADE:
+            return _masqueraded(packet, kernel)
+        case NatKind.REDIRECT:
+            return _redirected(packet, kernel, hook), True
+        case NatKind.SNAT | NatKind.DNAT | NatKind.NETMAP:
+            first, last = nat.addresses or (None, None)
+            return first, first == last
+    assert_never(nat.kind)
 
 
 EVERY_PORT = Intervals.of((0, 65535))
@@ -66,20 +63,10 @@ EVERY_PORT = Intervals.of((0, 65535))
 
 def spans(nat: Nat) -> tuple[Intervals | None, Intervals | None]:
     """Every address and port that a nat statement may give; None: any address, and the port stays as far as it can."""
-    if "map" in nat.text.split():
-        return None, None if _ADDRESSES.search(nat.text) else EVERY_PORT
-    word = _target(nat)
-    found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
-    if found is None or nat.kind == "netmap":
-        return None, EVERY_PORT if word else None
-    address, port, more = found.get("address"), found.get("port"), found.get("more") or ""
-    ports = Intervals.of((int(port), int(more[1:] or port))) if port else None
-    return (Intervals.of(parse_address(address)) if address and not found.get("to") else None), ports
-
-
-def _target(nat: Nat) -> str:
-    """The word that names where a nat statement points; empty where none does."""
-    return next((w for w in reversed(nat.text.split()) if re.search(r"\d", w) and not w.startswith("-")), "")
+    if nat.elsewhere is not None:
+        return None, None if nat.elsewhere.keeps_port else EVERY_PORT
+    addresses, ports = (Intervals.union_of([span]) if span else None for span in (nat.addresses, nat.ports))
+    return addresses, ports
 
 
 def _masqueraded(packet: Packet, kernel: Kernel) -> tuple[int | None, bool]:
@@ -99,21 +86,6 @@ def _redirected(packet: Packet, kernel: Kernel, hook: Hook) -> int:
     there = kernel.own(packet.iif, packet.family)
     ours = packet.dst in kernel.local or (not kernel.local and not packet.oif)
     return there if there is not None else packet.dst if ours else LOOPBACK[packet.family]
-
-
-def _parse(word: str) -> Target:
-    """`10.0.0.1:80`, `[2001:db8::1]:80`, `8080`, `10.0.0.1-10.0.0.9`: the first of a range, not certain then."""
-    found = next((m.groupdict() for form in _FORMS if (m := form.fullmatch(word.strip(",")))), None)
-    if found is None:
-        return Target(None, None, not word)
-    address, port, more = found.get("address"), found.get("port"), found.get("more")
-    try:
-        return Target(
-            parse_address(address) if address else None, int(port) if port else None, not found.get("to"),
-            int(more[1:]) if more else None,
-        )  # fmt: skip
-    except ValueError:
-        return Target(None, None, certain=False)
 
 
 def translated(entry: Entry, target: Target, hook: Hook, memory: Memory = EMPTY) -> Entry:

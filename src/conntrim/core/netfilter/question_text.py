@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from conntrim.core.model.address import format_address
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
 from conntrim.core.model.ruleset import (
     AnyOf,
@@ -28,6 +30,16 @@ def queue(end: End) -> str:
         return "queue 0"
     first, last = end.how.first, end.how.last
     return f"queue {end.how.unread or (first if first == last else f'{first}-{last}')}"
+
+
+def translation(nat: Nat) -> str:
+    """A translation and where it goes, in the words of neither dialect."""
+    if nat.elsewhere is not None:
+        return f"{nat.kind} {nat.elsewhere.text}"
+    hosts = "-".join(format_address(each) for each in dict.fromkeys(nat.addresses or ()))
+    ports = "-".join(str(each) for each in dict.fromkeys(nat.ports or ()))
+    hosts = f"[{hosts}]" if ports and ":" in hosts else hosts
+    return f"{nat.kind} to {hosts}{':' * bool(ports)}{ports}" if hosts or ports else nat.kind.value
 
 
 def question(what: Match | Statement) -> str:

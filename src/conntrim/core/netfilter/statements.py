@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.kinds import STATEMENTS
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
     Dialect,
     End,
     Helper,
     Jump,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -32,7 +32,7 @@ from conntrim.core.netfilter.answers import PORT_UNREACHABLE
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK, Written, may_break, written
 from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate
-from conntrim.core.netfilter.question_text import question, queue
+from conntrim.core.netfilter.question_text import question, queue, translation
 from conntrim.core.netfilter.skb import Attached, Orphan, Skb, Template, Tracked, Untracked
 
 if TYPE_CHECKING:
@@ -149,11 +149,13 @@ def _mark(on: Traversal, statement: SetMark, table: Table, rule: Rule) -> None:
 
 def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Ending:
     attached = on.skb.attached
-    if may_break(statement.text) and on.skb.answers.ask(f"{statement.kind} {statement.text}: nothing is found"):
+    unfound = statement.elsewhere is not None and statement.elsewhere.looks_up
+    if unfound and on.skb.answers.ask(f"{translation(statement)}: nothing is found"):
         return Unended.BROKEN
     if isinstance(attached, Tracked):
         target = nat.target_of(statement, on.skb.packet, on.skb.kernel, on.hook)
-        if not target.certain and statement.kind == "dnat" and on.skb.answers.ask(f"dnat {statement.text}: where to"):
+        vague = not target.certain and statement.kind is NatKind.DNAT
+        if vague and on.skb.answers.ask(f"{translation(statement)}: where to"):
             return Fate.NOT_DECIDED
         on.skb.attached = replace(attached, entry=nat.translated(attached.entry, target, on.hook, on.memory))
         on.bound = True

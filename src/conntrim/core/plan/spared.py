@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, Interface, Nat, Ruleset
+from conntrim.core.model.nat import Nat
+from conntrim.core.model.ruleset import Field, Interface, Ruleset
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.plan.box import narrow
 from conntrim.core.plan.legs import Leg, Way, reply_to

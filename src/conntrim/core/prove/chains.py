@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.kinds import STATEMENTS, Answer, answer_of
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
@@ -13,7 +14,6 @@ from conntrim.core.model.ruleset import (
     Field,
     Helper,
     Jump,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -27,7 +27,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )  # fmt: skip
 from conntrim.core.netfilter.ct_expressions import may_break, written
-from conntrim.core.netfilter.question_text import question, queue
+from conntrim.core.netfilter.question_text import question, queue, translation
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -209,7 +209,7 @@ class Walk:
         ):
             without = self.view.space.everything if self.early else self.view.stateless()
             return without if found.needs_entry else self.view.space.nothing
-        if may_break(statement.text):
+        if _looks_up(statement):
             return self.view.space.unknown(f"{_words(statement)}: nothing is found")
         return self.view.space.nothing
 
@@ -313,5 +313,11 @@ def changes(statement: Statement) -> bool:
     return isinstance(statement, EFFECTS)
 
 
+def _looks_up(statement: OpaqueStatement | Nat) -> bool:
+    if isinstance(statement, Nat):
+        return statement.elsewhere is not None and statement.elsewhere.looks_up
+    return may_break(statement.text)
+
+
 def _words(statement: OpaqueStatement | Nat) -> str:
-    return question(statement) if isinstance(statement, OpaqueStatement) else f"{statement.kind} {statement.text}"
+    return question(statement) if isinstance(statement, OpaqueStatement) else translation(statement)

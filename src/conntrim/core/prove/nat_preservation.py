@@ -16,8 +16,9 @@ from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.circumstances import LINK_LOCAL
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field, Nat, Rule, SetMark, Table
+from conntrim.core.model.ruleset import Field, Rule, SetMark, Table
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, Arranged, Kind, Station
 from conntrim.core.netfilter.nat import spans
@@ -156,7 +157,7 @@ class Kept:
 
     def _turned(self, direction: Direction, nat: Nat) -> Set:
         """The packets that a translation may change; the host's only address is what it would be masqueraded to."""
-        if direction is not OUT or nat.kind != "masquerade" or not self.local:
+        if direction is not OUT or nat.kind is not NatKind.MASQUERADE or not self.local:
             return self.space.everything
         global_ = self.local - LINK_LOCAL
         single = len(global_.ranges) == 1 and global_.ranges[0][0] == global_.ranges[0][1]
@@ -169,7 +170,7 @@ class Kept:
         address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
         addresses, ports = spans(nat)
         ours = self.local | LOOPBACK if self.local else None
-        to = ours if nat.kind in ("masquerade", "redirect") else addresses
+        to = ours if nat.kind in (NatKind.MASQUERADE, NatKind.REDIRECT) else addresses
         after = after if to is None else after & space.field(address, to)
         if ports is not None:
             return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])

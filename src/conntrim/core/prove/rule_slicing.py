@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.ruleset import Chain, Nat, Ruleset, Table
+from conntrim.core.model.nat import Nat
+from conntrim.core.model.ruleset import Chain, Ruleset, Table
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 from conntrim.core.prove.bounds import ALL, Bounds, shifted

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, Nat, Rule
+from conntrim.core.model.ruleset import Field, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.nat import target_of
+from conntrim.core.netfilter.question_text import translation as translated
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.reachability import Reach, reach
@@ -44,7 +46,7 @@ def _image(space: PacketVars, nat: Nat, hook: Hook) -> Set:
     nowhere = Packet(space.family, Protocol.TCP, 0, space.whole(Field.DST, 0))
     target = target_of(nat, nowhere, Kernel(), hook)
     found = space.everything
-    if not target.certain or nat.kind != "dnat":
+    if not target.certain or nat.kind is not NatKind.DNAT:
         return found
     if target.address is not None:
         found = found & space.field(Field.DST, Intervals.of(target.address))
@@ -90,7 +92,7 @@ def by_kind(space: PacketVars, way: Reach, new: Set) -> dict[str, Set]:
     found: dict[str, Set] = {}
     for hook, hit in way.hits:
         if isinstance(hit.statement, Nat) and hook in HOOKS.values():
-            name = f"{hit.statement.kind} {hit.statement.text}"
+            name = translated(hit.statement)
             found[name] = found.get(name, space.nothing) | (
                 _stateless(space, hit.packets & space.state(CtState.NEW)) & new
             )

@@ -15,6 +15,7 @@ from enum import Enum
 
 from conntrim.core.model.fields import VARYING
 from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, effect_of, writes_entry
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     End,
     Helper,
@@ -23,7 +24,6 @@ from conntrim.core.model.ruleset import (
     Interface,
     Jump,
     Match,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueMatch,

@@ -35,19 +35,23 @@ def test_queues_are_read_and_said_by_both(options: str, listed: dict[str, object
     expected = End(Verdict.QUEUE, queue)
     read = by_iptables(f"NFQUEUE {options}"), statement(json.loads(json.dumps({"queue": listed})), TableFamily.INET)
     assert (expected, expected) == read
-    assert (said, [f"-j NFQUEUE {options}"]) == (statement_text(expected), list(target_words((expected,))))
+    assert (said, [f"-j NFQUEUE {options}"]) == (
+        statement_text(expected, TableFamily.INET),
+        list(target_words((expected,))),
+    )
 
 
 def test_a_computed_queue_stays_in_nft_words() -> None:
     """What nft computes the queue from is said again as it was; iptables has no such thing."""
     found = statement({"queue": {"num": {"symhash": {"mod": 2}}}}, TableFamily.INET)
-    assert "queue to symhash mod 2" == statement_text(found)
+    assert "queue to symhash mod 2" == statement_text(found, TableFamily.INET)
     with pytest.raises(NotExpressible):
         list(target_words((found,)))
 
 
 def test_a_reject_is_said_by_the_other_dialect() -> None:
     """`--reject-with icmp-admin-prohibited` is nft's `icmp admin-prohibited`; iptables has no `icmpx`."""
-    assert "reject with icmp admin-prohibited" == statement_text(by_iptables("REJECT --reject-with admin-prohib"))
+    refused = by_iptables("REJECT --reject-with admin-prohib")
+    assert "reject with icmp admin-prohibited" == statement_text(refused, TableFamily.INET)
     with pytest.raises(NotExpressible):
         list(target_words((End(Verdict.REJECT, Reject(Answered.ICMPX, 1)),)))

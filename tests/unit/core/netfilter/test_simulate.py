@@ -9,6 +9,7 @@ import pytest
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import Answered, Reject
 from conntrim.core.model.ruleset import (
@@ -19,7 +20,6 @@ from conntrim.core.model.ruleset import (
     Field,
     In,
     Jump,
-    Nat,
     Notrack,
     OpaqueMatch,
     Return,
@@ -296,18 +296,22 @@ def test_jump_to_a_missing_chain_names_the_line() -> None:
 
 def test_destination_nat_forwards_and_comes_back() -> None:
     """A translated connection goes on to the inner server, and the answer leaves with our address."""
-    dnat = chain(Hook.PREROUTING, "nat", rule(proto("tcp"), dport(80), Nat("dnat", "--to-destination 10.0.0.2:8080")))
+    inner = packet(dst="10.0.0.2").dst
+    moved = Nat(NatKind.DNAT, (inner, inner), (8080, 8080))
+    dnat = chain(Hook.PREROUTING, "nat", rule(proto("tcp"), dport(80), moved))
     client = replace(web(), oif="")
     outcomes = run(rules(table("nat", dnat)), [client, replace(reply_to(client), iif="eth1", oif="eth0")])
     went, came = outcomes
-    assert (packet(dst="10.0.0.2").dst, 8080) == (went.left.dst, went.left.dport)
+    assert (inner, 8080) == (went.left.dst, went.left.dport)
     assert (CtState.ESTABLISHED, client.dst, 80) == (came.state, came.left.src, came.left.sport)
     assert 10 == came.packet.src >> 24 & 0xFF
 
 
 def test_untracked_packets_are_not_translated() -> None:
     """K4: a NAT rule counts nothing for a packet that NOTRACK has marked."""
-    redirect = table("nat", chain(Hook.PREROUTING, "nat", rule(proto("tcp"), Nat("redirect", "--to-ports 8080"))))
+    redirect = table(
+        "nat", chain(Hook.PREROUTING, "nat", rule(proto("tcp"), Nat(NatKind.REDIRECT, ports=(8080, 8080))))
+    )
     assert 80 == simulate(rules(redirect, raw((notrack(),))), web()).left.dport
     assert 8080 == simulate(rules(redirect), web()).left.dport
 

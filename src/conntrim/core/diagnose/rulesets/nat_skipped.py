@@ -25,7 +25,8 @@ from dataclasses import replace
 from conntrim.core.diagnose.rulesets import raw
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
 from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.ruleset import Nat, Rule
+from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.chains import Hit
 from conntrim.core.prove.diagram import Set
@@ -34,7 +35,7 @@ from conntrim.core.prove.packet_vars import IIF, OIF
 CODE, NAME = "CT109", "nat-skipped"
 
 DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
-SOURCES = ("masquerade", "snat")
+SOURCES = (NatKind.MASQUERADE, NatKind.SNAT)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
@@ -74,7 +75,7 @@ def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
     if hit.statement.kind not in SOURCES:
         return side.space.everything
     if direction is not Direction.FORWARDED:
-        return side.space.nothing if hit.statement.kind == "masquerade" else side.space.everything
+        return side.space.nothing if hit.statement.kind is NatKind.MASQUERADE else side.space.everything
     codes = (side.space.names.codes((name,)) for name in side.space.names.known if name)
     return ~side.space.sets.either([side.space.values(IIF, c) & side.space.values(OIF, c) for c in codes])
 

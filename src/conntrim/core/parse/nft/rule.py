@@ -96,7 +96,7 @@ class Reading:
     def doing(self, expression: Json, sofar: Sofar) -> Sofar:
         """One more statement."""
         done = statement(expression, self.context.family)
-        wanted = tuple(need for need in needs(done, self.context.family) if need not in sofar.matches)
+        wanted = tuple(need for need in needs(expression, done, self.context.family) if need not in sofar.matches)
         if wanted:
             sofar = self.flushed(sofar)
         return Sofar((*sofar.matches, *wanted), (*sofar.statements, done))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words, words
 from conntrim.core.model.refusal import CODES, RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
@@ -12,7 +14,6 @@ from conntrim.core.model.ruleset import (
     Helper,
     In,
     Jump,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -25,6 +26,7 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.parse.nft.left import V4, V6, Unread
 from conntrim.core.parse.nft.matches import spoken
+from conntrim.core.parse.nft.nat import translation
 from conntrim.core.parse.xt.targets import HARMLESS
 
 EVERY = 0xFFFFFFFF
@@ -32,11 +34,8 @@ EVERY = 0xFFFFFFFF
 DEFAULT_REJECTS = {TableFamily.IP: Answered.ICMP, TableFamily.IP6: Answered.ICMPV6}
 """What a plain `reject` answers with; in other tables it is `icmpx`."""
 
-WORDED: dict[str, Callable[[str, str], Statement]] = {
-    **dict.fromkeys(("snat", "dnat", "masquerade", "redirect"), Nat),
-    **dict.fromkeys(("counter", "log", "last"), NoEffect),
-}
-"""Statements that keep their arguments as words."""
+WORDED = frozenset({"counter", "log", "last"})
+"""Statements without effect, which keep their arguments as words."""
 
 MATCHING = frozenset({"limit", "quota", "ct count", "set", "meter", "connlimit"})
 """Statements that end the rule where they do not hold: matches in all but name."""
@@ -108,18 +107,13 @@ def _queue(content: Json, family: TableFamily) -> Statement:
     return End(Verdict.QUEUE, Queue(first, last, "bypass" in flags, "fanout" in flags, unread))
 
 
-FAMILIES: tuple[tuple[tuple[str, ...], In], ...] = (
-    (("ip to", "ip prefix"), V4), (("ip6 to", "ip6 prefix"), V6),
-)  # fmt: skip
-"""How the arguments begin of a translation that is for one family."""
-
 ANSWERS: dict[Answered, tuple[In, ...]] = {
     Answered.ICMP: (V4,), Answered.ICMPV6: (V6,), Answered.ICMPX: (), Answered.RESET: (),
 }  # fmt: skip
 """What a reject's answer says of the packet."""
 
 
-def needs(done: Statement, family: TableFamily) -> tuple[In, ...]:
+def needs(expression: Json, done: Statement, family: TableFamily) -> tuple[In, ...]:
     """The family check of a reject or translation in an inet table, which nft does not list."""
     if family is not TableFamily.INET:
         return ()
@@ -127,8 +121,13 @@ def needs(done: Statement, family: TableFamily) -> tuple[In, ...]:
         case End(how=Reject(kind=kind)):
             return ANSWERS[kind]
         case Nat():
-            return next(((only,) for begins, only in FAMILIES if done.text.startswith(begins)), ())
+            _, content = one_key(expression)
+            return FAMILIES.get(str((content or {}).get("family", "")), ())
     return ()
+
+
+FAMILIES: dict[str, tuple[In, ...]] = {"ip": (V4,), "ip6": (V6,)}
+"""What a translation's own word says of the packet."""
 
 
 FIXED: dict[str, Statement] = {
@@ -147,6 +146,7 @@ READ: dict[str, Callable[[Json, TableFamily], Statement]] = {
     "ct helper": lambda content, family: Helper(str(content)),
     "reject": _reject,
     "queue": _queue,
+    **{kind: partial(translation, kind) for kind in ("snat", "dnat", "masquerade", "redirect")},
 }
 """Statements whose meaning the model has."""
 
@@ -161,7 +161,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
         if kind in FIXED or kind in READ:
             return FIXED[kind] if kind in FIXED else READ[kind](content, family)
         if kind in WORDED:
-            return WORDED[kind](kind, statement_words(expression).removeprefix(kind).strip())
+            return NoEffect(kind, statement_words(expression).removeprefix(kind).strip())
     except (Unread, Unspeakable):
         pass
     name = _name(kind, content)

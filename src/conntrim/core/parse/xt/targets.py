@@ -9,7 +9,6 @@ from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue
 from conntrim.core.model.ruleset import (
     End,
     Helper,
-    Nat,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -19,6 +18,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     Verdict,
 )  # fmt: skip
+from conntrim.core.parse.xt import nat
 from conntrim.core.parse.xt.canonical import Given, written
 from conntrim.core.parse.xt.numbers import masked, number
 
@@ -35,9 +35,6 @@ HARMLESS = frozenset({
     "TCPMSS", "TCPOPTSTRIP", "TEE", "TRACE", "ULOG",
 })  # fmt: skip
 """Targets without influence on where this packet goes: none of our fields reads what they write."""
-
-NATS = {"SNAT": "snat", "DNAT": "dnat", "MASQUERADE": "masquerade", "REDIRECT": "redirect", "NETMAP": "netmap"}
-"""Target to the kind of translation."""
 
 SHORT: dict[str, str] = {
     "net-unreach": "icmp-net-unreachable", "host-unreach": "icmp-host-unreachable",
@@ -116,8 +113,8 @@ def effect(target: str, given: Given, v6: bool) -> tuple[Statement, ...]:
     """A target with its options as statements; ValueError for a value that makes no sense."""
     if target in MEANINGS:
         return MEANINGS[target](given, v6)
-    if target in NATS:
-        return (Nat(NATS[target], written(target, given, v6)),)
+    if target in nat.TARGETS:
+        return (nat.translation(target, given, v6),)
     if target in HARMLESS:
         return (NoEffect(target, written(target, given, v6)),)
     kind = target if target.isupper() else f"target {target}"  # nft's statements are called `log` and `last`
