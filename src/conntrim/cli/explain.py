@@ -17,12 +17,13 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.render.explain import explain_text
 from conntrim.render.json import to_json
 
 PORT = click.IntRange(0, 65535)
-ICMP_QUERY: dict[int, int] = {Protocol.ICMP: 8 << 8, Protocol.ICMPV6: 128 << 8}
+ICMP_QUERY: dict[int, int] = {int(icmp.protocol): icmp.echo << 8 for icmp in ICMP.values()}
 """What `-p icmp` means without `--icmp`: an echo request."""
 
 

@@ -12,7 +12,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.answers import ERRORS, reply_to
+from conntrim.core.netfilter.answers import is_error, reply_to
 from conntrim.core.plan.obligations.decide import Proof
 from conntrim.core.prove.compare import Comparison, Population
 from conntrim.core.prove.inputs import Broken
@@ -109,11 +109,6 @@ def _scene(words: str, claim: Claim, witness: Packet, population: Population) ->
     packet = about_nobody(witness)
     known = None if population is Population.STRANGERS else opener(packet)
     return Scene(words, claim, (packet,), (known, known))
-
-
-def is_error(packet: Packet) -> bool:
-    """Whether it is an ICMP error."""
-    return packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ())
 
 
 def about_nobody(packet: Packet) -> Packet:

@@ -10,6 +10,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 from conntrim.core.model.conntrack import Status, TcpState
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.netfilter.icmp import ANSWERS
 from conntrim.host.flows import NETLINK_NETFILTER
 from conntrim.host.netlink import HEADER, NLM_F_ACK, NLM_F_REQUEST, Netlink
 from conntrim.host.programs import run
@@ -89,17 +90,13 @@ def message_body(entry: Entry) -> bytes:
     return struct.pack("=BBH", family, 0, 0) + b"".join(parts)
 
 
-ICMP_ANSWERS = {(1, 8): 0, (1, 13): 14, (58, 128): 129}
-"""The answer's type of each query."""
-
-
 def _tuple(family: int, entry: Entry, ends: tuple[str, str], *, reply: bool) -> bytes:
     first = 1 if family == AF_INET else 3
     ip = _attr(first, inet_pton(family, ends[0])) + _attr(first + 1, inet_pton(family, ends[1]))
     proto = _attr(1, bytes([entry.protocol]))
     if entry.protocol in (Protocol.ICMP, Protocol.ICMPV6):
         base, asked = (4 if entry.protocol == Protocol.ICMP else 7), entry.dport >> 8
-        told = ICMP_ANSWERS[entry.protocol, asked] if reply else asked
+        told = ANSWERS[entry.protocol][asked] if reply else asked
         proto += _attr(base, struct.pack(">H", entry.sport)) + _attr(base + 1, bytes([told]))
         proto += _attr(base + 2, bytes([entry.dport & 0xFF]))
     elif entry.protocol in WITH_PORTS or entry.protocol == Protocol.GRE:

@@ -16,8 +16,8 @@ from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue
+from conntrim.core.netfilter.icmp import ANSWERS, ICMP
 from conntrim.core.netfilter.memory import Tuple, tuple_of
-from conntrim.core.netfilter.states import ICMP_ANSWERS
 from conntrim.lab.words import PORTS
 
 Made = tuple[Packet, ...]
@@ -45,7 +45,6 @@ ERRORS: dict[Family, tuple[int, tuple[int, ...]]] = {
 }
 """Protocol and types of ICMP errors."""
 
-ECHOES = {Family.IPV4: (Protocol.ICMP, 8 << 8), Family.IPV6: (Protocol.ICMPV6, 128 << 8)}
 ODD_ICMP = {
     Family.IPV4: (Protocol.ICMP, (0, 13 << 8, 14 << 8, 42 << 8, 9 << 8)),
     Family.IPV6: (Protocol.ICMPV6, (129 << 8, 133 << 8, 135 << 8, 143 << 8, 200 << 8)),
@@ -79,7 +78,7 @@ def key_of(packet: Packet) -> Key:
 
 def key(tuple_: Tuple) -> Key:
     """The same for both directions of a flow."""
-    if tuple_.protocol in ICMP_ANSWERS:  # one number tells an exchange, and the types differ by direction
+    if tuple_.protocol in ANSWERS:  # one number tells an exchange, and the types differ by direction
         return (tuple_.protocol, *sorted((tuple_.src, tuple_.dst)), tuple_.sport)
     ends = sorted([(tuple_.src, tuple_.sport), (tuple_.dst, tuple_.dport)])
     return (tuple_.protocol, *ends[0], *ends[1])
@@ -148,8 +147,8 @@ def _query(random: Random, opener: Packet) -> Made:
 
 def _echo(random: Random, opener: Packet) -> Made:
     """Echo requests and replies in any order."""
-    protocol, icmp = ECHOES[opener.family]
-    there = replace(_portless(opener), protocol=protocol, icmp=icmp, icmp_id=random.randint(1, 65535))
+    icmp = ICMP[opener.family]
+    there = replace(_portless(opener), protocol=icmp.protocol, icmp=icmp.echo << 8, icmp_id=random.randint(1, 65535))
     return tuple(random.choice((there, there, reply_to(there))) for _ in range(random.randint(1, 4)))
 
 

@@ -14,6 +14,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.states import CHECKED, SANE
 
 MAX_NUMBER = 0xFFFF
@@ -25,7 +26,7 @@ FIRST = 1000
 WINDOW = 0xFFFF
 V4_HEADER, V6_HEADER = 20, 40
 
-ECHO = frozenset({(Protocol.ICMP, 8), (Protocol.ICMP, 0), (Protocol.ICMPV6, 128), (Protocol.ICMPV6, 129)})
+ECHO = frozenset((icmp.protocol, kind) for icmp in ICMP.values() for kind in (icmp.echo, icmp.answers[icmp.echo]))
 """ICMP types (protocol, type) whose header carries an identifier and a sequence number."""
 
 

@@ -7,18 +7,14 @@ from dataclasses import replace
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import FIELDS
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import RESET, Answered, Reject
 from conntrim.core.model.ruleset import TcpFlag
+from conntrim.core.netfilter.icmp import ANSWERS, ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.skb import Attached, Orphan, Template, Tracked
-from conntrim.core.netfilter.states import ICMP_ANSWERS
-
-UNREACHABLE: dict[Family, tuple[int, int]] = {
-    Family.IPV4: (Protocol.ICMP, 3), Family.IPV6: (Protocol.ICMPV6, 1),
-}  # fmt: skip
-"""Protocol and type of REJECT's ICMP errors."""
 
 ICMPX: dict[Family, tuple[int, ...]] = {Family.IPV4: (0, 3, 1, 13), Family.IPV6: (0, 4, 3, 1)}
 """The codes behind nft's own numbers of `icmpx` (net/netfilter/nft_reject.c): no route, port, host, prohibited."""
@@ -26,24 +22,20 @@ ICMPX: dict[Family, tuple[int, ...]] = {Family.IPV4: (0, 3, 1, 13), Family.IPV6:
 PORT_UNREACHABLE = Reject(Answered.ICMPX, 1)
 """REJECT's default."""
 
-_ANSWERED = (0, 8, *range(13, 19))
-"""icmp_send() takes every other type for an error, the unknown ones too (`icmp_pointers` in net/ipv4/icmp.c)."""
+MIRRORED = tuple((spec.attribute, FIELDS[spec.mirror].attribute) for f, spec in FIELDS.items() if spec.mirror is not f)
+"""What of a packet stands where in its answer."""
 
-ERRORS: dict[int, tuple[int, ...]] = {
-    Protocol.ICMP: tuple(t for t in range(256) if t not in _ANSWERED),
-    Protocol.ICMPV6: tuple(range(128)),
-}
-"""ICMP types that are errors: never answered by another one (RFC 1122 section 3.2.2, RFC 4443 section 2.4)."""
+
+def is_error(packet: Packet) -> bool:
+    """Whether a packet is an ICMP error, or what the kernel takes for one: it is answered by none."""
+    own = ICMP[packet.family]
+    return packet.protocol == own.protocol and packet.icmp is not None and packet.icmp >> 8 in own.unanswered
 
 
 def reply_to(packet: Packet) -> Packet:
     """The answer to a packet: everything turned round, the interfaces too."""
-    swapped = replace(
-        packet,
-        src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport, iif=packet.oif, oif=packet.iif,
-        src_type=packet.dst_type, dst_type=packet.src_type,
-    )  # fmt: skip
-    answers = ICMP_ANSWERS.get(packet.protocol)
+    swapped = replace(packet, **{there: getattr(packet, here) for here, there in MIRRORED})
+    answers = ANSWERS.get(packet.protocol)
     if answers is None or packet.icmp is None:
         return swapped
     return replace(swapped, icmp=answers.get(packet.icmp >> 8, packet.icmp >> 8) << 8 | packet.icmp & 0xFF)
@@ -81,15 +73,15 @@ def _reset(packet: Packet, kernel: Kernel) -> Packet | None:
 
 
 def _error(packet: Packet, how: Reject, kernel: Kernel, routed: bool) -> Packet | None:
-    if packet.icmp is not None and packet.icmp >> 8 in ERRORS.get(packet.protocol, ()):
+    if is_error(packet):
         return None
-    protocol, kind = UNREACHABLE[packet.family]
+    icmp = ICMP[packet.family]
     code = ICMPX[packet.family][how.code] if how.kind is Answered.ICMPX else how.code
     iif, oif = _back(packet, kernel)
     src = _speaker(packet, kernel, routed)
     return Packet(
-        packet.family, protocol, src, packet.src, icmp=kind << 8 | code, iif=iif, oif=oif, inner=packet,
-        length=_error_length(packet), dscp=_error_class(packet),
+        packet.family, icmp.protocol, src, packet.src, icmp=icmp.unreachable << 8 | code, iif=iif, oif=oif,
+        inner=packet, length=_error_length(packet), dscp=_error_class(packet),
     )  # fmt: skip
 
 

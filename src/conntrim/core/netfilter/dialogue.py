@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from conntrim.core.model.address import Family
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset, TcpFlag
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import Arranged, arrange
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.nat import answered
@@ -45,12 +44,6 @@ TURNS: dict[Talk, tuple[tuple[str, bool, int | None], ...]] = {
 }
 """Name, whether it goes in the answering direction, TCP flags."""
 
-TOO_BIG: dict[Family, tuple[int, int]] = {
-    Family.IPV4: (Protocol.ICMP, 3 << 8 | 4),
-    Family.IPV6: (Protocol.ICMPV6, 2 << 8),
-}
-"""The ICMP error that path MTU discovery lives on, as (protocol, type << 8 | code)."""
-
 
 def dialogue(kind: Talk, opener: Packet, *, error: bool = False) -> tuple[Packet, ...]:
     """The packets of a dialogue that `opener` (addresses, ports, interfaces) begins, in their order.
@@ -68,9 +61,9 @@ def dialogue(kind: Talk, opener: Packet, *, error: bool = False) -> tuple[Packet
 
 def error_about(packet: Packet) -> Packet:
     """A router's or receiver's complaint that `packet` is too big."""
-    protocol, icmp = TOO_BIG[packet.family]
+    icmp = ICMP[packet.family]
     back = reply_to(replace(packet, icmp=None, sport=None, dport=None, tcp_flags=None))
-    return replace(back, protocol=protocol, icmp=icmp, inner=packet)
+    return replace(back, protocol=icmp.protocol, icmp=icmp.too_big, inner=packet)
 
 
 def run(

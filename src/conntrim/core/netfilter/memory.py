@@ -10,7 +10,8 @@ from typing import NamedTuple
 from conntrim.core.model.conntrack import TcpState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS
-from conntrim.core.netfilter.states import ICMP_ANSWERS, Class
+from conntrim.core.netfilter.icmp import ANSWERS
+from conntrim.core.netfilter.states import Class
 
 ANY_PORT = 0
 """A port that the kernel picked, and nobody here can know."""
@@ -27,7 +28,7 @@ class Tuple(NamedTuple):
 
     def inverted(self) -> Tuple | None:
         """The tuple of the answers; None for an ICMP type that has no opposite."""
-        answers = ICMP_ANSWERS.get(self.protocol)
+        answers = ANSWERS.get(self.protocol)
         if answers is None:
             return Tuple(self.protocol, self.dst, self.src, self.dport, self.sport)
         if (opposite := answers.get(self.dport >> 8)) is None:
@@ -37,7 +38,7 @@ class Tuple(NamedTuple):
 
 def tuple_of(packet: Packet) -> Tuple:
     """The tuple that conntrack looks this packet up by."""
-    if packet.icmp is not None and packet.protocol in ICMP_ANSWERS:
+    if packet.icmp is not None and packet.protocol in ANSWERS:
         return Tuple(packet.protocol, packet.src, packet.dst, packet.icmp_id, packet.icmp)
     if packet.protocol in WITH_PORTS:
         return Tuple(packet.protocol, packet.src, packet.dst, packet.sport or 0, packet.dport or 0)

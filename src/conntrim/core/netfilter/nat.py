@@ -11,9 +11,9 @@ from conntrim.core.model.nat import Nat, NatFlag, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.icmp import ANSWERS
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import ANY_PORT, EMPTY, Entry, Memory, Tuple, tuple_of
-from conntrim.core.netfilter.states import ICMP_ANSWERS
 
 DST_HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 """Here destinations are rewritten, sources at the other two."""
@@ -161,7 +161,7 @@ def evaded(entry: Entry) -> Entry:
     """An entry whose tuples are taken, as the NAT core leaves it: with another source port or number (K44)."""
     if entry.original.protocol in WITH_PORTS:
         return replace(entry, reply=entry.reply._replace(dport=ANY_PORT), snat=True)
-    return replace(entry, guessed=entry.guessed or entry.original.protocol in ICMP_ANSWERS)
+    return replace(entry, guessed=entry.guessed or entry.original.protocol in ANSWERS)
 
 
 def rewritten(packet: Packet, entry: Entry, reply: bool, hook: Hook) -> Packet:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState, TcpState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, In, TcpFlag
+from conntrim.core.netfilter.icmp import ICMP, Icmp, any_code
 
 FIN, SYN, RST, ACK, URG = TcpFlag.FIN, TcpFlag.SYN, TcpFlag.RST, TcpFlag.ACK, TcpFlag.URG
 
@@ -85,39 +87,34 @@ def _flags(*values: int) -> In:
     return In(Field.TCP_FLAGS, Intervals.of(*(int(v) for v in values)), CHECKED)
 
 
-def _types(field: Field, *types: int | tuple[int, int]) -> In:
-    spans = ((t, t) if isinstance(t, int) else t for t in types)
-    return In(field, Intervals.of(*((low << 8, high << 8 | 0xFF) for low, high in spans)))
+def _icmp(of: Icmp) -> tuple[Row, ...]:
+    """What a family's ICMP packets are without an entry."""
+
+    def row(types: Intervals, state: CtState, fact: str, need: Need = Need.NOTHING, makes: bool = True) -> Row:
+        return Row((_protocol(of.protocol), In(of.field, any_code(types))), state, fact, need, makes)
+
+    silent = row(of.silent, CtState.UNTRACKED, "neighbour discovery and MLD, untracked by the kernel", makes=False)
+    return (
+        *((silent,) if of.silent else ()),
+        row(of.queries, CtState.NEW, f"an {of.name} query"),
+        row(of.replies, CtState.INVALID, "an answer nobody asked for"),
+        row(of.errors, CtState.RELATED, f"an {of.name} error", Need.INNER, makes=False),
+        Row((_protocol(of.protocol),), CtState.INVALID, f"an {of.name} type that conntrack does not know", makes=False),
+    )
 
 
-_TCP, _ICMP, _ICMPV6 = _protocol(Protocol.TCP), _protocol(Protocol.ICMP), _protocol(Protocol.ICMPV6)
+_TCP = _protocol(Protocol.TCP)
 
 FRESH: tuple[Row, ...] = (
     Row((_TCP, _flags(SYN, SYN | URG)), CtState.NEW, "a SYN opens a connection"),
     Row((_TCP, _flags(ACK, ACK | URG)), CtState.NEW, "picked up mid-stream", Need.LOOSE),
     Row((_TCP,), CtState.INVALID, "SYN/ACK, FIN, RST and nonsense open nothing"),
-    Row((_ICMP, _types(Field.ICMP, 8, 13, 15, 17)), CtState.NEW, "an ICMP query"),
-    Row((_ICMP, _types(Field.ICMP, 0, 14, 16, 18)), CtState.INVALID, "an answer nobody asked for"),
-    Row((_ICMP, _types(Field.ICMP, 3, 4, 5, 11, 12)), CtState.RELATED, "an ICMP error", Need.INNER, makes=False),
-    Row((_ICMP,), CtState.INVALID, "an ICMP type that conntrack does not know", makes=False),
-    Row(
-        (_ICMPV6, _types(Field.ICMPV6, (130, 136), 143)),
-        CtState.UNTRACKED, "neighbour discovery and MLD, untracked by the kernel", makes=False,
-    ),
-    Row((_ICMPV6, _types(Field.ICMPV6, 128, 139)), CtState.NEW, "an ICMPv6 query"),
-    Row((_ICMPV6, _types(Field.ICMPV6, 129, 140)), CtState.INVALID, "an answer nobody asked for"),
-    Row((_ICMPV6, _types(Field.ICMPV6, (0, 127))), CtState.RELATED, "an ICMPv6 error", Need.INNER, makes=False),
-    Row((_ICMPV6,), CtState.INVALID, "an ICMPv6 type that conntrack does not know", makes=False),
+    *_icmp(ICMP[Family.IPV4]),
+    *_icmp(ICMP[Family.IPV6]),
     Row((_protocol(Protocol.SCTP),), CtState.NEW, "an SCTP chunk that may open an association", Need.CHUNK),
     Row((), CtState.NEW, "UDP and every other protocol: the first packet"),
 )  # fmt: skip
 """The state of a packet that has no entry (kernel-facts, second table)."""
-
-ICMP_ANSWERS: dict[int, dict[int, int]] = {
-    Protocol.ICMP: {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17},
-    Protocol.ICMPV6: {128: 129, 129: 128, 139: 140, 140: 139},
-}
-"""ICMP type of a query to that of its answer, and back; other types have no opposite and so no entry."""
 
 
 class Move(Enum):

@@ -16,6 +16,7 @@ from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import flags_where
 from conntrim.core.netfilter.hooks import FAMILIES
+from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.netfilter.states import CHECKED, SANE
 from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.cube_cover import Box, boxes
@@ -209,8 +210,7 @@ class Question:
             return stateless
         space = self.space
         if population is Population.ERRORS:
-            types = ((3, 5), (11, 12)) if space.icmp is Field.ICMP else ((1, 4),)
-            return stateless & space.field(space.icmp, Intervals.of(*((a << 8, b << 8 | 0xFF) for a, b in types)))
+            return stateless & space.field(space.icmp, any_code(ICMP[space.family].defined))
         tcp = space.protocol(Protocol.TCP)
         with_ports = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
         return stateless & with_ports & (~tcp | space.field(Field.TCP_FLAGS, CARRIED))

@@ -14,6 +14,7 @@ from conntrim.core.model.policy import ADDRESSES, Policy, Untrack
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
+from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
 
@@ -23,10 +24,7 @@ REQUESTS: tuple[int, ...] = (SYN, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK)
 ANSWERS: tuple[int, ...] = (SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK)
 """The flags of a TCP connection's packets, the opening one first."""
 
-ERRORS: dict[Family, Intervals] = {
-    Family.IPV4: Intervals.of(*((t << 8, t << 8 | 0xFF) for t in (3, 11, 12))),
-    Family.IPV6: Intervals.of((1 << 8, 4 << 8 | 0xFF)),
-}
+ERRORS: dict[Family, Intervals] = {family: any_code(icmp.vital) for family, icmp in ICMP.items()}
 """ICMP errors that connections live by: unreachable and too big, time exceeded, parameter problem."""
 
 BACK: dict[Direction, Direction] = {

@@ -15,13 +15,12 @@ from conntrim.core.model.address import MAPPED, V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import FIELDS, Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.model.protocol import WITH_PORTS
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.prove.diagram import Diagrams, Set
 from conntrim.core.prove.names import Names
 
 ADDRESS_BITS = {Family.IPV4: 32, Family.IPV6: 128}
-ICMP_OF = {Family.IPV4: (Field.ICMP, Protocol.ICMP), Family.IPV6: (Field.ICMPV6, Protocol.ICMPV6)}
-"""Each family's own ICMP; the other one's is nonsense there and never made."""
 IIF, OIF = Field.IIF, Field.OIF
 
 STATES: tuple[CtState, ...] = tuple(CtState)
@@ -34,7 +33,8 @@ class PacketVars:
     def __init__(self, family: Family, names: Names, tick: Callable[[], None] = lambda: None) -> None:
         self.family, self.names = family, names
         self.sets = Diagrams(tick)
-        self.icmp, self.icmp_protocol = ICMP_OF[family]
+        self.icmp, self.icmp_protocol = ICMP[family].field, ICMP[family].protocol
+        """The family's own ICMP; the other one's is nonsense there and never made."""
         self.bits: dict[Field, tuple[int, ...]] = {}
         wide = ADDRESS_BITS[family]
         own = {Field.SRC: wide, Field.DST: wide, IIF: names.bits, OIF: names.bits}

@@ -10,11 +10,11 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.prove.affected_set import Changes, along, changed_rules, parts, sharing
 from conntrim.core.prove.bounds import Bounds, bounds_of, fields_of, mirrored
 from conntrim.core.prove.flows import BACK, Flow
 from conntrim.core.prove.names import Names
-from conntrim.core.prove.packet_vars import ICMP_OF
 from conntrim.core.prove.rule_index import Listed
 from conntrim.core.prove.rule_slicing import Sieve
 
@@ -75,7 +75,7 @@ class Change:
 
 def asked_of(flows: Iterable[Flow], family: Family) -> Asked:
     """The boxes of the packets that flows consist of, and of errors about them, as they go."""
-    errors = fields_of([(Field.PROTOCOL, Intervals.of(ICMP_OF[family][1]))], family)
+    errors = fields_of([(Field.PROTOCOL, Intervals.of(ICMP[family].protocol))], family)
     found: dict[Way, list[Bounds | None]] = {(d, False): [errors] for d in Direction} | {(Direction.LOOPBACK, True): []}
     for flow in flows:
         mine = fields_of(flow.fields.items(), family)

@@ -23,21 +23,18 @@ from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
-from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Field, In
 from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import ERRORS
-from conntrim.core.prove.packet_vars import ICMP_OF
 
 CODE, NAME = "CT106", "errors-refused"
 
-
-NAMES = {Family.IPV4: "ICMP", Family.IPV6: "ICMPv6"}
 
 ABOUT: dict[Direction, tuple[Direction, ...]] = {
     Direction.INBOUND: (Direction.INBOUND, Direction.OUTBOUND),
@@ -73,7 +70,7 @@ def _finding(case: RuleCase, told: Told, direction: Direction) -> Finding:
     return Finding(
         CODE,
         Severity.WARNING,
-        f"{NAMES[told.witness.family]} errors about untracked connections are refused, {direction}",
+        f"{ICMP[told.witness.family].name} errors about untracked connections are refused, {direction}",
         (f"refused: {told.words}", such_as(told.witness), *((f"refused by {place}: {by}",) if place else ())),
         place,
         ("accept these types before it: without them large transfers hang and dead ports mean time-outs",),
@@ -88,11 +85,10 @@ def _edits(case: RuleCase, witness: Packet) -> tuple[Edit, ...]:
     if place is None:
         return ()
     how, where, home = place
-    field, protocol = ICMP_OF[witness.family]
+    icmp = ICMP[witness.family]
     found: list[Edit] = []
-    for low, high in ERRORS[witness.family].ranges:
-        for kind in range(low >> 8, (high >> 8) + 1):
-            number = In(Field.PROTOCOL, Intervals.of(int(protocol)))
-            asked = (number, In(field, Intervals.of((kind << 8, kind << 8 | 0xFF))))
-            found += rewrite.edit(how, where, rewrite.spelt(home, asked, rewrite.ACCEPT))
+    for kind in icmp.vital:
+        number = In(Field.PROTOCOL, Intervals.of(int(icmp.protocol)))
+        asked = (number, In(icmp.field, any_code(Intervals.of(kind))))
+        found += rewrite.edit(how, where, rewrite.spelt(home, asked, rewrite.ACCEPT))
     return tuple(found)
