@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from tempfile import TemporaryFile
+from typing import IO
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.raw_text import bytes_of, text_of
@@ -52,26 +56,50 @@ class Ended:
     errors: str
 
 
-def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None = None, timeout: float = 60) -> Ended:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """For a program that is fed by a stranger: its working directory, bytes of memory, bytes of either output."""
+
+    directory: str
+    memory: int
+    output: int
+
+
+def attempt(
+    argv: Sequence[str],
+    *,
+    text: str | None = None,
+    netns: str | None = None,
+    timeout: float = 60,
+    bounds: Bounds | None = None,
+) -> Ended:
     """Run a program to its end with `text` on its standard input, whatever its exit code.
 
-    HostError where it is not installed, cannot be started or takes longer than `timeout` seconds.
+    HostError where it is not installed, cannot be started or takes longer than `timeout` seconds. With bounds it has no
+    terminal, and ends where it wants more.
     """
     program = find(argv[0])
     if program is None:
         package = PACKAGES.get(argv[0], argv[0])
         raise HostError(argv[0], "this program is not installed", advice=f"Debian's package {package} has it")
     try:
-        with entered(netns):
+        with entered(netns), _kept(bounds) as (output, errors):
             done = subprocess.run(  # one system call, and conntrim has no threads here
                 [program, *argv[1:]],
                 input=None if text is None else bytes_of(text),
-                capture_output=True,
+                stdout=output or subprocess.PIPE,
+                stderr=errors or subprocess.PIPE,
                 timeout=timeout,
                 check=False,
+                cwd=bounds.directory if bounds else None,
+                start_new_session=bounds is not None,
                 env=environment(),
-                preexec_fn=partial(_die_with, os.getpid()),
+                preexec_fn=partial(_begin, os.getpid(), bounds),
             )
+            if output and errors:
+                output.seek(0)
+                errors.seek(0)
+                return Ended(done.returncode, text_of(output.read()), text_of(errors.read()))
     except subprocess.TimeoutExpired as error:
         raise HostError(" ".join(argv), f"did not end within {timeout:g} s") from error
     except (OSError, subprocess.SubprocessError) as error:  # replaced amid an upgrade, no memory to start it
@@ -79,8 +107,22 @@ def attempt(argv: Sequence[str], *, text: str | None = None, netns: str | None =
     return Ended(done.returncode, text_of(done.stdout), text_of(done.stderr))
 
 
-def _die_with(parent: int) -> None:
+@contextmanager
+def _kept(bounds: Bounds | None) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
+    """Where both outputs go: into files, whose size the kernel bounds, or into pipes."""
+    if bounds is None:
+        yield None, None
+    else:
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            yield output, errors
+
+
+def _begin(parent: int, bounds: Bounds | None) -> None:
     """In the child: be killed when conntrim is, so that no rule is loaded after a later run has looked."""
+    if bounds:
+        resource.setrlimit(resource.RLIMIT_AS, (bounds.memory, bounds.memory))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bounds.output, bounds.output))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

@@ -10,10 +10,12 @@ from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.ruleset import read_all
 from conntrim.host import programs
 from conntrim.host.listing import KernelListing
+from conntrim.host.nft_text import listed
 from conntrim.host.sources import read_whole
 
-LARGEST = 64 << 20
-"""Bytes of a rule-set file; the largest of real ones have some hundred thousand rules in a tenth of it."""
+LARGEST = 32 << 20
+"""Bytes of a rule-set file; the largest of real ones have some hundred thousand rules in a fifth of it."""
+STDIN = "standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,8 @@ class FileRulesets:
 
     def read(self) -> Ruleset:
         """All files' tables together."""
-        return read_all(
-            ("standard input" if path == "-" else path, read_whole(path, LARGEST, "rule set")) for path in self.paths
-        )
+        texts = ((STDIN if path == "-" else path, read_whole(path, LARGEST, "rule set")) for path in self.paths)
+        return read_all(texts, listed)
 
 
 @dataclass(frozen=True, slots=True)

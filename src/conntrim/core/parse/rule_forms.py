@@ -93,7 +93,7 @@ def typed_in(line: str) -> str | None:
     """The command of a line of a shell session; None where it is none. A comment may look like one: then it lists."""
     prompt = _PROMPT.match(line)
     command = line[prompt.end() :] if prompt else line
-    if prompt and prompt[1]:
+    if prompt and (prompt[1] or (not command and line[0] != "#")):
         return command
     return command if _PROGRAM.match(command) and (line[0] != "#" or _shows(command)) else None
 

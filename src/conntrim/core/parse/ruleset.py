@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import assert_never
 
 from conntrim.core.model.errors import InputError
@@ -64,9 +66,18 @@ def _part(part: Part, source: str, family: TableFamily | None, listed: Listed) -
         case Form.NFT_JSON:
             return read_document(part.document, part.text, source)
         case Form.NFT_TEXT:
-            return read(listed(part.text, source), source)
+            return replace(read(listed(part.text, source), source), remarks=tuple(_included(part.text, source)))
         case Form.IPSET_SAVE:
             return Ruleset(ipsets=read_ipsets(part.text, source))
         case Form.IPSET_LIST:
             return Ruleset(ipsets=read_ipsets(as_saved(part.text, source), source))
     assert_never(part.form)
+
+
+def _included(text: str, source: str) -> Iterator[str]:
+    """A remark where it is not this file alone that was read."""
+    if _INCLUDE.search(text):
+        yield f"{source}: what it includes was looked for on this machine"
+
+
+_INCLUDE = re.compile(r"^\s*include\s", re.M)
