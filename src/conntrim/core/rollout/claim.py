@@ -8,22 +8,21 @@ such rule asks for. A rule with a comment of ours and other content is its write
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from conntrim.core.model.plan import OWN_TABLE, Batch, is_own_comment
+from conntrim.core.rollout.batches import puts, words_xt
 from conntrim.core.rollout.record import Journal
 from conntrim.core.rollout.states import State
 
 Key = tuple[str, str]
 """Where (`iptables-nft-restore filter INPUT`, `nft inet filter input`), and the comment."""
 
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+')
-_ESCAPED = re.compile(r"\\(.)")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NARROW_XT = re.compile(r"-m (?:conntrack --ctstate|state --state) (?:UNTRACKED|INVALID)(?= |$)")
 _NARROW_NFT = re.compile(r"\bct state (?:untracked|invalid)(?= )")
-_NFT_LINE = re.compile(r'(?:insert|add|replace) rule (\S+ \S+ \S+) .*\bcomment "([^"]*)"$')
 _NFT_LISTED = re.compile(r'nft rule (\S+ \S+ \S+) "(.*)" #[0-9a-f]+')
 _NFT_COMMENT = re.compile(r'\bcomment "([^"]*)"$')
 
@@ -47,16 +46,11 @@ class Seen:
         return self.place, self.comment
 
 
-def words_xt(line: str) -> list[str]:
-    """The words of a line of `iptables-save`, quotes taken off."""
-    return [_ESCAPED.sub(r"\1", w[1:-1]) if w[0] == '"' else w for w in _WORD.findall(line)]
-
-
 def seen_xt(program: str, table: str, line: str) -> Seen:
     """A rule of an `iptables-save` text, `-A CHAIN ...`."""
     words = words_xt(line)
     after = dict(pairwise(words))
-    bare = _WORD.sub(lambda m: '""' if m[0][0] == '"' else m[0], line)
+    bare = QUOTED.sub('""', line)
     target = next((words[n + 1] for n in range(len(words) - 1) if words[n] in ("-j", "-g")), "")
     place = f"{program} {table} {after.get('-A', '')}"
     return Seen(
@@ -113,20 +107,7 @@ def claim_of(journal: Journal) -> Claim:
 
 def comments_of(batches: tuple[Batch, ...]) -> frozenset[Key]:
     """The comments of all rules that the batches put into chains, by place."""
-    return frozenset(key for batch in batches for key in _commented(batch))
-
-
-def _commented(batch: Batch) -> Iterator[Key]:
-    lines = batch.text.split("\n")
-    if batch.program == "nft":
-        yield from ((f"nft {m[1]}", m[2]) for line in lines if (m := _NFT_LINE.fullmatch(line)))
-        return
-    for line in lines:
-        words = words_xt(line)
-        after = dict(pairwise(words))
-        chain = after.get("-A") or after.get("-I")
-        if chain and "--comment" in after:
-            yield f"{batch.program} {lines[0].removeprefix('*')} {chain}", after["--comment"]
+    return frozenset((put.place, put.comment) for put in puts(batches) if put.comment)
 
 
 def _key_of(text: str) -> Key:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, Batch
+from conntrim.core.rollout.batches import table_of
 from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
 
 _CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
@@ -183,9 +184,8 @@ def _nft_ours(items: list[Item], claim: Claim, with_table: bool) -> Iterator[Nft
 def belongs(batch: Batch, own: str) -> bool:
     """Is this one of our rules, as `own_xt` or `own_nft` tells it, of the table that the batch fills?"""
     if batch.program != "nft":
-        return own.startswith(f"{batch.program} {batch.text.splitlines()[0].removeprefix('*')} ")
-    family, table = batch.text.split()[2:4]
-    return own.split()[2:4] == [family, table] and own.startswith("nft ")
+        return own.startswith(f"{batch.program} {table_of(batch)} ")
+    return own.startswith("nft ") and " ".join(own.split()[2:4]) == table_of(batch)
 
 
 def own_nft(listing: str, claim: Claim) -> tuple[str, ...]:

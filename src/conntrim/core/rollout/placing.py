@@ -7,12 +7,12 @@ looked at after each load; what was loaded in the wrong place is taken out again
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch
 from conntrim.core.model.raw_text import bytes_of
+from conntrim.core.rollout.batches import puts, table_of
 from conntrim.core.rollout.claim import Claim, seen_nft
 from conntrim.core.rollout.ours import is_ours_xt
 from conntrim.core.rollout.persist import chains_xt
@@ -20,8 +20,6 @@ from conntrim.core.rollout.persist_nft import chains_nft
 from conntrim.core.rollout.stores import family_of
 
 Chains = Mapping[str, tuple[str, ...]]
-_XT = re.compile(r"-I (\S+)(?: (\d+))?(?= |$)")
-_NFT = re.compile(rf"(insert|add) rule (\S+) (?!{OWN_TABLE} )(\S+) (\S+)(?: index (\d+))?")
 OURS = "*"
 
 
@@ -41,14 +39,13 @@ def chains(program: str, listing: str, claim: Claim, fed: Mapping[str, str]) -> 
 
 def fed_by(batches: Iterable[Batch]) -> dict[str, str]:
     """Which program fills each table, by `ip filter`; tables of iptables-legacy are others of the same name (K37)."""
-    found: dict[str, str] = {}
-    for batch in batches:
-        lines = batch.text.splitlines()
-        if batch.program == "nft":
-            found |= {f"{m[2]} {m[3]}": "nft" for m in map(_NFT.match, lines) if m}
-        elif lines:
-            found[_table(batch.program, f"{lines[0].removeprefix('*')} ")] = batch.program
-    return found
+    listed = ((_table(batch.program, _chain(batch.program, table_of(batch))), batch.program) for batch in batches)
+    return {table: program for table, program in listed if table != f"inet {OWN_TABLE}"}
+
+
+def _chain(program: str, table: str, chain: str = "") -> str:
+    """A chain as that program's listing is read: `filter INPUT`, `table inet filter chain input`."""
+    return f"table {table} chain {chain}" if program == "nft" else f"{table} {chain}"
 
 
 def _table(program: str, chain: str) -> str:
@@ -100,26 +97,14 @@ def misplaced(trial: Iterable[Batch], program: str, before: Chains, after: Chain
     if changed := [n for n in {**theirs(before), **theirs(after)} if theirs(before).get(n) != theirs(after).get(n)]:
         return f"another program changed {changed[0]} while the rules were loaded"
     meant: dict[str, list[int]] = {}
-    for batch in trial:
-        if batch.program == program:
-            for name, behind in _meant(batch, before):
-                meant.setdefault(name, []).append(behind)
+    for put in puts(batch for batch in trial if batch.program == program):
+        if not put.own:
+            name = _chain(program, put.table, put.chain)
+            meant.setdefault(name, []).append(len(before.get(name, ())) if put.behind is None else put.behind)
     for name, places in meant.items():
         if sorted(places) != (found := list(_behind(after.get(name, ())))):
             return f"in {name} the rules stand behind {found} rules of others, not {sorted(places)}"
     return ""
-
-
-def _meant(batch: Batch, before: Chains) -> Iterator[tuple[str, int]]:
-    """The chain and the number of rules in front, for each rule that the batch inserts."""
-    lines = batch.text.splitlines()
-    if batch.program != "nft":
-        table = lines[0].removeprefix("*")
-        yield from ((f"{table} {m[1]}", int(m[2] or 1) - 1) for line in lines if (m := _XT.match(line)))
-        return
-    for found in filter(None, map(_NFT.match, lines)):
-        name = f"table {found[2]} {found[3]} chain {found[4]}"
-        yield name, int(found[5] or 0) if found[1] == "insert" else len(before.get(name, ()))
 
 
 def _behind(rules: tuple[str, ...]) -> Iterator[int]:

@@ -9,20 +9,18 @@ plain rules take the place of both. Before the flip everything ends with the tri
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from conntrim.core.model.plan import Batch
+from conntrim.core.rollout.batches import puts, table_of
 from conntrim.core.rollout.record import Journal
 
 TRIAL_LIST, KEPT_LIST = "conntrim", "conntrim-kept"
 """Names of the lists: the trial's rules want a recent entry in the first, pending ones any in the second."""
 FLIPPED = f"-m recent {KEPT_LIST} is filled"
 """Stands among our rules as listed, from the flip until the last pending rule is gone."""
-
-_INSERT = re.compile(r"-I (\S+) (?:(\d+) )?(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +56,26 @@ def _pending(batches: Sequence[Batch]) -> Iterator[Batch]:
         inserts = _inserts(batch)
         lines = [
             # The guarded rules still stand there: one of them for each line to come shifts this one's place.
-            f"-I {chain} {place + sum(later == chain for later, *_ in inserts[at + 1 :])} {rule}"
-            for at, (chain, place, rule) in enumerate(inserts)
+            f"-I {chain} {behind + 1 + sum(later == chain for later, *_ in inserts[at + 1 :])} {rule}"
+            for at, (chain, behind, rule) in enumerate(inserts)
         ]
         if lines:
-            yield Batch(batch.program, "\n".join([_head(batch), *lines, "COMMIT\n"]))
+            yield Batch(batch.program, "\n".join([f"*{table_of(batch)}", *lines, "COMMIT\n"]))
 
 
 def _final(batch: Batch) -> Batch:
     """The plan's own swap, with the pending rules going out first: then every place is again the plan's."""
     gone = [f"-D {chain} {rule}\n" for chain, _, rule in _inserts(batch)]
-    head = _head(batch)
-    return replace(batch, text="".join([f"{head}\n", *gone, batch.text.removeprefix(f"{head}\n")])) if gone else batch
+    head = f"*{table_of(batch)}\n"
+    return replace(batch, text="".join([head, *gone, batch.text.removeprefix(head)])) if gone else batch
 
 
 def _inserts(batch: Batch) -> list[tuple[str, int, str]]:
-    """Chain, place and pending text of each rule that the batch inserts into a chain that is not ours."""
-    found = [m for line in batch.text.splitlines() if (m := _INSERT.fullmatch(line))]
+    """Chain, rules in front and pending text of each rule that a batch of iptables inserts into a chain of others."""
+    if batch.program == "nft":
+        return []
     waiting = recent(batch.program, KEPT_LIST)
-    return [(m[1], int(m[2] or 1), f"{waiting} {m[3]}") for m in found]
-
-
-def _head(batch: Batch) -> str:
-    return batch.text.partition("\n")[0]
+    return [(p.chain, p.behind, f"{waiting} {p.text}") for p in puts([batch]) if p.behind is not None]
 
 
 def _one_nft(batches: Sequence[Batch]) -> tuple[Batch, ...]:

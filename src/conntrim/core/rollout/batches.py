@@ -1,0 +1,83 @@
+"""Batches read again as operations: which rules they put into which chains, and where.
+
+A journal keeps a plan as the texts that are loaded; this is the one place that reads them, the opposite of
+`core/change/emit`. Texts of earlier releases are read alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from conntrim.core.model.plan import CHAIN_PREFIX, HANDLE, OWN_TABLE, Batch
+
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+')
+_ESCAPED = re.compile(r"\\(.)")
+_XT = re.compile(r"-([AI]) (\S+)(?: (\d+)(?= |$))?(?: (.*))?")
+_NFT = re.compile(
+    rf'(insert|add|replace) rule (\S+ \S+) (\S+)(?: index (\d+)| (handle) (?:\d+|{HANDLE} [^"]*"[^"]*"@))?(?: (.*))?'
+)
+_NFT_COMMENT = re.compile(r'\bcomment "([^"]*)"$')
+_OWN = f"inet {OWN_TABLE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A rule that a batch puts into a chain: behind `behind` others, None where it stands at the end or by another.
+
+    `table` is `filter` or, in nft, `inet filter`; `text` the rule as it was written.
+    """
+
+    program: str
+    table: str
+    chain: str
+    text: str
+    behind: int | None
+    comment: str
+
+    @property
+    def place(self) -> str:
+        """`iptables-nft-restore filter INPUT`, `nft inet filter input`."""
+        return f"{self.program} {self.table} {self.chain}"
+
+    @property
+    def own(self) -> bool:
+        """Whether the chain is ours."""
+        return self.table == _OWN if self.program == "nft" else self.chain.startswith(CHAIN_PREFIX)
+
+
+def table_of(batch: Batch) -> str:
+    """The table that a batch is about: `filter`, or `inet filter` in nft."""
+    first = batch.text.partition("\n")[0]
+    return " ".join(first.split()[2:4]) if batch.program == "nft" else first.removeprefix("*")
+
+
+def puts(batches: Iterable[Batch]) -> Iterator[Put]:
+    """Every rule that the batches put into a chain, in their order."""
+    for batch in batches:
+        read = _nft if batch.program == "nft" else _xt
+        yield from (put for line in batch.text.split("\n") if (put := read(batch, line)))
+
+
+def _xt(batch: Batch, line: str) -> Put | None:
+    if not (found := _XT.fullmatch(line)):
+        return None
+    how, chain, number, text = found.groups(default="")
+    comment = dict(pairwise(words_xt(text))).get("--comment", "")
+    return Put(batch.program, table_of(batch), chain, text, int(number or 1) - 1 if how == "I" else None, comment)
+
+
+def _nft(batch: Batch, line: str) -> Put | None:
+    if not (found := _NFT.fullmatch(line)):
+        return None
+    how, table, chain, index, by_another, text = found.groups(default="")
+    told = _NFT_COMMENT.search(text)
+    behind = int(index or 0) if how == "insert" and not by_another else None
+    return Put(batch.program, table, chain, text, behind, told[1] if told else "")
+
+
+def words_xt(line: str) -> list[str]:
+    """The words of a line of `iptables-save`, quotes taken off."""
+    return [_ESCAPED.sub(r"\1", w[1:-1]) if w[0] == '"' else w for w in _WORD.findall(line)]
