@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants cross-check opinions torture fuzz coverage bench golden setup clean
+.PHONY: demo test check lab mutants cross-check opinions torture fuzz coverage panel bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -43,6 +43,10 @@ coverage: setup
 	  tests/lab/test_sample.py tests/unit/core/census/test_sample.py tests/unit/host/test_flow_files.py
 
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
+# Panels against made traffic: six kinds, up to a million entries, up to 30 s between readings. Needs root, 25 minutes.
+panel: setup
+	CONNTRIM_PANEL=long $(PY) -m pytest -q -s tests/lab/test_panel.py
+
 bench: setup
 	$(PY) -m bench $(BENCH)
 	$(PY) -m bench.apply

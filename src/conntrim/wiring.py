@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from conntrim.app.plan import Live
     from conntrim.app.ports.facts import Facts
     from conntrim.app.ports.flows import Flows
+    from conntrim.app.ports.frames import Frames
     from conntrim.app.ports.kernel_log import KernelLog
     from conntrim.app.ports.listing import RulesetListing
     from conntrim.app.ports.plans import Plans
@@ -28,6 +29,13 @@ def flows(source: str | None, netns: str | None) -> Flows:
     from conntrim.host.flow_files import FileFlows
 
     return FileFlows(source)
+
+
+def frames(netns: str | None) -> Frames:
+    """The kernel's table, to be read again and again."""
+    from conntrim.host.frames import KernelFrames
+
+    return KernelFrames(netns)
 
 
 def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, int]]) -> Viewpoint | None:

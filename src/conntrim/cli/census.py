@@ -6,14 +6,17 @@ import click
 
 from conntrim import wiring
 from conntrim.app.census import take_census
+from conntrim.app.panel import watch_panel
 from conntrim.cli import options
 from conntrim.cli.output import say
 from conntrim.core.census.select import Selection, state_words
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.panel import PanelBy
 from conntrim.core.model.protocol import NUMBERS
 from conntrim.render.census import By, census_fields, census_text
+from conntrim.render.panel import panel_text
 
 LEAST_SAMPLE = 1_000
 """Below that the bounds are so wide that nothing is known."""
@@ -90,6 +93,10 @@ def sample_size(text: str, source: str | None) -> str | int:
 @click.option("--sport", metavar="PORT[:PORT]", help="Only this original source port.")
 @click.option("--dport", metavar="PORT[:PORT]", help="Only this original destination port.")
 @click.option("--state", metavar="STATE", help="Only this state: time_wait, established, ..., unreplied, assured.")
+@click.option("--again", type=click.IntRange(1, 100_000), metavar="N", help="Read N times more: what comes and goes.")
+@click.option(
+    "--every", type=click.FloatRange(0.1, 3600), default=5.0, metavar="SECONDS", show_default=True, help="With --again."
+)
 @click.option("--top", type=click.IntRange(1, 10_000), default=20, help="Most rows of a table.", show_default=True)
 @click.option(
     "--local", metavar="ADDR,...", help="The host's own addresses or prefixes; else the kernel's, or inferred."
@@ -106,6 +113,8 @@ def command(
     sport: str | None,
     dport: str | None,
     state: str | None,
+    again: int | None,
+    every: float,
     top: int,
     sample: str,
     local: str | None,
@@ -113,6 +122,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Who fills the conntrack table: entries by service, state, peer, zone, client, server, pair or port.
+
+    With --again: how many come and go a second, how long they live and how long they are silent.
 
     SOURCE: nothing for this kernel's table, a file, or - for standard input: /proc/net/nf_conntrack,
     /proc/net/ip_conntrack or the output of conntrack -L, also compressed (.gz, .zst).
@@ -128,10 +139,23 @@ def command(
         port_range("--dport", dport),
         state_word(state),
     )
-    census = take_census(wiring.flows(source, netns), viewpoint, top, sample_size(sample, source), selection)
-    if as_json:
-        from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
-
-        say(to_json("census", census_fields(census)))
+    if again is not None:
+        if source is not None:
+            raise InputError("--again", "a saved table stays as it is", advice="leave out --again or the file")
+        if by not in (*PanelBy,) or not selection.every:
+            raise InputError(
+                "--again", "its rows are services or clients of the whole table", advice="leave out filters"
+            )
+        frames, size = wiring.frames(netns), sample_size(sample, source)
+        assert viewpoint is not None  # the kernel tells it
+        panel = watch_panel(frames, viewpoint, PanelBy(by), top, again=again, every=every, sample=size)
+        say(_json("panel", panel) if as_json else panel_text(panel))
         return
-    say(census_text(census, By(by)))
+    census = take_census(wiring.flows(source, netns), viewpoint, top, sample_size(sample, source), selection)
+    say(_json("census", census_fields(census)) if as_json else census_text(census, By(by)))
+
+
+def _json(kind: str, value: object) -> str:
+    from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
+
+    return to_json(kind, value)

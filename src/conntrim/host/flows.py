@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
-from conntrim.core.model.flows import FlowTable, joined
+from conntrim.core.model.flows import FlowTable
 from conntrim.core.parse.ctnetlink import Decoded, Decoder
 from conntrim.host.dump import Trouble, dump_blocks
 from conntrim.host.netlink import NLM_F_DUMP, Netlink, attributes, netlink_error
@@ -63,7 +63,7 @@ class KernelFlows:
                 return None if count is None else int(struct.unpack(">I", count)[0])
         return None
 
-    def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
+    def blocks(self, columns: frozenset[str], *, few: bool = False) -> Generator[FlowTable, None, None]:
         """Dump the table."""
         trouble = Trouble()
         with Netlink(NETLINK_NETFILTER, "reading the conntrack table", self._netns) as link:
@@ -73,8 +73,9 @@ class KernelFlows:
                 for decoded in blocks:
                     self._note(decoded, link.what, trouble)
                     if few:
-                        # Together: a small block is compared with its neighbours, as a sample must be.
-                        yield joined(decoded.tables)
+                        # Together and in order: a small block is compared with its neighbours, as a sample must be,
+                        # and a later reading is compared with it from the beginning of the dump on.
+                        yield decoded.in_order()
                     else:
                         yield from decoded.tables
 

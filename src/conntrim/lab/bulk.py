@@ -24,12 +24,12 @@ WRITTEN = {Form.U8: "u1", Form.U16: ">u2", Form.U32: ">u4", Form.V4: ">u4", Form
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
-def messages_of(template: Entry, columns: Columns, seq: int) -> npt.NDArray[np.uint8]:
+def messages_of(template: Entry, columns: Columns, seq: int, flags: int = NLM_F_CREATE_EXCL) -> npt.NDArray[np.uint8]:
     """One message a row, uint8[n, length]: the template with its columns (`src`, `dst`, `sport`, `dport`, `timeout`,
     `state`) replaced; addresses as the lower 32 (IPv4) or 64 bits (IPv6).
     """
     body = message_body(template)
-    whole = HEADER.pack(HEADER.size + len(body), CT_NEW, NLM_F_REQUEST | NLM_F_CREATE_EXCL, seq, 0) + body
+    whole = HEADER.pack(HEADER.size + len(body), CT_NEW, NLM_F_REQUEST | flags, seq, 0) + body
     rows = np.tile(np.frombuffer(whole, np.uint8), (len(next(iter(columns.values()))), 1))
     wanted = {**columns, **{MIRROR[name]: values for name, values in columns.items() if name in MIRROR}}
     for field in layout_of(whole, BYTEORDER).fields:
@@ -43,14 +43,19 @@ def messages_of(template: Entry, columns: Columns, seq: int) -> npt.NDArray[np.u
 def fill_columns(netns: str, template: Entry, columns: Columns) -> int:
     """Make one entry for each row of the columns; how many. HostError with the kernel's word on the first refused."""
     with Netlink(NETLINK_NETFILTER, "filling the table", netns) as link:
-        rows = messages_of(template, columns, link.seq)
-        # The last of a batch asks for an answer; `nlmsg_flags` is at byte 6.
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            batch[-1, 6:8].view(np.uint16)[0] |= NLM_F_ACK
-            link.send_raw(batch.tobytes())
-            for _ in link.answers():
-                pass
+        return send_columns(link, template, columns)
+
+
+def send_columns(link: Netlink, template: Entry, columns: Columns, flags: int = NLM_F_CREATE_EXCL) -> int:
+    """The same over a link that is open; without flags entries that are there are changed."""
+    rows = messages_of(template, columns, link.seq, flags)
+    # The last of a batch asks for an answer; `nlmsg_flags` is at byte 6.
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        batch[-1, 6:8].view(np.uint16)[0] |= NLM_F_ACK
+        link.send_raw(batch.tobytes())
+        for _ in link.answers():
+            pass
     return len(rows)
 
 

@@ -24,7 +24,7 @@ class FlowTable:
     the kernel's number for SCTP and DCCP, `NO_STATE` otherwise. `status` holds `Status` bits, `timeout` the
     seconds left. Counters are zero where the kernel keeps none. `tcp_flags` (of the original direction) and
     `reply_tcp_flags` are `struct nf_ct_tcp_flags`, the flags in the high byte, `scale` and `reply_scale` the window
-    scales; only a dump has them.
+    scales; `id` tells an entry from a later one with the same tuple (CTA_ID). Only a dump has these.
     `columns` names the columns that the reader filled; the others are zero.
     """
 
@@ -52,6 +52,7 @@ class FlowTable:
     reply_tcp_flags: U16
     scale: U8
     reply_scale: U8
+    id: U32
 
     def __len__(self) -> int:
         return len(self.family)
@@ -60,6 +61,10 @@ class FlowTable:
         """The entries that `chosen` says, as a table of their own."""
         return table_of(int(chosen.sum()), self.columns, {name: getattr(self, name)[chosen] for name in self.columns})
 
+    def taken(self, places: npt.NDArray[np.intp]) -> FlowTable:
+        """The entries at these places, in their order."""
+        return table_of(len(places), self.columns, {name: getattr(self, name)[places] for name in self.columns})
+
 
 SHAPES: dict[str, tuple[str, int]] = {
     "family": ("u1", 1), "protocol": ("u1", 1),
@@ -67,7 +72,7 @@ SHAPES: dict[str, tuple[str, int]] = {
     "reply_src": ("u8", 2), "reply_dst": ("u8", 2), "reply_sport": ("u2", 1), "reply_dport": ("u2", 1),
     "state": ("u1", 1), "status": ("u4", 1), "timeout": ("u4", 1), "mark": ("u4", 1), "zone": ("u2", 1),
     "packets": ("u8", 1), "bytes": ("u8", 1), "reply_packets": ("u8", 1), "reply_bytes": ("u8", 1),
-    "tcp_flags": ("u2", 1), "reply_tcp_flags": ("u2", 1), "scale": ("u1", 1), "reply_scale": ("u1", 1),
+    "tcp_flags": ("u2", 1), "reply_tcp_flags": ("u2", 1), "scale": ("u1", 1), "reply_scale": ("u1", 1), "id": ("u4", 1),
 }  # fmt: skip
 """Column name to dtype and numbers per row."""
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.conntrack import NO_STATE
-from conntrim.core.model.flows import SHAPES, FlowTable, table_of
+from conntrim.core.model.flows import SHAPES, FlowTable, joined, table_of
 from conntrim.core.parse.ctnetlink_layout import FAMILY_AT, Field, Form, Layout, layout_of
 
 CT_NEW = 1 << 8
@@ -40,15 +40,22 @@ Column = npt.NDArray[np.generic]
 class Decoded:
     """What a block held: its entries, one table a layout; and what the kernel said beside them.
 
-    `done` tells that the dump ended, `error` is the kernel's error number or 0, `interrupted` that the table changed in
-    a way that may have lost or doubled entries (NLM_F_DUMP_INTR), `malformed` counts messages that could not be read.
+    `places` are where in the block the entries of each table stood, so that the dump's order can be had again. `done`
+    tells that the dump ended, `error` is the kernel's error number or 0, `interrupted` that the table changed in a way
+    that may have lost or doubled entries (NLM_F_DUMP_INTR), `malformed` counts messages that could not be read.
     """
 
     tables: tuple[FlowTable, ...]
+    places: tuple[Places, ...] = ()
     done: bool = False
     error: int = 0
     interrupted: bool = False
     malformed: int = 0
+
+    def in_order(self) -> FlowTable:
+        """All entries as one table, in the order of the dump."""
+        together = joined(self.tables)
+        return together if len(self.tables) < 2 else together.taken(np.argsort(np.concatenate(self.places)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +93,15 @@ class Decoder:
             starts, lengths = starts[entries], lengths[entries]
         else:
             said = _Said()
-        tables: list[FlowTable] = []
+        made: list[tuple[FlowTable, Places]] = []
         malformed = 0
         for length in np.flatnonzero(np.bincount(lengths)).tolist():
-            rows = _gather(block, starts[lengths == length], (length + 3) & ~3)
-            malformed += self._one_length(rows, tables)
-        return Decoded(tuple(tables), said.done, said.error, said.interrupted, malformed)
+            places = starts[lengths == length]
+            malformed += self._one_length(_gather(block, places, (length + 3) & ~3), places, made)
+        tables, where = tuple(table for table, _ in made), tuple(places for _, places in made)
+        return Decoded(tables, where, said.done, said.error, said.interrupted, malformed)
 
-    def _one_length(self, rows: Bytes, tables: list[FlowTable]) -> int:
+    def _one_length(self, rows: Bytes, places: Places, made: list[tuple[FlowTable, Places]]) -> int:
         """Decode messages of one length, uint8[n, length]; the number of those that could not be read."""
         layouts, malformed = self._layouts.setdefault(rows.shape[1], []), 0
         known = 0
@@ -102,15 +110,15 @@ class Decoder:
                 try:
                     layouts.append(_Known.of(layout_of(rows[0].tobytes(), BYTEORDER)))
                 except ValueError:
-                    rows, malformed = rows[1:], malformed + 1
+                    rows, places, malformed = rows[1:], places[1:], malformed + 1
                     continue
             fits = _fits(rows, layouts[known])
             if fits is None:
-                tables.append(_table(rows, layouts[known].layout, self._columns))
+                made.append((_table(rows, layouts[known].layout, self._columns), places))
                 break
             if fits.any():
-                tables.append(_table(rows[fits], layouts[known].layout, self._columns))
-                rows = rows[~fits]
+                made.append((_table(rows[fits], layouts[known].layout, self._columns), places[fits]))
+                rows, places = rows[~fits], places[~fits]
             known += 1
         return malformed
 

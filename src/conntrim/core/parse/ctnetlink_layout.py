@@ -59,6 +59,7 @@ FIELDS: dict[_Path, tuple[str, Form]] = {
     (1, 2, 1): ("protocol", Form.U8),
     (1, 3): ("zone", Form.U16), (2, 3): ("zone", Form.U16), (18,): ("zone", Form.U16),
     (3,): ("status", Form.U32), (7,): ("timeout", Form.U32), (8,): ("mark", Form.U32),
+    (12,): ("id", Form.U32),
     (4, 1, 1): ("state", Form.U8), (4, 2, 1): ("state", Form.U8), (4, 3, 1): ("state", Form.U8),
     (4, 1, 2): ("scale", Form.U8), (4, 1, 3): ("reply_scale", Form.U8),
     (4, 1, 4): ("tcp_flags", Form.U16), (4, 1, 5): ("reply_tcp_flags", Form.U16),
