@@ -14,10 +14,12 @@ import z3
 from bench.peer_z3_bits import Bits, Ends, Way, bare, either
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     Dialect,
     End,
     Field,
@@ -28,7 +30,6 @@ from conntrim.core.model.ruleset import (
     OpaqueStatement,
     Return,
     Ruleset,
-    SetMark,
     SetZone,
     Statement,
     Table,
@@ -149,7 +150,7 @@ class Peer(Bits):
             on = z3.And(live, holds)
             past = z3.And(live, z3.Not(holds))
             for statement in rule.statements:
-                if _reads_entry(statement):  # without one nft goes on with the next rule
+                if _reads_entry(table, statement):  # without one nft goes on with the next rule
                     without = z3.BoolVal(True) if way.early else bare(way)
                     past, on = z3.Or(past, z3.And(on, without)), z3.And(on, z3.Not(without))
                 on = self._statement(table, statement, on, way, ends)
@@ -203,21 +204,23 @@ class Peer(Bits):
         match statement:
             case Notrack():
                 way.becomes(z3.If(z3.And(on, fresh), z3.BitVecVal(CtState.UNTRACKED, 3), way.state))
-            case SetZone() | Helper() if way.early:
+            case SetZone() | CtTemplate() | Helper() if way.early:
                 nft = isinstance(statement, SetZone) and table.dialect is Dialect.NFTABLES
                 took = z3.Or(fresh, way.state == CtState.UNTRACKED) if nft else fresh
                 way.becomes(z3.If(z3.And(on, took), z3.BitVecVal(CtState.NEW, 3), way.state))
-            case SetMark():
-                kept = way.mark & (~statement.mask & 0xFFFFFFFF)
-                way.mark = z3.If(on, kept ^ (statement.value & 0xFFFFFFFF), way.mark)
+            case SetMark(to=MarkOf.PACKET):
+                new = (way.mark & (~statement.mask & 0xFFFFFFFF)) ^ (statement.value & 0xFFFFFFFF)
+                if statement.source is MarkOf.ENTRY:  # only what has an entry gets a mark from it, and it may be any
+                    new = new ^ (z3.BitVec(f"? {statement}", 32) & statement.kept)
+                    on = z3.And(on, z3.Not(bare(way)))
+                way.mark = z3.If(on, new, way.mark)
                 way.ends = {}
 
     def _opaque_end(self, statement: OpaqueStatement, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
-        if statement.kind == "CONNMARK" or _reads_entry(statement):
-            if _restores(statement):  # only what has an entry gets a mark from it, and it may be any
-                some = z3.BitVec(f"? {statement.text}", 32)
-                way.mark = z3.If(z3.And(on, z3.Not(bare(way))), some, way.mark)
-                way.ends = {}
+        if statement.kind == "CONNMARK":  # shifted on its way: only what has an entry gets a mark from it
+            some = z3.BitVec(f"? {statement.text}", 32)
+            way.mark = z3.If(z3.And(on, z3.Not(bare(way))), some, way.mark)
+            way.ends = {}
             return on
         text = f"{statement.kind}: {statement.text}"
         stops = self.unknown(text)
@@ -229,18 +232,9 @@ class Peer(Bits):
         ends.dropped.append(z3.And(on, z3.Not(accepts)))
 
 
-def _reads_entry(statement: Statement) -> bool:
+def _reads_entry(table: Table, statement: Statement) -> bool:
     """nft's `ct mark` as a value."""
-    return isinstance(statement, OpaqueStatement) and " set ct mark" in statement.text and " map " not in statement.text
-
-
-def _restores(statement: Statement) -> bool:
-    """Whether packets get their entry's mark."""
-    if not isinstance(statement, OpaqueStatement):
-        return False
-    return (statement.kind == "CONNMARK" and "restore" in statement.text) or (
-        statement.kind == "meta mark" and _reads_entry(statement)
-    )
+    return table.dialect is Dialect.NFTABLES and isinstance(statement, SetMark) and statement.reads_entry
 
 
 def _plain(table: Table, chain: Chain, depth: int) -> bool:
@@ -252,4 +246,5 @@ def _harmless(table: Table, statement: Statement, depth: int) -> bool:
     if isinstance(statement, Jump):
         target = table.chain(statement.chain)
         return target is None or _plain(table, target, depth + 1)
-    return not _restores(statement) and not isinstance(statement, Notrack | SetMark | SetZone | Helper | Nat)
+    shifted = isinstance(statement, OpaqueStatement) and statement.kind == "CONNMARK"
+    return not shifted and not isinstance(statement, Notrack | SetMark | SetZone | CtTemplate | Helper | Nat)

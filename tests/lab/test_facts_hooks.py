@@ -12,6 +12,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
     Base,
     Chain,
@@ -21,7 +22,6 @@ from conntrim.core.model.ruleset import (
     In,
     Rule,
     Ruleset,
-    SetMark,
     Statement,
     Table,
     TableFamily,
@@ -32,6 +32,7 @@ from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.parse.nft.document import read_nft
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.dialogue import parse_packet, shots
@@ -194,6 +195,24 @@ def test_k5_conntrack_is_on_where_something_uses_it(host: LabHost, line: str) ->
     entries = int(host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
     model = arrange(read(host.run("iptables-save"), "iptables-save"))
     assert (USERS[line], USERS[line]) == (entries > 0, model.active[Family.IPV4])
+
+
+NFT_USERS: dict[str, bool] = {
+    "meta mark set 1": False, "meta mark set ct mark": True, "ct mark set 1": True, "ct mark 1": True,
+    "ct direction original": True, "ct zone set 5": True, "notrack": False,
+}  # fmt: skip
+"""The same for nft: what reads or writes an entry is a user."""
+
+
+@pytest.mark.parametrize("words", NFT_USERS)
+def test_k5_nft_rules_about_entries_switch_conntrack_on(host: LabHost, words: str) -> None:
+    """A UDP packet round the loopback leaves an entry, or none; the evaluator says the same."""
+    chain = "{ type filter hook output priority -300; meta l4proto tcp " + words + "\n}"
+    host.run("nft", f"add table ip t; table ip t {{ chain c {chain} }}")
+    _send(host, b"x")
+    entries = int(host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+    model = arrange(read_nft(host.run("nft", "-j", "list", "ruleset"), "nft"))
+    assert (NFT_USERS[words], NFT_USERS[words]) == (entries > 0, model.active[Family.IPV4])
 
 
 def _send(host: LabHost, payload: bytes) -> None:

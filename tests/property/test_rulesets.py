@@ -15,12 +15,14 @@ from conntrim.core.model.address import MAPPED, parse_address
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatFlag, NatKind
 from conntrim.core.model.refusal import RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
     CT_STATES,
     Base,
     Chain,
+    CtTemplate,
     Dialect,
     End,
     Field,
@@ -34,7 +36,6 @@ from conntrim.core.model.ruleset import (
     Return,
     Rule,
     Ruleset,
-    SetMark,
     SetZone,
     Statement,
     Table,
@@ -95,6 +96,8 @@ STATEMENTS: list[Statement] = [
     Nat(NatKind.DNAT, (US, US + 8), (80, 90), (NatFlag.RANDOM, NatFlag.PERSISTENT)), Nat(NatKind.SNAT, (US, US)),
     Nat(NatKind.REDIRECT, ports=(8080, 8080)), Nat(NatKind.MASQUERADE, flags=(NatFlag.FULLY_RANDOM,)),
     Nat(NatKind.NETMAP, (US & ~0xFF, US | 0xFF)), Nat(NatKind.DNAT, ports=(80, 80)),
+    SetMark(5, 0xFF, MarkOf.ENTRY), SetMark(0, 0xFF, MarkOf.ENTRY, MarkOf.PACKET, 0xF),
+    SetMark(0, 0xF, MarkOf.PACKET, MarkOf.ENTRY, 0xFF), SetZone(None, "reply"), CtTemplate(), CtTemplate("--timeout x"),
     End(Verdict.QUEUE, Queue(1, 5, True)), End(Verdict.REJECT, RESET),
 ]  # fmt: skip
 

@@ -11,10 +11,11 @@ from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, SetMark, Table, TableFamily, TcpFlag
+from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, Table, TableFamily, TcpFlag
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange

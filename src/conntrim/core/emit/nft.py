@@ -11,11 +11,13 @@ from typing import assert_never
 
 from conntrim.core.emit.nft_match import around, key_text, match_text, refused
 from conntrim.core.model.address import Family, family_of, format_address
+from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.refusal import CODES, RESET, Queue, Reject
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     Dialect,
     End,
     Field,
@@ -30,15 +32,12 @@ from conntrim.core.model.ruleset import (
     Return,
     Rule,
     Ruleset,
-    SetMark,
     SetZone,
     Statement,
     Table,
     TableFamily,
 )  # fmt: skip
 from conntrim.core.model.service import Hook
-
-EVERY = 0xFFFFFFFF
 
 
 def nft_text(ruleset: Ruleset) -> str:
@@ -130,18 +129,25 @@ def _queue(queue: Queue) -> str:
     return f"queue{' flags ' + flags if flags else ''} to {queue.unread or several}"
 
 
-def _mark(value: int, mask: int) -> str:
-    """mark = (mark & ~mask) ^ value."""
-    kept = EVERY ^ mask
-    if not kept:
-        return f"meta mark set {value:#x}"
-    if not mask:
-        return f"meta mark set meta mark ^ {value:#x}"
+def _mark(mark: SetMark) -> str:
+    """A mark written as an expression of one mark: its own, or the source's."""
+    if mark.source is not None and mark.mask != EVERY:
+        refused(mark)
+    kept = EVERY ^ mark.mask if mark.source is None else mark.kept
+    return f"{mark.to} mark set {_computed(mark.source or mark.to, kept, mark.value, mark.source is None)}"
+
+
+def _computed(source: MarkOf, kept: int, value: int, own: bool) -> str:
+    """(the source's mark & kept) ^ value."""
+    if not kept and own:
+        return f"{value:#x}"
+    if kept == EVERY:
+        return f"{source} mark ^ {value:#x}" if value or own else f"{source} mark"
     if not value:
-        return f"meta mark set meta mark & {kept:#x}"
-    if value == mask:
-        return f"meta mark set meta mark | {value:#x}"
-    return f"meta mark set meta mark & {kept:#x} {'^' if value & kept else '|'} {value:#x}"
+        return f"{source} mark & {kept:#x}"
+    if value == EVERY ^ kept:
+        return f"{source} mark | {value:#x}"
+    return f"{source} mark & {kept:#x} {'^' if value & kept else '|'} {value:#x}"
 
 
 def _nat(nat: Nat, family: TableFamily) -> str:
@@ -175,10 +181,12 @@ def statement_text(statement: Statement, family: TableFamily) -> str:
             text = "return"
         case Notrack():
             text = "notrack"
-        case SetZone(zone, way):
+        case SetZone(zone, way) if zone is not None:
             text = f"ct {way + ' ' if way else ''}zone set {zone}"
-        case SetMark(value, mask):
-            text = _mark(value, mask)
+        case SetZone() | CtTemplate():
+            refused(statement)
+        case SetMark():
+            text = _mark(statement)
         case Helper(name):
             text = f'ct helper set "{name}"'
         case Nat():

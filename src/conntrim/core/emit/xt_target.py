@@ -7,9 +7,11 @@ from typing import assert_never
 
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_option import spelt
+from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatFlag, NatKind
 from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue, Reject
 from conntrim.core.model.ruleset import (
+    CtTemplate,
     End,
     Helper,
     Jump,
@@ -17,7 +19,6 @@ from conntrim.core.model.ruleset import (
     Notrack,
     OpaqueStatement,
     Return,
-    SetMark,
     SetZone,
     Statement,
 )  # fmt: skip
@@ -57,6 +58,20 @@ def _queue(queue: Queue) -> str:
     return said + " --queue-bypass" * queue.bypass + " --queue-cpu-fanout" * queue.fanout
 
 
+def _mark(mark: SetMark) -> str | None:
+    """A mark set, saved or restored; None for what only nft computes."""
+    match mark.to, mark.source:
+        case MarkOf.PACKET, None:
+            return f"MARK --set-xmark {mark.value:#x}/{mark.mask:#x}"
+        case MarkOf.ENTRY, None:
+            return f"CONNMARK --set-xmark {mark.value:#x}/{mark.mask:#x}"
+        case (MarkOf.ENTRY, MarkOf.PACKET) if not mark.value:
+            return f"CONNMARK --save-mark --nfmask {mark.kept:#x} --ctmask {mark.mask:#x}"
+        case (MarkOf.PACKET, MarkOf.ENTRY) if not mark.value:
+            return f"CONNMARK --restore-mark --nfmask {mark.mask:#x} --ctmask {mark.kept:#x}"
+    return None
+
+
 def _nat(nat: Nat, v6: bool) -> str | None:
     """A translation; None for nft's own words."""
     target, option = NATS[nat.kind]
@@ -89,8 +104,8 @@ def _target(statement: Statement, v6: bool) -> str:
             text = "RETURN"
         case Notrack():
             text = "CT --notrack"
-        case SetMark(value, mask):
-            text = f"MARK --set-xmark {value:#x}/{mask:#x}"
+        case SetMark():
+            text = _mark(statement)
         case Nat():
             text = _nat(statement, v6)
         case NoEffect(kind, options) | OpaqueStatement(kind, options) if kind.isupper():
@@ -106,10 +121,10 @@ def _template(statements: tuple[Statement, ...]) -> str | None:
     for statement in statements:
         match statement:
             case SetZone(zone, way):
-                options.append(f"--{ZONES[way]} {zone}")
+                options.append(f"--{ZONES[way]} {'mark' if zone is None else zone}")
             case Helper(name):
                 options.append(f"--helper {name}")
-            case OpaqueStatement("CT", text):
+            case CtTemplate(text):
                 options.append(text)
             case _:
                 return None

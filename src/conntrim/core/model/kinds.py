@@ -8,8 +8,10 @@ from enum import Enum
 from typing import assert_never
 
 from conntrim.core.model.fields import VARYING
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
     AnyOf,
+    CtTemplate,
     End,
     In,
     InSet,
@@ -18,7 +20,6 @@ from conntrim.core.model.ruleset import (
     NoEffect,
     OpaqueMatch,
     OpaqueStatement,
-    SetMark,
     Statement,
     Table,
     Verdict,
@@ -147,10 +148,15 @@ def asks_entry(match: Match) -> bool:
 
 def writes_entry(statement: Statement) -> bool:
     """Whether a statement keeps something in the packet's conntrack entry, or takes it from there."""
-    if not isinstance(statement, OpaqueStatement | NoEffect):
-        return False
-    text = f"{statement.kind} {statement.text}".upper()
-    return "CONNMARK" in text or "CONNSECMARK" in text or text.startswith("CT ") or "CT MARK" in text
+    match statement:
+        case OpaqueStatement(kind=kind) | NoEffect(kind=kind):
+            return kind.removeprefix("xt ") in ("CONNMARK", "CONNSECMARK", "CT") or kind.startswith("ct ")
+        case SetMark():
+            return statement.of_entry
+        case CtTemplate():
+            return True
+        case _:
+            return False
 
 
 def may_ask_the_state(kind: str) -> bool:

@@ -16,6 +16,7 @@ from conntrim.core.model.fields import Field as Field  # noqa: PLC0414 - a word 
 from conntrim.core.model.fields import TcpFlag as TcpFlag  # noqa: PLC0414
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue, Reject
 from conntrim.core.model.service import Hook
@@ -108,10 +109,14 @@ class OpaqueMatch:
 
 @dataclass(frozen=True, slots=True)
 class OpaqueStatement:
-    """A statement that the model does not know, by its kind (`TPROXY`) and its exact text."""
+    """A statement that the model does not know, by its kind (`TPROXY`) and its exact text.
+
+    `may_break`: nft ends the rule there where a look-up finds nothing, or where there is no entry to read (K53).
+    """
 
     kind: str
     text: str
+    may_break: bool = field(default=False, repr=False)
 
 
 UNREAD = "unread"
@@ -184,18 +189,17 @@ class Notrack:
 
 @dataclass(frozen=True, slots=True)
 class SetZone:
-    """A zone template; `way` is "", "original" or "reply" (K10)."""
+    """A zone template; `way` is "", "original" or "reply" (K10). `zone` None: the packet's mark says it."""
 
-    zone: int
+    zone: int | None
     way: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class SetMark:
-    """mark = (mark & ~mask) ^ value."""
+class CtTemplate:
+    """A template (K10) with nothing in it that the model follows: iptables' `CT` with time-outs, events, or bare."""
 
-    value: int
-    mask: int = 0xFFFFFFFF
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,7 @@ class NoEffect:
     text: str = ""
 
 
-Statement = End | Jump | Return | Notrack | SetZone | SetMark | Helper | Nat | NoEffect | OpaqueStatement
+Statement = End | Jump | Return | Notrack | SetZone | CtTemplate | SetMark | Helper | Nat | NoEffect | OpaqueStatement
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What rules of either dialect ask of a packet's entry beside its state, and what they write to its mark.
+"""What rules of either dialect ask of a packet's entry beside its state, and the mark that they write.
 
 The rule-set model keeps these as text; here the commonest of it is read: marks, directions, status bits,
 zones. What is not read stays not decided.
@@ -13,11 +13,11 @@ from functools import lru_cache
 
 from conntrim.core.model.conntrack import Status
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import EVERY, SetMark
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import OpaqueMatch, OpaqueStatement
+from conntrim.core.model.ruleset import OpaqueMatch
 from conntrim.core.netfilter.skb import Tracked
 
-EVERY = 0xFFFFFFFF
 UNKNOWN_MARK = -1
 """The mark of an entry that was written by something that is not read here."""
 
@@ -147,69 +147,8 @@ def _number(key: str, word: str) -> int:
     return SYMBOLS[key][word] if word in SYMBOLS[key] else int(word, 0)
 
 
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """`to` ("meta" or "ct") mark becomes (its own bits outside `mask`) ^ (the bits of `source` in `kept`) ^ `flipped`.
-
-    `source` is "meta", "ct" or "" for none. `needs_entry`: nft ends the rule where there is no entry to read.
-    """
-
-    to: str
-    mask: int
-    source: str
-    kept: int
-    flipped: int
-    needs_entry: bool = False
-
-    def value(self, own: int, other: int) -> int:
-        """The new mark; `own` is the old one, `other` the source's."""
-        if UNKNOWN_MARK in (own if ~self.mask & EVERY else 0, other if self.kept else 0):
-            return UNKNOWN_MARK
-        return ((own & ~self.mask) ^ (other & self.kept) ^ self.flipped) & EVERY
-
-
-_SET_XMARK = re.compile(r"--set-xmark (\w+)/(\w+)")
-_COPIED = re.compile(r"--(save|restore)-mark(?: --nfmask (\w+) --ctmask (\w+))?")
-_SET = re.compile(r"(meta|ct) mark set (?:(meta|ct) mark)?(?:(?: & )(\w+))?(?:(?: \| )(\w+))?(?:(?: \^ )(\w+))?")
-_CONSTANT = re.compile(r"(meta|ct) mark set (\w+)")
-
-
-@lru_cache(maxsize=4096)
-def written(statement: OpaqueStatement) -> Written | None:
-    """What a statement writes to a mark; None where it is not read here."""
-    try:
-        if statement.kind == "CONNMARK":
-            return _connmark(statement.text)
-        return _nft_mark(statement.text) if statement.kind in ("meta mark", "ct mark") else None
-    except ValueError:
-        return None
-
-
-def _connmark(text: str) -> Written | None:
-    if found := _SET_XMARK.fullmatch(text):
-        return Written("ct", int(found[2], 0), "", 0, int(found[1], 0))
-    if found := _COPIED.fullmatch(text):
-        nfmask, ctmask = (int(text or "0xffffffff", 0) for text in (found[2], found[3]))
-        if found[1] == "save":
-            return Written("ct", ctmask, "meta", nfmask, 0)
-        return Written("meta", nfmask, "ct", ctmask, 0)
-    return None
-
-
-def _nft_mark(text: str) -> Written | None:
-    if found := _CONSTANT.fullmatch(text):
-        return Written(found[1], EVERY, "", 0, int(found[2], 0))
-    found = _SET.fullmatch(text)
-    if found is None or not found[2]:
-        return None
-    kept = int(found[3], 0) if found[3] else EVERY
-    ones, flips = int(found[4] or "0", 0), int(found[5] or "0", 0)
-    return Written(found[1], EVERY, found[2], kept & ~ones, ones ^ flips, found[2] == "ct")
-
-
-def may_break(statement_text: str) -> bool:
-    """Whether nft may end the rule at this statement: a look-up that finds nothing, an entry that is not there."""
-    return " map " in f" {statement_text} " or "set ct " in statement_text
+def result(statement: SetMark, own: int, other: int) -> int:
+    """The mark that a statement writes; unknown where a bit that it keeps is."""
+    if UNKNOWN_MARK in (own if statement.mask != EVERY else 0, other if statement.kept else 0):
+        return UNKNOWN_MARK
+    return statement.result(own, other)

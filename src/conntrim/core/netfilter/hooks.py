@@ -6,17 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
+from typing import assert_never
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
+    End,
     Helper,
+    Jump,
     Match,
     NoEffect,
+    Notrack,
     OpaqueMatch,
     OpaqueStatement,
+    Return,
     Rule,
     Ruleset,
     SetZone,
@@ -158,6 +165,13 @@ def _asks(match: Match) -> bool:
 
 
 def _tracks(statement: Statement) -> bool:
-    if isinstance(statement, OpaqueStatement | NoEffect):
-        return bool(statement.kind) and statement.kind.split()[0] in USERS
-    return isinstance(statement, SetZone | Helper | Nat)
+    match statement:
+        case OpaqueStatement() | NoEffect():
+            return bool(statement.kind) and statement.kind.split()[0] in USERS
+        case SetMark():
+            return statement.of_entry
+        case SetZone() | CtTemplate() | Helper() | Nat():
+            return True
+        case End() | Jump() | Return() | Notrack():
+            return False
+    assert_never(statement)

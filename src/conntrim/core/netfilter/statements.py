@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.kinds import STATEMENTS
+from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
+    CtTemplate,
     Dialect,
     End,
     Helper,
@@ -21,7 +23,6 @@ from conntrim.core.model.ruleset import (
     OpaqueStatement,
     Return,
     Rule,
-    SetMark,
     SetZone,
     Statement,
     Table,
@@ -29,7 +30,7 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.netfilter import nat
 from conntrim.core.netfilter.answers import PORT_UNREACHABLE
-from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK, Written, may_break, written
+from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK, result
 from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.question_text import question, queue, translation
@@ -127,7 +128,8 @@ def _attach(on: Traversal, table: Table, template: Template) -> None:
 
 
 def _zone(on: Traversal, statement: SetZone, table: Table, rule: Rule) -> None:
-    _attach(on, table, Template(Zone(statement.zone, statement.way)))
+    zone = on.skb.packet.mark & 0xFFFF if statement.zone is None else statement.zone
+    _attach(on, table, Template(Zone(zone, statement.way)))
 
 
 def _helper(on: Traversal, statement: Helper, table: Table, rule: Rule) -> None:
@@ -139,12 +141,24 @@ def _helper(on: Traversal, statement: Helper, table: Table, rule: Rule) -> None:
         on.skb.attached = replace(attached, entry=replace(attached.entry, helper=statement.name))
 
 
-def _mark(on: Traversal, statement: SetMark, table: Table, rule: Rule) -> None:
-    mark = ((on.skb.packet.mark & ~statement.mask) ^ statement.value) & 0xFFFFFFFF
-    if mark != on.skb.packet.mark:
-        on.skb.packet = replace(on.skb.packet, mark=mark)
-    on.skb.mark_known |= statement.mask == 0xFFFFFFFF
-    on.remark(f"mark {mark:#x}")
+def _mark(on: Traversal, statement: SetMark, table: Table, rule: Rule) -> Ending:
+    """Without an entry what asks for one does nothing, or nft ends the rule; iptables reads a template's (K10)."""
+    attached, packet = on.skb.attached, on.skb.packet
+    if statement.of_entry and not isinstance(attached, Tracked):
+        if statement.reads_entry and table.dialect is Dialect.NFTABLES:
+            return Unended.BROKEN
+        if not isinstance(attached, Template) or statement.to is MarkOf.ENTRY:
+            return None
+    marks = {None: 0, MarkOf.PACKET: packet.mark if on.skb.mark_known else UNKNOWN_MARK,
+             MarkOf.ENTRY: attached.entry.mark if isinstance(attached, Tracked) else 0}  # fmt: skip
+    mark = result(statement, marks[statement.to], marks[statement.source])
+    if statement.to is MarkOf.ENTRY and isinstance(attached, Tracked):
+        on.changed(replace(attached.entry, mark=mark))
+    else:
+        on.skb.packet, on.skb.mark_known = replace(packet, mark=max(mark, 0)), mark != UNKNOWN_MARK
+    said = "mark" if not statement.of_entry else f"{'entry' if statement.to is MarkOf.ENTRY else 'packet'} marked"
+    on.remark(said + (f" {mark:#x}" if mark >= 0 else ""))
+    return None
 
 
 def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Ending:
@@ -164,39 +178,18 @@ def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Endin
     return Fate.ACCEPT
 
 
+def _template(on: Traversal, statement: CtTemplate, table: Table, rule: Rule) -> None:
+    _attach(on, table, Template())
+
+
 def _opaque(on: Traversal, statement: OpaqueStatement, table: Table, rule: Rule) -> Ending:
-    if statement.kind == "CT":  # time-outs, events, a zone from the mark: in any case a template (K10)
-        zone = on.skb.packet.mark & 0xFFFF if "zone mark" in statement.text else 0
-        _attach(on, table, Template(Zone(zone)))
-        return None
-    if found := written(statement):
-        return _marked(on, found)
-    if may_break(statement.text) and on.skb.answers.ask(f"{question(statement)}: nothing is found"):
+    if statement.may_break and on.skb.answers.ask(f"{question(statement)}: nothing is found"):
         return Unended.BROKEN
     if forget := FORGETS.get(statement.kind):
         forget(statement, on.skb)
         return None
     asks = statement.kind not in STATEMENTS  # else the packet goes on as it was, or as `FORGETS` says
     return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
-
-
-def _marked(on: Traversal, found: Written) -> Ending:
-    """A mark of the packet or of its entry; where there is no entry nothing happens, or the rule ends there."""
-    attached, packet = on.skb.attached, on.skb.packet
-    if not isinstance(attached, Tracked) and "ct" in (found.to, found.source):
-        if found.needs_entry:
-            return Unended.BROKEN
-        if not isinstance(attached, Template) or found.to == "ct":
-            return None
-    marks = {"": 0, "meta": packet.mark if on.skb.mark_known else UNKNOWN_MARK,
-             "ct": attached.entry.mark if isinstance(attached, Tracked) else 0}  # fmt: skip
-    mark = found.value(marks[found.to], marks[found.source])
-    if found.to == "ct" and isinstance(attached, Tracked):
-        on.changed(replace(attached.entry, mark=mark))
-    else:
-        on.skb.packet, on.skb.mark_known = replace(packet, mark=max(mark, 0)), mark != UNKNOWN_MARK
-    on.remark(f"{'entry' if found.to == 'ct' else 'packet'} marked" + (f" {mark:#x}" if mark >= 0 else ""))
-    return None
 
 
 def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
@@ -213,6 +206,7 @@ EFFECTS: dict[type[Statement], Callable[..., Ending]] = {
     Notrack: _notrack,
     SetZone: _zone,
     Helper: _helper,
+    CtTemplate: _template,
     SetMark: _mark,
     Nat: _translate,
     NoEffect: lambda on, statement, table, rule: None,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import STATEMENTS, Answer, Effect, answer_of, effect_of
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     Chain,
@@ -34,7 +35,6 @@ from conntrim.core.model.ruleset import (
     OpaqueStatement,
     Return,
     Rule,
-    SetMark,
     SetZone,
     Statement,
     Table,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.kinds import STATEMENTS, Answer, answer_of
-from conntrim.core.model.nat import Nat
+from conntrim.core.model.marks import MarkOf, SetMark
+from conntrim.core.model.nat import Elsewhere, Nat
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     Dialect,
     End,
     Field,
@@ -19,22 +22,17 @@ from conntrim.core.model.ruleset import (
     OpaqueStatement,
     Return,
     Rule,
-    SetMark,
     SetZone,
     Statement,
     Table,
     Verdict,
     XtConntrack,
 )  # fmt: skip
-from conntrim.core.netfilter.ct_expressions import may_break, written
 from conntrim.core.netfilter.question_text import question, queue, translation
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.watch import Item, Sight, Watch, Why
-
-EFFECTS = (Notrack, SetMark, SetZone, Helper, Nat)
-"""Statements that change what later rules see, or that the question is about."""
 
 MOST_JUMPS = 64
 """Nested jumps: the kernel allows 16 levels (nftables) or as many as there are chains (iptables)."""
@@ -166,9 +164,9 @@ class Walk:
             for item in items:
                 if item.what is statement and item.at == at:
                     self._saw(rule, item, on)
-            if isinstance(statement, OpaqueStatement | Nat):
-                ended = on & self._breaking(statement)
-                on, broken = on & ~ended, broken | ended
+            ended = self._breaking(statement)
+            if ended is not None:
+                on, broken = on & ~ended, broken | (on & ended)
             on = self._statement(rule, statement, on, ends, depth)
         return (live & ~hit) | on | broken
 
@@ -200,18 +198,16 @@ class Walk:
             where = self.table.dialect.value, self.table.family.value, self.table.name
             self.sights.append(Sight(where, rule, item, packets))
 
-    def _breaking(self, statement: OpaqueStatement | Nat) -> Set:
-        """The packets whose way through a rule ends here: nft found no entry to read, or nothing in a map."""
-        if (
-            isinstance(statement, OpaqueStatement)
-            and (found := written(statement))
-            and "ct" in (found.to, found.source)
-        ):
-            without = self.view.space.everything if self.early else self.view.stateless()
-            return without if found.needs_entry else self.view.space.nothing
-        if _looks_up(statement):
-            return self.view.space.unknown(f"{_words(statement)}: nothing is found")
-        return self.view.space.nothing
+    def _breaking(self, statement: Statement) -> Set | None:
+        """The packets whose way through a rule ends here: nft found no entry to read, or nothing in a map (K53)."""
+        match statement:
+            case SetMark() if statement.reads_entry and self.table.dialect is Dialect.NFTABLES:
+                return self.view.space.everything if self.early else self.view.stateless()
+            case OpaqueStatement(may_break=True):
+                return self.view.space.unknown(f"{question(statement)}: nothing is found")
+            case Nat(elsewhere=Elsewhere(looks_up=True)):
+                return self.view.space.unknown(f"{translation(statement)}: nothing is found")
+        return None
 
     def _statement(self, rule: Rule, statement: Statement, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         nothing = self.view.space.nothing
@@ -248,8 +244,8 @@ class Walk:
 
     def _unknown(self, statement: OpaqueStatement, on: Set, ends: dict[str, list[Set]]) -> Set:
         """A target that nobody here knows may end a packet's way or not, and either way."""
-        if statement.kind == "CONNMARK" or restores(statement):
-            self._restored(statement, on)
+        if statement.kind == "CONNMARK":  # shifted on its way
+            self._any_mark(on & ~self.view.stateless(), question(statement))
             return on
         if statement.kind in STATEMENTS:
             return on
@@ -259,20 +255,17 @@ class Walk:
         ends[DROPPED].append(on & stops & ~accepts)
         return on & ~stops
 
-    def _restored(self, statement: OpaqueStatement, on: Set) -> None:
-        """A mark restored from an entry may be any; a packet without one keeps its own (K24)."""
-        if not restores(statement):
-            return
-        having, bits = on & ~self.view.stateless(), self.view.bits_of_mark()
+    def _any_mark(self, on: Set, why: str) -> None:
+        bits = self.view.bits_of_mark()
         for at, bit in enumerate(bits):
-            bits[at] = having.ite(self.view.space.unknown(f"{question(statement)} gives bit {31 - at}"), bit)
+            bits[at] = on.ite(self.view.space.unknown(f"{why} gives bit {31 - at}"), bit)
         self.view.changed()
 
     def _effect(self, statement: Statement, on: Set) -> None:
         match statement:
             case Notrack():
                 self._move(CtState.INVALID, CtState.UNTRACKED, on)  # K9, K10, K11: only where nothing is attached
-            case SetZone() | Helper() if self.early:
+            case SetZone() | CtTemplate() | Helper() if self.early:
                 self._move(CtState.INVALID, CtState.NEW, on)
                 if isinstance(statement, SetZone) and self.table.dialect is Dialect.NFTABLES:
                     self._move(CtState.UNTRACKED, CtState.NEW, on)  # K10
@@ -288,36 +281,30 @@ class Walk:
             self.view.changed()
 
     def _mark(self, statement: SetMark, on: Set) -> None:
-        bits = self.view.bits_of_mark()
-        everything, nothing = self.view.space.everything, self.view.space.nothing
+        """A mark restored from an entry may be any; a packet without one keeps its own (K24)."""
+        if statement.to is MarkOf.ENTRY:
+            return
+        bits, space = self.view.bits_of_mark(), self.view.space
+        on = on & ~self.view.stateless() if statement.of_entry else on
         for at, bit in enumerate(bits):
             here = 31 - at
-            kept = nothing if statement.mask >> here & 1 else bit
-            flipped = kept ^ (everything if statement.value >> here & 1 else nothing)
-            bits[at] = on.ite(flipped, bit)
+            found = space.nothing if statement.mask >> here & 1 else bit
+            if statement.source is MarkOf.ENTRY and statement.kept >> here & 1:
+                found = found ^ space.unknown(f"{question(statement)}: bit {here} of the entry's mark")
+            found = found ^ (space.everything if statement.value >> here & 1 else space.nothing)
+            bits[at] = on.ite(found, bit)
         self.view.changed()
-
-
-def restores(statement: OpaqueStatement) -> bool:
-    """Whether packets get their entry's mark."""
-    found = written(statement)
-    if found is None:
-        return statement.kind == "CONNMARK" and "restore" in statement.text
-    return (found.to, found.source) == ("meta", "ct")
 
 
 def changes(statement: Statement) -> bool:
     """Whether packets may leave the statement other than they came."""
-    if isinstance(statement, OpaqueStatement):
-        return statement.kind == "CONNMARK" or restores(statement)
-    return isinstance(statement, EFFECTS)
-
-
-def _looks_up(statement: OpaqueStatement | Nat) -> bool:
-    if isinstance(statement, Nat):
-        return statement.elsewhere is not None and statement.elsewhere.looks_up
-    return may_break(statement.text)
-
-
-def _words(statement: OpaqueStatement | Nat) -> str:
-    return question(statement) if isinstance(statement, OpaqueStatement) else translation(statement)
+    match statement:
+        case OpaqueStatement():
+            return statement.kind == "CONNMARK"
+        case SetMark():
+            return statement.to is MarkOf.PACKET
+        case Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
+            return True
+        case End() | Jump() | Return() | NoEffect():
+            return False
+    assert_never(statement)

@@ -4,6 +4,7 @@ import pytest
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import Answer, Effect, answer_of, effect_of
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
     Dialect,
     End,
@@ -15,7 +16,6 @@ from conntrim.core.model.ruleset import (
     NoEffect,
     OpaqueMatch,
     OpaqueStatement,
-    SetMark,
     Statement,
     Table,
     TableFamily,

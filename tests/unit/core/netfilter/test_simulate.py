@@ -9,6 +9,7 @@ import pytest
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import Answered, Reject
@@ -22,9 +23,9 @@ from conntrim.core.model.ruleset import (
     Jump,
     Notrack,
     OpaqueMatch,
+    OpaqueStatement,
     Return,
     Ruleset,
-    SetMark,
     SetZone,
     TableFamily,
     Verdict,
@@ -34,6 +35,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue, run
 from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.netfilter.simulate import simulate
 from tests.unit.core.netfilter.made import (
@@ -351,7 +353,8 @@ def test_an_unknown_mark_is_not_decided_until_it_is_set() -> None:
 
 def test_a_mark_is_saved_and_restored() -> None:
     """What CONNMARK saves in the entry it restores to later packets; one without an entry keeps its own (K24)."""
-    save, restore = (target("CONNMARK", f"--{way}-mark") for way in ("save", "restore"))
+    save = rule(SetMark(0, EVERY, MarkOf.ENTRY, MarkOf.PACKET, EVERY))
+    restore = rule(SetMark(0, EVERY, MarkOf.PACKET, MarkOf.ENTRY, EVERY))
     marked = rule(In(Field.MARK, Intervals.of(5)), DROP)
     known = simulate(rules(filtering(STATELESS, rule(SetMark(5)), save)), web()).memory
     assert [5] == [entry.mark for entry in known.entries]
@@ -362,9 +365,26 @@ def test_a_mark_is_saved_and_restored() -> None:
 
 def test_a_rule_ends_where_a_map_has_nothing() -> None:
     """nft ends a rule at a look-up that finds nothing, so what stands behind it is open."""
-    mapped = target("meta mark", "meta mark set tcp dport map @marks")
-    mapped = replace(mapped, statements=(*mapped.statements, DROP))
+    mapped = rule(OpaqueStatement("meta mark", "meta mark set tcp dport map @marks", may_break=True), DROP)
     assert Fate.NOT_DECIDED is simulate(rules(filtering(STATELESS, mapped)), web()).verdict
+
+
+def test_only_nft_ends_a_rule_that_reads_a_mark_of_no_entry() -> None:
+    """K53: behind `ct mark set ct mark | 1` an untracked packet meets nothing more of nft's rule; iptables goes on."""
+    marks = filtering(rule(SetMark(1, 1, MarkOf.ENTRY), DROP))
+    untracked = raw((notrack(),))
+    nft = replace(marks, dialect=Dialect.NFTABLES)
+    assert [Fate.ACCEPT, Fate.DROP] == [simulate(rules(untracked, each), web()).verdict for each in (nft, marks)]
+
+
+def test_a_zone_may_be_the_mark() -> None:
+    """`CT --zone-orig mark` puts the flow into the zone that the packet's mark names, for its own direction."""
+    before = table("mangle", replace(chain(Hook.PREROUTING, "mangle", rule(SetMark(7))), base=EARLY))
+    zoned = simulate(rules(before, raw((rule(SetZone(None, "original")),)), INPUT), web())
+    assert [Zone(7, "original")] == [entry.zone for entry in zoned.memory.entries]
+
+
+EARLY = Base("filter", Hook.PREROUTING, -310)
 
 
 def test_an_unknown_target_is_not_decided() -> None:

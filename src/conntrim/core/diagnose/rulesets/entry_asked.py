@@ -33,7 +33,17 @@ from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Dialect, Match, NoEffect, OpaqueMatch, OpaqueStatement, Rule, XtConntrack
+from conntrim.core.model.marks import SetMark
+from conntrim.core.model.ruleset import (
+    Dialect,
+    Match,
+    NoEffect,
+    OpaqueMatch,
+    OpaqueStatement,
+    Rule,
+    Statement,
+    XtConntrack,
+)
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 
@@ -41,9 +51,6 @@ CODE, NAME = "CT111", "entry-asked"
 
 KEPT = frozenset({"connmark", "connlimit", "connbytes", "connlabel", "helper", "ct"})
 """Kinds of matches about what an entry holds."""
-
-WRITERS = frozenset({"CONNMARK", "CONNSECMARK"})
-"""Targets that copy marks from and to an entry."""
 
 
 UNKEPT = Intervals.of(int(CtState.UNTRACKED), int(CtState.INVALID))
@@ -59,9 +66,18 @@ def of_entry(match: Match) -> bool:
 
 def asks(rule: Rule) -> bool:
     """Whether a rule that does something hangs on an entry."""
-    writes = any(isinstance(s, OpaqueStatement) and s.kind in WRITERS for s in rule.statements)
     does = not all(isinstance(s, NoEffect) for s in rule.statements)
-    return does and (writes or any(map(of_entry, rule.matches)))
+    return does and (any(map(of_entrys_mark, rule.statements)) or any(map(of_entry, rule.matches)))
+
+
+def of_entrys_mark(statement: Statement) -> bool:
+    """Whether a statement writes or reads an entry's mark."""
+    match statement:
+        case SetMark():
+            return statement.of_entry
+        case OpaqueStatement(kind=kind):
+            return kind == "CONNMARK"
+    return False
 
 
 def without(rule: Rule) -> tuple[Match, ...] | None:
@@ -101,7 +117,7 @@ def _finding(case: RuleCase, side: Side, rule: Rule, found: Set, direction: Dire
 
 def _undecided(case: RuleCase, rule: Rule) -> bool:
     """Rules that copy marks, or look at states alone: what is right for them only the operator knows."""
-    return wide(rule) or any(isinstance(s, OpaqueStatement) and s.kind in WRITERS for s in rule.statements)
+    return wide(rule) or any(map(of_entrys_mark, rule.statements))
 
 
 def _kept(case: RuleCase, side: Side, found: Set, direction: Direction) -> Iterator[Edit]:

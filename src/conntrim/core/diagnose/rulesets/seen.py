@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets.case import Side
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.ruleset import Match, Rule, Ruleset, SetMark
+from conntrim.core.model.marks import SetMark
+from conntrim.core.model.ruleset import Match, Rule, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.prove.diagram import Set

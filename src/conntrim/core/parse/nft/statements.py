@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words, words
 from conntrim.core.model.refusal import CODES, RESET, Answered, Queue, Reject
@@ -18,7 +19,6 @@ from conntrim.core.model.ruleset import (
     Notrack,
     OpaqueStatement,
     Return,
-    SetMark,
     SetZone,
     Statement,
     TableFamily,
@@ -28,8 +28,6 @@ from conntrim.core.parse.nft.left import V4, V6, Unread
 from conntrim.core.parse.nft.matches import spoken
 from conntrim.core.parse.nft.nat import translation
 from conntrim.core.parse.xt.targets import HARMLESS
-
-EVERY = 0xFFFFFFFF
 
 DEFAULT_REJECTS = {TableFamily.IP: Answered.ICMP, TableFamily.IP6: Answered.ICMPV6}
 """What a plain `reject` answers with; in other tables it is `icmpx`."""
@@ -44,33 +42,44 @@ HARMLESS_KEYS = frozenset({"nftrace", "priority"})
 """`meta` keys whose setting none of our fields sees."""
 
 
-def _mark(value: Json) -> tuple[int, int]:
-    """What a mark is set to, as (mark & kept) ^ flipped."""
+def _value(value: Json) -> tuple[MarkOf | None, int, int]:
+    """What a mark is set to, as (the mark of whom & kept) ^ flipped."""
     match value:
         case bool():
             raise Unread
         case int():
-            return 0, value & EVERY
+            return None, 0, value & EVERY
         case {"meta": {"key": "mark"}}:
-            return EVERY, 0
+            return MarkOf.PACKET, EVERY, 0
+        case {"ct": {"key": "mark"}}:
+            return MarkOf.ENTRY, EVERY, 0
         case {"&": [inner, int(bits)]}:
-            kept, flipped = _mark(inner)
-            return kept & bits, flipped & bits
+            source, kept, flipped = _value(inner)
+            return source, kept & bits, flipped & bits
         case {"|": [inner, int(bits)]}:
-            kept, flipped = _mark(inner)
-            return kept & ~bits & EVERY, flipped & ~bits | bits & EVERY
+            source, kept, flipped = _value(inner)
+            return source, kept & ~bits & EVERY, flipped & ~bits | bits & EVERY
         case {"^": [inner, int(bits)]}:
-            kept, flipped = _mark(inner)
-            return kept, flipped ^ bits & EVERY
+            source, kept, flipped = _value(inner)
+            return source, kept, flipped ^ bits & EVERY
     raise Unread
+
+
+def _mark(to: MarkOf, value: Json) -> SetMark:
+    """A mark set; its own bits that stay are none that are copied."""
+    source, kept, flipped = _value(value)
+    if source is None or (source is to and (kept or to is MarkOf.PACKET)):
+        return SetMark(flipped, EVERY ^ kept, to)
+    return SetMark(flipped, EVERY, to, source, kept)
 
 
 def _mangle(content: Json, family: TableFamily) -> Statement:
     """`X set VALUE`."""
     match content:
         case {"key": {"meta": {"key": "mark"}}, "value": value}:
-            kept, flipped = _mark(value)
-            return SetMark(flipped, EVERY ^ kept)
+            return _mark(MarkOf.PACKET, value)
+        case {"key": {"ct": {"key": "mark"}}, "value": value}:
+            return _mark(MarkOf.ENTRY, value)
         case {"key": {"ct": {"key": "zone", **rest}}, "value": int(zone)} if not isinstance(content["value"], bool):
             return SetZone(zone, str(rest.get("dir", "")))
         case {"key": {"meta": {"key": str(key)}}} if key in HARMLESS_KEYS:
@@ -167,7 +176,26 @@ def statement(expression: Json, family: TableFamily) -> Statement:
     name = _name(kind, content)
     if kind == "xt" and name.removeprefix("xt ") in HARMLESS:
         return NoEffect(name.removeprefix("xt "), "")  # whatever its arguments are
-    return OpaqueStatement(name, spoken(expression))
+    return OpaqueStatement(name, spoken(expression), _may_break(expression))
+
+
+def _may_break(expression: Json) -> bool:
+    """Whether anything is looked up in a map, or read of an entry to be written elsewhere (K53)."""
+    match expression:
+        case {"map": _}:
+            return True
+        case {"mangle": {"value": value}}:
+            return _may_break(value) or _reads_entry(value)
+        case dict():
+            return any(map(_may_break, expression.values()))
+        case list():
+            return any(map(_may_break, expression))
+    return False
+
+
+def _reads_entry(value: Json) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (isinstance(value, dict) and "ct" in value) or any(map(_reads_entry, inner))
 
 
 def _name(kind: str, content: Json) -> str:
@@ -183,4 +211,4 @@ def _name(kind: str, content: Json) -> str:
 
 def writes(done: Statement) -> Field | None:
     """The field of ours that a statement changes, as far as the model sees it."""
-    return Field.MARK if isinstance(done, SetMark) else None
+    return Field.MARK if isinstance(done, SetMark) and done.to is MarkOf.PACKET else None

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.refusal import XT_REJECTS, XT_REJECTS6, Queue
 from conntrim.core.model.ruleset import (
+    CtTemplate,
     End,
     Helper,
     NoEffect,
     Notrack,
     OpaqueStatement,
     Return,
-    SetMark,
     SetZone,
     Statement,
     Verdict,
 )  # fmt: skip
 from conntrim.core.parse.xt import nat
-from conntrim.core.parse.xt.canonical import Given, written
+from conntrim.core.parse.xt.canonical import Given, canonical, written
 from conntrim.core.parse.xt.numbers import masked, number
 
 VERDICTS: dict[str, Statement] = {
@@ -69,6 +70,21 @@ def _nfqueue(given: Given, v6: bool) -> tuple[Statement, ...]:
     return (End(Verdict.QUEUE, Queue(first, last, "queue-bypass" in said, "queue-cpu-fanout" in said)),)
 
 
+def _connmark(given: Given, v6: bool) -> tuple[Statement, ...]:
+    """The entry's mark set, saved or restored; one that is shifted on its way stays opaque."""
+    said = {option.name: option.values for option in canonical("CONNMARK", given, v6)}
+    match said:
+        case {"set-xmark": (text,), **more} if not more:
+            return (SetMark(*masked(text, 32, "mark"), MarkOf.ENTRY),)
+        case {"nfmask": (nfmask,), "ctmask": (ctmask,), **more} if len(more) == 1:
+            packet, entry = int(nfmask, 0), int(ctmask, 0)
+            if "save-mark" in more:
+                return (SetMark(0, entry, MarkOf.ENTRY, MarkOf.PACKET, packet),)
+            if "restore-mark" in more:
+                return (SetMark(0, packet, MarkOf.PACKET, MarkOf.ENTRY, entry),)
+    return (OpaqueStatement("CONNMARK", written("CONNMARK", given, v6)),)
+
+
 def _mark(given: Given, v6: bool) -> tuple[Statement, ...]:
     if len(given) != 1:
         raise ValueError("MARK takes exactly one option")
@@ -83,10 +99,8 @@ def _mark(given: Given, v6: bool) -> tuple[Statement, ...]:
 
 
 def _zone(name: str, text: str) -> Statement:
-    if text == "mark":
-        return OpaqueStatement("CT", f"--{name} mark")
     ways = {"zone": "", "zone-orig": "original", "zone-reply": "reply"}
-    return SetZone(number(text, 0xFFFF, "zone"), ways[name])
+    return SetZone(None if text == "mark" else number(text, 0xFFFF, "zone"), ways[name])
 
 
 def _ct(given: Given, v6: bool) -> tuple[Statement, ...]:
@@ -96,12 +110,13 @@ def _ct(given: Given, v6: bool) -> tuple[Statement, ...]:
     done += [Helper(o.values[0]) for o in given if o.name == "helper"]
     rest = tuple(o for o in given if o.name in ("timeout", "ctevents", "expevents"))
     # A bare CT still attaches a template, and that is what a later NOTRACK runs into (K10).
-    return tuple(done) + ((OpaqueStatement("CT", written("CT", rest, v6)),) if rest or not done else ())
+    return tuple(done) + ((CtTemplate(written("CT", rest, v6)),) if rest or not done else ())
 
 
 MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
     "NOTRACK": lambda given, v6: (Notrack(),),
     "CT": _ct,
+    "CONNMARK": _connmark,
     "MARK": _mark,
     "REJECT": _reject,
     "NFQUEUE": _nfqueue,
