@@ -207,8 +207,8 @@ NFT_USERS: dict[str, bool] = {
 @pytest.mark.parametrize("words", NFT_USERS)
 def test_k5_nft_rules_about_entries_switch_conntrack_on(host: LabHost, words: str) -> None:
     """A UDP packet round the loopback leaves an entry, or none; the evaluator says the same."""
-    chain = "{ type filter hook output priority -300; meta l4proto tcp " + words + "\n}"
-    host.run("nft", f"add table ip t; table ip t {{ chain c {chain} }}")
+    chain = "chain c { type filter hook output priority -300\n meta l4proto tcp " + words + "\n }"
+    host.run("nft", "-f", "-", text=f"table ip t {{\n {chain}\n}}\n")
     _send(host, b"x")
     entries = int(host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
     model = arrange(read_nft(host.run("nft", "-j", "list", "ruleset"), "nft"))
