@@ -110,6 +110,8 @@ def parts(text: str, source: str) -> Iterator[Part]:
     """The forms in a text, each with its lines. InputError, with the line, for what is of none of them."""
     text = text.removeprefix("\ufeff")
     text = text.replace("\r\n", "\n") if "\r" in text else text
+    if text.count("\n") > MOST_LINES and not _BRACE.match(text):
+        raise InputError(source, f"more than {MOST_LINES:,} lines", advice=WANTED)
     scan = _Scan(source, text)
     scan.read()
     yield from scan.documents
@@ -149,8 +151,6 @@ class _Scan:
             if not self.depth and (_BRACE if self.form is not Form.NFT_TEXT else _JSON).match(self.text, self.at):
                 self.json()
                 continue
-            if self.number > MOST_LINES:
-                self.bad(f"more than {MOST_LINES:,} lines", WANTED)
             if end - self.at > LONGEST:
                 self.bad(f"a line of {end - self.at:,} characters", WANTED)
             self.line(self.text[self.at : end])
