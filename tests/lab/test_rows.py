@@ -16,17 +16,10 @@ from tests.golden.rows import ROWS, Row, chain_of, rows
 PROGRAMS = {TableFamily.IP: "iptables", TableFamily.IP6: "ip6tables"}
 
 FOREIGN = (
-    "-m geoip",
-    "-j TARPIT",
-    "-m set",
-    "-j CT --ctevents",
-    "-m rpfilter",
-    "-m owner",
-    "-m cgroup",
-    "-j QUEUE",
-    "-j FOO",
-    "-j nowhere",
-)
+    "-m geoip", "-j TARPIT", "-m set", "-j CT --ctevents", "-m rpfilter", "-m owner", "-m cgroup", "-j QUEUE", "-j FOO",
+    "-j nowhere", "-m ipvs", "-m nfacct", "-m rateest", "-p udplite -m udplite", "-j LED", "-j SET", "-j ULOG",
+    "-d 192.0.2.1 -i eth0 -j CLUSTERIP", "-j RTPENGINE", "-m ndpi", "-p udp -j TS3INIT", "-j SECMARK", "-j SNPT",
+)  # fmt: skip
 """Extensions or set names that this host may lack, or that another hook wants."""
 
 OLD = ("-s ! ", "-i ! ", "-p ! ", "-p tcp --dport ! ", "-p tcp --tcp-flags ! ", "-m state --state ! ")

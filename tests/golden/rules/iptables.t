@@ -349,3 +349,39 @@
 @ip6 raw OUTPUT
 -p udp --sport 53 -j NOTRACK ; ok ; -p udp -m udp --sport 53 -j CT --notrack
 -p udp --dport 53 -d 2001:db8::1 -j CT --notrack ; ok ; -d 2001:db8::1/128 -p udp -m udp --dport 53 -j CT --notrack
+@ip filter INPUT
+-p ah -m ah --ahspi 1:5 -j ACCEPT ; ok ; -p 51 -m ah --ahspi 1:5 -j ACCEPT
+-m cluster --cluster-local-nodemask 0x00000001 --cluster-total-nodes 2 --cluster-hash-seed 0xdeadbeef ; ok ; -m cluster --cluster-local-nodemask 0x00000001 --cluster-total-nodes 2 --cluster-hash-seed 0xdeadbeef
+-p ipcomp -m ipcomp --ipcompspi 5 ; ok ; -p 108 -m ipcomp --ipcompspi 5
+-m ipvs --ipvs ; ok ; -m ipvs --ipvs
+-m nfacct --nfacct-name http ; ok ; -m nfacct --nfacct-name http
+-p tcp -m osf --genre Linux --ttl 0 --log 0 ; ok ; -p tcp -m osf --genre Linux --ttl 0 --log 0
+-m rateest --rateest eth0 --rateest-gt --rateest-bps 1mbit ; ok ; -m rateest --rateest eth0 --rateest-gt --rateest-bps 1mbit
+-p udplite -m udplite --dport 5 ; ok ; -p 136 -m udplite --dport 5
+-p tcp -m tcp --tcp-option 8 ; ok ; -p tcp -m tcp --tcp-option 8
+-j AUDIT --type drop ; ok ; -j AUDIT --type drop
+-p tcp -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460 ; ok ; -p tcp -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460
+-j IDLETIMER --timeout 60 --label eth ; ok ; -j IDLETIMER --timeout 60 --label eth
+-j LED --led-trigger-id ssh ; ok ; -j LED --led-trigger-id ssh
+-j RATEEST --rateest-name eth0 --rateest-interval 250.0ms --rateest-ewmalog 500.0ms ; ok ; -j RATEEST --rateest-name eth0 --rateest-interval 250.0ms --rateest-ewmalog 500.0ms
+-j SET --add-set seen src --exist ; ok ; -j SET --add-set seen src --exist
+-j ULOG --ulog-nlgroup 2 ; ok ; -j ULOG --ulog-nlgroup 2
+-d 192.0.2.1 -i eth0 -j CLUSTERIP --new --hashmode sourceip --clustermac 01:02:03:04:05:06 --total-nodes 2 --local-node 1 ; ok ; -d 192.0.2.1/32 -i eth0 -j CLUSTERIP --new --hashmode sourceip --clustermac 01:02:03:04:05:06 --total-nodes 2 --local-node 1
+-j RTPENGINE --id 42 ; ok ; -j RTPENGINE --id 42
+-m ndpi --proto tls -j DROP ; ok ; -m ndpi --proto tls -j DROP
+-p udp -j TS3INIT_SET_COOKIE --random-seed x ; ok ; -p udp -j TS3INIT_SET_COOKIE --random-seed x
+@ip mangle POSTROUTING
+-p udp -j CHECKSUM --checksum-fill ; ok ; -p udp -j CHECKSUM --checksum-fill
+-j CLASSIFY --set-class 0001:0010 ; ok ; -j CLASSIFY --set-class 0001:0010
+-j CONNSECMARK --save ; ok ; -j CONNSECMARK --save
+-j HMARK --hmark-src-prefix 32 --hmark-dst-prefix 32 --hmark-rnd 0xfeedcafe --hmark-mod 10 --hmark-offset 100 --hmark-tuple ct ; ok ; -j HMARK --hmark-src-prefix 32 --hmark-dst-prefix 32 --hmark-rnd 0xfeedcafe --hmark-mod 10 --hmark-offset 100 --hmark-tuple ct
+-j SECMARK --selctx system_u:object_r:http_packet_t:s0 ; ok ; -j SECMARK --selctx system_u:object_r:http_packet_t:s0
+@ip6 mangle PREROUTING
+-m dst --dst-len 8 ; ok ; -m dst --dst-len 8
+-m eui64 ; ok ; -m eui64
+-m ipv6header --header hop-by-hop,ipv6-opts --soft ; ok ; -m ipv6header --header hop-by-hop,ipv6-opts --soft
+-p mh -m mh --mh-type 5 ; ok ; -p 135 -m mh --mh-type 5
+-m srh --srh-tag 5 ; ok ; -m srh --srh-tag 5
+-j HL --hl-set 64 ; ok ; -j HL --hl-set 64
+-j DNPT --src-pfx 2001:db8:1::/64 --dst-pfx 2001:db8:2::/64 ; ok ; -j DNPT --src-pfx 2001:db8:1::/64 --dst-pfx 2001:db8:2::/64
+-j SNPT --src-pfx 2001:db8:1::/64 --dst-pfx 2001:db8:2::/64 ; ok ; -j SNPT --src-pfx 2001:db8:1::/64 --dst-pfx 2001:db8:2::/64

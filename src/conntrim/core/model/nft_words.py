@@ -65,7 +65,8 @@ def _operation(operator: str, sides: Json) -> str:
 def _payload(content: Json, quote: bool) -> str:
     if "base" in content:
         return f"@{content['base']},{content['offset']},{content['len']}"
-    return f"{content['protocol']} {content['field']}"
+    tunnel = f"{content['tunnel']} " if "tunnel" in content else ""
+    return f"{tunnel}{content['protocol']} {content['field']}"
 
 
 def _meta(content: Json, quote: bool) -> str:
@@ -124,14 +125,19 @@ def _numgen(content: Json, quote: bool) -> str:
     return f"numgen {content['mode']} mod {content['mod']}{offset}"
 
 
+def _given(content: Json, name: str) -> str:
+    """A word and its value, where it is given."""
+    return f" {name} {content[name]}" if name in content else ""
+
+
 EXPRESSIONS: dict[str, Callable[[Json, bool], str]] = {
     "payload": _payload,
     "meta": _meta,
     "ct": _ct,
     "fib": lambda c, q: f"fib {' . '.join(c['flags'])} {c['result']}",
     "rt": lambda c, q: f"rt {c['family'] + ' ' if 'family' in c else ''}{c['key']}",
-    "socket": lambda c, q: f"socket {c['key']}",
-    "osf": lambda c, q: f"osf {c.get('key', 'name')}",
+    "socket": lambda c, q: f"socket {c['key']}{_given(c, 'level')}",
+    "osf": lambda c, q: f"osf{_given(c, 'ttl')} {c.get('key', 'name')}",
     "exthdr": _header,
     "tcp option": _option("tcp"),
     "ip option": _option("ip"),
@@ -159,6 +165,8 @@ BARE = frozenset({"tcp", "udp", "icmp", "icmpv6", "sctp", "dccp", "udplite", "es
 
 def _quoted(left: Json) -> bool:
     """Whether what is compared with `left` stands in quotes: names and times."""
+    if isinstance(left, dict) and ("osf" in left or left.get("socket", {}).get("key") == "cgroupv2"):
+        return True
     return isinstance(left, dict) and isinstance(left.get("meta"), dict) and left["meta"].get("key") in QUOTED
 
 

@@ -53,6 +53,7 @@ class Gathered:
     objects: list[tuple[str, Json]] = field(default_factory=list)
 
 
+_FAMILIES = frozenset(map(str, TableFamily))
 TableName = tuple[TableFamily, str]
 
 
@@ -80,23 +81,24 @@ def read_nft(text: str, source: str) -> Ruleset:
 
 def read_document(document: Json, text: str, source: str) -> Ruleset:
     """The same of a listing, or of libnftables' commands, whose JSON is decoded; `text` is its text."""
+    unread: list[str] = []
     try:
         if commanded(document):
             document = listing_of(document, source)
-        tables = tuple(_table(each, source).table for each in _gathered(document, []))
+        tables = tuple(_table(each, source).table for each in _gathered(document, source, unread))
     except InputError:
         raise
     except SHAPES as error:
         # Shapes that no nft prints; which key was missed tells where to look.
         raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
-    return Ruleset(tables, tuple(remarks_of(tables, text, source)), unread=tuple(lost_of(tables, source)))
+    return Ruleset(tables, tuple(remarks_of(tables, text, source)), unread=(*unread, *lost_of(tables, source)))
 
 
 def listed_tables(text: str, source: str) -> tuple[list[ListedTable], list[str]]:
     """The tables of a kernel's listing, and what is not understood: that costs its own rule, chain or table."""
     unread: list[str] = []
     found = []
-    for each in _gathered(_json(text, source), unread):
+    for each in _gathered(_json(text, source), source, unread):
         try:
             found.append(_table(each, source, unread))
         except (InputError, *SHAPES) as error:
@@ -135,14 +137,17 @@ def _json(text: str, source: str) -> Json:
     return document
 
 
-def _gathered(document: Json, unread: list[str]) -> list[Gathered]:
-    """The listing's objects by table; of a family that nobody here knows there are no rules on any path of ours."""
+def _gathered(document: Json, source: str, unread: list[str]) -> list[Gathered]:
+    """The listing's objects by table; a table of a family that nobody here knows is unread."""
     tables: dict[tuple[str, str], Gathered] = {}
     for item in document["nftables"]:
         kind, content = one_key(item)
         if kind == "metainfo":
             continue
         name = (str(content["family"]), str(content["name"] if kind == "table" else content["table"]))
+        if name[0] not in _FAMILIES:
+            unread += [f"{source}: table {' '.join(name)} is of a family that is not known"] if kind == "table" else []
+            continue
         table = tables.get(name)
         if table is None:
             table = tables[name] = Gathered(TableFamily(name[0]), name[1])

@@ -66,7 +66,9 @@ WAYS = {field: way for way, field in DEVICES.items()}
 def _said(expression: Json) -> str:
     """The expression in nft's words; empty where it is none of ours in any case."""
     match expression:
-        case {"payload": {"protocol": str(protocol), "field": str(name)}}:
+        case {"payload": {"protocol": str(protocol), "field": str(name), **rest}} if (
+            not rest
+        ):  # "tunnel": what is inside
             return f"{protocol} {name}"
         case {"meta": {"key": str(key)}}:
             return key if key in INTERFACES else f"meta {key}"

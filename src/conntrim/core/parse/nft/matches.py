@@ -246,7 +246,7 @@ def _kind(expression: Json) -> str:
         if kind in ("meta", "ct", "socket", "rt") and isinstance(content, dict):
             return f"{kind} {content.get('key', '')}".strip()
         if kind == "payload" and isinstance(content, dict) and "protocol" in content:
-            return f"{content['protocol']} {content.get('field', '')}".strip()
+            return f"{content.get('tunnel', '')} {content['protocol']} {content.get('field', '')}".strip()
         return str(kind)
     return "match"
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.nft_words import Json
-from conntrim.core.model.ruleset import In, Match, NoEffect, OpaqueMatch, OpaqueStatement, Rule, Statement
+from conntrim.core.model.ruleset import (
+    In,
+    Match,
+    NoEffect,
+    OpaqueMatch,
+    OpaqueStatement,
+    Rule,
+    Statement,
+)
 from conntrim.core.parse.nft.matches import Context, comparison, spoken
 from conntrim.core.parse.nft.statements import MATCHING, needs, statement, writes
 
@@ -57,7 +65,16 @@ def _xt_match(expression: Json) -> bool:
 
 def _comment(expression: Json) -> bool:
     """iptables' comment: a match that holds for every packet."""
-    return isinstance(expression, dict) and "xt" in expression and expression["xt"].get("name") == "comment"
+    xt = expression.get("xt") if isinstance(expression, dict) else None
+    return isinstance(xt, dict) and xt.get("name") == "comment"
+
+
+def _nameless(expression: Json) -> bool:
+    """nft before 1.0.3 does not even say which part of iptables' it is: it may be a match, or a target."""
+    return isinstance(expression, dict) and "xt" in expression and not isinstance(expression["xt"], dict)
+
+
+NAMELESS = "match or target"
 
 
 @dataclass(slots=True)
@@ -78,6 +95,9 @@ class Reading:
                 return
             if kind == "match" or kind in MATCHING or (_xt_match(expression) and not _comment(expression)):
                 sofar = self.matching(expression, kind, self.flushed(sofar))
+            elif _nameless(expression):
+                held = self.matching({"xt": {"name": NAMELESS}}, kind, self.flushed(sofar))
+                sofar = Sofar(held.matches, (*held.statements, OpaqueStatement(f"xt {NAMELESS}", "")))
             elif kind != "continue" and not _comment(expression):
                 sofar = self.doing(expression, sofar)
         if sofar.matches or sofar.statements or not left:

@@ -79,7 +79,7 @@ class Reader:
                 self.negated = True
                 continue
             kind = BASE.get(word)
-            if kind is None or (word == "--proto" and self.owner("proto")):
+            if kind is None or (word == "--proto" and self.has_proto()):
                 self.extension(word)
             elif kind in "sdpio":
                 value = self.value(word)
@@ -137,6 +137,10 @@ class Reader:
         """The match or target that knows the option: the one loaded last wins, as in xtables_merge_options."""
         groups = [self.target, *reversed(self.groups)] if self.target else self.groups[::-1]
         return next((g for g in groups if g.grammar is not None and name in g.grammar), None)
+
+    def has_proto(self) -> bool:
+        """Whether `--proto` is not -p: `policy` has an option of that name, and so may a module that nobody knows."""
+        return self.owner("proto") is not None or (bool(self.groups) and self.groups[-1].grammar is None)
 
     def unabbreviated(self, name: str) -> str:
         """The one option that starts so, as getopt_long reads `--mac`; the name itself where there is none or two."""
