@@ -48,7 +48,7 @@ def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, 
 
         kernel = kernel_viewpoint(netns)
         return Viewpoint(Intervals.union_of(local), kernel.local_ports, kernel.timeouts) if local else kernel
-    return Viewpoint(Intervals.union_of(local)) if local else None
+    return Viewpoint(Intervals.union_of(local), saved=True) if local else None
 
 
 def rulesets(files: Sequence[str], netns: str | None) -> Rulesets:

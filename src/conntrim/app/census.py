@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from conntrim.app.ports.flows import Flows
-from conntrim.core.census.infer import ENOUGH, infer_local
+from conntrim.core.census.infer import ENOUGH, infer_viewpoint
 from conntrim.core.census.sample import bound, looks_ordered, rows_wanted
 from conntrim.core.census.select import Selection
 from conntrim.core.census.specimen import Specimen
@@ -56,10 +56,11 @@ def take_table(
     """The same as `take_census`, with the specimen."""
     before = flows.population()
     wanted = rows_wanted(sample, before)
-    columns = CENSUS_COLUMNS | selection.columns | (INFERRED_FROM if viewpoint is None else frozenset())
+    infer = viewpoint is None or viewpoint.saved
+    columns = CENSUS_COLUMNS | selection.columns | (INFERRED_FROM if infer else frozenset())
     blocks = flows.blocks(columns, few=wanted is not None)
-    if viewpoint is None:
-        viewpoint, blocks = _inferred(blocks)
+    if viewpoint is None or viewpoint.saved:
+        viewpoint, blocks = _inferred(blocks, viewpoint)
     taker, read = CensusTaker(viewpoint, top), 0
     ordered, endless = False, ""
     with closing(chain_of(blocks)) as every:
@@ -127,8 +128,8 @@ def _drift(read: int, before: int | None, after: int | None) -> list[str]:
     ]
 
 
-def _inferred(blocks: Iterator[FlowTable]) -> tuple[Viewpoint, Iterator[FlowTable]]:
-    """A viewpoint guessed from the first blocks, and all blocks again."""
+def _inferred(blocks: Iterator[FlowTable], given: Viewpoint | None) -> tuple[Viewpoint, Iterator[FlowTable]]:
+    """What the first blocks tell, but for what is given, and all blocks again."""
     first: list[FlowTable] = []
     seen = 0
     for block in blocks:
@@ -136,4 +137,8 @@ def _inferred(blocks: Iterator[FlowTable]) -> tuple[Viewpoint, Iterator[FlowTabl
         seen += len(block)
         if seen >= ENOUGH:
             break
-    return Viewpoint(infer_local(first), inferred=True), chain(first, blocks)
+    guess = infer_viewpoint(first)
+    if given is not None:
+        timeouts = guess.timeouts | given.timeouts
+        guess = replace(given, timeouts=timeouts) if given.local else replace(guess, timeouts=timeouts)
+    return guess, chain(first, blocks)

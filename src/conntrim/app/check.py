@@ -9,7 +9,7 @@ from itertools import chain, islice
 from conntrim.app.budget import ticking
 from conntrim.app.ports.flows import Flows
 from conntrim.app.ports.rulesets import Rulesets
-from conntrim.core.census.infer import ENOUGH, infer_local
+from conntrim.core.census.infer import ENOUGH, infer_viewpoint
 from conntrim.core.diagnose.rulesets.met import COLUMNS
 from conntrim.core.diagnose.rulesets.registry import Checked, Entries, check_ruleset
 from conntrim.core.model.address import format_range
@@ -50,7 +50,7 @@ def _entries(local: Intervals, flows: Flows) -> tuple[Entries, list[str]]:
     if local:
         return Entries(local, blocks), []
     first, blocks = _first(blocks)
-    guessed = infer_local(first)
+    guessed = infer_viewpoint(first).local
     names = ", ".join(format_range(*r) for r in guessed.ranges)
     told = f"the host's own addresses, guessed from {flows.source}: {names}"
     return Entries(guessed, blocks), [told] if names else []

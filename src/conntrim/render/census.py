@@ -67,6 +67,12 @@ def _seen_from(census: Census) -> Iterator[str]:
     local = ", ".join(census.local) or "no address of its own"
     guessed = " (inferred; name them with --local)" if census.local_inferred else ""
     yield _shortened(f"{census.source}, seen from {local}{guessed}" if len(census.local) < 5 else census.source)
+    if census.local_evidence:
+        rest = len(census.local_evidence) - 1
+        more = f", and {rest} more" if rest else ""
+        yield _shortened(f"inferred: {census.local_evidence[0]}{more}")
+    if census.local_doubt:
+        yield from wrapped(f"or else: {census.local_doubt}; say which with --local", rest="         ")
     if census.sample is not None:
         sample = census.sample
         yield f"{sample.rows:,} of them read, as good as at random: shares are within {sample.bound:.2f} points (95 %)"

@@ -188,6 +188,7 @@ class CensusTaker:
             ports=self._ports(),
             local_evidence=self._viewpoint.evidence,
             local_doubt=self._viewpoint.doubt,
+            timeouts_seen=self._viewpoint.timeouts if self._viewpoint.inferred or self._viewpoint.saved else {},
         )
 
     def specimen(self, total: int) -> Specimen:

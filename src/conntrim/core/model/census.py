@@ -24,7 +24,8 @@ class Viewpoint:
     `local` are the host's own addresses (128-bit numbers; loopback counts as local without being named), `inferred`
     whether they were guessed from the flows. `local_ports` is the inclusive range of its clients' ports. `timeouts`
     are seconds by sysctl key; the kernel's defaults stand in for keys that are not there (K31). `evidence` tells what
-    the guess rests on, `doubt` another reading that the flows allow as well, "" where there is none.
+    the guess rests on, `doubt` another reading that the flows allow as well, "" where there is none. `saved`: the table
+    is a listing, and its time-outs, where none are given, are those that it shows.
     """
 
     local: Intervals
@@ -33,6 +34,7 @@ class Viewpoint:
     inferred: bool = False
     evidence: tuple[str, ...] = ()
     doubt: str = ""
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conntrim.core.census import peers
-from conntrim.core.census.infer import infer_local
+from conntrim.core.census.infer import infer_viewpoint
 from conntrim.core.census.take import CensusTaker
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.census import Viewpoint
@@ -46,8 +46,8 @@ def test_blocks_may_be_cut_anywhere(split: int) -> None:
 
 def test_the_host_is_the_one_that_takes_part_in_everything() -> None:
     """Many clients, one server: the server; without entries, nobody."""
-    assert infer_local([clients_of([80] * 100)]) == Intervals.of(HERE)
-    assert infer_local([]) == Intervals()
+    assert infer_viewpoint([clients_of([80] * 100)]).local == Intervals.of(HERE)
+    assert infer_viewpoint([]).local == Intervals()
 
 
 def test_a_host_with_two_addresses_has_both_inferred() -> None:
@@ -55,7 +55,7 @@ def test_a_host_with_two_addresses_has_both_inferred() -> None:
     other = clients_of([80] * 40, first="198.51.100.0")
     other.dst[:, 1] += np.uint64(1)
     other.reply_src[:, 1] += np.uint64(1)
-    assert infer_local([clients_of([80] * 60), other]) == Intervals.of(HERE, HERE + 1)
+    assert infer_viewpoint([clients_of([80] * 60), other]).local == Intervals.of(HERE, HERE + 1)
 
 
 def test_many_local_ranges_are_searched_as_well_as_few() -> None:
