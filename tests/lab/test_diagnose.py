@@ -190,7 +190,7 @@ def test_a_saved_table_of_the_old_era(tmp_path: Path) -> None:
     assert ended.out.splitlines()[0] == "CRITICAL - table full: 101 of 101 entries"
     for wanted in (
         "first Apr 14 22:31:12",
-        "net.ipv4.ip_conntrack_max = 65536",
+        "sysctl -w net.ipv4.ip_conntrack_max=65536",
         "options ip_conntrack hashsize=65536",
         "sysctl -w net.ipv4.netfilter.ip_conntrack_tcp_timeout_time_wait=30",
     ):

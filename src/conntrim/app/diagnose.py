@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from conntrim.app.census import Taken
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.kernel_log import KernelLog, LogExtract
 from conntrim.core.diagnose.case import Case, Thresholds
 from conntrim.core.diagnose.report import Diagnosis, diagnose
-from conntrim.core.model.census import Census, Viewpoint
+from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.facts import Counters, Era, HostFacts
+from conntrim.core.model.facts import Counters, Era, HostFacts, Reading
 from conntrim.core.model.intervals import Intervals
 
 PORTS = (32_768, 60_999)
@@ -33,7 +34,7 @@ class Request:
     era: Era | None = None
 
 
-def diagnose_kernel(request: Request, facts: Facts, log: KernelLog, census: Callable[[Viewpoint], Census]) -> Diagnosis:
+def diagnose_kernel(request: Request, facts: Facts, log: KernelLog, census: Callable[[Viewpoint], Taken]) -> Diagnosis:
     """This kernel's table, read twice; what cannot be read is a remark. HostError where there is no conntrack."""
     first = facts.read(request.netns)
     extract = log.overflows(request.log)
@@ -45,20 +46,29 @@ def diagnose_kernel(request: Request, facts: Facts, log: KernelLog, census: Call
         remarks.append(f"who fills the table is not known: {error}")
     later = facts.reading(request.netns, first.seconds + request.interval) if request.interval > 0 else None
     known = replace(first, overflows=extract.overflows, remarks=(*first.remarks, *remarks))
-    return diagnose(Case(known, later, taken, request.thresholds))
+    return diagnose(case_of(known, later, taken, request.thresholds))
 
 
-def diagnose_source(request: Request, log: KernelLog, census: Callable[[], Census]) -> Diagnosis:
+def case_of(facts: HostFacts, later: Reading | None, taken: Taken | None, thresholds: Thresholds) -> Case:
+    """All that is known, as the doctor wants it; time-outs that the table itself shows stand in for those not read."""
+    if taken is None:
+        return Case(facts, later, None, thresholds)
+    known = replace(facts, timeouts=taken.census.timeouts_seen | facts.timeouts)
+    return Case(known, later, taken.census, thresholds, taken.specimen)
+
+
+def diagnose_source(request: Request, log: KernelLog, census: Callable[[], Taken]) -> Diagnosis:
     """A saved table: what it shows, what a log adds, and sizes as far as the operator gives them."""
     extract = log.overflows(request.log) if request.log is not None else LogExtract((), "")
     taken = census()
+    source = taken.census.source
     facts = HostFacts(
-        source=taken.source, kernel="", era=request.era or _era(taken.source, extract), seconds=0.0, count=None,
+        source=source, kernel="", era=request.era or _era(source, extract), seconds=0.0, count=None,
         max=request.max, buckets=request.buckets, max_writable=False, counters=Counters(), timeouts={}, tcp_loose=None,
         slab_entry_bytes=None, memory_total=None, local=Intervals(), local_ports=PORTS, overflows=extract.overflows,
         settings=(), remarks=extract.remarks,
     )  # fmt: skip
-    return diagnose(Case(facts, None, taken, request.thresholds))
+    return diagnose(case_of(facts, None, taken, request.thresholds))
 
 
 def _era(source: str, extract: LogExtract) -> Era:

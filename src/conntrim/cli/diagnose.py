@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from conntrim import wiring
-from conntrim.app.census import take_census
+from conntrim.app.census import take_table
 from conntrim.app.diagnose import Request, diagnose_kernel, diagnose_source
 from conntrim.cli import options
 from conntrim.cli.census import local_ranges
@@ -19,7 +19,7 @@ from conntrim.core.model.facts import Era
 from conntrim.render.diagnose import diagnosis_text
 
 SERVICES = 200
-"""Rows of the census: the patterns see these, the rest counts as others."""
+"""Rows of the census; causes look at the whole table."""
 
 PER_CENT = click.FloatRange(0, 100)
 
@@ -87,7 +87,7 @@ def _kernel(request: Request, own: Mapping[str, object]) -> Diagnosis:
         request,
         wiring.facts(),
         wiring.kernel_log(),
-        lambda viewpoint: take_census(wiring.flows(None, request.netns), viewpoint, SERVICES),
+        lambda viewpoint: take_table(wiring.flows(None, request.netns), viewpoint, SERVICES),
     )
 
 
@@ -99,4 +99,4 @@ def _source(request: Request, source: str, local: str | None) -> Diagnosis:
         raise InputError("--log", "standard input can be the table or the log, not both")
     viewpoint = wiring.viewpoint(source, None, local_ranges(local))
     flows = wiring.flows(source, None)
-    return diagnose_source(request, wiring.kernel_log(), lambda: take_census(flows, viewpoint, SERVICES))
+    return diagnose_source(request, wiring.kernel_log(), lambda: take_table(flows, viewpoint, SERVICES))

@@ -19,8 +19,11 @@ LABEL = 12
 ABOVE = frozenset({table_full.CODE, packets_dropped.CODE, log_overflow.CODE, filling_up.CODE})
 """Findings whose numbers stand in the part above already."""
 
-MOST_FINDINGS, MOST_OF_CODE, MOST_REMARKS, MOST_NAMESPACES = 5, 2, 2, 4
-MOST_OF_KIND = {RemedyKind.UNTRACK: 4, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1}
+MOST_CAUSES, MOST_FINDINGS, MOST_OF_CODE, MOST_REMARKS, MOST_NAMESPACES = 4, 5, 2, 2, 4
+MOST_OF_KIND = {
+    RemedyKind.UNTRACK: 4, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1,
+    RemedyKind.LIMIT: 1, RemedyKind.BLOCK: 1, RemedyKind.DELETE: 1, RemedyKind.MEND: 2,
+}  # fmt: skip
 """Rows shown of each, so that the report stays on one screen; `--json` has all."""
 
 MARK = {Severity.OK: " ", Severity.WARNING: "!", Severity.CRITICAL: "!!"}
@@ -38,6 +41,8 @@ def diagnosis_text(report: Diagnosis) -> str:
         _where(report),
         _table(report),
         _fillers(report),
+        _viewpoint(report),
+        _causes(report),
         _findings(report),
         _remedies(report),
         _doubts(report),
@@ -175,13 +180,43 @@ def _others(services: int) -> str:
     return "1 other" if services == 1 else f"{number(services)} others"
 
 
+def _viewpoint(report: Diagnosis) -> Iterator[str]:
+    """Whose table it is, where that was inferred."""
+    if not report.local_inferred:
+        return
+    shown = "; ".join(report.local_evidence[:2]) or "no address of its own was found"
+    yield from _row("Seen from", f"{', '.join(report.local[:3])}{': ' * bool(report.local)}{shown}")
+    if report.local_doubt:
+        yield from _row("Or else", f"{report.local_doubt}; say which with --local")
+
+
+def _causes(report: Diagnosis) -> Iterator[str]:
+    if report.causes:
+        yield "Why"
+    for cause in report.causes[:MOST_CAUSES]:
+        bound = f" (+-{100 * cause.bound:.1f})" if cause.bound else ""
+        yield _cut(f"{MARK[cause.severity]:<3}{cause.code} {percent(cause.share, 1)}{bound} {cause.title}", WIDTH)
+        yield from _evidence("; ".join(cause.evidence_for), 2)
+        if cause.who:
+            yield from _evidence(f"who: {', '.join(cause.who)}", 1)
+        if cause.evidence_against:
+            yield from _evidence(f"but: {'; '.join(cause.evidence_against)}", 2)
+    if len(report.causes) > MOST_CAUSES:
+        yield f"   and {len(report.causes) - MOST_CAUSES} more (--json)"
+
+
+def _evidence(text: str, most: int) -> Iterator[str]:
+    yield from textwrap.wrap(
+        shown(text), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, max_lines=most, placeholder=" ..."
+    )
+
+
 def _findings(report: Diagnosis) -> Iterator[str]:
-    cause = next((finding.caused_by for finding in report.findings if finding.code == table_full.CODE), "")
     found = [finding for finding in report.findings if finding.code not in ABOVE]
-    found.sort(key=lambda finding: (finding.code != cause, -finding.severity))
+    found.sort(key=lambda finding: -finding.severity)
     shown = [finding for at, finding in enumerate(found) if _codes(found[:at], finding.code) < MOST_OF_CODE]
     if shown:
-        yield "Why, and what else is not right"
+        yield "What else is not right"
     for finding in shown[:MOST_FINDINGS]:
         yield from _finding(finding)
     if len(found) > len(shown[:MOST_FINDINGS]):
@@ -196,10 +231,7 @@ def _finding(finding: Finding) -> Iterator[str]:
     place = f" ({finding.place})" if finding.place else ""
     yield _cut(f"{MARK[finding.severity]:<3}{finding.code} {finding.title}{place}", WIDTH)
     if finding.evidence:
-        text = "; ".join(finding.evidence)
-        yield from textwrap.wrap(
-            shown(text), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, max_lines=2, placeholder=" ..."
-        )
+        yield from _evidence("; ".join(finding.evidence), 2)
 
 
 def _remedies(report: Diagnosis) -> Iterator[str]:
@@ -210,12 +242,22 @@ def _remedies(report: Diagnosis) -> Iterator[str]:
         yield f"{'What helps':<61}{'entries after':>18}"
     for rank, remedy in enumerate(helpful, 1):
         yield f"{rank:>2} {_cut(remedy.title, 62):<63}{number(remedy.entries_after):>13}"
-        if remedy.kind in (RemedyKind.TIMEOUT, RemedyKind.ENLARGE):
+        if remedy.now or remedy.kind in (RemedyKind.TIMEOUT, RemedyKind.ENLARGE):
             yield from (f"     {line}" for line in remedy.how)
+        yield from _wait(remedy)
     if useless:
         yield "What does not"
     for remedy in useless:
         yield f"   {_cut(remedy.title, 62):<63}{number(remedy.entries_after):>13}"
+
+
+def _wait(remedy: Remedy) -> Iterator[str]:
+    """How long it takes and what it costs, of what helps in an outage."""
+    if remedy.now and remedy.works_in:
+        costs = f"; {remedy.costs}" if remedy.costs else ""
+        yield from textwrap.wrap(
+            shown(f"({remedy.works_in}{costs})"), WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5, max_lines=2
+        )
 
 
 def _within(left: dict[RemedyKind, int], remedy: Remedy) -> bool:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from conntrim.app.census import Taken
 from conntrim.app.diagnose import Request, diagnose_kernel, diagnose_source
-from conntrim.core.model.census import Census, Viewpoint
+from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.facts import Era
 from conntrim.core.model.finding import Severity
 from tests.fakes.facts import HEALTHY, FakeFacts
 from tests.fakes.kernel_log import FakeKernelLog
-from tests.unit.core.diagnose.cases import WEB, census, later, service, state
+from tests.unit.core.diagnose.cases import WEB, census, later, service, specimen, state
 
 FULL_LINE = "Apr 14 22:31:12 cache kernel: ip_conntrack: table full, dropping packet.\n"
 ONE = census(service(WEB, state("tcp established", 61)))
+TAKEN = Taken(ONE, specimen(service(WEB, state("tcp established", 61))))
 
 
-def ours(viewpoint: Viewpoint) -> Census:
+def ours(viewpoint: Viewpoint) -> Taken:
     """The census of the kernel."""
-    return ONE
+    return TAKEN
 
 
-def denied(viewpoint: Viewpoint) -> Census:
+def denied(viewpoint: Viewpoint) -> Taken:
     """A kernel that does not let us dump the table."""
     raise HostError("netlink, reading the table", "Operation not permitted", advice="this needs root (CAP_NET_ADMIN)")
 
@@ -69,7 +73,7 @@ def test_a_log_that_is_not_there_is_the_operators_error() -> None:
 )
 def test_the_era_of_a_saved_table(source: str, log: str, era: Era) -> None:
     """By the file's name or the log's wording."""
-    taken = Census(source, 61, ONE.services, 0, 0, ONE.states, ONE.peers, ONE.zones, (), True)
+    taken = replace(TAKEN, census=replace(ONE, source=source))
     report = diagnose_source(Request(log="log"), FakeKernelLog({"log": log}), lambda: taken)
     assert report.era is era
 
@@ -77,12 +81,12 @@ def test_the_era_of_a_saved_table(source: str, log: str, era: Era) -> None:
 def test_a_saved_table_with_its_size() -> None:
     """61 entries of 65 are critical; without --max and log it is not known."""
     log = FakeKernelLog()
-    known = diagnose_source(Request(max=65, buckets=64), log, lambda: ONE)
-    unknown = diagnose_source(Request(), log, lambda: ONE)
+    known = diagnose_source(Request(max=65, buckets=64), log, lambda: TAKEN)
+    unknown = diagnose_source(Request(), log, lambda: TAKEN)
     assert (known.verdict, unknown.verdict) == (Severity.CRITICAL, Severity.UNKNOWN)
 
 
 def test_a_saved_table_whose_log_tells() -> None:
     """The log is the best witness there is: critical, with its time."""
-    report = diagnose_source(Request(log="log"), FakeKernelLog({"log": FULL_LINE}), lambda: ONE)
+    report = diagnose_source(Request(log="log"), FakeKernelLog({"log": FULL_LINE}), lambda: TAKEN)
     assert (report.verdict, report.figures.log_first) == (Severity.CRITICAL, "Apr 14 22:31:12")

@@ -1,11 +1,36 @@
-"""The entries that are left when services go untracked, from a census."""
+"""Which services may go untracked, and the entries that are left when they do, from a census."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from conntrim.core.model.census import Census
-from conntrim.core.model.service import Service
+from conntrim.core.model.census import Census, ServiceCount
+from conntrim.core.model.protocol import WITH_PORTS, Protocol, protocol_name
+from conntrim.core.model.service import Direction, Service
+
+HELPER_PORTS: dict[tuple[int, int], str] = {
+    (Protocol.TCP, 21): "ftp", (Protocol.UDP, 69): "tftp", (Protocol.TCP, 5060): "sip", (Protocol.UDP, 5060): "sip",
+    (Protocol.TCP, 1720): "h323", (Protocol.TCP, 1723): "pptp", (Protocol.TCP, 6667): "irc",
+    (Protocol.UDP, 161): "snmp",
+    (Protocol.UDP, 137): "netbios-ns", (Protocol.UDP, 10080): "amanda", (Protocol.TCP, 6566): "sane",
+}  # fmt: skip
+"""Ports on which the kernel's helpers look for further connections (nf_conntrack_*.c)."""
+
+
+def obstacle(count: ServiceCount) -> str:
+    """Why a service cannot go untracked; empty where nothing speaks against it."""
+    service = count.service
+    if service.direction is Direction.FORWARDED:
+        return "forwarded flows belong to other hosts"
+    if service.protocol not in WITH_PORTS:
+        return f"{protocol_name(service.protocol)} has no ports to name it by"
+    if count.translated:
+        return f"{count.translated:,} of its entries are translated (NAT)"
+    if helper := HELPER_PORTS.get((service.protocol, service.port)):
+        return f"the {helper} helper follows its data connections"
+    if service.direction is Direction.OUTBOUND and not service.servers:
+        return f"its {count.addresses:,} servers are too many to name"
+    return ""
 
 
 def scaled(census: Census, entries: int) -> int:

@@ -28,6 +28,7 @@ from conntrim.core.census.peers import FEW, FarEnds, PeerTally
 from conntrim.core.census.specimen import Specimen, SpecimenTaker
 from conntrim.core.census.states import UNKNOWN, state_codes, state_name, timeout_table
 from conntrim.core.census.tally import Counts, Tally, sum_by
+from conntrim.core.census.timeouts import shown_timeouts
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.census import (
     IDLE_STEPS,
@@ -69,6 +70,7 @@ class CensusTaker:
 
     def __init__(self, viewpoint: Viewpoint, top: int) -> None:
         self._viewpoint, self._top = viewpoint, top
+        self._of_listing = viewpoint.inferred or viewpoint.saved
         self._classify = Classifier(viewpoint)
         self._timeouts = timeout_table(viewpoint.timeouts)
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
@@ -188,7 +190,7 @@ class CensusTaker:
             ports=self._ports(),
             local_evidence=self._viewpoint.evidence,
             local_doubt=self._viewpoint.doubt,
-            timeouts_seen=self._viewpoint.timeouts if self._viewpoint.inferred or self._viewpoint.saved else {},
+            timeouts_seen=shown_timeouts(self._viewpoint.timeouts) if self._of_listing else {},
         )
 
     def specimen(self, total: int) -> Specimen:

@@ -44,6 +44,12 @@ def seen_timeouts(table: FlowTable) -> dict[str, int]:
     return found
 
 
+def shown_timeouts(least: dict[str, int]) -> dict[str, int]:
+    """Those of `seen_timeouts` that are the host's own for certain: usual values, and what is above the default."""
+    default = {timeout.key: timeout.default for _, _, timeout in _clocks()}
+    return {key: value for key, value in least.items() if value in USUAL or value > default.get(key, value)}
+
+
 def likely(most_left: int, entries: int, default: int) -> int:
     """The time-out under which at most so many seconds are left of so many entries."""
     if _near(most_left, default):

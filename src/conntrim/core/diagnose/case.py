@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from conntrim.core.capacity.chains import mean_chain
 from conntrim.core.capacity.forecast import Forecast, forecast, rate
 from conntrim.core.capacity.untrack import entries_total, scaled
+from conntrim.core.census.specimen import Specimen
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts, Overflow, Reading
-from conntrim.core.model.finding import Severity
+from conntrim.core.model.finding import Finding, Severity
 
 RING = "/dev/kmsg"
 """The running kernel's own log: its clock is that of the readings, so "how long ago" can be told."""
@@ -28,13 +29,24 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What a rule set says that matters here: the findings about services of which it untracks one direction."""
+
+    one_way: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """A host's facts, a second reading of its numbers, and the census of its table; what is None is not known."""
+    """A host's facts, a second reading of its numbers, the census of its table with a specimen of the entries, and what
+    its rules say; what is None is not known.
+    """
 
     facts: HostFacts
     later: Reading | None = None
     census: Census | None = None
     thresholds: Thresholds = Thresholds()
+    specimen: Specimen | None = None
+    rules: Rules | None = None
 
     @property
     def last(self) -> Reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conntrim.core.diagnose import registry as hosts
+from conntrim.core.diagnose.causes import registry as causes
 from conntrim.core.diagnose.rulesets import registry as rulesets
 
 
@@ -17,8 +18,13 @@ class Page:
     text: str
 
 
-PAGES: tuple[Page, ...] = (
+OF_HOSTS = (
     *(Page(module.CODE, module.NAME, module.__doc__ or "") for module in hosts.MODULES),
+    *(Page(module.CODE, module.NAME, module.__doc__ or "") for module in causes.MODULES),
+)
+
+PAGES: tuple[Page, ...] = (
+    *sorted(OF_HOSTS, key=lambda page: page.code),
     *(Page(module.CODE, module.NAME, module.__doc__ or "") for module in rulesets.PAGES),
 )
 """In the order of the codes."""

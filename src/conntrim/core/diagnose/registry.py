@@ -12,24 +12,17 @@ from conntrim.core.diagnose import (
     dead_key,
     early_drop,
     filling_up,
-    half_open,
     hashsize_trap,
-    idle_established,
     insert_failed,
     log_overflow,
     long_chains,
     memory_at_max,
-    not_closed,
-    one_sided,
     other_namespace,
     overridden,
     packets_dropped,
-    short_lived,
     table_full,
-    unanswered,
 )
 from conntrim.core.diagnose.case import Case
-from conntrim.core.diagnose.pattern import dominant
 from conntrim.core.model.finding import Finding
 
 
@@ -56,21 +49,18 @@ class Check:
 
 MODULES: tuple[CheckModule, ...] = (
     table_full, packets_dropped, log_overflow, filling_up, long_chains, chain_refusals, insert_failed, early_drop,
-    other_namespace, short_lived, idle_established, unanswered, half_open, one_sided, not_closed, overridden,
+    other_namespace, overridden,
     hashsize_trap, dead_key, contradiction, memory_at_max,
 )  # fmt: skip
 
 CHECKS: tuple[Check, ...] = tuple(Check(m.CODE, m.NAME, m.check) for m in MODULES)
 
-PATTERNS = tuple(
-    module.PATTERN for module in (one_sided, short_lived, idle_established, unanswered, half_open, not_closed)
-)
-"""What may cause a full table; of two that explain as much the first is the deeper reason."""
 
+def findings(case: Case, cause: str = "") -> tuple[Finding, ...]:
+    """What every check found, the worst first, in the order of the checks where they are equally bad.
 
-def findings(case: Case) -> tuple[Finding, ...]:
-    """What every check found, the worst first, in the order of the checks where they are equally bad."""
-    cause = dominant(case, PATTERNS)
+    `cause` is the code of what fills the table most.
+    """
     found = [
         replace(finding, caused_by=cause) if finding.code == table_full.CODE else finding
         for check in CHECKS

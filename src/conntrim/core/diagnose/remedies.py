@@ -7,28 +7,26 @@ from collections.abc import Iterator
 from conntrim.core.capacity.memory import table_bytes
 from conntrim.core.capacity.sizing import size_for, steady_entries
 from conntrim.core.capacity.timeouts import BY_STATE, Prediction, predictions, sysctl_key
-from conntrim.core.capacity.untrack import entries_without
+from conntrim.core.capacity.untrack import entries_without, obstacle
 from conntrim.core.diagnose.case import Case
-from conntrim.core.diagnose.pattern import in_states
+from conntrim.core.diagnose.view import View
 from conntrim.core.diagnose.wording import number, size
-from conntrim.core.model.census import ServiceCount
+from conntrim.core.model.cause import Cause
+from conntrim.core.model.census import Kind, ServiceCount
 from conntrim.core.model.facts import Era
 from conntrim.core.model.finding import Remedy, RemedyKind
-from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.service import Direction
 
 WORTH_IT = 0.05
 """A remedy matters when it takes away every twentieth entry."""
+
+MOST_AT_ONCE = 3
+"""Remedies for an outage; more are a choice that nobody has time for then."""
 
 MOST_SERVICES = 3
 """Services offered one by one."""
 
 REUSE = 100
 """Requests a kept connection serves: the default of many servers (nginx's keepalive_requests was 100 for years)."""
-
-UNTRACKABLE = (Protocol.TCP, Protocol.UDP)
-ENDS_HERE = (Direction.INBOUND, Direction.OUTBOUND, Direction.LOOPBACK)
-"""Forwarded flows are left alone: a router mostly translates or filters them by state."""
 
 WEIGHT = {RemedyKind.UNTRACK: 1.0, RemedyKind.KEEP_ALIVE: 0.9, RemedyKind.TIMEOUT: 0.8}
 """Untracking lasts; keep-alive needs the application; a time-out is taken from all services alike."""
@@ -42,33 +40,59 @@ MOST_MEMORY = 0.5
 ESTABLISHED = "nf_conntrack_tcp_timeout_established"
 
 
-def remedies(case: Case) -> tuple[Remedy, ...]:
-    """Those that matter by their worth, then those that do not."""
+def remedies(case: Case, causes: tuple[Cause, ...] = ()) -> tuple[Remedy, ...]:
+    """What helps at once where the table is short of room, then what lasts, each by its worth; then what does not help.
+
+    The causes' own remedies are not repeated, but for those that help at once.
+    """
     if case.census is None or not case.total:
         return ()
-    found = [*_untrack(case), *_keep_alive(case), *_timeouts(case), *_enlarge(case)]
-    return tuple(sorted(found, key=lambda remedy: (not remedy.matters, -remedy.worth)))
+    at_once = [r for cause in causes for r in cause.remedies if r.now and r.matters] if case.crowded else []
+    at_once = sorted(at_once, key=lambda remedy: -remedy.worth)[:MOST_AT_ONCE]
+    mend = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.MEND and r.matters][:MOST_AT_ONCE]
+    found = [*at_once, *_enlarge(case), *mend, *_untrack(case, causes), *_keep_alive(case), *_timeouts(case)]
+    return tuple(sorted(found, key=lambda remedy: (not remedy.matters, not remedy.now, -remedy.worth)))
 
 
 def _worth(kind: RemedyKind, case: Case, after: int) -> float:
     return WEIGHT[kind] * (case.total - after) / case.total
 
 
-def _candidates(case: Case) -> list[ServiceCount]:
-    """Services that may go untracked: they end here, have ports and are not translated (NAT stops then: K4)."""
+def _candidates(case: Case, causes: tuple[Cause, ...]) -> list[ServiceCount]:
+    """Services that `plan` would take: what it refuses is not offered, nor anything where it is not known who the host
+    is, nor what is addressed to groups, which rules for a host's own addresses do not match. Where causes are known,
+    only those services that they are about and that untracking cures.
+    """
+    assert case.census is not None
+    if case.census.local_doubt:
+        return []
+    cured = {remedy.title for cause in causes for remedy in cause.remedies if remedy.kind is RemedyKind.UNTRACK}
     return [
         service
         for service, entries in case.services()
         if entries >= WORTH_IT * case.total
-        and service.service.direction in ENDS_HERE
-        and service.service.protocol in UNTRACKABLE
-        and not service.translated
+        and not obstacle(service)
+        and not _to_groups(case, service)
+        and (not causes or f"untrack {service.service}" in cured)
     ][:MOST_SERVICES]
 
 
-def _untrack(case: Case) -> Iterator[Remedy]:
+def _to_groups(case: Case, service: ServiceCount) -> bool:
+    """Whether entries of a service are addressed to groups."""
     assert case.census is not None
-    chosen = [candidate.service for candidate in _candidates(case)]
+    what = service.service
+    mine = (cell for cell in case.census.cells if (cell.path, cell.protocol) == (what.direction, what.protocol))
+    if all(cell.kind is Kind.UNICAST for cell in mine):
+        return False
+    if case.specimen is None:
+        return True
+    view = View(case.specimen)
+    return bool((view.is_service(what) & ~view.unicast).any())
+
+
+def _untrack(case: Case, causes: tuple[Cause, ...]) -> Iterator[Remedy]:
+    assert case.census is not None
+    chosen = [candidate.service for candidate in _candidates(case, causes)]
     how = ("conntrim plan",)
     if len(chosen) > 1:
         after = entries_without(case.census, chosen)
@@ -80,7 +104,7 @@ def _untrack(case: Case) -> Iterator[Remedy]:
 
 
 def _keep_alive(case: Case) -> Iterator[Remedy]:
-    over = case.scale(sum(in_states("tcp time_wait")(service) for service, _ in case.services()))
+    over = case.scale(sum(c.entries for c in case.census.cells if c.state == "tcp time_wait") if case.census else 0)
     after = case.total - over + over // REUSE
     if over >= WORTH_IT * case.total:
         title = f"keep-alive: {REUSE} requests a connection"
@@ -137,12 +161,16 @@ def _enlarge(case: Case) -> Iterator[Remedy]:
     if case.facts.netns is not None and not case.facts.max_writable:
         how += ("in the initial namespace: one max for all, each may reach it",)  # K25
     fits = not case.facts.memory_total or needs <= case.facts.memory_total * MOST_MEMORY
-    yield Remedy(RemedyKind.ENLARGE, title, needed, ENLARGED, how, fits)
+    yield Remedy(
+        RemedyKind.ENLARGE, title, needed, ENLARGED, how, fits, now=fits, works_in="at once",
+        costs=f"{size(needs)} of memory when full",
+    )  # fmt: skip
 
 
 def enlarging(era: Era, maximum: int, buckets: int) -> tuple[str, ...]:
     """The settings; `hashsize=` alone would make max eight times as large (K27), so max is always set too."""
     if era is Era.IP:
         # Buckets could only be set when the module was loaded.
-        return f"net.ipv4.ip_conntrack_max = {maximum}", f"options ip_conntrack hashsize={buckets}"
-    return f"net.netfilter.nf_conntrack_max = {maximum}", f"net.netfilter.nf_conntrack_buckets = {buckets}"
+        return f"sysctl -w net.ipv4.ip_conntrack_max={maximum}", f"options ip_conntrack hashsize={buckets}"
+    settings = {"nf_conntrack_max": maximum, "nf_conntrack_buckets": buckets}
+    return tuple(f"sysctl -w net.netfilter.{key}={value}" for key, value in settings.items())

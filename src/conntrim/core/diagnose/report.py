@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from conntrim.core.capacity.memory import entry_bytes, table_bytes
 from conntrim.core.diagnose import table_full
 from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.causes.registry import LEAST_ENTRIES, causes
 from conntrim.core.diagnose.log_overflow import when
-from conntrim.core.diagnose.pattern import LEAST_ENTRIES
 from conntrim.core.diagnose.registry import findings
 from conntrim.core.diagnose.remedies import remedies
-from conntrim.core.diagnose.wording import number
+from conntrim.core.diagnose.wording import number, percent
+from conntrim.core.model.cause import Cause
 from conntrim.core.model.facts import Era, NamespaceUse
 from conntrim.core.model.finding import Finding, Remedy, Severity
 
@@ -83,6 +84,12 @@ class Diagnosis:
     other_services: int
     other_entries: int
     sampled_bound: float | None
+    local: tuple[str, ...]
+    local_inferred: bool
+    local_evidence: tuple[str, ...]
+    local_doubt: str
+    timeouts_seen: dict[str, int]
+    causes: tuple[Cause, ...]
     findings: tuple[Finding, ...]
     remedies: tuple[Remedy, ...]
     namespaces: tuple[NamespaceUse, ...]
@@ -91,13 +98,14 @@ class Diagnosis:
 
 def diagnose(case: Case) -> Diagnosis:
     """All checks, one verdict."""
-    found = findings(case)
-    verdict = _verdict(case, found)
+    why = causes(case)
+    found = findings(case, why[0].code if why else "")
+    verdict = _verdict(case, found, why)
     census = case.census
     fillers = _fillers(case)
     return Diagnosis(
         verdict=verdict,
-        summary=_summary(case, found),
+        summary=_summary(case, found, why),
         source=case.facts.source,
         kernel=case.facts.kernel,
         era=case.facts.era,
@@ -108,8 +116,14 @@ def diagnose(case: Case) -> Diagnosis:
         other_services=max(0, len(census.services) - len(fillers) + census.other_services) if census else 0,
         other_entries=case.total - sum(filler.entries for filler in fillers),
         sampled_bound=census.sample.bound if census and census.sample else None,
+        local=census.local if census else (),
+        local_inferred=census.local_inferred if census else False,
+        local_evidence=census.local_evidence if census else (),
+        local_doubt=census.local_doubt if census else "",
+        timeouts_seen=census.timeouts_seen if census else {},
+        causes=why,
         findings=found,
-        remedies=remedies(case),
+        remedies=remedies(case, why),
         namespaces=case.facts.namespaces,
         remarks=case.facts.remarks + (census.remarks if census else ()) + _difference(case),
     )
@@ -123,9 +137,9 @@ def _difference(case: Case) -> tuple[str, ...]:
     return (f"{number(missing)} entries counted but not listed: timed out and not yet removed, or gone meanwhile",)
 
 
-def _verdict(case: Case, found: tuple[Finding, ...]) -> Severity:
-    """The worst finding; UNKNOWN where nothing tells whether the table is full."""
-    worst = max((finding.severity for finding in found), default=Severity.OK)
+def _verdict(case: Case, found: tuple[Finding, ...], why: tuple[Cause, ...]) -> Severity:
+    """The worst finding or cause; UNKNOWN where nothing tells whether the table is full."""
+    worst = max((*(each.severity for each in found), *(each.severity for each in why)), default=Severity.OK)
     return Severity.UNKNOWN if _blind(case) else worst
 
 
@@ -133,7 +147,7 @@ def _blind(case: Case) -> bool:
     return case.fill is None and case.facts.max != 0 and case.counter("drop") is None and not case.overflows()
 
 
-def _summary(case: Case, found: tuple[Finding, ...]) -> str:
+def _summary(case: Case, found: tuple[Finding, ...], why: tuple[Cause, ...]) -> str:
     """The answer in one line: the fill, and the worst of what else there is to say, if that still fits."""
     count = "an unknown number of" if case.count is None else number(case.count)
     limit = " (no limit)" if case.facts.max == 0 else "" if case.facts.max is None else f" of {number(case.facts.max)}"
@@ -141,12 +155,17 @@ def _summary(case: Case, found: tuple[Finding, ...]) -> str:
     full = next((finding.title for finding in found if finding.code == table_full.CODE), "")
     first = f"{full}: {fill}" if full else fill
     second = next((f.title for f in found if f.code != table_full.CODE and f.severity >= Severity.WARNING), "")
+    second = second or next((_told(cause) for cause in why if cause.severity >= Severity.WARNING), "")
     if _blind(case):
         second = "max is not known (--max)"
     elif not second and case.counter("drop") == 0:
         second = "no packet dropped"
     both = f"{first}, {second}"
     return both if second and len(both) <= SUMMARY else first
+
+
+def _told(cause: Cause) -> str:
+    return f"{percent(cause.share, 1)} {cause.title}"
 
 
 def figures(case: Case) -> Figures:

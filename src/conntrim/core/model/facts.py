@@ -62,6 +62,29 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """A TCP socket that listens: connections that wait to be accepted, the most that may, and whose it is, if known."""
+
+    port: int
+    waiting: int
+    backlog: int
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose sockets have a port: `name` is a program with its process, unit, container or pod.
+
+    `listens`: the port is its own; else that of the servers it talks to.
+    """
+
+    protocol: int
+    port: int
+    listens: bool
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The numbers that change, taken together: `seconds` is a monotonic clock, `count` the entries."""
 
@@ -90,7 +113,8 @@ class HostFacts:
     `namespace` is the name of the network namespace (`netns` its inode, "" the one we run in), `namespaces` all that
     were found, `cpus` the processors on line, `programs` the running ones that are known to set sysctls themselves
     (kube-proxy: K42). `circumstances` tell which host it is, `listening` the TCP ports, by family, at which a program
-    listens on all addresses (K74). `remarks` tell what could not be read, and why.
+    listens on all addresses (K74). `listeners` are the sockets that listen, `tcp_counters` the kernel's `TcpExt`
+    (ListenOverflows, ...), `owners` whose sockets are open now. `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -118,6 +142,9 @@ class HostFacts:
     programs: tuple[str, ...] = ()
     circumstances: Circumstances = field(default_factory=Circumstances)
     listening: dict[Family, Intervals] = field(default_factory=dict)
+    listeners: tuple[Listener, ...] = ()
+    tcp_counters: dict[str, int] = field(default_factory=dict)
+    owners: tuple[Owner, ...] = ()
 
     @property
     def reading(self) -> Reading:

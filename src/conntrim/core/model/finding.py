@@ -90,13 +90,18 @@ class RemedyKind(StrEnum):
     TIMEOUT = "timeout"
     ENLARGE = "enlarge"
     KEEP_ALIVE = "keep-alive"
+    LIMIT = "limit"
+    BLOCK = "block"
+    DELETE = "delete"
+    MEND = "mend"
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """One way out: what to do, and how many entries the table would then hold.
 
-    `worth`, 0 to 1, ranks it. `matters` is False where it would change next to nothing: said, not advised.
+    `worth`, 0 to 1, ranks it. `matters` is False where it would change next to nothing: said, not advised. `now`: it
+    helps in an outage, at once; `works_in` tells how long it takes, `costs` what it takes in exchange.
     """
 
     kind: RemedyKind
@@ -105,3 +110,6 @@ class Remedy:
     worth: float
     how: tuple[str, ...] = ()
     matters: bool = True
+    now: bool = False
+    works_in: str = ""
+    costs: str = ""

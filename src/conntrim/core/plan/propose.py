@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conntrim.core.capacity.sizing import size_for
-from conntrim.core.capacity.untrack import entries_total, entries_without, scaled
+from conntrim.core.capacity.untrack import entries_total, entries_without, obstacle, scaled
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy, Untrack
-from conntrim.core.model.protocol import WITH_PORTS, Protocol, protocol_name
 from conntrim.core.model.service import Direction, Service
 
 LARGE_SHARE = 0.05
@@ -19,14 +18,6 @@ LARGE_SHARE = 0.05
 MOST_SERVICES = 8
 CROWDED = 0.5
 """Above half of max the table is too small for what stays in it: normal days belong below."""
-
-HELPER_PORTS: dict[tuple[int, int], str] = {
-    (Protocol.TCP, 21): "ftp", (Protocol.UDP, 69): "tftp", (Protocol.TCP, 5060): "sip", (Protocol.UDP, 5060): "sip",
-    (Protocol.TCP, 1720): "h323", (Protocol.TCP, 1723): "pptp", (Protocol.TCP, 6667): "irc",
-    (Protocol.UDP, 161): "snmp",
-    (Protocol.UDP, 137): "netbios-ns", (Protocol.UDP, 10080): "amanda", (Protocol.TCP, 6566): "sane",
-}  # fmt: skip
-"""Ports on which the kernel's helpers look for further connections (nf_conntrack_*.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +27,6 @@ class Proposal:
     policy: Policy
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
-
-
-def obstacle(count: ServiceCount) -> str:
-    """Why a service cannot go untracked; empty where nothing speaks against it."""
-    service = count.service
-    if service.direction is Direction.FORWARDED:
-        return "forwarded flows belong to other hosts"
-    if service.protocol not in WITH_PORTS:
-        return f"{protocol_name(service.protocol)} has no ports to name it by"
-    if count.translated:
-        return f"{count.translated:,} of its entries are translated (NAT)"
-    if helper := HELPER_PORTS.get((service.protocol, service.port)):
-        return f"the {helper} helper follows its data connections"
-    if service.direction is Direction.OUTBOUND and not service.servers:
-        return f"its {count.addresses:,} servers are too many to name"
-    return ""
 
 
 def untrack_of(service: Service) -> Untrack:

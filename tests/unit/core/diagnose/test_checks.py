@@ -7,10 +7,9 @@ import pytest
 from conntrim.core.diagnose.case import Case, Thresholds
 from conntrim.core.diagnose.manual import PAGES, page_of
 from conntrim.core.diagnose.registry import CHECKS, findings
-from conntrim.core.model.census import Census
 from conntrim.core.model.facts import Counters, NamespaceUse, Overflow, Setting
 from conntrim.core.model.finding import Finding, Severity
-from tests.unit.core.diagnose.cases import CACHE, DNS, INCIDENT, WEB, census, host, later, service, spread, state
+from tests.unit.core.diagnose.cases import INCIDENT, host, later
 
 OK, WARNING, CRITICAL = Severity.OK, Severity.WARNING, Severity.CRITICAL
 
@@ -53,8 +52,8 @@ def test_drops_that_go_on_are_critical_and_old_ones_warn() -> None:
 
 
 def test_drops_of_a_full_table_are_its_consequence() -> None:
-    """In a full table the drops name CT001 as their cause, and that names the pattern that fills the table."""
-    shown = found(INCIDENT)
+    """In a full table the drops name CT001 as their cause, and that names what fills the table."""
+    shown = {finding.code: finding for finding in findings(INCIDENT, "CT010")}
     assert (shown["CT002"].caused_by, shown["CT001"].caused_by) == ("CT001", "CT010")
 
 
@@ -155,58 +154,6 @@ def test_a_namespace_asked_for_by_name_has_its_own_verdict() -> None:
     """Another namespace's full table is told, but does not warn about this one."""
     uses = (NamespaceUse("a", 11, 250_000, 0),)
     assert severities(Case(host(namespaces=uses, namespace="web"))) == {"CT009": OK}
-
-
-PATTERNS: dict[str, Census] = {
-    "CT010": census(service(WEB, state("tcp time_wait", 97), state("tcp established", 3))),
-    "CT011": census(service(WEB, spread("tcp established", {3_600: 61, 1_800: 39}))),
-    "CT012": census(service(DNS, state("udp unreplied", 97), state("udp stream", 3), unreplied=97)),
-    "CT013": census(service(WEB, state("tcp syn_recv", 97), state("tcp established", 3))),
-    "CT014": census(service(WEB, state("tcp established", 97), state("tcp established", 3), picked_up=97)),
-    "CT015": census(service(WEB, state("tcp close_wait", 61), state("tcp last_ack", 36), state("tcp established", 3))),
-}
-"""A table of 100 entries for each pattern."""
-
-
-@pytest.mark.parametrize("code", PATTERNS)
-def test_patterns_one_by_one(code: str) -> None:
-    """Each pattern is found in its table, and no other; in a table with room only CT014 warns."""
-    wanted = {code: WARNING if code == "CT014" else OK}
-    assert severities(Case(host(count=100), None, PATTERNS[code])) == wanted
-
-
-@pytest.mark.parametrize("code", PATTERNS)
-def test_patterns_are_warnings_where_the_table_is_full(code: str) -> None:
-    """What fills a full table is worth a warning, and is named as its cause."""
-    shown = found(Case(host(count=100, max=100, buckets=128), None, PATTERNS[code]))
-    assert (shown[code].severity, shown["CT001"].caused_by) == (WARNING, code)
-
-
-def test_a_table_just_at_its_threshold_is_crowded() -> None:
-    """At exactly 75 % the causes are warnings, as the fill is."""
-    shown = severities(Case(host(count=300, max=400), None, PATTERNS["CT010"]))
-    assert shown == {"CT001": WARNING, "CT010": WARNING}
-
-
-def test_idle_for_less_than_an_hour_is_not_idle() -> None:
-    """Only the 61 entries idle for an hour count, not the 39 of half an hour."""
-    evidence = found(Case(host(count=100), None, PATTERNS["CT011"]))["CT011"].evidence
-    assert evidence == ("inbound tcp/80: 61 of 100 idle",)
-
-
-def test_an_answer_that_was_not_seen_is_one_sided() -> None:
-    """K14: OUTPUT untracked only: inbound SYN entries stay in SYN_SENT; for an outbound service they are half-open."""
-    inbound = census(service(WEB, state("tcp syn_sent", 97), unreplied=97))
-    outbound = census(service(CACHE, state("tcp syn_sent", 97), unreplied=97))
-    assert severities(Case(host(), None, inbound)) == {"CT014": WARNING}
-    assert severities(Case(host(), None, outbound)) == {"CT013": OK}
-
-
-def test_a_handful_is_no_pattern() -> None:
-    """Nine entries, or fewer than every twentieth, explain nothing."""
-    few = census(service(WEB, state("tcp time_wait", 9), state("tcp established", 1)))
-    rare = census(service(WEB, state("tcp time_wait", 49), state("tcp established", 951)))
-    assert [severities(Case(host(), None, c)) for c in (few, rare)] == [{}, {}]
 
 
 def conf(value: int, key: str = "net.netfilter.nf_conntrack_max", source: str = "/etc/sysctl.d/90-ct.conf") -> Setting:

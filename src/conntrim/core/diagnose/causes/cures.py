@@ -1,0 +1,140 @@
+"""Remedies of a cause, as whole commands: how many entries each leaves, how long it takes, what it costs."""
+
+from __future__ import annotations
+
+from conntrim.core.capacity.timeouts import DEFAULTS, SHORTER, sysctl_key
+from conntrim.core.capacity.untrack import obstacle
+from conntrim.core.census.membership import Mask
+from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.view import View
+from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.census import IDLE_STEPS
+from conntrim.core.model.finding import Remedy, RemedyKind
+from conntrim.core.model.protocol import protocol_name
+
+WORTH_IT = 0.05
+"""A remedy matters when it takes away every twentieth entry."""
+
+MOST_OPEN = 200
+"""Connections that one client may hold: a browser opens some dozens, a busy one a hundred."""
+
+
+class Cures:
+    """Makes remedies against the entries of one claim."""
+
+    def __init__(self, case: Case, view: View, mask: Mask) -> None:
+        self._case, self._view, self._mask = case, view, mask
+        self._left = max(0, case.total - view.entries(mask))
+
+    def _remedy(
+        self, kind: RemedyKind, title: str, how: tuple[str, ...], works_in: str, costs: str, *, now: bool = False,
+        after: int | None = None,
+    ) -> Remedy:  # fmt: skip
+        left = self._left if after is None else after
+        gone = (self._case.total - left) / max(self._case.total, 1)
+        return Remedy(kind, title, left, gone, how, gone >= WORTH_IT, now, works_in, costs)
+
+    def delete(self, what: str, *arguments: str) -> Remedy:
+        """Delete the entries: room at once, for as long as nobody makes them anew."""
+        how = f"conntrack -D {' '.join(arguments)}"
+        costs = "cuts translated ones; others are tracked again as they go on"
+        return self._remedy(RemedyKind.DELETE, f"delete the entries of {what}", (how,), "at once", costs, now=True)
+
+    def block(self, client: int, *more: str) -> Remedy:
+        """Refuse a client before it gets entries; those it has go with their time-outs."""
+        name, program = self._view.name(client), _iptables(self._view.address(client))
+        how = " ".join((f"{program} -t raw -I PREROUTING -s {name}", *more, "-j DROP"))
+        return self._remedy(RemedyKind.BLOCK, f"refuse {name}", (how,), "at once for new entries", f"{name} is cut off",
+                            now=True)  # fmt: skip
+
+    def limit(self, client: int, *, tcp: bool) -> Remedy:
+        """Bound what one client may open; a full client is refused, others are not."""
+        name, program = self._view.name(client), _iptables(self._view.address(client))
+        chain = "INPUT" if self._view.share(self._view.inbound, self._mask) > 0.5 else "FORWARD"
+        if tcp:
+            rule = f"-p tcp --syn -m connlimit --connlimit-above {MOST_OPEN} -j REJECT --reject-with tcp-reset"
+            title = f"at most {MOST_OPEN} open connections of {name}"
+        else:
+            rule = (
+                "-m conntrack --ctstate NEW -m hashlimit --hashlimit-above 20/s --hashlimit-mode srcip"
+                " --hashlimit-name conntrim -j DROP"
+            )
+            title = f"at most 20 new flows a second of {name}"
+        how = f"{program} -I {chain} -s {name} {rule}"
+        return self._remedy(RemedyKind.LIMIT, title, (how,), "at once for new entries; the old ones time out",
+                            f"{name} alone notices", now=True)  # fmt: skip
+
+    def timeout(self, key: str, seconds: int | None = None) -> Remedy:
+        """A shorter time-out for all of the host."""
+        wanted = SHORTER.get(key, 30) if seconds is None else seconds
+        present = self._case.facts.timeouts.get(key, DEFAULTS[key])
+        short = key.removeprefix("nf_conntrack_")
+        how = (f"sysctl -w {sysctl_key(key, self._case.facts.era)}={wanted}",)
+        works = f"holds for entries touched from now on; others stay up to {present:,} s"
+        gone = self._view.entries(self._mask & self._view.idle_for(_edge(wanted)))
+        return self._remedy(
+            RemedyKind.TIMEOUT, f"{short} {present:,} -> {wanted:,} s", how, works,
+            "connections quiet for longer are cut where NAT or a strict rule set needs their entry",
+            after=self._case.total - gone,
+        )  # fmt: skip
+
+    def service_timeout(self, protocol: int, port: int, seconds: int) -> Remedy:
+        """A time-out for one service, which NAT does not forbid."""
+        name = f"{protocol_name(protocol)}/{port}"
+        policy = f"unreplied : {seconds}, replied : {seconds}" if protocol == 17 else f"established : {seconds}"
+        how = (
+            "nft add table inet conntrim_time",
+            f"nft add ct timeout inet conntrim_time short '{{ protocol {protocol_name(protocol)}; policy = "
+            f"{{ {policy} }}; }}'",
+            "nft add chain inet conntrim_time pre '{ type filter hook prerouting priority -199; }'",
+            "nft add chain inet conntrim_time out '{ type filter hook output priority -199; }'",
+            f"nft add rule inet conntrim_time pre {protocol_name(protocol)} dport {port} ct timeout set short",
+            f"nft add rule inet conntrim_time out {protocol_name(protocol)} dport {port} ct timeout set short",
+        )  # fmt: skip
+        gone = self._view.entries(self._mask & self._view.idle_for(_edge(seconds)))
+        return self._remedy(RemedyKind.TIMEOUT, f"{seconds} s for {name} alone", how,
+                            "for new entries; within the old time-out", "flows of it that pause for longer",
+                            after=self._case.total - gone)  # fmt: skip
+
+    def untrack(self) -> tuple[Remedy, ...]:
+        """The claimed services that `plan` would take; none where it is not known who the host is."""
+        case, census = self._case, self._case.census
+        if census is None or census.local_doubt:
+            return ()
+        found = []
+        for count, entries in case.services():
+            service = count.service
+            theirs = self._mask & self._view.is_service(service)
+            if (
+                entries < WORTH_IT * case.total
+                or obstacle(count)
+                or self._view.share(theirs & ~self._view.unicast, theirs)
+            ):
+                continue
+            held = self._view.entries(theirs)
+            if held * 2 > entries:
+                after = case.total - entries
+                found.append(self._remedy(
+                    RemedyKind.UNTRACK, f"untrack {service}", ("conntrim plan",),
+                    "as soon as it is applied; plan deletes its old entries",
+                    "no state for it: rules that ask for one no longer see it", after=after,
+                ))  # fmt: skip
+        return tuple(found)
+
+    def keep_alive(self) -> Remedy:
+        """Connections that are kept and used again, in the program."""
+        return self._remedy(RemedyKind.KEEP_ALIVE, "keep connections open (keep-alive, a pool)", ("in the program",),
+                            "when it starts anew", "")  # fmt: skip
+
+    def mend(self, title: str, *how: str, works_in: str = "when it is done") -> Remedy:
+        """Something outside of conntrack, where the reason lies."""
+        return self._remedy(RemedyKind.MEND, title, how, works_in, "")
+
+
+def _iptables(address: int) -> str:
+    return "iptables" if family_of(address) is Family.IPV4 else "ip6tables"
+
+
+def _edge(seconds: int) -> int:
+    """The next class edge that is not below."""
+    return next((edge for edge in IDLE_STEPS if edge >= seconds), IDLE_STEPS[-1])
