@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from conntrim.app.ports.plans import Plans
     from conntrim.app.ports.rulesets import Rulesets
     from conntrim.app.rollout_run import Ports
+    from conntrim.core.diagnose.case import Rules
     from conntrim.core.model.census import Viewpoint
+    from conntrim.core.model.intervals import Intervals
     from conntrim.core.model.plan import Batch
     from conntrim.core.netfilter.kernel import Kernel
 
@@ -56,6 +58,17 @@ def rulesets(files: Sequence[str], netns: str | None) -> Rulesets:
     from conntrim.host.rulesets import FileRulesets, KernelRulesets
 
     return FileRulesets(files) if files else KernelRulesets(netns)
+
+
+def rules_seen(netns: str | None) -> Callable[[Intervals], Rules]:
+    """What the kernel's rules say about causes, asked with the host's own addresses."""
+
+    def seen(local: Intervals) -> Rules:
+        from conntrim.app.rules_seen import rules_of
+
+        return rules_of(rulesets((), netns), local)
+
+    return seen
 
 
 def policy_text(path: str) -> bytes:

@@ -95,7 +95,8 @@ def test_a_full_table_is_critical_with_exact_numbers(host: LabHost) -> None:
     assert [(f["service"], f["entries"], f["state"]) for f in report["fillers"]] == [
         ("loopback udp/9", entries, "udp unreplied")
     ]
-    assert {"CT001", "CT002", "CT003", "CT012"} <= {finding["code"] for finding in report["findings"]}
+    assert {"CT001", "CT002", "CT003"} <= {finding["code"] for finding in report["findings"]}
+    assert [cause["code"] for cause in report["causes"]] == ["CT012"]
     assert report["figures"]["log_lines"] >= 1
     assert text.out.splitlines()[0] == f"CRITICAL - {full}"
     assert max(map(len, text.out.splitlines())) < 80
@@ -115,7 +116,7 @@ def test_drops_between_the_readings_are_a_rate(host: LabHost) -> None:
 def test_time_wait_is_named_and_its_remedy_predicted(host: LabHost) -> None:
     """53 closed connections are 53 entries in TIME_WAIT; untracking the service leaves none of them.
 
-    The table has room, so that is no warning.
+    The table has room, so that is no cause of anything.
     """
     host.run(*USER)
     connect_and_close(host, 8080, 53)
@@ -125,9 +126,7 @@ def test_time_wait_is_named_and_its_remedy_predicted(host: LabHost) -> None:
     assert [(f["service"], f["state"], f["state_share"]) for f in report["fillers"]] == [
         ("loopback tcp/8080", "tcp time_wait", 1.0)
     ]
-    (short_lived,) = [finding for finding in report["findings"] if finding["code"] == "CT010"]
-    assert short_lived["severity"] == 0
-    assert short_lived["evidence"] == ["loopback tcp/8080: 53 of 53 in time_wait"]
+    assert report["causes"] == []
     remedies = {remedy["title"]: remedy["entries_after"] for remedy in report["remedies"]}
     assert remedies["untrack loopback tcp/8080"] == 0
     assert remedies["tcp_timeout_established 432,000 -> 7,440 s"] == 53
@@ -169,8 +168,9 @@ def test_one_sided_notrack_is_recognised() -> None:
         serve_and_ask(hosts["web"], hosts["client"], "192.168.0.18", 80, 23)
         report = diagnose("--netns", hosts["web"].name, "--interval", "0", "--json").report
     assert [(f["service"], f["entries"]) for f in report["fillers"]] == [("inbound tcp/80", 23)]
-    (found,) = [finding for finding in report["findings"] if finding["code"] == "CT014"]
-    assert (found["severity"], found["evidence"]) == (1, ["inbound tcp/80: 23 of 23 with one direction seen"])
+    found = report["causes"][0]
+    assert (found["code"], found["severity"], found["entries"], found["share"]) == ("CT014", 1, 23, 1.0)
+    assert found["evidence_for"][1].startswith("CT103 nft ip r pre handle ")
 
 
 def test_a_saved_table_of_the_old_era(tmp_path: Path) -> None:

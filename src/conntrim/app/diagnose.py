@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from conntrim.app.census import Taken
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.kernel_log import KernelLog, LogExtract
-from conntrim.core.diagnose.case import Case, Thresholds
+from conntrim.core.diagnose.case import Case, Rules, Thresholds
+from conntrim.core.diagnose.causes import one_sided
+from conntrim.core.diagnose.causes.registry import LEAST_ENTRIES, LEAST_SHARE
 from conntrim.core.diagnose.report import Diagnosis, diagnose
+from conntrim.core.diagnose.view import View
 from conntrim.core.model.census import Viewpoint
-from conntrim.core.model.errors import HostError
+from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts, Reading
 from conntrim.core.model.intervals import Intervals
 
@@ -34,8 +37,17 @@ class Request:
     era: Era | None = None
 
 
-def diagnose_kernel(request: Request, facts: Facts, log: KernelLog, census: Callable[[Viewpoint], Taken]) -> Diagnosis:
-    """This kernel's table, read twice; what cannot be read is a remark. HostError where there is no conntrack."""
+def diagnose_kernel(
+    request: Request,
+    facts: Facts,
+    log: KernelLog,
+    census: Callable[[Viewpoint], Taken],
+    rules: Callable[[Intervals], Rules] | None = None,
+) -> Diagnosis:
+    """This kernel's table, read twice; what cannot be read is a remark. HostError where there is no conntrack.
+
+    The rules are looked at only where entries are there that one-sided NOTRACK would leave.
+    """
     first = facts.read(request.netns)
     extract = log.overflows(request.log)
     remarks = list(extract.remarks)
@@ -46,7 +58,24 @@ def diagnose_kernel(request: Request, facts: Facts, log: KernelLog, census: Call
         remarks.append(f"who fills the table is not known: {error}")
     later = facts.reading(request.netns, first.seconds + request.interval) if request.interval > 0 else None
     known = replace(first, overflows=extract.overflows, remarks=(*first.remarks, *remarks))
-    return diagnose(case_of(known, later, taken, request.thresholds))
+    case = case_of(known, later, taken, request.thresholds)
+    if rules is None or not _suspicious(case):
+        return diagnose(case)
+    try:
+        return diagnose(replace(case, rules=rules(first.local)))
+    except (HostError, InputError) as error:
+        return diagnose(
+            replace(case, facts=replace(known, remarks=(*known.remarks, f"the rules were not read: {error}")))
+        )
+
+
+def _suspicious(case: Case) -> bool:
+    """Whether enough entries show one direction only."""
+    if case.specimen is None or not len(case.specimen):
+        return False
+    view = View(case.specimen)
+    seen = one_sided.one_direction_seen(view)
+    return view.entries(seen) >= LEAST_ENTRIES and view.share(seen) >= LEAST_SHARE
 
 
 def case_of(facts: HostFacts, later: Reading | None, taken: Taken | None, thresholds: Thresholds) -> Case:

@@ -88,6 +88,7 @@ def _kernel(request: Request, own: Mapping[str, object]) -> Diagnosis:
         wiring.facts(),
         wiring.kernel_log(),
         lambda viewpoint: take_table(wiring.flows(None, request.netns), viewpoint, SERVICES),
+        wiring.rules_seen(request.netns),
     )
 
 

@@ -1,4 +1,4 @@
-"""Accept queue full: the host lets connections in, and the program does not take them.
+"""Accept queue full: the host lets connections in, no program takes them.
 
 What it says:
     Many inbound entries are in SYN_SENT and no answer was seen, while nothing

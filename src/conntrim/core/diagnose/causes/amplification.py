@@ -1,16 +1,18 @@
-"""UDP amplification: forged questions, so that the answers flood somebody else.
+"""UDP amplification: forged questions, so that answers flood somebody else.
 
 What it says:
     Many inbound entries of a UDP service whose answers are larger than the
-    questions, from a few outside addresses, or from ports that no client uses.
+    questions, from a few outside addresses, or from ports that no client
+    uses.
 
 Why it matters:
     The addresses are the victims', not the askers'. This host is the weapon,
     and its table fills with the questions.
 
 What to do:
-    Close the service to the outside, or answer less: rate limits (DNS RRL, NTP
-    noquery), no open recursion. Drop its questions in raw PREROUTING meanwhile.
+    Close the service to the outside, or answer less: rate limits (DNS RRL,
+    NTP noquery), no open recursion. Drop its questions in raw PREROUTING
+    meanwhile.
 
 Caveats:
     A resolver whose clients come through one address translation looks alike.

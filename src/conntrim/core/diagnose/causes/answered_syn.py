@@ -4,13 +4,14 @@ What it says:
     Many TCP entries stay in SYN_SENT although packets came back.
 
 Why it matters:
-    Both directions pass here, so nothing is untracked or lost on this side. The
-    answer was no SYN/ACK that opens the connection: a port that is closed or
-    slow, or a middlebox that answers for it.
+    Both directions pass here, so nothing is untracked or lost on this side.
+    The answer was no SYN/ACK that opens the connection: a port that is closed
+    or slow, or a middlebox that answers for it.
 
 What to do:
-    Look at the server named: `tcpdump -ni any tcp port PORT` shows its answer.
-    Old kernels keep SYN_SENT after a reset; newer ones delete such entries.
+    Look at the server named: `tcpdump -ni any tcp port PORT` shows its
+    answer. Old kernels keep SYN_SENT after a reset; newer ones delete such
+    entries.
 
 Caveats:
     None of them is a sign of one-sided NOTRACK: that leaves no answer seen.

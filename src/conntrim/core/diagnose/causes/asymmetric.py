@@ -27,7 +27,7 @@ from conntrim.core.diagnose.causes.cures import Cures
 from conntrim.core.diagnose.view import View
 from conntrim.core.model.conntrack import TcpState
 
-CODE, NAME, HABIT = "CT035", "asymmetric-routing", Habit.ODD
+CODE, NAME, HABIT = "CT035", "asymmetric", Habit.ODD
 
 
 def claim(case: Case, view: View, free: Mask) -> Claim | None:

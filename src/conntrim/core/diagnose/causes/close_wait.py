@@ -1,4 +1,4 @@
-"""CLOSE_WAIT leak: the other side closed, and a program here or there does not.
+"""CLOSE_WAIT leak: the other side closed, and some program does not.
 
 What it says:
     Many TCP entries are in CLOSE_WAIT.
@@ -13,8 +13,8 @@ What to do:
     back to 60 (kube-proxy: `conntrack.tcpCloseWaitTimeout`).
 
 Caveats:
-    The entry shows that its server (or client) did not close; on which host the
-    program runs the direction tells.
+    The entry shows that its server (or client) did not close; on which host
+    the program runs the direction tells.
 """
 
 from __future__ import annotations

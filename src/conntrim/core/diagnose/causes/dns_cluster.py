@@ -1,4 +1,4 @@
-"""DNS storm, cluster: pods ask kube-dns through a translated service address.
+"""DNS storm, cluster: pods ask kube-dns through a translated address.
 
 What it says:
     Many entries of port 53 are translated to other addresses (DNAT): a
@@ -11,8 +11,8 @@ Why it matters:
 
 What to do:
     NodeLocal DNSCache: it listens on the node and its questions are not
-    tracked. `ndots:1` or names with a dot at their end in the pods. Translation
-    forbids untracking the service address itself.
+    tracked. `ndots:1` or names with a dot at their end in the pods.
+    Translation forbids untracking the service address itself.
 
 Caveats:
     A gateway that redirects its clients' questions to its own resolver looks

@@ -5,7 +5,8 @@ What it says:
 
 Why it matters:
     Each question of a client, and each that it causes, is an entry for thirty
-    seconds or more. A storm of names that do not exist asks ever more servers.
+    seconds or more. A storm of names that do not exist asks ever more
+    servers.
 
 What to do:
     Untrack the clients' side (inbound port 53) and the resolver's own

@@ -9,8 +9,8 @@ Why it matters:
 
 What to do:
     Drop in raw PREROUTING what no program here wants, or untrack it there by
-    destination type. A plan's rules for a service do not match it: they are for
-    the host's own addresses.
+    destination type. A plan's rules for a service do not match it: they are
+    for the host's own addresses.
 
 Caveats:
     DHCP, mDNS and routing protocols live on such packets: name the ports that

@@ -1,13 +1,13 @@
 """Half-open connections: a SYN was seen and the handshake never ended.
 
 What it says:
-    Many TCP entries of what goes out or passes through are in SYN_SENT without
-    an answer, or in SYN_RECV.
+    Many TCP entries of what goes out or passes through are in SYN_SENT
+    without an answer, or in SYN_RECV.
 
 Why it matters:
     The server does not answer: it is down, or a firewall on the way drops in
-    silence, or the answer takes another way back. Each try is an entry for two
-    minutes.
+    silence, or the answer takes another way back. Each try is an entry for
+    two minutes.
 
 What to do:
     Mend or take out the server named. Refuse instead of dropping, at the

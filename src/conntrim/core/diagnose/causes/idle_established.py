@@ -4,14 +4,14 @@ What it says:
     Many TCP entries are ESTABLISHED and saw no packet for an hour or longer.
 
 Why it matters:
-    They stay for five days. Most often one end is gone without a word: a phone
-    that lost its network, a server that was switched off, a middlebox that
-    forgot.
+    They stay for five days. Most often one end is gone without a word: a
+    phone that lost its network, a server that was switched off, a middlebox
+    that forgot.
 
 What to do:
-    TCP keep-alive in the application, so that live connections prove that they
-    live; then shorten nf_conntrack_tcp_timeout_established to a little more
-    than two hours.
+    TCP keep-alive in the application, so that live connections prove that
+    they live; then shorten nf_conntrack_tcp_timeout_established to a little
+    more than two hours.
 
 Caveats:
     A connection whose entry times out is picked up again by its next packet

@@ -5,8 +5,8 @@ What it says:
     minutes or longer.
 
 Why it matters:
-    A pool keeps its connections for hours, and each is an entry all that time,
-    used or not. Pools of many programs add up.
+    A pool keeps its connections for hours, and each is an entry all that
+    time, used or not. Pools of many programs add up.
 
 What to do:
     Smaller pools, or an idle time-out in them. Untrack the service where

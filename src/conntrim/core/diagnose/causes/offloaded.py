@@ -4,12 +4,12 @@ What it says:
     Entries carry [OFFLOAD] or [HW_OFFLOAD]: a flow table forwards them.
 
 Why it matters:
-    Their time-outs do not run while they are there; idle and state do not tell
-    anything of them. They count against nf_conntrack_max all the same.
+    Their time-outs do not run while they are there; idle and state do not
+    tell anything of them. They count against nf_conntrack_max all the same.
 
 What to do:
-    Enlarge the table; or offload only what lasts (`ct bytes` in front of `flow
-    add`).
+    Enlarge the table; or offload only what lasts (`ct bytes` in front of
+    `flow add`).
 
 Caveats:
     Deleting such an entry sends its connection back through the rules.

@@ -5,8 +5,8 @@ What it says:
     many as the next.
 
 Why it matters:
-    All others share what is left: one machine, infected, misconfigured or just
-    greedy, shuts them out.
+    All others share what is left: one machine, infected, misconfigured or
+    just greedy, shuts them out.
 
 What to do:
     Bound that client, now: a limit on its connections or new flows. Then look

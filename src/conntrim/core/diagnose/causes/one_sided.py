@@ -15,8 +15,8 @@ What to do:
     together.
 
 Caveats:
-    Entries alone do not tell it: a full accept queue, asymmetric routing and a
-    restart of tracking leave the same ones. Without the rules it is not
+    Entries alone do not tell it: a full accept queue, asymmetric routing and
+    a restart of tracking leave the same ones. Without the rules it is not
     claimed.
 """
 
@@ -37,9 +37,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
     """Entries of services of which the rules untrack one direction."""
     if case.rules is None or not case.rules.one_way:
         return None
-    later = view.tcp & ~view.state(TcpState.SYN_SENT, TcpState.SYN_RECV, TcpState.SYN_SENT2)
-    unseen = ~view.replied & (later | view.udp | (view.inbound & view.state(TcpState.SYN_SENT)))
-    suspects = free & view.unicast & ~view.forwarded & (view.picked_up | unseen)
+    suspects = free & one_direction_seen(view)
     named = {
         port: rule for port in view.distinct_values(view.port, suspects) if (rule := _naming(case.rules.one_way, port))
     }
@@ -63,10 +61,20 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
     )  # fmt: skip
 
 
+def one_direction_seen(view: View) -> Mask:
+    """Entries of this host that one-sided NOTRACK would leave, whatever made them."""
+    later = view.tcp & ~view.state(TcpState.SYN_SENT, TcpState.SYN_RECV, TcpState.SYN_SENT2)
+    unseen = ~view.replied & (later | view.udp | (view.inbound & view.state(TcpState.SYN_SENT)))
+    seen: Mask = view.unicast & ~view.forwarded & (view.picked_up | unseen)
+    return seen
+
+
 def _naming(rules: tuple[Finding, ...], port: int) -> Finding | None:
     """The finding about a rule that names this port."""
     for rule in rules:
+        packet = rule.witness
         words = " ".join((rule.title, *rule.evidence, *(edit.text for edit in rule.edits)))
-        if str(port) in words.replace(",", " ").replace(":", " ").replace("/", " ").split():
+        named = str(port) in words.replace(",", " ").replace(":", " ").replace("/", " ").split()
+        if named or (packet is not None and port in (packet.sport, packet.dport)):
             return rule
     return None

@@ -9,8 +9,8 @@ Why it matters:
     way back has a port of its own.
 
 What to do:
-    Untrack those ports: every packet of them goes to that port, so there is no
-    second direction to think of. What is inside is tracked by itself.
+    Untrack those ports: every packet of them goes to that port, so there is
+    no second direction to think of. What is inside is tracked by itself.
 
 Caveats:
     Rules that accept by state must accept the port itself.

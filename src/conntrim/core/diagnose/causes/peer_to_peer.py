@@ -15,7 +15,8 @@ What to do:
     nf_conntrack_udp_timeout.
 
 Caveats:
-    Games, VoIP and WebRTC use one port for several peers as well, but for few.
+    Games, VoIP and WebRTC use one port for several peers as well, but for
+    few.
 """
 
 from __future__ import annotations

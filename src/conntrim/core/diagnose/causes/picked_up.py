@@ -6,8 +6,8 @@ What it says:
 
 Why it matters:
     Tracking started, was flushed or a NOTRACK rule was removed while they
-    lived, and nf_conntrack_tcp_loose let them in. Those without an answer stay
-    five minutes. If it goes on, one direction is untracked (CT014).
+    lived, and nf_conntrack_tcp_loose let them in. Those without an answer
+    stay five minutes. If it goes on, one direction is untracked (CT014).
 
 What to do:
     Wait ten minutes and look again. If the number stays, look for a NOTRACK

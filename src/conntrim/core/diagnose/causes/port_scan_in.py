@@ -5,12 +5,12 @@ What it says:
     behind it, each asked a few times at most.
 
 Why it matters:
-    Each probe that a rule set lets in holds an entry; refused ones do not, for
-    a packet that is dropped before the end leaves none.
+    Each probe that a rule set lets in holds an entry; refused ones do not,
+    for a packet that is dropped before the end leaves none.
 
 What to do:
-    Drop the address in the raw table, or drop what no service listens to: then
-    the probes leave no entries.
+    Drop the address in the raw table, or drop what no service listens to:
+    then the probes leave no entries.
 
 Caveats:
     A client that opens data connections to many ports (ftp, RPC, some games)

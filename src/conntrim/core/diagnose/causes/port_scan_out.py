@@ -1,4 +1,4 @@
-"""Port scan from here: one host asks a great many addresses or ports, and hardly anybody answers.
+"""Port scan from here: one host asks ever other addresses or ports in vain.
 
 What it says:
     One client, this host or one behind it, has unanswered or refused entries
@@ -13,8 +13,9 @@ What to do:
     find the program. On this host `ss -tpn state syn-sent` names it.
 
 Caveats:
-    A monitoring system that looks for hosts does the same on purpose. A crawler
-    or a mail server has many unanswered connections too, but more answered.
+    A monitoring system that looks for hosts does the same on purpose. A
+    crawler or a mail server has many unanswered connections too, but more
+    answered.
 """
 
 from __future__ import annotations

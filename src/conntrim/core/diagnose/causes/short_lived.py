@@ -14,10 +14,10 @@ What to do:
     untrack the service; shorten nf_conntrack_tcp_timeout_time_wait to 30.
 
 Caveats:
-    nf_conntrack_tcp_timeout_established has no part in it. The kernel's socket
-    settings (tcp_tw_reuse, tcp_fin_timeout) do not touch these entries either.
-    A connection in TIME_WAIT has no owner any more, so who opened outbound ones
-    cannot be told from them.
+    nf_conntrack_tcp_timeout_established has no part in it. The kernel's
+    socket settings (tcp_tw_reuse, tcp_fin_timeout) do not touch these entries
+    either. A connection in TIME_WAIT has no owner any more, so who opened
+    outbound ones cannot be told from them.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ What it says:
     Many entries of a service are half-open, and hardly two from one address.
 
 Why it matters:
-    The addresses are forged, so the third packet of the handshake never comes.
-    Each SYN holds an entry for a minute, and each is a new one.
+    The addresses are forged, so the third packet of the handshake never
+    comes. Each SYN holds an entry for a minute, and each is a new one.
 
 What to do:
     SYNPROXY in front of the service: it answers without an entry. SYN cookies
