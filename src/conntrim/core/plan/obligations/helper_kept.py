@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conntrim.core.capacity.untrack import HELPER_PORTS
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.ruleset import Helper
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.obligations.spec import OPEN, Judgement, Said, Spec
-from conntrim.core.plan.propose import HELPER_PORTS
 from conntrim.core.prove.compare import DIRECTIONS, Population
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
