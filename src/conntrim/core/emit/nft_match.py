@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from conntrim.core.dialect.nft import EXPRESSIONS, FRAGMENT, TYPES, V4, NftExpression, NftType, Spelt
 from conntrim.core.emit.refusal import NotExpressible
@@ -17,6 +17,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.ruleset import (
     CT_STATES,
+    AnyOf,
     In,
     InSet,
     Interface,
@@ -25,7 +26,8 @@ from conntrim.core.model.ruleset import (
     NamedSet,
     OpaqueMatch,
     TableFamily,
-)  # fmt: skip
+    XtConntrack,
+)
 
 FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
 ROWS = {field: tuple(row for row in EXPRESSIONS if row.field is field) for field in Field}
@@ -244,4 +246,7 @@ def match_text(match: Match, context: Around) -> str:
             return _in_set(match, context)
         case OpaqueMatch(kind, text) if kind != ORDER and not text.startswith(("{", "--", "!")):
             return text
-    return refused(match)
+        case XtConntrack() | AnyOf() | OpaqueMatch():
+            return refused(match)
+        case _:
+            assert_never(match)

@@ -9,15 +9,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from conntrim.core.dialect.nft import EXPRESSIONS
 from conntrim.core.emit.iptables import rule_words
 from conntrim.core.emit.nft import statement_text
-from conntrim.core.emit.nft_match import Around, around, match_text
+from conntrim.core.emit.nft_match import Around, around, chosen, match_text
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_match import in_order
-from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.address import family_of
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import protocol_name
-from conntrim.core.model.ruleset import Dialect, Field, In, InSet, Match, Rule, Table, TableFamily
+from conntrim.core.model.ruleset import Dialect, Field, In, Match, Rule, Table, TableFamily, asked_fields
 
 OLD_WORDS = (("-m conntrack --ctstate", "-m state --state"), ("-j CT --notrack", "-j NOTRACK"))
 """The 2.6 era's words: CT came with 2.6.34."""
@@ -68,19 +69,12 @@ def listed_matches(rule: Rule, table: Table) -> tuple[Match, ...]:
 
 
 def _implied(match: Match, rule: Rule, table: Table) -> Iterator[In]:
-    fields = (match.field,) if isinstance(match, In) else match.fields if isinstance(match, InSet) else ()
-    told = _context(rule, table).family
-    for name in fields:
-        family = ICMP_OF.get(name, told)
-        if name in IN_HEADER and table.family is TableFamily.INET and family is not None:
-            yield In(Field.FAMILY, Intervals.of(family))
-        if name in (*CARRIED, Field.TCP_FLAGS):
+    context = _context(rule, table)
+    for row in (chosen(field, context) for field in asked_fields(match)):
+        if row is not None and row.family is not None and table.family is TableFamily.INET:
+            yield In(Field.FAMILY, Intervals.of(row.family))
+        if row is not None and row.protocol is not None:
             yield from (m for m in rule.matches if isinstance(m, In) and _is_protocol(m))
-
-
-ICMP_OF: dict[Field | str, Family] = {Field.ICMP: Family.IPV4, Field.ICMPV6: Family.IPV6}
-IN_HEADER = (Field.SRC, Field.DST, Field.TTL, Field.DSCP, Field.ICMP, Field.ICMPV6)
-"""What nft finds in the header of one family, or in a packet of a protocol that one family has."""
 
 
 def _said(matches: tuple[Match, ...]) -> tuple[Match, ...]:
@@ -89,7 +83,7 @@ def _said(matches: tuple[Match, ...]) -> tuple[Match, ...]:
     return tuple(m for m in matches if not (told and _is_protocol(m)))
 
 
-CARRIED = (Field.SPORT, Field.DPORT, Field.ICMP, Field.ICMPV6)
+CARRIED = {row.field for row in EXPRESSIONS if row.protocol is not None}
 """What names its protocol itself in nft: `tcp dport`, `icmp type`."""
 
 

@@ -64,6 +64,10 @@ def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
                 return "multiport", f"--ports {text}"
         case OpaqueMatch(kind, text) if not text or text.startswith(("--", "! --")):  # else nft's own words
             return kind, text
+        case Interface() | InSet() | OpaqueMatch():
+            pass
+        case _:
+            assert_never(match)
     _refused(match)
 
 

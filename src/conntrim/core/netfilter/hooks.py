@@ -13,10 +13,15 @@ from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
+    AnyOf,
     Chain,
     CtTemplate,
     End,
+    Field,
     Helper,
+    In,
+    InSet,
+    Interface,
     Jump,
     Match,
     NoEffect,
@@ -31,9 +36,9 @@ from conntrim.core.model.ruleset import (
     Table,
     TableFamily,
     XtConntrack,
+    asked_fields,
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.netfilter.matches import about_state
 
 JOURNEYS: dict[Direction, tuple[Hook, ...]] = {
     Direction.INBOUND: (Hook.PREROUTING, Hook.INPUT),
@@ -159,9 +164,13 @@ def _uses(rule: Rule) -> bool:
 
 
 def _asks(match: Match) -> bool:
-    if isinstance(match, OpaqueMatch):
-        return bool(match.kind) and match.kind.split()[0] in USERS
-    return isinstance(match, XtConntrack) or about_state(match)
+    match match:
+        case OpaqueMatch(kind=kind):
+            return bool(kind) and kind.split()[0] in USERS
+        case In() | Interface() | XtConntrack() | InSet() | AnyOf():
+            return Field.CT_STATE in asked_fields(match)
+        case _:
+            assert_never(match)
 
 
 def _tracks(statement: Statement) -> bool:

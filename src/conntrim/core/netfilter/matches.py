@@ -24,6 +24,7 @@ from conntrim.core.model.ruleset import (
     OpaqueMatch,
     Table,
     XtConntrack,
+    asked_fields,
     asks_ipset,
 )
 from conntrim.core.netfilter.ct_expressions import Asked, asked
@@ -276,12 +277,4 @@ def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
 
 def about_state(match: Match) -> bool:
     """Whether the match asks for the conntrack state."""
-    match match:
-        case In():
-            return match.field is Field.CT_STATE
-        case XtConntrack():
-            return True
-        case Interface() | InSet() | AnyOf() | OpaqueMatch():
-            return False
-        case _:
-            assert_never(match)
+    return Field.CT_STATE in asked_fields(match)

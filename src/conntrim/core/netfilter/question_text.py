@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from conntrim.core.model.address import format_address
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
 from conntrim.core.model.ruleset import (
     AnyOf,
     End,
+    Helper,
     In,
     InSet,
     Interface,
+    Jump,
     Match,
+    NoEffect,
+    Notrack,
     OpaqueMatch,
     OpaqueStatement,
+    Return,
+    SetMark,
+    SetZone,
     Statement,
     XtConntrack,
 )
@@ -42,16 +51,22 @@ def translation(nat: Nat) -> str:
     return f"{nat.kind} to {hosts}{':' * bool(ports)}{ports}" if hosts or ports else nat.kind.value
 
 
-def question(what: Match | Statement) -> str:
+def question(what: Match | Statement) -> str:  # noqa: PLR0911 - one for each kind
     """The question whether this match holds, or this statement takes the packet; one text, one question."""
-    if isinstance(what, OpaqueMatch | OpaqueStatement):
-        return f"{what.kind}: {what.text}"
-    if isinstance(what, In):
-        return f"the packet's {what.field} is one that the rule asks for"
-    if isinstance(what, Interface):
-        return f"the {what.way}going interface is {'not ' * what.negated}{' or '.join(what.names)}"
-    if isinstance(what, AnyOf):
-        return " or ".join(question(alternative) for alternative in what.alternatives)
-    if isinstance(what, InSet):
-        return f"the packet is {'not ' * what.negated}in the set {what.set_name}"
-    return f"conntrack {what.others}" if isinstance(what, XtConntrack) else str(what)
+    match what:
+        case OpaqueMatch() | OpaqueStatement():
+            return f"{what.kind}: {what.text}"
+        case In():
+            return f"the packet's {what.field} is one that the rule asks for"
+        case Interface():
+            return f"the {what.way}going interface is {'not ' * what.negated}{' or '.join(what.names)}"
+        case AnyOf():
+            return " or ".join(question(alternative) for alternative in what.alternatives)
+        case InSet():
+            return f"the packet is {'not ' * what.negated}in the set {what.set_name}"
+        case XtConntrack():
+            return f"conntrack {what.others}"
+        case End() | Jump() | Return() | Notrack() | SetZone() | SetMark() | Helper() | Nat() | NoEffect():
+            return str(what)
+        case _:
+            assert_never(what)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import assert_never
 
-from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, TRIAL_SUFFIX, is_own_comment
 from conntrim.core.model.ruleset import (
+    AnyOf,
     Chain,
     Dialect,
     Field,
     In,
+    InSet,
+    Interface,
     Jump,
     Match,
     NamedSet,
+    OpaqueMatch,
     Rule,
     Ruleset,
     Table,
@@ -25,7 +30,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 
-_STATES = (Intervals.of(int(CtState.UNTRACKED)), Intervals.of(int(CtState.INVALID)))
+_STATES = tuple(Intervals.of(int(state)) for state in STATELESS)
 """What a plan's rule in a chain of others asks for: packets that go without an entry, or errors about them."""
 
 
@@ -46,9 +51,15 @@ def is_own_rule(rule: Rule) -> bool:
 
 
 def _asks_state(match: Match) -> bool:
-    if isinstance(match, XtConntrack):
-        return match.states in _STATES and not match.others
-    return isinstance(match, In) and match.field is Field.CT_STATE and match.values in _STATES
+    match match:
+        case XtConntrack():
+            return match.states in _STATES and not match.others
+        case In(field=Field.CT_STATE):
+            return match.values in _STATES
+        case In() | Interface() | InSet() | AnyOf() | OpaqueMatch():
+            return False
+        case _:
+            assert_never(match)
 
 
 def without_own(ruleset: Ruleset) -> Ruleset:

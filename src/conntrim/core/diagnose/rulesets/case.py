@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
@@ -14,10 +15,12 @@ from conntrim.core.model.finding import How, Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
+    AnyOf,
     Chain,
     End,
     Field,
     In,
+    InSet,
     Interface,
     Match,
     Notrack,
@@ -290,9 +293,15 @@ def _meant(space: PacketVars, ruleset: Ruleset) -> Set:
 
 def states_asked(match: Match) -> Intervals:
     """The ct states that a match wants; empty where it asks for something else."""
-    if isinstance(match, XtConntrack):
-        return match.states or Intervals()
-    return match.values if isinstance(match, In) and match.field is Field.CT_STATE else Intervals()
+    match match:
+        case XtConntrack():
+            return match.states or Intervals()
+        case In(field=Field.CT_STATE):
+            return match.values
+        case In() | Interface() | InSet() | AnyOf() | OpaqueMatch():
+            return Intervals()
+        case _:
+            assert_never(match)
 
 
 def names_untracked(rule: Rule) -> bool:

@@ -25,17 +25,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, states_asked, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
 from conntrim.core.diagnose.rulesets.seen import untracked_at
-from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
+    AnyOf,
     Dialect,
+    In,
+    InSet,
+    Interface,
     Match,
     NoEffect,
     OpaqueMatch,
@@ -53,15 +58,21 @@ KEPT = frozenset({"connmark", "connlimit", "connbytes", "connlabel", "helper", "
 """Kinds of matches about what an entry holds."""
 
 
-UNKEPT = Intervals.of(int(CtState.UNTRACKED), int(CtState.INVALID))
+UNKEPT = Intervals.of(*map(int, STATELESS))
 """The states of packets without an entry."""
 
 
 def of_entry(match: Match) -> bool:
     """Whether a match asks for more of an entry than the state."""
-    if isinstance(match, OpaqueMatch):
-        return bool(match.kind) and match.kind.split()[0] in KEPT
-    return isinstance(match, XtConntrack) and bool(match.others)
+    match match:
+        case OpaqueMatch(kind=kind):
+            return bool(kind) and kind.split()[0] in KEPT
+        case XtConntrack(others=others):
+            return bool(others)
+        case In() | Interface() | InSet() | AnyOf():
+            return False
+        case _:
+            assert_never(match)
 
 
 def asks(rule: Rule) -> bool:
