@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import assert_never
 
-from conntrim.core.model.fields import VARYING
+from conntrim.core.model.fields import VARYING, Field
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
     AnyOf,
@@ -79,6 +79,13 @@ STATEMENTS: dict[str, Effect] = {
     ), Effect.ACTS),
 }  # fmt: skip
 """Statements, known or opaque, behind which the packet goes on with the next rule."""
+
+WRITES: dict[str, tuple[Field, ...]] = {
+    **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), (Field.TTL,)),
+    **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), (Field.DSCP,)),
+    "ECN": (Field.TCP_FLAGS,),  # takes ECE and CWR away
+}
+"""Statements to the fields of the packet that they write: what later rules find there is not known any more."""
 
 WITHOUT_ENTRY: dict[str, bool] = {
     "ct": False, "connmark": False, "connbytes": False, "cluster": False, "helper": True, "connlabel": True,

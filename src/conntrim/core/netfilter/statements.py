@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.kinds import STATEMENTS
+from conntrim.core.model.fields import FIELDS, Field
+from conntrim.core.model.kinds import STATEMENTS, WRITES
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.refusal import Reject
@@ -59,14 +60,6 @@ VERDICTS: dict[Verdict, Fate] = {
 """A program in user space decides about a queued packet."""
 
 
-def _forget_ttl(statement: OpaqueStatement, skb: Skb) -> None:
-    skb.packet = replace(skb.packet, ttl=None)
-
-
-def _forget_dscp(statement: OpaqueStatement, skb: Skb) -> None:
-    skb.packet = replace(skb.packet, dscp=None)
-
-
 def _forget_mark(statement: OpaqueStatement, skb: Skb) -> None:
     skb.mark_known = False
 
@@ -77,12 +70,18 @@ def _forget_connmark(statement: OpaqueStatement, skb: Skb) -> None:
 
 
 FORGETS: dict[str, Callable[[OpaqueStatement, Skb], None]] = {
-    **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), _forget_ttl),
-    **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), _forget_dscp),
     "meta mark": _forget_mark,
     **dict.fromkeys(("ct mark", "CONNMARK"), _forget_connmark),
 }
-"""What is not known of the packet any more behind a statement of that kind."""
+"""What is not known of marks any more behind a statement of that kind."""
+
+
+def _forget(skb: Skb, field: Field) -> None:
+    """Nobody knows what a field holds now; a packet that may leave it unsaid does not say it either."""
+    skb.unknown |= {field}
+    if not FIELDS[field].protocols:
+        unsaid: dict[str, Any] = {FIELDS[field].attribute: None}
+        skb.packet = replace(skb.packet, **unsaid)
 
 
 def _end(on: Traversal, statement: End, table: Table, rule: Rule) -> Fate:
@@ -188,7 +187,9 @@ def _opaque(on: Traversal, statement: OpaqueStatement, table: Table, rule: Rule)
     if forget := FORGETS.get(statement.kind):
         forget(statement, on.skb)
         return None
-    asks = statement.kind not in STATEMENTS  # else the packet goes on as it was, or as `FORGETS` says
+    for field in WRITES.get(statement.kind, ()):
+        _forget(on.skb, field)
+    asks = statement.kind not in STATEMENTS  # else the packet goes on as it was, but for what was written
     return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.kinds import STATEMENTS, Answer, answer_of
+from conntrim.core.model.kinds import STATEMENTS, WRITES, Answer, answer_of
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Elsewhere, Nat
 from conntrim.core.model.ruleset import (
@@ -247,6 +247,8 @@ class Walk:
         if statement.kind == "CONNMARK":  # shifted on its way
             self._any_mark(on & ~self.view.stateless(), question(statement))
             return on
+        for name in WRITES.get(statement.kind, ()):
+            self.view.forget(name, on)
         if statement.kind in STATEMENTS:
             return on
         text = question(statement)
@@ -300,7 +302,7 @@ def changes(statement: Statement) -> bool:
     """Whether packets may leave the statement other than they came."""
     match statement:
         case OpaqueStatement():
-            return statement.kind == "CONNMARK"
+            return statement.kind == "CONNMARK" or statement.kind in WRITES
         case SetMark():
             return statement.to is MarkOf.PACKET
         case Notrack() | SetZone() | CtTemplate() | Helper() | Nat():

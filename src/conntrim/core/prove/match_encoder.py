@@ -44,7 +44,7 @@ class MatchEncoder:
     `mirrored`: the variables describe a request, and the packets here are its answer. `has_in`, `has_out`: which
     interfaces this hook knows. `local` are the host's addresses, None where nobody told; `from_host`, `to_host` say
     then that the source, the destination, is the host's. `hops` were taken off the TTL on the way here (K63). `version`
-    counts changes of states and mark.
+    counts changes of states and mark. `lost`: the packets of which a rule wrote the field: nobody knows what it is now.
     """
 
     space: PacketVars
@@ -57,6 +57,7 @@ class MatchEncoder:
     to_host: bool = False
     mark: list[Set] | None = None
     hops: int = 0
+    lost: dict[Field, Set] = field(default_factory=dict)
     version: int = 0
     _made: dict[object, Set] = field(default_factory=dict)
     _made_now: dict[object, Set] = field(default_factory=dict)
@@ -66,10 +67,16 @@ class MatchEncoder:
         self.version += 1
         self._made_now.clear()
 
+    def forget(self, name: Field, packets: Set) -> None:
+        """A rule wrote this field of these packets."""
+        self.lost[name] = self.lost.get(name, self.space.nothing) | packets
+        self._made.clear()
+        self.changed()
+
     def signature(self) -> Hashable:
         """Two views with the same signature see the same in the same packets."""
         told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
-        return (*told, *self.states.values(), *(self.mark or ()))
+        return (*told, *self.states.values(), *(self.mark or ()), *self.lost.items())
 
     def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""
@@ -117,9 +124,12 @@ class MatchEncoder:
 
     def field(self, name: Field, values: Intervals, mask: int | None = None) -> Set:
         """The packets whose field `& mask` is one of `values`."""
-        if special := SPECIAL.get(name):
-            return special(self, name, values, mask)
-        return self.space.field(self.key(name), values, mask)
+        special = SPECIAL.get(name)
+        found = special(self, name, values, mask) if special else self.space.field(self.key(name), values, mask)
+        if name not in self.lost:
+            return found
+        having = self.space.needs.get(self.key(name), self.space.everything)
+        return self.lost[name].ite(having & self.space.unknown(question(In(name, values, mask))), found)
 
     def family(self, name: Field, values: Intervals, mask: int | None) -> Set:
         """A space has packets of one family only."""

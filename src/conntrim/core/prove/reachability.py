@@ -189,6 +189,7 @@ class _Way:
             self.space, self.view.states, self.mirrored, has_in and came, has_out, self.local,
             from_host=self.direction not in COMES, to_host=self.direction not in GOES, mark=self.view.mark,
             hops=int(self.direction is Direction.FORWARDED and has_out),  # K63
+            lost=self.view.lost,
         )  # fmt: skip
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:

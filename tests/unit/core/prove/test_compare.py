@@ -191,3 +191,22 @@ def test_rule_sets_that_were_not_read_in_full_are_not_the_same() -> None:
     chain = {"family": "ip", "table": "filter", "name": "INPUT", "type": "filter", "hook": "input", "prio": 0}
     hidden = read(json.dumps({"nftables": [{"chain": chain}, {"rule": listed}]}), "rules.json")
     assert not compare(hidden, hidden).same
+
+
+MANGLE = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j DSCP --set-dscp 10\nCOMMIT\n"
+CLASS = "-A INPUT -p tcp -m dscp --dscp 10 -j ACCEPT\n"
+
+
+def test_what_a_rule_writes_is_not_read_as_it_came() -> None:
+    """A match on a class that an earlier rule set is a question, not the class that the packet came with."""
+    found = compare(rules(MANGLE + FILTER.format(CLASS)), rules(MANGLE + FILTER.format("")))
+    conditions = [region.conditions for difference in found.differences for region in difference.regions]
+    assert conditions and all(told == {"the packet's dscp is one that the rule asks for": True} for told in conditions)
+    assert all(region.words.startswith("tcp; where") for d in found.differences for region in d.regions)
+
+
+def test_a_rule_that_writes_elsewhere_leaves_a_field_as_it_came() -> None:
+    """What a rule wrote in TCP is known of UDP."""
+    udp = CLASS.replace("tcp", "udp")
+    found = compare(rules(MANGLE + FILTER.format(udp)), rules(MANGLE + FILTER.format("")))
+    assert {region.words for d in found.differences for region in d.regions} == {"udp, dscp 10"}
