@@ -201,7 +201,8 @@ def test_what_a_rule_writes_is_not_read_as_it_came() -> None:
     """A match on a class that an earlier rule set is a question, not the class that the packet came with."""
     found = compare(rules(MANGLE + FILTER.format(CLASS)), rules(MANGLE + FILTER.format("")))
     conditions = [region.conditions for difference in found.differences for region in difference.regions]
-    assert conditions and all(told == {"the packet's dscp is one that the rule asks for": True} for told in conditions)
+    assert conditions
+    assert all(told == {"the packet's dscp is one that the rule asks for": True} for told in conditions)
     assert all(region.words.startswith("tcp; where") for d in found.differences for region in d.regions)
 
 
