@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import assert_never
 
 from conntrim.core.model.address import format_address
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
 from conntrim.core.model.ruleset import (
     AnyOf,
+    CtTemplate,
     End,
     Helper,
     In,
@@ -21,7 +23,6 @@ from conntrim.core.model.ruleset import (
     OpaqueMatch,
     OpaqueStatement,
     Return,
-    SetMark,
     SetZone,
     Statement,
     XtConntrack,
@@ -66,7 +67,9 @@ def question(what: Match | Statement) -> str:  # noqa: PLR0911 - one for each ki
             return f"the packet is {'not ' * what.negated}in the set {what.set_name}"
         case XtConntrack():
             return f"conntrack {what.others}"
-        case End() | Jump() | Return() | Notrack() | SetZone() | SetMark() | Helper() | Nat() | NoEffect():
+        case (
+            End() | Jump() | Return() | Notrack() | SetZone() | SetMark() | CtTemplate() | Helper() | Nat() | NoEffect()
+        ):
             return str(what)
         case _:
             assert_never(what)
