@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants cross-check opinions torture fuzz coverage panel bench golden setup clean
+.PHONY: demo test check lab mutants cross-check opinions claims torture fuzz coverage panel bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -36,6 +36,10 @@ cross-check: setup
 	CONNTRIM_PAIRS=$(or $(N),1000) CONNTRIM_PAIRS_FROM=$(or $(FROM),0) $(PY) -m pytest tests/lab/test_pairs.py -q -s
 
 opinions: cross-check  # its name before; gone with the next release
+
+# What check, its edits and compare say, held to the kernel; CLAIMS='--seed 7 --rulesets 500 --slice 1/4'.
+claims: setup
+	nice $(PY) -m conntrim lab claims --save docs/claims.json $(CLAIMS)
 
 # The census at full size: 1,000 real samples against their bounds, a saved table of 2 GB. Needs root, some minutes.
 coverage: setup

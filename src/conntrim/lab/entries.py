@@ -100,14 +100,16 @@ def dumped(netns: str) -> list[Kept]:
     """All entries of a namespace; HostError where the kernel refuses."""
     with Netlink(NETLINK_NETFILTER, "reading the conntrack table", netns) as link:
         link.send(CT_GET, NLM_F_DUMP, ALL_FAMILIES)
-        return [_kept(attributes(payload[4:])) for _, payload in link.answers()]
+        return [kept_of(payload) for _, payload in link.answers()]
 
 
 ORIG, REPLY, STATUS, PROTOINFO, HELP, MARK, ZONE = 1, 2, 3, 4, 5, 8, 18
 """`enum ctattr_type` of linux/netfilter/nfnetlink_conntrack.h."""
 
 
-def _kept(of: dict[int, bytes]) -> Kept:
+def kept_of(payload: bytes) -> Kept:
+    """The entry of one ctnetlink message, which begins with its `struct nfgenmsg`."""
+    of = attributes(payload[4:])
     (original, original_zone), (reply, reply_zone) = _tuple(of[ORIG]), _tuple(of[REPLY])
     status, zone = Status(_number(of[STATUS])), _number(of.get(ZONE, b""))
     state = attributes(attributes(of[PROTOINFO])[1])[1][0] if original.protocol == Protocol.TCP else -1

@@ -167,7 +167,7 @@ PATIENCE = 10
 """Seconds; a loaded machine needs a few milliseconds."""
 
 
-def _await_addresses(host: LabHost, setup: str) -> None:
+def await_addresses(host: LabHost, setup: str) -> None:
     """Wait for the local routes of IPv6 addresses: a work queue of the kernel makes them a moment later."""
     added = (line.split()[2].partition("/")[0] for line in setup.splitlines() if line.startswith("address add"))
     wanted = {address for address in added if ":" in address}
@@ -193,7 +193,7 @@ class Oracle:
         with entered(host.name):
             self.tuns = {name: open_tun(name) for name in network.devices}
             host.run("ip", "-batch", "-", text=network.setup)
-            _await_addresses(host, network.setup)
+            await_addresses(host, network.setup)
             self.raw = {4: raw_socket(socket.AF_INET), 6: raw_socket(socket.AF_INET6)}
             self.log = NetfilterLog(GROUP)
         host.run("nft", "-f", "-", text=observer(network.answers))
@@ -300,9 +300,18 @@ END = build(Packet(Family.IPV4, LAST_ORDERS, 0xFFFFC0000209, 0xFFFFC0000201), Nu
 
 def open_tun(name: str) -> int:
     """A new TUN device in the current namespace; closing the descriptor deletes it."""
-    tunsetiff, iff_tun, iff_no_pi = 0x400454CA, 0x1, 0x1000
+    return _tunnel(name, 0x1)
+
+
+def open_tap(name: str) -> int:
+    """A new TAP device, which takes Ethernet frames: a port for a bridge."""
+    return _tunnel(name, 0x2)
+
+
+def _tunnel(name: str, kind: int) -> int:
+    tunsetiff, iff_no_pi = 0x400454CA, 0x1000
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    fcntl.ioctl(descriptor, tunsetiff, struct.pack("16sH22x", name.encode(), iff_tun | iff_no_pi))
+    fcntl.ioctl(descriptor, tunsetiff, struct.pack("16sH22x", name.encode(), kind | iff_no_pi))
     return descriptor
 
 

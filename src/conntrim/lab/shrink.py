@@ -14,9 +14,9 @@ TRIES = 400
 """Trials at most: each loads a rule set."""
 
 
-def shrink(script: Script, packets: Made, differs: Differs) -> tuple[Script, Made]:
+def shrink(script: Script, packets: Made, differs: Differs, tries: int = TRIES) -> tuple[Script, Made]:
     """A smallest pair in which `differs` still holds: nothing more can be taken away alone."""
-    left = TRIES
+    left = tries
     found = True
     while found and left > 0:
         found = False

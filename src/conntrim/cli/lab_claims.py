@@ -1,0 +1,68 @@
+"""`conntrim lab claims`: what check, its edits and compare claim, against this kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from conntrim.cli.options import as_json
+from conntrim.cli.output import say
+from conntrim.core.model.errors import InputError
+from conntrim.core.model.held import Held
+from conntrim.host.signals import orderly_end
+from conntrim.lab.held.court import PARTS, Wanted, run
+from conntrim.render.held import held_text
+from conntrim.render.json import to_json
+
+NUMBER = click.IntRange(1)
+
+
+@click.command("claims")
+@click.option("--rulesets", metavar="N", type=NUMBER, default=100, show_default=True, help="Rule sets in all.")
+@click.option("--seed", metavar="N", type=int, default=1, show_default=True, help="The same seed, the same run.")
+@click.option("--from", "first", metavar="N", type=click.IntRange(0), default=0, help="The number of the first one.")
+@click.option("--slice", "slice_", metavar="I/N", default="1/1", show_default=True, help="Only this part of them.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Only these claims; all three, if not given.")
+@click.option("--shrink", "shrunk", metavar="N", type=click.IntRange(0), default=0, help="Make N examples small.")
+@click.option("--workers", metavar="N", type=NUMBER, default=1, show_default=True, help="Processes.")
+@click.option("--save", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Add the results to it.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context, *, rulesets: int, seed: int, first: int, slice_: str, only: tuple[str, ...], shrunk: int,
+    workers: int, save: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Hold every claim of check, of its edits and of compare to this kernel.
+
+    Made-up hosts that untrack are loaded into namespaces, with their untracking and without it; dialogues are played by
+    every path; what dies, gets in or leaves an entry must have been said, and what was said must show. Needs root.
+    Exit code 0: no disagreement; 1: there are some.
+    """
+    wanted = Wanted(rulesets, seed, first, _slice(slice_), only or PARTS, shrunk)
+    before = _saved(save) if save else Held()
+    if name := next((run for run in before.runs if run == wanted.name), ""):
+        raise InputError(str(save), f"this run is in it already: {name}", advice="take another seed or slice")
+    with orderly_end():
+        found = run(wanted, workers=workers)
+    if save:
+        save.write_text(to_json("claims", before + found), encoding="utf-8")
+    say(to_json("claims", found) if as_json else held_text(found))
+    ctx.exit(1 if found.disagreements else 0)
+
+
+def _slice(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise InputError("--slice", f"no slice: {text!r}", advice="write 2/4 for the second of four")
+    return int(number), int(of)
+
+
+def _saved(path: Path) -> Held:
+    if not path.exists():
+        return Held()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Held)
+    except msgspec.DecodeError as error:
+        raise InputError(str(path), f"no results of claims: {error}") from error

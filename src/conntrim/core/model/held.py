@@ -1,0 +1,58 @@
+"""What came of holding the verbs' claims to the kernel; results of several slices add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The smallest rule set known that shows a kind of disagreement, as texts, and what is shown with it."""
+
+    kind: str
+    seed: int
+    index: int
+    rules: str
+    shows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The answer of some runs. `runs` says which, so that none is counted twice.
+
+    `claims` are numbers of what was compared, by name; `disagreements` by kind, `affected` the rule sets that show a
+    kind, `undecided` rule sets by reason, `rows` what the generators made. `refused` rule sets did not load;
+    `not_again` disagreements were not there when their dialogue was played alone. `seconds` of wall-clock time.
+    """
+
+    runs: tuple[str, ...] = ()
+    rulesets: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    not_again: int = 0
+    claims: dict[str, int] = field(default_factory=dict)
+    disagreements: dict[str, int] = field(default_factory=dict)
+    affected: dict[str, int] = field(default_factory=dict)
+    undecided: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+
+    def __add__(self, other: Held) -> Held:
+        """Both together; of two examples of a kind the smaller one."""
+        examples = {example.kind: example for example in self.examples}
+        for example in other.examples:
+            mine = examples.get(example.kind)
+            if mine is None or len(example.rules) < len(mine.rules):
+                examples[example.kind] = example
+        counts = _sum(self.disagreements, other.disagreements)
+        return Held(
+            (*self.runs, *other.runs), self.rulesets + other.rulesets, self.refused + other.refused,
+            round(self.seconds + other.seconds, 1), self.not_again + other.not_again, _sum(self.claims, other.claims),
+            counts, _sum(self.affected, other.affected), _sum(self.undecided, other.undecided),
+            _sum(self.rows, other.rows), tuple(examples[kind] for kind in counts),
+        )  # fmt: skip
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return dict((Counter(one) + Counter(other)).most_common())

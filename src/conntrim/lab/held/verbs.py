@@ -1,0 +1,133 @@
+"""The verbs on trial, as a person calls them: what they say of rule sets, or how they fail."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from conntrim.app.check import Host, check
+from conntrim.app.compare import compare
+from conntrim.core.diagnose.rulesets.registry import Checked
+from conntrim.core.model.finding import Finding
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.compare import Comparison
+from conntrim.lab.expect import LOCAL, ruleset_of
+from conntrim.lab.held.stand import DIGITS, HIT
+from conntrim.lab.held.untracking import untracks
+from conntrim.lab.script import Script
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A rule set that is there already, where a verb wants a source."""
+
+    ruleset: Ruleset
+
+    def read(self) -> Ruleset:
+        """It."""
+        return self.ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A verb that ended with an error of ours: its name, and the innermost place in our code."""
+
+    error: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.error} in {self.where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """What is asked; tests put liars here."""
+
+    check: Callable[[Ruleset], Checked]
+    compare: Callable[[Ruleset, Ruleset, bool], Comparison]
+
+
+PRESENT = Verbs(
+    lambda ruleset: check(Given(ruleset), Host(LOCAL)),
+    lambda before, after, loose: compare(Given(before), Given(after), LOCAL, loose),
+)
+"""The program's own verbs."""
+
+
+def asked(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Crash:
+    """A verb's answer, or how it failed."""
+    try:
+        return verb(*args, **kwargs)
+    except Exception as error:  # whatever it is, it is what the verb does to its user
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return Crash(type(error).__name__, f"{frame.filename.rpartition('conntrim/')[2]} {frame.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A rule set as the verbs are given it, and the place of each untracking rule in their words."""
+
+    ruleset: Ruleset
+    places: tuple[str, ...]
+
+    def rules_of(self, finding: Finding) -> frozenset[int]:
+        """The untracking rules that a finding is about: at its place or an edit's, or named in its evidence."""
+        named = [str(finding.place or ""), *(str(edit.place) for edit in finding.edits)]
+        text = "\n".join((*finding.evidence, *finding.advice, finding.title, finding.caused_by, *named))
+        return frozenset(i for i, place in enumerate(self.places) if re.search(rf"{re.escape(place)}(?!\d)", text))
+
+
+def told_xt(script: Script) -> Told:
+    """iptables' texts; places are lines."""
+    batches = script.batches()
+    by_family: dict[str, list[int]] = {}
+    for batch in batches:
+        numbered = enumerate(batch.text.splitlines(), 1)
+        by_family[batch.program] = [n for n, line in numbered if line.endswith((" CT --notrack", " NOTRACK"))]
+    programs = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
+    places = []
+    for sheet in script.sheets:
+        for _ in (line for block in sheet.blocks for line in block.lines if untracks(line)):
+            program = programs[sheet.family]
+            places.append(f"{program}:{by_family[program].pop(0)}")
+    return Told(ruleset_of(batches), tuple(places))
+
+
+Objects = list[dict[str, dict[str, object]]]
+
+
+def told_nft(listing: Objects) -> Told:
+    """The kernel's listing of a telling script, without what only tells; places are handles."""
+    places: dict[int, str] = {}
+    for each in listing:
+        rule = each.get("rule")
+        if rule is None:
+            continue
+        expressions = rule["expr"]
+        assert isinstance(expressions, list), "nft lists a rule's expressions"
+        kept, index = _without_telling(expressions)
+        rule["expr"] = kept
+        if index is not None:
+            places[index] = f"nft {rule['family']} {rule['table']} {rule['chain']} handle {rule['handle']}"
+    text = json.dumps({"nftables": listing})
+    return Told(read(text, "nft"), tuple(places.get(i, "?") for i in range(max(places, default=-1) + 1)))
+
+
+def _without_telling(expressions: Iterable[object]) -> tuple[list[object], int | None]:
+    kept, index = [], None
+    for each in expressions:
+        log = each.get("log") if isinstance(each, dict) else None
+        prefix = log.get("prefix", "") if isinstance(log, dict) else ""
+        if len(prefix) == 3 and ord(prefix[0]) == HIT:
+            index = DIGITS.index(prefix[1]) * 62 + DIGITS.index(prefix[2])
+        else:
+            kept.append(each)
+    return kept, index
