@@ -12,7 +12,7 @@ from conntrim.core.model.ruleset import Ruleset, TableFamily
 from conntrim.core.parse.ipset import read_ipsets, with_ipsets
 from conntrim.core.parse.ipset_list import as_saved
 from conntrim.core.parse.nft.document import read_document
-from conntrim.core.parse.rule_forms import Form, Part, parts
+from conntrim.core.parse.rule_forms import WANTED, Form, Part, parts
 from conntrim.core.parse.xt.list_rules import read_list_rules
 from conntrim.core.parse.xt.save import read_save
 
@@ -23,6 +23,8 @@ def decoded(data: bytes, source: str) -> str:
     """Bytes as text; InputError with the line where they are no UTF-8."""
     if (coding := ENCODINGS.get(data[:2])) is not None:
         raise InputError(source, f"this is {coding}", advice=f"iconv -f {coding} -t UTF-8 makes text of it")
+    if b"\0" in data:
+        raise InputError(source, "this is no text", line=data.count(b"\n", 0, data.index(b"\0")) + 1, advice=WANTED)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
