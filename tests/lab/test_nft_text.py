@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from conntrim.core.model.normal import normal
 from conntrim.core.model.ruleset import Interface
 from conntrim.core.parse.ruleset import read
 from conntrim.host.rulesets import FileRulesets
+from tests.golden.forms import FORMS, judged
+from tests.golden.test_forms import NFT_TEXT
 
 CONF = """\
 #!/usr/sbin/nft -f
@@ -62,6 +65,16 @@ def test_a_configuration_with_what_it_defines_and_includes(tmp_path: Path) -> No
         ("lo",), ("upstream0",), ("lan0", "lan1"), ("dmz0", "dmz1.5"), ("7",),
     ]  # fmt: skip
     assert ruleset.remarks == (f"{conf}: what it includes was looked for on this machine",)
+
+
+@pytest.mark.parametrize("name", sorted(NFT_TEXT))
+def test_a_form_of_nft_is_read_as_it_was(name: str) -> None:
+    """The golden files of nft's own text, loaded by this machine's nft."""
+    path = FORMS / f"{name}.txt"
+    ruleset = FileRulesets([str(path)]).read()
+    remarks = tuple(remark.replace(f"{FORMS}/", "") for remark in ruleset.remarks)
+    wanted, actual = judged(name, replace(ruleset, remarks=remarks))
+    assert actual.splitlines() == wanted.splitlines()
 
 
 def test_pasted_listings_keep_their_dialects(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def command(
 ) -> None:  # fmt: skip
     """Look for holes, one-sided and useless NOTRACK and what stands in its way.
 
-    RULESET: files of one host, as iptables-save, ip6tables-save or nft -j list ruleset print them; - for standard
+    RULESET: files of one host, from iptables-save, iptables -S, nft (JSON or text), ipset; - for standard
     input; without any, the kernel's rules, addresses and conntrack table. Exit code 0: clean; 1: findings, or it could
     not be decided; 2: bad input.
     """

@@ -31,8 +31,8 @@ def addresses(text: str | None) -> Intervals:
 def command(*, before: str, after: str, local: str | None, tcp_loose: int, as_json: bool) -> None:
     """Tell what the rule set AFTER newly admits and newly drops against BEFORE, for all packets.
 
-    Both are files: iptables-save, ip6tables-save, nft -j list ruleset. Several files of one host are joined with
-    commas. Exit code 0: the same; 1: they differ, or it could not be decided; 2: bad input.
+    Both are files, from iptables-save, iptables -S, nft (JSON or text), ipset. Several files of one host are
+    joined with commas. Exit code 0: the same; 1: they differ, or it could not be decided; 2: bad input.
     """
     old, new = (wiring.rulesets(names.split(","), None) for names in (before, after))
     found = compare(old, new, addresses(local), bool(tcp_loose))

@@ -69,7 +69,7 @@ def command(
 ) -> None:  # fmt: skip
     """Tell what a rule set does with one packet, or with a connection, and why.
 
-    The rules are the kernel's, or those of the files given: iptables-save, ip6tables-save, nft -j list ruleset.
+    The rules are the kernel's, or those of the files given, from iptables-save, iptables -S, nft (JSON or text), ipset.
     Exit code 0: accepted; 1: dropped, rejected or not decided; 2: bad input.
     """
     if files and netns is not None:
