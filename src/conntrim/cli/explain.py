@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +14,33 @@ from conntrim.cli import options
 from conntrim.cli.output import say
 from conntrim.core.model.address import family_of, parse_address, parse_prefix
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import FIELDS, VARYING, TcpFlag, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.render.explain import explain_text
 from conntrim.render.json import to_json
 
+Command = Callable[..., Any]
+
 PORT = click.IntRange(0, 65535)
 ICMP_QUERY: dict[int, int] = {int(icmp.protocol): icmp.echo << 8 for icmp in ICMP.values()}
 """What `-p icmp` means without `--icmp`: an echo request."""
+
+
+UNSAID = tuple(field for field in FIELDS if field in VARYING)
+"""What a packet may leave unsaid: a rule that asks for it is then not decided."""
+
+
+def _unsaid(command: Command) -> Command:
+    """An option for each of them."""
+    for field in reversed(UNSAID):
+        most = full(field).ranges[-1][1]
+        told = f"The packet's {FIELDS[field].phrase}, 0 to {most}; without it what asks is not decided."
+        command = click.option(f"--{field}", type=click.IntRange(0, most), metavar="N", help=told)(command)
+    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,7 @@ class Given:
     icmp: str | None
     mark: str
     fragment: bool
+    unsaid: dict[str, int | None]
 
 
 @click.command("explain")
@@ -56,6 +73,7 @@ class Given:
 @click.option("--icmp", metavar="TYPE[/CODE]", help="ICMP type and code; an echo request if nothing is said.")
 @click.option("--mark", default="0", metavar="N", help="The packet's mark.")
 @click.option("--fragment", is_flag=True, help="A fragment other than the first.")
+@_unsaid
 @click.option("--connection", is_flag=True, help="The whole connection that this packet opens.")
 @click.option("--ruleset", "files", multiple=True, metavar="FILE", help="Rules from this file; again for more.")
 @click.option("--local", metavar="ADDR,...", help="The host's own addresses or prefixes.")
@@ -75,9 +93,10 @@ def command(
     if files and netns is not None:
         raise InputError("--netns", "files have no namespace", advice="leave out --netns or --ruleset")
     kernel = _kernel(netns, live=not files, local=local, full=full, loose=tcp_loose)
+    unsaid = {FIELDS[field].attribute: packet.pop(field.value) for field in UNSAID}
     told = explain(
         wiring.rulesets(files, netns),
-        packet_of(Given(**packet)),
+        packet_of(Given(**packet, unsaid=unsaid)),
         kernel,
         connection=connection,
     )
@@ -110,10 +129,11 @@ def packet_of(given: Given) -> Packet:
     ported = protocol in WITH_PORTS
     if ported and (given.sport is None or given.dport is None):
         raise InputError("--sport", "this protocol has ports", advice="give --sport and --dport")
+    unsaid: dict[str, Any] = dict(given.unsaid)
     return Packet(
         family_of(src), protocol, src, dst, given.sport if ported else None, given.dport if ported else None,
         _flags(given.flags) if protocol == Protocol.TCP else None, _icmp(given.icmp, protocol),
-        iif=given.iif, oif=given.oif, mark=_mark(given.mark), fragment=given.fragment,
+        iif=given.iif, oif=given.oif, mark=_mark(given.mark), fragment=given.fragment, **unsaid,
     )  # fmt: skip
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from conntrim.core.model.address import family_of, format_address, parse_address
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import FIELDS
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol, protocol_name
 from conntrim.lab.oracle import HOST
-from conntrim.lab.wire import Numbers, TcpSides, build, size_of
+from conntrim.lab.wire import TRAFFIC_CLASS, Numbers, TcpSides, build, size_of
 
 FLAG_LETTERS = "FSRPAUEC"
 """The letters of the TCP flags, lowest bit first."""
@@ -24,7 +26,8 @@ _LINE = re.compile(
     r"(?P<iif>[\w.]*)>(?P<oif>[\w.]*) (?P<proto>\S+)"
     r" (?P<src>\S+)(?: (?P<sport>\d+))? > (?P<dst>\S+)(?: (?P<dport>\d+))?"
     r"(?: (?P<flags>[FSRPAUEC]+|\.))?(?: (?P<type>\d+)/(?P<code>\d+))?(?: id (?P<id>\d+))?"
-    r"(?: dscp (?P<dscp>\d+))?(?: \((?P<inner>.*)\))?"
+    + "".join(rf"(?: {field} (?P<{field}>\d+))?" for field in TRAFFIC_CLASS)
+    + r"(?: \((?P<inner>.*)\))?"
 )
 
 
@@ -39,8 +42,8 @@ def format_packet(packet: Packet) -> str:
         parts.append(f"{packet.icmp >> 8}/{packet.icmp & 255}")
         if packet.icmp_id:
             parts.append(f"id {packet.icmp_id}")
-    if packet.dscp:
-        parts.append(f"dscp {packet.dscp}")
+    values = ((field, getattr(packet, FIELDS[field].attribute)) for field in TRAFFIC_CLASS)
+    parts += [f"{field} {value}" for field, value in values if value]
     if packet.inner is not None:
         parts.append(f"({format_packet(packet.inner)})")
     return " ".join(parts)
@@ -57,13 +60,14 @@ def parse_packet(text: str, source: str = "packet", line: int = 0) -> Packet:
         protocol = NUMBERS[number] if number in NUMBERS else int(number)
     except ValueError as error:
         raise InputError(source, str(error), line=line) from error
+    classes: dict[str, Any] = {FIELDS[field].attribute: _number(found[field]) for field in TRAFFIC_CLASS}
     return Packet(
         family_of(src), protocol, src, dst, _number(found["sport"]), _number(found["dport"]),
         tcp_flags=_flags(found["flags"]) if protocol == Protocol.TCP else None,
         icmp=int(found["type"]) << 8 | int(found["code"]) if found["type"] else None,
         iif=found["iif"], oif=found["oif"],
         inner=parse_packet(found["inner"], source, line) if found["inner"] else None,
-        icmp_id=int(found["id"] or 0), dscp=_number(found["dscp"]),
+        icmp_id=int(found["id"] or 0), **classes,
     )  # fmt: skip
 
 

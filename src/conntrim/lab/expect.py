@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 from conntrim.core.model.address import Family, parse_address, parse_prefix
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import FIELDS
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
@@ -29,7 +31,7 @@ from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.entries import Kept, remembered
 from conntrim.lab.oracle import FIRST, OWN_TTL, PLACES, TABLE, Sighting, Trace
-from conntrim.lab.wire import TTL, End, size_of
+from conntrim.lab.wire import TRAFFIC_CLASS, TTL, End, size_of
 
 LOCAL = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8:1::1")))
 """The oracle's own addresses."""
@@ -144,7 +146,9 @@ ASSUMED = {row.fact: True for row in FRESH if row.need is Need.CHUNK}
 
 def as_built(packet: Packet) -> Packet:
     """The packet with what the wire adds to it."""
-    return replace(packet, length=size_of(packet), ttl=TTL, dscp=packet.dscp or 0)
+    attributes = [FIELDS[field].attribute for field in TRAFFIC_CLASS]
+    classes: dict[str, Any] = {name: getattr(packet, name) or 0 for name in attributes}
+    return replace(packet, length=size_of(packet), ttl=TTL, **classes)
 
 
 def _as_peer(packet: Packet, before: list[Outcome], kernel: Kernel) -> Packet:

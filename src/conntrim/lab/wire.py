@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.fields import FIELDS, Field, TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.states import CHECKED, SANE
 
@@ -25,6 +25,12 @@ FIRST = 1000
 """The first sequence number of both ends."""
 WINDOW = 0xFFFF
 V4_HEADER, V6_HEADER = 20, 40
+
+TRAFFIC_CLASS: dict[Field, int] = {Field.DSCP: 2}
+"""Fields of IPv4's TOS byte and IPv6's traffic class, by the bits that stand below them (RFC 2474, RFC 3168)."""
+
+FILLED_IN = frozenset({Field.PROTOCOL, Field.SRC, Field.DST, Field.LENGTH, Field.TTL})
+"""The other fields that every packet has: what `build` writes, or what comes of it."""
 
 ECHO = frozenset((icmp.protocol, kind) for icmp in ICMP.values() for kind in (icmp.echo, icmp.answers[icmp.echo]))
 """ICMP types (protocol, type) whose header carries an identifier and a sequence number."""
@@ -108,15 +114,19 @@ def build(packet: Packet, numbers: Numbers) -> bytes:
     """The packet with its network header."""
     body = _BODIES.get(packet.protocol, _other)(packet, numbers)
     if packet.family is Family.IPV4:
-        tos = (packet.dscp or 0) << 2
         head = struct.pack(
-            ">BBHHHBBH4s4s", 0x45, tos, V4_HEADER + len(body), numbers.number, 0, TTL, packet.protocol, 0,
-            _v4(packet.src), _v4(packet.dst),
+            ">BBHHHBBH4s4s", 0x45, traffic_class(packet), V4_HEADER + len(body), numbers.number, 0, TTL,
+            packet.protocol, 0, _v4(packet.src), _v4(packet.dst),
         )  # fmt: skip
         return head[:10] + ones_complement(head).to_bytes(2, "big") + head[12:] + body
-    first = 6 << 28 | (packet.dscp or 0) << 22 | numbers.number
+    first = 6 << 28 | traffic_class(packet) << 20 | numbers.number
     addresses = packet.src.to_bytes(16, "big") + packet.dst.to_bytes(16, "big")
     return struct.pack(">IHBB", first, len(body), packet.protocol, TTL) + addresses + body
+
+
+def traffic_class(packet: Packet) -> int:
+    """The byte that says how routers treat the packet."""
+    return sum((getattr(packet, FIELDS[field].attribute) or 0) << low for field, low in TRAFFIC_CLASS.items())
 
 
 def _v4(address: int) -> bytes:

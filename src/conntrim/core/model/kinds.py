@@ -83,7 +83,6 @@ STATEMENTS: dict[str, Effect] = {
 WRITES: dict[str, tuple[Field, ...]] = {
     **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), (Field.TTL,)),
     **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), (Field.DSCP,)),
-    "ECN": (Field.TCP_FLAGS,),  # takes ECE and CWR away
 }
 """Statements to the fields of the packet that they write: what later rules find there is not known any more."""
 

@@ -106,14 +106,8 @@ VALUES: dict[Field, Reader] = {field: SPECIAL.get(field) or _carried(FIELDS[fiel
 """How to read each field; None: this packet has no such field."""
 
 
-def _value(field: Field, skb: Skb) -> int | None:
-    """What the packet has in a field."""
-    value = VALUES[field](skb)
-    return UNKNOWN if field in skb.unknown and value is not None else value
-
-
 def _in(match: In, skb: Skb) -> bool | None:
-    value = _value(match.field, skb)
+    value = VALUES[match.field](skb)
     if value is None:
         return False
     if value == UNKNOWN:
@@ -231,7 +225,7 @@ def _part(part: Field | str, skb: Skb) -> int | str | None:
     if not isinstance(part, Field):
         return UNKNOWN
     if part in VALUES:
-        return _value(part, skb)
+        return VALUES[part](skb)
     name = _device(part, skb)
     return UNKNOWN if name is None else name
 

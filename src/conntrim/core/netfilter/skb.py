@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.netfilter.kernel import Kernel
@@ -87,8 +86,6 @@ class Skb:
     iif: str | None = ""
     oif: str | None = ""
     mark_known: bool = True
-    unknown: frozenset[Field] = frozenset()
-    """What rules wrote that is not read here."""
 
     @property
     def state(self) -> CtState:

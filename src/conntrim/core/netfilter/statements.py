@@ -77,11 +77,9 @@ FORGETS: dict[str, Callable[[OpaqueStatement, Skb], None]] = {
 
 
 def _forget(skb: Skb, field: Field) -> None:
-    """Nobody knows what a field holds now; a packet that may leave it unsaid does not say it either."""
-    skb.unknown |= {field}
-    if not FIELDS[field].protocols:
-        unsaid: dict[str, Any] = {FIELDS[field].attribute: None}
-        skb.packet = replace(skb.packet, **unsaid)
+    """Nobody knows what a field holds now."""
+    unsaid: dict[str, Any] = {FIELDS[field].attribute: None}
+    skb.packet = replace(skb.packet, **unsaid)
 
 
 def _end(on: Traversal, statement: End, table: Table, rule: Rule) -> Fate:
