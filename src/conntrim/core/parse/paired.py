@@ -57,6 +57,29 @@ def paired(saved: Table, native: ListedTable) -> Table | None:
     return _table(saved, native.table, chains)
 
 
+def together(saved: Iterable[Table], natives: Iterable[ListedTable]) -> tuple[list[Table], list[str]]:
+    """Tables of files that list one host: what both listings have is one table; what does not fit stands twice, and is
+    told: one of them may be older, or of another back end."""
+    left = {(each.table.family, each.table.name, at): each for at, each in enumerate(natives)}
+    made, remarks = [], []
+    for table in saved:
+        key = next((k for k in left if k[:2] == (table.family, table.name)), None)
+        if table.dialect is not Dialect.IPTABLES_NFT or key is None:
+            made.append(table)
+        elif not _common(table, left[key].table) or (both := paired(table, left[key])) is None:
+            made.append(table)
+            remarks.append(f"table {table.family} {table.name} is in two listings that do not fit: both are taken")
+        elif both.dialect is Dialect.IPTABLES_NFT:
+            made.append(both)
+            del left[key]
+    return [*made, *(each.table for each in left.values())], remarks
+
+
+def _common(saved: Table, native: Table) -> bool:
+    """Whether the native table may be the saved one: it has chains of it, or the save shows nothing of its own."""
+    return not any(c.rules for c in saved.chains) or any(native.chain(c.name) for c in saved.chains)
+
+
 def _table(saved: Table, native: Table, chains: list[Chain]) -> Table:
     sets = tuple(replace(each, name=NATIVE_SET + each.name) for each in native.sets)
     return Table(Dialect.IPTABLES_NFT, saved.family, saved.name, tuple(chains), sets, native.dormant, native.objects)

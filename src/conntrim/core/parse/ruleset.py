@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Ruleset, TableFamily
 from conntrim.core.parse.ipset import read_ipsets, with_ipsets
 from conntrim.core.parse.ipset_list import as_saved
-from conntrim.core.parse.nft.document import read_document
+from conntrim.core.parse.nft.document import ListedTable, document_tables, lost_of
+from conntrim.core.parse.paired import together
 from conntrim.core.parse.rule_forms import WANTED, Form, Part, parts
 from conntrim.core.parse.xt.list_rules import read_list_rules
 from conntrim.core.parse.xt.save import read_save
@@ -46,7 +47,7 @@ def unlisted(text: str, source: str) -> str:
 
 def read_all(sources: Iterable[Source], listed: Listed = unlisted) -> Ruleset:
     """Several files of one host as one rule set: both families, both dialects, the contents of its ipsets."""
-    return with_ipsets(sum((read(text, source, listed=listed) for source, text in sources), Ruleset()))
+    return with_ipsets(_joined(each for source, text in sources for each in _parts(text, source, None, listed)))
 
 
 def read(text: str | bytes, source: str, family: TableFamily | None = None, listed: Listed = unlisted) -> Ruleset:
@@ -54,26 +55,52 @@ def read(text: str | bytes, source: str, family: TableFamily | None = None, list
 
     `family` where the caller knows it of iptables' rules. InputError with file and line for anything else.
     """
+    return _joined(_parts(text, source, family, listed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One part read; the tables of nft's stand apart: iptables' listing may have them, too."""
+
+    ruleset: Ruleset
+    source: str
+    natives: tuple[ListedTable, ...] = ()
+
+
+def _joined(found: Iterable[_Read]) -> Ruleset:
+    """All parts as one rule set: a table of iptables-nft of which nft's listing is there, too, stands in it once."""
+    found = list(found)
+    whole = sum((each.ruleset for each in found), Ruleset())
+    tables, remarks = together(whole.tables, [native for each in found for native in each.natives])
+    lost = lost_of(tables, ", ".join(dict.fromkeys(each.source for each in found if each.natives)))
+    return replace(whole, tables=tuple(tables), remarks=(*whole.remarks, *remarks), unread=(*whole.unread, *lost))
+
+
+def _parts(text: str | bytes, source: str, family: TableFamily | None, listed: Listed) -> Iterator[_Read]:
     if isinstance(text, bytes):
         text = decoded(text, source)
-    return sum((_part(part, source, family, listed) for part in parts(text, source)), Ruleset())
+    for part in parts(text, source):
+        yield from _part(part, source, family, listed)
 
 
-def _part(part: Part, source: str, family: TableFamily | None, listed: Listed) -> Ruleset:
+def _part(part: Part, source: str, family: TableFamily | None, listed: Listed) -> Iterator[_Read]:
     match part.form:
         case Form.SAVE:
-            return read_save(part.text, source, family)
+            yield _Read(read_save(part.text, source, family), source)
         case Form.LIST_RULES:
-            return read_list_rules(part.text, source, family)
+            yield _Read(read_list_rules(part.text, source, family), source)
         case Form.NFT_JSON:
-            return read_document(part.document, part.text, source)
+            natives, told = document_tables(part.document, part.text, source)
+            yield _Read(told, source, tuple(natives))
         case Form.NFT_TEXT:
-            return replace(read(listed(part.text, source), source), remarks=tuple(_included(part.text, source)))
+            yield _Read(Ruleset(remarks=tuple(_included(part.text, source))), source)
+            yield from _parts(listed(part.text, source), source, family, unlisted)
         case Form.IPSET_SAVE:
-            return Ruleset(ipsets=read_ipsets(part.text, source))
+            yield _Read(Ruleset(ipsets=read_ipsets(part.text, source)), source)
         case Form.IPSET_LIST:
-            return Ruleset(ipsets=read_ipsets(as_saved(part.text, source), source))
-    assert_never(part.form)
+            yield _Read(Ruleset(ipsets=read_ipsets(as_saved(part.text, source), source)), source)
+        case _:
+            assert_never(part.form)
 
 
 def _included(text: str, source: str) -> Iterator[str]:

@@ -76,22 +76,28 @@ class ListedTable:
 
 def read_nft(text: str, source: str) -> Ruleset:
     """The tables of a listing; InputError for anything that nft would not print."""
-    return read_document(_json(text, source), text, source)
+    listed, told = document_tables(_json(text, source), text, source)
+    tables = tuple(each.table for each in listed)
+    return Ruleset(tables, told.remarks, unread=(*told.unread, *lost_of(tables, source)))
 
 
-def read_document(document: Json, text: str, source: str) -> Ruleset:
-    """The same of a listing, or of libnftables' commands, whose JSON is decoded; `text` is its text."""
+def document_tables(document: Json, text: str, source: str) -> tuple[list[ListedTable], Ruleset]:
+    """The tables of a listing, or of libnftables' commands, rule by rule, and what else is to be known of them.
+
+    `text` is the document's text.
+    """
     unread: list[str] = []
     try:
         if commanded(document):
             document = listing_of(document, source)
-        tables = tuple(_table(each, source).table for each in _gathered(document, source, unread))
+        listed = [_table(each, source) for each in _gathered(document, source, unread)]
     except InputError:
         raise
     except SHAPES as error:
         # Shapes that no nft prints; which key was missed tells where to look.
         raise InputError(source, f"an object in a shape that nft does not print: {error}", advice=ADVICE) from error
-    return Ruleset(tables, tuple(remarks_of(tables, text, source)), unread=(*unread, *lost_of(tables, source)))
+    remarks = tuple(remarks_of([each.table for each in listed], text, source))
+    return listed, Ruleset(remarks=remarks, unread=tuple(unread))
 
 
 def listed_tables(text: str, source: str) -> tuple[list[ListedTable], list[str]]:
