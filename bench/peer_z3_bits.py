@@ -9,6 +9,7 @@ import z3
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family, parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
@@ -224,6 +225,8 @@ class Bits:
                 return z3.Or(*(self._in(m.field, m.values, m.mask, way) for m in match.alternatives))
             case InSet():
                 return self._in_set(match, table, way)
+            case CtIn():
+                return z3.And(z3.Not(bare(way)), self.unknown(str(match)))
             case OpaqueMatch():
                 answer = self.unknown(f"{match.kind}: {match.text}")
                 kind = match.kind.split()[0] if match.kind else ""

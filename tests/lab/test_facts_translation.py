@@ -280,9 +280,9 @@ def test_k23_nft_passes_a_template_by(checked: KernelCheck) -> None:
     assert [THROUGH] == checked.play(UDP.format(4000, "192.0.2.1"))
 
 
-@pytest.mark.parametrize("unequal", ["", "!= "])
-def test_k58_a_status_is_compared_as_a_whole(checked: KernelCheck, unequal: str) -> None:
-    """The answer is seen, and yet both `seen-reply` and `!= seen-reply` match its entry."""
+@pytest.mark.parametrize(("unequal", "after"), [("", ""), ("!= ", ""), ("== ", ", input established")])
+def test_k58_a_status_is_compared_as_a_whole(checked: KernelCheck, unequal: str, after: str) -> None:
+    """The answer is seen, and yet `seen-reply` and `!= seen-reply` match its entry, and `== seen-reply` does not."""
     checked.load_nft(f"""\
         table inet t {{ chain c {{ type filter hook prerouting priority -150;
           ct status {unequal}seen-reply drop
@@ -290,4 +290,4 @@ def test_k58_a_status_is_compared_as_a_whole(checked: KernelCheck, unequal: str)
         }}
         """)  # fmt: skip
     query, answer = ">eth0 udp 192.0.2.1 4000 > 192.0.2.9 53", "eth0> udp 192.0.2.9 53 > 192.0.2.1 4000"
-    assert ["output new, postrouting new", "prerouting established"] == checked.play(query, answer)
+    assert ["output new, postrouting new", f"prerouting established{after}"] == checked.play(query, answer)

@@ -28,7 +28,7 @@ OLD = ("-s ! ", "-i ! ", "-p ! ", "-p tcp --dport ! ", "-p tcp --tcp-flags ! ", 
 STRICT = ('-m comment --comment "unclosed', "! -p tcp --dport 22")
 """What iptables takes by mistake: an open quote; and, its nft back end only, the port of whatever is not TCP."""
 
-LOST = ("! -d 0.0.0.0/0", "! -d ::/0", "-j CT")
+LOST = ("! -d 0.0.0.0/0", "! -d ::/0", "-j CT", "-m conntrack --ctorigsrc 10.0.0.1/255.0.0.255")
 """Rules that the kernel takes and lists as something else, or that mean more than the listing says."""
 
 

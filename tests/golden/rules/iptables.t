@@ -127,6 +127,13 @@
 -m conntrack --ctstatus ASSURED,CONFIRMED ; ok ; -m conntrack --ctstatus ASSURED,CONFIRMED
 -m conntrack --ctexpire 5:9 ; ok ; -m conntrack --ctexpire 5:9
 -m conntrack --ctorigdstport 80:90 ; ok ; -m conntrack --ctorigdstport 80:90
+-m conntrack ! --ctreplsrc 192.0.2.1/32 ; ok ; -m conntrack ! --ctreplsrc 192.0.2.1
+-m conntrack --ctorigsrc 10.0.0.1/255.0.0.255 ; ok ; -m conntrack --ctorigsrc 10.0.0.1/255.0.0.255
+-m conntrack ! --ctproto udp ! --ctrepldstport 80 --ctdir REPLY ; ok ; -m conntrack ! --ctproto 17 ! --ctrepldstport 80 --ctdir REPLY
+-m conntrack ! --ctdir REPLY ; fail ; --ctdir takes one direction, not negated
+-m conntrack --ctstatus ASSURED --ctexpire :5 ; ok ; -m conntrack --ctstatus ASSURED --ctexpire 0:5
+-m conntrack --ctorigsrcport 80,90 ; fail ; '80,90' is no port and no range of ports
+-m conntrack --ctdir SIDEWAYS ; fail ; 'SIDEWAYS' is none of ORIGINAL, REPLY
 -p tcp -m multiport --dports 80,443 ; ok ; -p tcp -m multiport --dports 80,443
 -p tcp -m multiport --dports 80,443,8000:8999 ; ok ; -p tcp -m multiport --dports 80,443,8000:8999
 -p tcp -m multiport --sports 80 ; ok ; -p tcp -m tcp --sport 80

@@ -79,6 +79,21 @@ ct status dnat ; ok ; ct status dnat ; {"expr": [{"match": {"op": "in", "left": 
 ct mark 5 ; ok ; ct mark 5 ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "mark"}}, "right": 5}}]}
 ct mark != 5 ; ok ; ct mark != 5 ; {"expr": [{"match": {"op": "!=", "left": {"ct": {"key": "mark"}}, "right": 5}}]}
 ct direction original ; ok ; ct direction original ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "direction"}}, "right": "original"}}]}
+ct status == dnat ; ok ; ct status == dnat ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "status"}}, "right": "dnat"}}]}
+ct status != dnat ; ok ; ct status != dnat ; {"expr": [{"match": {"op": "!=", "left": {"ct": {"key": "status"}}, "right": "dnat"}}]}
+ct status snat,dnat ; ok ; ct status snat,dnat ; {"expr": [{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": ["snat", "dnat"]}}]}
+ct status & (snat|dnat) == dnat ; ok ; ct status & (snat | dnat) == dnat ; {"expr": [{"match": {"op": "==", "left": {"&": [{"ct": {"key": "status"}}, ["snat", "dnat"]]}, "right": "dnat"}}]}
+ct mark & 0xff == 0x1 ; ok ; ct mark & 255 == 1 ; {"expr": [{"match": {"op": "==", "left": {"&": [{"ct": {"key": "mark"}}, 255]}, "right": 1}}]}
+ct mark { 1, 2, 5-9 } ; ok ; ct mark { 1-2, 5-9 } ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "mark"}}, "right": {"set": [{"range": [1, 2]}, {"range": [5, 9]}]}}}]}
+ct mark > 5 ; ok ; ct mark 6-4294967295 ; {"expr": [{"match": {"op": ">", "left": {"ct": {"key": "mark"}}, "right": 5}}]}
+ct original ip saddr != 192.0.2.0/24 ; ok ; ct original ip saddr != 192.0.2.0/24 ; {"expr": [{"match": {"op": "!=", "left": {"ct": {"key": "ip saddr", "dir": "original"}}, "right": {"prefix": {"addr": "192.0.2.0", "len": 24}}}}]}
+ct reply ip6 daddr 2001:db8::1 ; ok ; ct reply ip6 daddr 2001:db8::1 ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "ip6 daddr", "dir": "reply"}}, "right": "2001:db8::1"}}]}
+ct l3proto ipv4 ; ok ; ct l3proto ipv4 ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "l3proto"}}, "right": "ipv4"}}]}
+ct protocol tcp ; ok ; ct protocol 6 ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "protocol"}}, "right": "tcp"}}]}
+ct original zone 5 ; ok ; ct original zone 5 ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "zone", "dir": "original"}}, "right": 5}}]}
+ct expiration < 1m ; ok ; ct expiration 0-59 ; {"expr": [{"match": {"op": "<", "left": {"ct": {"key": "expiration"}}, "right": 60}}]}
+ct bytes > 100 ; ok ; ct bytes > 100 ; {"expr": [{"match": {"op": ">", "left": {"ct": {"key": "bytes"}}, "right": 100}}]}
+ct original packets > 5 ; ok ; ct original packets > 5 ; {"expr": [{"match": {"op": ">", "left": {"ct": {"key": "packets", "dir": "original"}}, "right": 5}}]}
 ct original ip saddr 192.0.2.1 ; ok ; ct original ip saddr 192.0.2.1 ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "ip saddr", "dir": "original"}}, "right": "192.0.2.1"}}]}
 ct helper "ftp" ; ok ; ct helper ftp ; {"expr": [{"match": {"op": "==", "left": {"ct": {"key": "helper"}}, "right": "ftp"}}]}
 iifname "eth0" accept ; ok ; iifname "eth0" accept ; {"expr": [{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}}, {"accept": null}]}

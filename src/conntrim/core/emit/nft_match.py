@@ -9,9 +9,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn, assert_never
 
 from conntrim.core.dialect.nft import EXPRESSIONS, FRAGMENT, TYPES, V4, NftExpression, NftType, Spelt
+from conntrim.core.emit.ct import nft_text as ct_text
+from conntrim.core.emit.nft_address import address_text
 from conntrim.core.emit.refusal import NotExpressible
-from conntrim.core.model.address import V4_ALL, Family
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, Field, TcpFlag, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import ORDER
@@ -36,18 +39,6 @@ ROWS = {field: tuple(row for row in EXPRESSIONS if row.field is field) for field
 def refused(what: object) -> NoReturn:
     """Nothing in nft says this."""
     raise NotExpressible(f"no nft rule says {what}")
-
-
-def address_text(low: int, high: int) -> str:
-    """A range of addresses, as an address or a prefix where it is one."""
-    v4, size = V4_ALL[0] <= low <= V4_ALL[1], high - low + 1
-    first = str(IPv4Address(low & 0xFFFFFFFF) if v4 else IPv6Address(low))
-    if size == 1:
-        return first
-    if size & (size - 1) == 0 and low % size == 0:
-        return f"{first}/{(32 if v4 else 128) - (size.bit_length() - 1)}"
-    last = str(IPv4Address(high & 0xFFFFFFFF) if v4 else IPv6Address(high))
-    return f"{first}-{last}"
 
 
 def _numbers(low: int, high: int) -> str:
@@ -244,6 +235,8 @@ def match_text(match: Match, context: Around) -> str:
             return f"{left} {'!= ' if negated else ''}{said}"
         case InSet():
             return _in_set(match, context)
+        case CtIn():
+            return ct_text(match)
         case OpaqueMatch(kind, text) if kind != ORDER and not text.startswith(("{", "--", "!")):
             return text
         case XtConntrack() | AnyOf() | OpaqueMatch():

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import NoReturn, assert_never
 
 from conntrim.core.dialect.xt import OPTIONS, PORT_MODULES, SET_PARTS
+from conntrim.core.emit.ct import connmark, xt_option
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_option import base_words, listed_ports, option_words, port_list
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES
 from conntrim.core.model.ruleset import (
     CT_STATES,
@@ -35,7 +37,7 @@ def _refused(match: Match) -> NoReturn:
     raise NotExpressible(f"no iptables match says {match}")
 
 
-def _conntrack(match: XtConntrack) -> str:
+def _conntrack(match: XtConntrack, v6: bool) -> str:
     text = ""
     if match.states is not None:
         states = CT_STATES - match.states if match.negated else match.states
@@ -45,7 +47,7 @@ def _conntrack(match: XtConntrack) -> str:
         text = f"{'! ' if match.negated else ''}--ctstate {','.join(names)}" if names else (
             f"! --ctstate {','.join(state.name for state in CtState)}"
         )  # fmt: skip
-    return f"-m conntrack {text} {match.others}".replace("  ", " ").strip()
+    return " ".join(word for word in (text, *(xt_option(other, v6) for other in match.others)) if word)
 
 
 def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
@@ -54,7 +56,9 @@ def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
         case In():
             return option_words(match, protocol, v6) or _refused(match)
         case XtConntrack():
-            return "conntrack", _conntrack(match).removeprefix("-m conntrack").strip()
+            return "conntrack", _conntrack(match, v6)
+        case CtIn() if (text := connmark(match)) is not None:
+            return "connmark", text
         case InSet(name, fields, negated) if not name.startswith(NATIVE_SET):
             ways = ",".join(SET_WAYS[f] for f in fields if f is not Field.PROTOCOL)
             return "set", f"{'! ' if negated else ''}--match-set {_word(name)} {ways}"
@@ -64,7 +68,7 @@ def _said(match: Match, protocol: int | None, v6: bool) -> tuple[str, str]:
                 return "multiport", f"--ports {text}"
         case OpaqueMatch(kind, text) if not text or text.startswith(("--", "! --")):  # else nft's own words
             return kind, text
-        case Interface() | InSet() | OpaqueMatch():
+        case Interface() | CtIn() | InSet() | OpaqueMatch():
             pass
         case _:
             assert_never(match)
@@ -91,7 +95,7 @@ def _base(match: Match, v6: bool) -> tuple[int, str] | None:
             field, spelt = DEVICES[way], name[:-1] + "+" if name.endswith("*") else name
             row = next(row for row in BASE_ROWS if row.field is field)
             text = f"{'! ' if negated else ''}-{row.option} {spelt}"
-        case Interface() | XtConntrack() | InSet() | AnyOf() | OpaqueMatch():
+        case Interface() | XtConntrack() | CtIn() | InSet() | AnyOf() | OpaqueMatch():
             return None
         case _:
             assert_never(match)

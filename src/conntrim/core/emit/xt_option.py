@@ -104,6 +104,16 @@ def _address(row: XtOption, match: In, v6: bool) -> str | None:
     return _either(row, match, lambda values: _holes(values, mask, v6), domain)
 
 
+def prefix_text(name: str, values: Intervals, mask: int | None, v6: bool) -> str | None:
+    """An option with an address, which stands alone, or a prefix; negated where the others of the family are one."""
+    every = V6 if v6 else V4
+    for negation, found in (("", values), ("! ", every - values)):
+        said = _prefix(found, v6) if mask is None else _holes(found, mask, v6)
+        if said is not None:
+            return f"{negation}{name} {said.removesuffix('/128' if v6 else '/32')}"
+    return None
+
+
 def _prefix(values: Intervals, v6: bool) -> str | None:
     """One address or prefix; every address of the family is the prefix of length 0."""
     if values == (V6 if v6 else V4):

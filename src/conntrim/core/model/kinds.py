@@ -7,6 +7,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import assert_never
 
+from conntrim.core.model.ct_match import TRANSLATED, CtIn
 from conntrim.core.model.fields import VARYING, Field
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
@@ -110,7 +111,7 @@ def answer_of(match: Match, table: Table | None) -> Answer:
         case InSet(set_name=name):
             named = table.set(name) if table else None
             return Answer.SAME if named is not None and named.known and not named.dynamic else Answer.VARIES
-        case In() | AnyOf() | Interface() | XtConntrack():
+        case In() | AnyOf() | Interface() | XtConntrack() | CtIn():
             return Answer.VARIES if VARYING.intersection(asked_fields(match)) else Answer.SAME
         case _:
             assert_never(match)
@@ -132,19 +133,15 @@ def asks_the_entry(kind: str) -> bool:
     return kind.startswith(ENTRY_KINDS)
 
 
-TRANSLATED_ONLY = (["ct", "status", "dnat"], ["ct", "status", "snat"])
-"""Matches that hold for translated flows only: firewalld asks so."""
-
-
 def asks_entry(match: Match) -> bool:
     """Whether a match looks at the conntrack entry beyond its state, counts entries, or is of a kind that is unknown;
     but for whether the flow is translated."""
     match match:
         case XtConntrack():
             return bool(match.others) or match.states is None or match.snat or match.dnat
+        case CtIn():
+            return match not in TRANSLATED
         case OpaqueMatch():
-            if match.text.replace("==", "").split() in TRANSLATED_ONLY:
-                return False
             return asks_the_entry(match.kind) or may_ask_the_state(match.kind)
         case In() | Interface() | InSet() | AnyOf():
             return False

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES
 from conntrim.core.model.fields import Field as Field  # noqa: PLC0414 - a word of the rule set too
 from conntrim.core.model.fields import TcpFlag as TcpFlag  # noqa: PLC0414
@@ -74,14 +75,14 @@ class XtConntrack:
     """iptables' `-m conntrack` and `-m state` (K21).
 
     `states` holds `CtState` numbers; None where `--ctstate` is not given; its negation is resolved into the set, and
-    `snat`/`dnat` say that the pseudo-states of that name are listed. `others` is the text of every other option; they
+    `snat`/`dnat` say that the pseudo-states of that name are listed. `others` is every other option; they
     are not looked at on packets without an entry where states are given, and without states such packets never match.
     """
 
     states: Intervals | None
     snat: bool = False
     dnat: bool = False
-    others: str = ""
+    others: tuple[CtIn, ...] = ()
     negated: bool = False
     """True where the states were written negated: only then a pseudo-state widens differently; text keeps the rest."""
 
@@ -101,10 +102,11 @@ class InSet:
 
 @dataclass(frozen=True, slots=True)
 class OpaqueMatch:
-    """A match that the model does not know, by its kind (`hashlimit`) and its exact text."""
+    """A match that the model does not know, by its kind (`hashlimit`) and its exact text; `negated`: with a `!`."""
 
     kind: str
     text: str
+    negated: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class AnyOf:
     alternatives: tuple[In, ...]
 
 
-Match = In | Interface | XtConntrack | InSet | AnyOf | OpaqueMatch
+Match = In | Interface | XtConntrack | CtIn | InSet | AnyOf | OpaqueMatch
 
 
 def asked_fields(match: Match) -> tuple[Field, ...]:
@@ -146,7 +148,7 @@ def asked_fields(match: Match) -> tuple[Field, ...]:
             return tuple(name for name in names if isinstance(name, Field))
         case AnyOf(alternatives=alternatives):
             return tuple(each.field for each in alternatives)
-        case OpaqueMatch():
+        case OpaqueMatch() | CtIn():
             return ()
         case _:
             assert_never(match)

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import assert_never
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
@@ -167,6 +168,8 @@ def _asks(match: Match) -> bool:
     match match:
         case OpaqueMatch(kind=kind):
             return bool(kind) and kind.split()[0] in USERS
+        case CtIn():
+            return True
         case In() | Interface() | XtConntrack() | InSet() | AnyOf():
             return Field.CT_STATE in asked_fields(match)
         case _:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import assert_never
 
-from conntrim.core.model.address import V4_ALL, Family, parse_prefix
 from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
-from conntrim.core.model.conntrack import CtState, Status
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, FieldSpec, Source
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY
-from conntrim.core.model.packet import Packet
-from conntrim.core.model.protocol import NUMBERS
 from conntrim.core.model.ruleset import (
     AnyOf,
+    Dialect,
     In,
     InSet,
     Interface,
@@ -27,8 +25,9 @@ from conntrim.core.model.ruleset import (
     asked_fields,
     asks_ipset,
 )
-from conntrim.core.netfilter.ct_expressions import Asked, asked
-from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple
+from conntrim.core.netfilter import ct_expressions
+from conntrim.core.netfilter.ct_expressions import blank
+from conntrim.core.netfilter.memory import ANY_PORT
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
 
 Reader = Callable[[Skb], int | None]
@@ -131,71 +130,23 @@ def _xt_conntrack(match: XtConntrack, skb: Skb) -> bool | None:
         if not (hit and not translated if match.negated else hit or translated):
             return False
     if isinstance(skb.attached, Template):
-        return _options(match.others.split(), _blank(skb.packet)) if match.others else True
+        return _all_of(match.others, blank(skb.packet))
     if not isinstance(skb.attached, Tracked):
         return match.states is not None  # K21: every other option is ignored, and without states there is no match
-    return _options(match.others.split(), skb.attached) if match.others else True
+    return _all_of(match.others, skb.attached)
 
 
-def _blank(packet: Packet) -> Tracked:
-    """A template (K10) as the options see it: an entry of the original direction with nothing but zeros in it."""
-    nobody = V4_ALL[0] if packet.family is Family.IPV4 else 0
-    return Tracked(Entry(Tuple(0, nobody, nobody), Tuple(0, nobody, nobody)), CtState.NEW, False, confirmed=True)
+def _all_of(asked: Iterable[CtIn], attached: Tracked) -> bool | None:
+    answers = [ct_expressions.holds(each, attached) for each in asked]
+    return False if False in answers else None if None in answers else True
 
 
-def _span(text: str) -> Intervals:
-    low, _, high = text.partition(":")
-    return Intervals.of((int(low), int(high or low)))
-
-
-def _status(ct: Tracked, value: str) -> bool | None:
-    bits = sum(XT_STATUS[name] for name in value.split(","))
-    return Asked("status", Intervals.of(0), bits, negated=True).holds(ct)
-
-
-XT_STATUS: dict[str, int] = {
-    "NONE": 0, "EXPECTED": Status.EXPECTED, "SEEN_REPLY": Status.SEEN_REPLY, "ASSURED": Status.ASSURED,
-    "CONFIRMED": Status.CONFIRMED,
-}  # fmt: skip
-"""`--ctstatus`: any of these bits."""
-
-OPTIONS: dict[str, Callable[[Tracked, str], bool | None]] = {
-    "--ctstatus": _status,
-    "--ctdir": lambda ct, value: ct.reply is (value.upper() == "REPLY"),
-    "--ctproto": lambda ct, value: str(ct.entry.original.protocol) == str(NUMBERS.get(value, value)),
-    "--ctorigsrc": lambda ct, value: ct.entry.original.src in Intervals.of(parse_prefix(value)),
-    "--ctorigdst": lambda ct, value: ct.entry.original.dst in Intervals.of(parse_prefix(value)),
-    "--ctreplsrc": lambda ct, value: ct.entry.reply.src in Intervals.of(parse_prefix(value)),
-    "--ctrepldst": lambda ct, value: ct.entry.reply.dst in Intervals.of(parse_prefix(value)),
-    "--ctorigsrcport": lambda ct, value: ct.entry.original.sport in _span(value),
-    "--ctorigdstport": lambda ct, value: ct.entry.original.dport in _span(value),
-    "--ctreplsrcport": lambda ct, value: ct.entry.reply.sport in _span(value),
-    "--ctrepldstport": lambda ct, value: ct.entry.reply.dport in _span(value),
-}
-"""The options of `-m conntrack` beside `--ctstate` that can be answered from the entry."""
-
-
-def _answer(word: str, ct: Tracked, value: str) -> bool | None:
-    """None for what is not read here: another option, a service's name, a mask with holes."""
-    try:
-        return OPTIONS[word](ct, value) if word in OPTIONS else None
-    except (KeyError, ValueError):
-        return None
-
-
-def _options(words: list[str], ct: Tracked) -> bool | None:
-    decided: bool | None = True
-    negated = False
-    for word, value in zip(words, [*words[1:], ""], strict=True):
-        if word == "!":
-            negated = True
-        elif word.startswith("--"):
-            answer = _answer(word, ct, value)
-            hit = None if answer is None else answer is not negated
-            if hit is False:
-                return False
-            decided, negated = (decided if hit else None), False
-    return decided
+def _ct(match: CtIn, skb: Skb, table: Table | None) -> bool | None:
+    """K21, K23: never without an entry; nft passes templates by, iptables reads them."""
+    if isinstance(skb.attached, Tracked):
+        return ct_expressions.holds(match, skb.attached)
+    nft = table is not None and table.dialect is Dialect.NFTABLES
+    return isinstance(skb.attached, Template) and not nft and ct_expressions.holds(match, blank(skb.packet))
 
 
 def _any_of(match: AnyOf, skb: Skb) -> bool | None:
@@ -246,14 +197,10 @@ def named(interface: str, name: str) -> bool:
 
 
 def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
-    if isinstance(skb.attached, Tracked):
-        question = asked(match)
-        return question.holds(skb.attached) if question else None
-    if isinstance(skb.attached, Template) and not match.kind.startswith("ct "):  # K23: nft passes templates by
-        question = asked(match)
-        return question.fits(0) if question else None
+    if isinstance(skb.attached, Tracked) or (isinstance(skb.attached, Template) and not match.kind.startswith("ct ")):
+        return None
     yes = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None
-    return None if yes is None else yes and "!" in match.text.split()
+    return None if yes is None else yes and match.negated
 
 
 def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
@@ -269,6 +216,8 @@ def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
             return _in_set(match, skb, table)
         case AnyOf():
             return _any_of(match, skb)
+        case CtIn():
+            return _ct(match, skb, table)
         case OpaqueMatch():
             return _opaque(match, skb)
         case _:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from conntrim.core.emit.ct import nft_text
 from conntrim.core.model.address import format_address
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
@@ -52,7 +54,7 @@ def translation(nat: Nat) -> str:
     return f"{nat.kind} to {hosts}{':' * bool(ports)}{ports}" if hosts or ports else nat.kind.value
 
 
-def question(what: Match | Statement) -> str:  # noqa: PLR0911 - one for each kind
+def question(what: Match | Statement) -> str:
     """The question whether this match holds, or this statement takes the packet; one text, one question."""
     match what:
         case OpaqueMatch() | OpaqueStatement():
@@ -66,7 +68,9 @@ def question(what: Match | Statement) -> str:  # noqa: PLR0911 - one for each ki
         case InSet():
             return f"the packet is {'not ' * what.negated}in the set {what.set_name}"
         case XtConntrack():
-            return f"conntrack {what.others}"
+            return " ".join(map(nft_text, what.others))
+        case CtIn():
+            return nft_text(what)
         case (
             End() | Jump() | Return() | Notrack() | SetZone() | SetMark() | CtTemplate() | Helper() | Nat() | NoEffect()
         ):

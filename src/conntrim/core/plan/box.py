@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import asks_the_entry, may_ask_the_state
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
@@ -114,6 +115,8 @@ def asks_entry(match: Match) -> bool:
     """Whether a match looks at the conntrack entry beyond its state, counts entries, or is of a kind nobody knows."""
     if isinstance(match, XtConntrack):
         return bool(match.others) or match.states is None or match.snat or match.dnat
+    if isinstance(match, CtIn):
+        return True
     return isinstance(match, OpaqueMatch) and (asks_the_entry(match.kind) or may_ask_the_state(match.kind))
 
 
@@ -130,7 +133,7 @@ def judge_match(box: Box, match: Match) -> Tri:
             return _xt_conntrack(box, match)
         case AnyOf():
             return max((_in(box, m) for m in match.alternatives), default=Tri.NO)
-        case InSet() | OpaqueMatch():
+        case InSet() | CtIn() | OpaqueMatch():
             return Tri.SOME
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from conntrim.core.model.conntrack import STATELESS
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, TRIAL_SUFFIX, is_own_comment
 from conntrim.core.model.ruleset import (
@@ -56,7 +57,7 @@ def _asks_state(match: Match) -> bool:
             return match.states in _STATES and not match.others
         case In(field=Field.CT_STATE):
             return match.values in _STATES
-        case In() | Interface() | InSet() | AnyOf() | OpaqueMatch():
+        case In() | Interface() | CtIn() | InSet() | AnyOf() | OpaqueMatch():
             return False
         case _:
             assert_never(match)

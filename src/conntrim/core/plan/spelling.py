@@ -7,6 +7,7 @@ from itertools import product
 
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
@@ -100,7 +101,7 @@ def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
     found: list[Match] = [Interface(way, ("lo",)) for way, name in box.interfaces.items() if name == "lo"]
     if box.fields.get(Field.TCP_FLAGS) == NOT_BARE_SYN:
         found.append(NOT_SYN)
-    opaque = [m for m in box.holds if isinstance(m, OpaqueMatch)]
+    opaque = [m for m in box.holds if isinstance(m, OpaqueMatch | CtIn)]
     found += [m for m in box.holds if m not in found and m not in opaque]
     found += [t for f in _types(state) if f in box.fields and (t := In(f, box.fields[f])) not in found]
     return [*found, *([] if state is None else [state_match(state, dialect)]), *opaque]

@@ -13,6 +13,7 @@ from itertools import compress
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, FIELDS, ChangedBy, FieldSpec, Source
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
@@ -239,7 +240,7 @@ def _wide(view: MatchEncoder, match: Match, changed: Changed, loops: bool) -> Se
         case Interface(way=way, names=names, negated=negated):
             codes = view.space.names.codes(names, negated)
             return everything if 0 in codes else view.space.values(view.key(DEVICES[way]), codes)
-        case In() | XtConntrack() | AnyOf() | InSet() | OpaqueMatch():
+        case In() | XtConntrack() | CtIn() | AnyOf() | InSet() | OpaqueMatch():
             loose = any(_moves(FIELDS[field], loops) for field in asked_fields(match))
             early = changed.early and changes(match)
             return everything if loose or early else view.match(match, changed.table)

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
 from conntrim.core.model.conntrack import STATELESS, CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, Source, full, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY, may_ask_the_state
@@ -117,6 +118,8 @@ class MatchEncoder:
                 return self._in_set(match, table)
             case AnyOf():
                 return self.space.sets.either([self.match(m, table) for m in match.alternatives])
+            case CtIn():
+                return ~self.stateless() & self.space.unknown(question(match))
             case OpaqueMatch():
                 return self._opaque(match)
             case _:
@@ -215,7 +218,7 @@ class MatchEncoder:
         if kind not in WITHOUT_ENTRY:
             return answer
         without = self.stateless()
-        yes = WITHOUT_ENTRY[kind] and "!" in match.text.split()
+        yes = WITHOUT_ENTRY[kind] and match.negated
         return without | answer if yes else ~without & answer
 
     def _in_set(self, match: InSet, table: Table) -> Set:
@@ -270,6 +273,8 @@ def changes(match: Match) -> bool:
     match match:
         case In() | AnyOf() | InSet() | Interface() | XtConntrack():
             return any(FIELDS[field].source is Source.BESIDE for field in asked_fields(match))
+        case CtIn():
+            return True
         case OpaqueMatch():
             return may_ask_the_state(match.kind) or (bool(match.kind) and match.kind.split()[0] in WITHOUT_ENTRY)
         case _:

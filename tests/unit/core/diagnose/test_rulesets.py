@@ -189,7 +189,7 @@ KEPT: dict[str, list[str]] = {
     "connlimit of one port": ["-A PREROUTING -p tcp -m tcp --dport 443 -j ACCEPT",
                               "-A OUTPUT -p tcp -m tcp --sport 443 -j ACCEPT"],
     "connlimit": ["", ""],
-    "wider than it reads": ["-A INPUT -d 192.0.2.9 -m conntrack --ctstate UNTRACKED -j ACCEPT"],
+    "wider than it reads": ["-A INPUT -d 192.0.2.9/32 -m conntrack --ctstate UNTRACKED -j ACCEPT"],
     "marks restored": [],
 }  # fmt: skip
 

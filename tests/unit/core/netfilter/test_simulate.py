@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from conntrim.core.model.address import parse_address
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import EVERY, MarkOf, SetMark
@@ -228,17 +230,23 @@ def test_icmpx_is_of_the_packets_family(code: int, v4: int, v6: int) -> None:
     assert [v4, v6] == [answer and answer.packet.icmp for answer in answers]
 
 
+def to(address: str) -> CtIn:
+    """`--ctorigdst address`."""
+    return CtIn(CtKey.DST, Intervals.of(parse_address(address)), way=Way.ORIGINAL)
+
+
 def test_options_beside_ctstate_are_ignored_without_an_entry() -> None:
     """K21: `--ctstate UNTRACKED --ctorigdst 9.9.9.9` matches an untracked packet, no `--ctstate` never does."""
-    both = rule(XtConntrack(Intervals.of(CtState.UNTRACKED), others="--ctorigdst 9.9.9.9"), ACCEPT)
-    alone = rule(XtConntrack(None, others="! --ctorigdst 9.9.9.9"), ACCEPT)
+    both = rule(XtConntrack(Intervals.of(CtState.UNTRACKED), others=(to("9.9.9.9"),)), ACCEPT)
+    alone = rule(XtConntrack(None, others=(replace(to("9.9.9.9"), negated=True),)), ACCEPT)
     fates = [simulate(rules(raw((notrack(),)), filtering(r, rule(DROP))), web()).verdict for r in (both, alone)]
     assert [Fate.ACCEPT, Fate.DROP] == fates
 
 
 def test_options_are_read_from_the_entry() -> None:
     """With an entry the options of `-m conntrack` decide."""
-    to_us = rule(XtConntrack(None, others="--ctorigdst 192.0.2.1 ! --ctorigdstport 81"), ACCEPT)
+    not_81 = CtIn(CtKey.DPORT, Intervals.of(81), None, True, Way.ORIGINAL)
+    to_us = rule(XtConntrack(None, others=(to(US), not_81)), ACCEPT)
     assert Fate.ACCEPT is simulate(rules(filtering(to_us, rule(DROP))), web()).verdict
 
 

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.finding import How, Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
@@ -298,7 +299,7 @@ def states_asked(match: Match) -> Intervals:
             return match.states or Intervals()
         case In(field=Field.CT_STATE):
             return match.values
-        case In() | Interface() | InSet() | AnyOf() | OpaqueMatch():
+        case In() | Interface() | CtIn() | InSet() | AnyOf() | OpaqueMatch():
             return Intervals()
         case _:
             assert_never(match)
@@ -319,7 +320,7 @@ def trusts_source_port(rule: Rule) -> bool:
     """An accept that names a source port and nothing that a stranger cannot choose."""
     asked = [states_asked(m) for m in rule.matches if states_asked(m)]
     known = any(CtState.NEW not in states and CtState.UNTRACKED not in states for states in asked)
-    plain = not any(isinstance(m, OpaqueMatch) for m in rule.matches)
+    plain = not any(isinstance(m, OpaqueMatch | CtIn) for m in rule.matches)
     opens = End(Verdict.ACCEPT) in rule.statements and names_field(rule, Field.SPORT)
     return opens and plain and not known and not any(names_field(rule, name) for name in (Field.DPORT, Field.SRC))
 

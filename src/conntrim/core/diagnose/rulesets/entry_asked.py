@@ -22,7 +22,6 @@ Caveats:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import assert_never
@@ -32,12 +31,14 @@ from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, states_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import STATELESS
+from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.finding import Edit, Finding, How, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
     AnyOf,
     Dialect,
+    Field,
     In,
     InSet,
     Interface,
@@ -69,6 +70,8 @@ def of_entry(match: Match) -> bool:
             return bool(kind) and kind.split()[0] in KEPT
         case XtConntrack(others=others):
             return bool(others)
+        case CtIn():
+            return True
         case In() | Interface() | InSet() | AnyOf():
             return False
         case _:
@@ -147,22 +150,21 @@ def _advice(case: RuleCase, rule: Rule, spelt: bool) -> str:
     )
 
 
-PLAIN = {"--ctorigsrc": "-s", "--ctorigdst": "-d"}
+PLAIN = {CtKey.SRC: Field.SRC, CtKey.DST: Field.DST}
 """What an original address is in a packet that nobody translates."""
 
 
 def _plainly(home: Home, rule: Rule) -> tuple[Edit, ...]:
     """A rule about UNTRACKED alone, with its addresses asked of the packet; none where it asks for more."""
     states = next((states_asked(m) for m in rule.matches if states_asked(m)), Intervals())
-    others = next((m.others for m in rule.matches if isinstance(m, XtConntrack)), "")
-    words = re.fullmatch(r"((?:! )?)(--\S+) (\S+)", others.strip())
-    if home.table.dialect is Dialect.NFTABLES or states - UNKEPT or words is None or words[2] not in PLAIN:
+    others = [each for m in rule.matches if isinstance(m, XtConntrack) for each in m.others]
+    original = all(each.key in PLAIN and each.way is Way.ORIGINAL for each in others)
+    if home.table.dialect is Dialect.NFTABLES or states - UNKEPT or len(others) != 1 or not original:
         return ()
-    plain = f"{words[1]}{PLAIN[words[2]]} {words[3]}"
-    text = rule.text.replace(f" {others.strip()}", "", 1).replace(
-        f"-A {home.chain.name} ", f"-A {home.chain.name} {plain} ", 1
-    )
-    return rewrite.edit(How.REPLACE, rule.place, text if others.strip() not in text else "")
+    plain = [In(PLAIN[each.key], each.values, each.mask) for each in others]
+    rest = [replace(m, others=()) if isinstance(m, XtConntrack) else m for m in rule.matches]
+    text = rewrite.spelt(home, (*plain, *rest), rule.statements, rule, rule.comment)
+    return rewrite.edit(How.REPLACE, rule.place, text)
 
 
 def _title(rule: Rule) -> str:

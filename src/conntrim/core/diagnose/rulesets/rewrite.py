@@ -12,6 +12,7 @@ from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import Family, format_address, parse_address
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import mirror
 from conntrim.core.model.finding import Edit, How, Place
 from conntrim.core.model.intervals import Intervals
@@ -119,7 +120,7 @@ def _turned(match: Match) -> Match:
             return replace(match, fields=tuple(mirror(f) if isinstance(f, Field) else f for f in fields))
         case Interface():
             return replace(match, way="out")
-        case XtConntrack() | OpaqueMatch():
+        case XtConntrack() | CtIn() | OpaqueMatch():
             return match
         case _:
             assert_never(match)

@@ -25,6 +25,7 @@ from conntrim.core.model.ruleset import (
     OpaqueMatch,
     TableFamily,
 )  # fmt: skip
+from conntrim.core.parse.nft import entry
 from conntrim.core.parse.nft.left import V4, Left, Name, Unread, left
 from conntrim.core.parse.nft.values import ADDRESSES, BITMASKS, flags, intervals, number
 
@@ -268,6 +269,8 @@ def _read(expression: Json, op: str, right: Json, context: Context, before: tupl
     match expression:
         case {"concat": list() as parts}:
             return _concatenated(parts, op, right, context, before)
+        case {"ct": {"key": str(key)}} | {"&": [{"ct": {"key": str(key)}}, _]} if key != "state":
+            return [entry.asked(expression, op, right)]
         case {"&": [inner, mask]}:
             of = left(inner, context.family)
             if isinstance(of, Name):

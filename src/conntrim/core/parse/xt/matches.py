@@ -20,9 +20,9 @@ from conntrim.core.model.ruleset import (
     OpaqueMatch,
     XtConntrack,
 )
+from conntrim.core.parse.xt import entry
 from conntrim.core.parse.xt.canonical import Given, Option, written
-from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, prefix, span
-from conntrim.core.parse.xt.numbers import protocol as protocol_number
+from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, span
 from conntrim.core.parse.xt.options import MATCHES
 
 Meaning = Callable[[Option, bool], Match | None]
@@ -135,53 +135,13 @@ TOGETHER: dict[str, XtOption] = {
 """Options of matches that are read as a whole."""
 
 
-def _protocol_number(option: Option) -> Option:
-    """`--ctproto tcp` is listed as `--ctproto 6`."""
-    if option.name != "ctproto":
-        return option
-    return Option(option.negated, option.name, (str(protocol_number(option.values[0])),))
-
-
-STATUS = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
-
-
-def _words(allowed: frozenset[str]) -> Callable[[str, bool], object]:
-    def check(text: str, v6: bool) -> None:
-        if unknown := set(text.upper().split(",")) - allowed:
-            raise ValueError(f"{min(unknown)!r} is none of {', '.join(sorted(allowed))}")
-
-    return check
-
-
-def _is_ports(text: str, v6: bool) -> None:
-    if "," in text or not ports(text):
-        raise ValueError(f"{text!r} is no port and no range of ports")
-
-
-def _is_prefix(text: str, v6: bool) -> None:
-    prefix(Field.SRC, text, False, v6)
-
-
-CHECKED: dict[str, Callable[[str, bool], object]] = {
-    "ctstatus": _words(STATUS),
-    "ctdir": _words(frozenset({"ORIGINAL", "REPLY"})),
-    "ctexpire": lambda text, v6: span(text, 0xFFFFFFFF, "time"),
-    **dict.fromkeys(("ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"), _is_prefix),
-    **dict.fromkeys(("ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"), _is_ports),
-}
-"""What iptables takes as the values of options that stay text here: what asks of an entry reads them later."""
-
-
 def _conntrack(given: Given, v6: bool) -> tuple[Match, ...]:
     order = list(MATCHES["conntrack"])
-    for option in given:
-        if option.name in CHECKED:
-            CHECKED[option.name](option.values[0], v6)
     chosen = [o for o in given if o.name in ("ctstate", "state")]
     others = sorted((o for o in given if o not in chosen), key=lambda o: order.index(o.name))
-    text = written("conntrack", [_protocol_number(o) for o in others], v6)
+    asked = tuple(entry.asked(option, v6) for option in others)
     if not chosen:
-        return (XtConntrack(None, others=text),) if others else ()
+        return (XtConntrack(None, others=asked),) if others else ()
     listed = set(chosen[-1].values[0].upper().split(","))
     pseudo, negated = listed & {"SNAT", "DNAT"}, chosen[-1].negated
     unknown = listed - set(names.STATES) - pseudo
@@ -193,10 +153,14 @@ def _conntrack(given: Given, v6: bool) -> tuple[Match, ...]:
             CT_STATES - states if negated else states,
             "SNAT" in pseudo,
             "DNAT" in pseudo,
-            text,
+            asked,
             negated and bool(pseudo),
         ),
     )
+
+
+def _opaque(module: str, given: Given, v6: bool) -> OpaqueMatch:
+    return OpaqueMatch(module, written(module, given, v6), any(option.negated for option in given))
 
 
 def _multiport(given: Given, v6: bool) -> tuple[Match, ...]:
@@ -216,7 +180,7 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
     limited = any(o.name.startswith("limit-iface") for o in given)
     if limited or (v6 and any(o.values[0].upper() != "LOCAL" for o in given)):
         # Over IPv6 the kinds of a list must all be so, and UNICAST includes the host's own addresses (K43).
-        return (OpaqueMatch("addrtype", written("addrtype", given, v6)),)
+        return (_opaque("addrtype", given, v6),)
     found = []
     for negated, name, (text,) in sorted(given, key=lambda o: o.name, reverse=True):
         row = TOGETHER[name]
@@ -231,7 +195,7 @@ def _addrtype(given: Given, v6: bool) -> tuple[Match, ...]:
 def _set(given: Given, v6: bool) -> tuple[Match, ...]:
     first = given[0]
     if len(given) != 1 or first.name not in ("match-set", "set"):
-        return (OpaqueMatch("set", written("set", given, v6)),)
+        return (_opaque("set", given, v6),)
     name, ways = first.values
     fields = tuple(ways.split(","))
     if not set(fields) <= {"src", "dst"}:
@@ -242,6 +206,7 @@ def _set(given: Given, v6: bool) -> tuple[Match, ...]:
 WHOLE: dict[str, Callable[[Given, bool], tuple[Match, ...]]] = {
     "conntrack": _conntrack,
     "state": _conntrack,
+    "connmark": entry.connmark,
     "multiport": _multiport,
     "addrtype": _addrtype,
     "set": _set,
@@ -258,16 +223,12 @@ def meaning(module: str, given: Given, protocol: int | None, v6: bool) -> tuple[
     if module in WHOLE and given:
         return WHOLE[module](given, v6)
     if module not in INDEPENDENT:
-        return (OpaqueMatch(module, written(module, given, v6)),)
+        return (_opaque(module, given, v6),)
     table = INDEPENDENT[module]
     order = [*table, *MATCHES.get(module, ())]
     found: list[Match] = []
     for option in sorted(given, key=lambda o: order.index(o.name)):
-        match = (
-            table[option.name](option, v6)
-            if option.name in table
-            else OpaqueMatch(module, written(module, (option,), v6))
-        )
+        match = table[option.name](option, v6) if option.name in table else _opaque(module, (option,), v6)
         if match is not None:
             found.append(match)
     return tuple(found)
