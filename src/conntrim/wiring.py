@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from conntrim.app.ports.facts import Facts
     from conntrim.app.ports.flows import Flows
     from conntrim.app.ports.frames import Frames
+    from conntrim.app.ports.inputs import Inputs
     from conntrim.app.ports.kernel_log import KernelLog
     from conntrim.app.ports.listing import RulesetListing
+    from conntrim.app.ports.owners import OpenSockets
     from conntrim.app.ports.plans import Plans
     from conntrim.app.ports.rulesets import Rulesets
     from conntrim.app.rollout_run import Ports
@@ -69,6 +71,31 @@ def rules_seen(netns: str | None) -> Callable[[Intervals], Rules]:
         return rules_of(rulesets((), netns), local)
 
     return seen
+
+
+def rules_told(files: Sequence[str]) -> Callable[[Intervals], Rules] | None:
+    """The same of saved rules; None where there are none."""
+
+    def told(local: Intervals) -> Rules:
+        from conntrim.app.rules_seen import rules_of
+
+        return rules_of(rulesets(files, None), local)
+
+    return told if files else None
+
+
+def inputs(files: Sequence[str]) -> Inputs:
+    """What somebody saved of one host, told apart by content."""
+    from conntrim.host.inputs import read_inputs
+
+    return read_inputs(files)
+
+
+def open_sockets() -> OpenSockets:
+    """Whose sockets are open on this host."""
+    from conntrim.host.owners import KernelSockets
+
+    return KernelSockets()
 
 
 def policy_text(path: str) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from conntrim.app.ports.kernel_log import LogExtract
 from conntrim.core.model.errors import InputError
-from conntrim.core.parse.kernel_log import overflows
+from conntrim.core.parse.kernel_log import Kept, overflows
 
 
 @dataclass
@@ -19,7 +19,9 @@ class FakeKernelLog:
         """What that log tells; a log that is not there is an error, the kernel's own only a remark."""
         name = source or ""
         if name in self.logs:
-            return LogExtract(tuple(overflows(self.logs[name].splitlines(), name or "/dev/kmsg")), name or "/dev/kmsg")
+            shown, kept = name or "/dev/kmsg", Kept()
+            found = tuple(overflows(self.logs[name].splitlines(), shown, kept))
+            return LogExtract(found, shown, (), kept.suppressed, kept.expect_full)
         if source is None:
             return LogExtract((), "", ("the kernel log could not be read: /dev/kmsg: Operation not permitted",))
         raise InputError(name, "No such file or directory", advice="--log takes a kernel log file or -")

@@ -140,5 +140,6 @@ def _inferred(blocks: Iterator[FlowTable], given: Viewpoint | None) -> tuple[Vie
     guess = infer_viewpoint(first)
     if given is not None:
         timeouts = guess.timeouts | given.timeouts
-        guess = replace(given, timeouts=timeouts) if given.local else replace(guess, timeouts=timeouts)
+        known = replace(guess, timeouts=timeouts, local_ports=given.local_ports)
+        guess = replace(given, timeouts=timeouts) if given.local else known
     return guess, chain(first, blocks)

@@ -8,14 +8,16 @@ import click
 
 from conntrim import wiring
 from conntrim.app.census import take_table
-from conntrim.app.diagnose import Request, diagnose_kernel, diagnose_source
+from conntrim.app.diagnose import Further, Request, diagnose_kernel, diagnose_source, ports_of, timeouts_of
 from conntrim.cli import options
 from conntrim.cli.census import local_ranges
 from conntrim.cli.output import say
 from conntrim.core.diagnose.case import Thresholds
 from conntrim.core.diagnose.report import Diagnosis
+from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era
+from conntrim.core.model.intervals import Intervals
 from conntrim.render.diagnose import diagnosis_text
 
 SERVICES = 200
@@ -25,7 +27,7 @@ PER_CENT = click.FloatRange(0, 100)
 
 
 @click.command(name="diagnose")
-@click.argument("source", required=False)
+@click.argument("sources", nargs=-1, metavar="[FILE]...")
 @click.option("--log", metavar="FILE", help="A kernel log file, or - for standard input; else this kernel's own.")
 @click.option(
     "--interval",
@@ -45,7 +47,7 @@ PER_CENT = click.FloatRange(0, 100)
 @options.as_json
 def command(
     *,
-    source: str | None,
+    sources: tuple[str, ...],
     log: str | None,
     interval: float,
     warning: float,
@@ -59,8 +61,9 @@ def command(
 ) -> int:
     """Is the table full, who fills it and why, what helps: one screen, and an exit code for Nagios.
 
-    SOURCE: nothing for this kernel, else a saved table as census takes it. Exit code: 0 OK, 1 WARNING,
-    2 CRITICAL, 3 UNKNOWN.
+    FILE: nothing for this kernel, else what was saved of a host, told apart by content: a table as census takes it, the
+    output of sysctl -a, conntrack -S or conntrack -E, /proc/net/stat/nf_conntrack, kernel logs, rules. Exit code: 0 OK,
+    1 WARNING, 2 CRITICAL, 3 UNKNOWN.
     """
     if warning > critical:
         raise InputError("-w", f"the warning mark {warning:g} is above the critical one, {critical:g}")
@@ -68,7 +71,7 @@ def command(
     wanted = Era(era) if era else None
     request = Request(netns, log, interval, thresholds, maximum, buckets, wanted)
     own = {"--max": maximum, "--buckets": buckets, "--era": era, "--local": local}
-    report = _kernel(request, own) if source is None else _source(request, source, local)
+    report = _source(request, sources, local) if sources else _kernel(request, own)
     if as_json:
         from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
 
@@ -88,16 +91,23 @@ def _kernel(request: Request, own: Mapping[str, object]) -> Diagnosis:
         wiring.facts(),
         wiring.kernel_log(),
         lambda viewpoint: take_table(wiring.flows(None, request.netns), viewpoint, SERVICES),
-        wiring.rules_seen(request.netns),
+        Further(wiring.rules_seen(request.netns), wiring.open_sockets()),
     )
 
 
-def _source(request: Request, source: str, local: str | None) -> Diagnosis:
-    """A saved table."""
+def _source(request: Request, sources: tuple[str, ...], local: str | None) -> Diagnosis:
+    """What was saved of a host."""
     if request.netns is not None:
         raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
-    if source == "-" == request.log:
+    if "-" in sources and request.log == "-":
         raise InputError("--log", "standard input can be the table or the log, not both")
-    viewpoint = wiring.viewpoint(source, None, local_ranges(local))
-    flows = wiring.flows(source, None)
-    return diagnose_source(request, wiring.kernel_log(), lambda: take_table(flows, viewpoint, SERVICES))
+    inputs = wiring.inputs(sources)
+    listing, own = inputs.listing, Intervals.union_of(local_ranges(local))
+    viewpoint = Viewpoint(own, ports_of(inputs), timeouts_of(inputs), saved=True)
+    return diagnose_source(
+        request,
+        wiring.kernel_log(),
+        None if listing is None else lambda: take_table(wiring.flows(listing, None), viewpoint, SERVICES),
+        inputs,
+        wiring.rules_told(inputs.rules),
+    )

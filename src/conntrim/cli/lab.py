@@ -7,6 +7,7 @@ import click
 from conntrim.cli.lazy import LazyGroup
 
 VERBS: dict[str, str] = {
+    "causes": "each cause of a full table made on this kernel, and whether diagnose names it",
     "claims": "what check, its edits and compare say, held to this kernel",
     "incident": "the source document's story, from a full table to a quiet one",
     "replay": "the witnesses of a comparison as real packets",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from conntrim.app.ports.kernel_log import LogExtract
 from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.facts import Overflow
-from conntrim.core.parse.kernel_log import overflows
+from conntrim.core.parse.kernel_log import Kept, overflows
 from conntrim.host import programs
 from conntrim.host.sources import lines, opened
 
@@ -26,20 +27,30 @@ class HostKernelLog:
     def overflows(self, source: str | None) -> LogExtract:
         """The overflows of a file, or of the first of this kernel's logs that may be read."""
         if source is not None:
-            return LogExtract(_from_file(source), source)
+            return _extract(lambda kept: _from_file(source, kept), source)
         remarks: list[str] = []
-        for name, read in OWN.items():
+        for name in OWN:
             try:
-                return LogExtract(tuple(overflows(read(), name)), name)
+                return _extract(partial(_own, name), name)
             except (OSError, HostError) as error:
                 remarks.append(f"{name}: {error.strerror if isinstance(error, OSError) else error}")
         return LogExtract((), "", (f"the kernel log could not be read: {'; '.join(remarks)}",))
 
 
-def _from_file(source: str) -> tuple[Overflow, ...]:
+def _own(name: str, kept: Kept) -> tuple[Overflow, ...]:
+    return tuple(overflows(OWN[name](), name, kept))
+
+
+def _extract(read: Callable[[Kept], tuple[Overflow, ...]], name: str) -> LogExtract:
+    kept = Kept()
+    found = read(kept)
+    return LogExtract(found, name, (), kept.suppressed, kept.expect_full)
+
+
+def _from_file(source: str, kept: Kept) -> tuple[Overflow, ...]:
     try:
         with opened(source) as stream:
-            return tuple(overflows(lines(stream, RECORD), source))
+            return tuple(overflows(lines(stream, RECORD), source, kept))
     except InputError as error:
         raise InputError(source, error.message, advice="--log takes a kernel log file or -") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.facts import NamespaceUse
+from conntrim.core.parse.cgroup import workload
 from conntrim.host.conntrack_stat import SYSCTL, counters, number
 from conntrim.host.netns import RUN, entered
 
@@ -42,7 +43,8 @@ def uses(remarks: list[str]) -> tuple[NamespaceUse, ...]:
         known = seen.get(number_of)
         if known is None or not known[0]:
             seen[number_of] = name, path if known is None else known[1]
-    found = [use for key, (name, path) in list(seen.items())[:MOST] if (use := _use(name, path, key)) is not None]
+    named = [(key, f"{name}{_of(name, path)}", path) for key, (name, path) in list(seen.items())[:MOST]]
+    found = [use for key, name, path in named if (use := _use(name, path, key)) is not None]
     looked_at = {use.inode for use in found}
     # One that has gone in the meantime, as a container's does, is nothing that is missing.
     missing = sum(key not in looked_at and inode(path) == key for key, (_, path) in seen.items())
@@ -72,6 +74,21 @@ def _here(name: str, key: int) -> NamespaceUse | None:
     except HostError:
         drop = None
     return NamespaceUse(name, key, count, drop)
+
+
+def _of(name: str, path: str) -> str:
+    """The container or pod of a namespace that has no name but a process."""
+    where = belongs(path.split("/")[2]) if name.startswith("of ") else ""
+    return f", {where}" if where else ""
+
+
+def belongs(pid: str) -> str:
+    """What a process belongs to: a unit, a container, a pod; "" where nothing tells."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return workload(file.read())
+    except OSError:
+        return ""
 
 
 def comm(pid: str) -> str:

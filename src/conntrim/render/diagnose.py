@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from conntrim.core.diagnose import filling_up, log_overflow, packets_dropped, table_full
 from conntrim.core.diagnose.report import Diagnosis, Figures
 from conntrim.core.diagnose.wording import duration, number, per_second, percent, size
-from conntrim.core.model.facts import NamespaceUse
+from conntrim.core.model.facts import Events, NamespaceUse
 from conntrim.core.model.finding import Finding, Remedy, RemedyKind, Severity
 from conntrim.core.model.printable import shown
 from conntrim.render.page import WIDTH, page
@@ -76,6 +76,7 @@ def _table(report: Diagnosis) -> Iterator[str]:
         "Memory": _memory(figures),
         "Log": _log(figures),
         "Namespaces": _namespaces(report.namespaces),
+        "Events": _events(report.events),
     }
     for label, text in rows.items():
         if text:
@@ -148,6 +149,16 @@ def _log(figures: Figures) -> str:
         return ""
     lines = f'{number(figures.log_lines)} line{"s" if figures.log_lines > 1 else ""} "table full"'
     return f"{lines}, first {figures.log_first}, last {figures.log_last}"
+
+
+def _events(events: Events | None) -> str:
+    """Rates where the stream has times, else numbers."""
+    if events is None:
+        return ""
+    told = f"{number(events.new)} new, {number(events.destroyed)} ended"
+    if events.seconds:
+        told += f" in {duration(events.seconds)}: {per_second(events.new / events.seconds)} new"
+    return f"{told}; most {', '.join(f'{port} {number(count)}' for port, count in events.ports)}"
 
 
 def _namespaces(uses: tuple[NamespaceUse, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from conntrim.core.model.facts import Overflow
+from conntrim.core.model.facts import Overflow, Suppressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class LogExtract:
     overflows: tuple[Overflow, ...]
     source: str
     remarks: tuple[str, ...] = ()
+    suppressed: Suppressed | None = None
+    expect_full: int = 0
 
 
 class KernelLog(Protocol):

@@ -76,6 +76,13 @@ class Case:
         return Severity.WARNING if self.crowded else Severity.OK
 
     @property
+    def evictable(self) -> float | None:
+        """The share of entries that a full table may throw out for new ones (K30), 0 to 1; None without a census."""
+        if self.census is None or not self.census.cells:
+            return None
+        return sum(cell.entries for cell in self.census.cells if not cell.assured) / max(self.census.total, 1)
+
+    @property
     def chain(self) -> float | None:
         """Mean number of tuples in a bucket (K28)."""
         if self.hashed is None or not self.facts.buckets:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from conntrim.core.diagnose import table_full
 from conntrim.core.diagnose.case import RING, Case
-from conntrim.core.diagnose.wording import duration, number
+from conntrim.core.diagnose.wording import duration, number, per_second
 from conntrim.core.model.facts import Overflow
 from conntrim.core.model.finding import Finding, Place, Severity
 
@@ -37,6 +37,14 @@ def when(case: Case, line: Overflow) -> str:
     if line.source == RING and case.last.seconds >= line.seconds:
         return f"{duration(case.last.seconds - line.seconds)} ago"
     return f"{duration(line.seconds)} after boot"
+
+
+def _kept_back(case: Case) -> Iterator[str]:
+    """How many more messages there would have been: their rate is the better measure of what was lost."""
+    if case.facts.suppressed is not None:
+        seconds = case.facts.suppressed.seconds
+        rate = f", {per_second(case.facts.suppressed.messages / seconds)}" if seconds else ""
+        yield f"{number(case.facts.suppressed.messages)} more messages suppressed{rate}"
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -57,6 +65,7 @@ def check(case: Case) -> Iterator[Finding]:
             f"last {when(case, last)}",
             last.text,
             *(["before this boot"] if before else []),
+            *_kept_back(case),
         ),
         Place(last.source, last.line),
         caused_by=table_full.CODE if crowded else "",

@@ -10,7 +10,9 @@ from conntrim.core.diagnose import (
     chain_refusals,
     contradiction,
     dead_key,
+    dying,
     early_drop,
+    expectations,
     filling_up,
     hashsize_trap,
     insert_failed,
@@ -50,7 +52,7 @@ class Check:
 MODULES: tuple[CheckModule, ...] = (
     table_full, packets_dropped, log_overflow, filling_up, long_chains, chain_refusals, insert_failed, early_drop,
     other_namespace, overridden,
-    hashsize_trap, dead_key, contradiction, memory_at_max,
+    hashsize_trap, dead_key, contradiction, memory_at_max, dying, expectations,
 )  # fmt: skip
 
 CHECKS: tuple[Check, ...] = tuple(Check(m.CODE, m.NAME, m.check) for m in MODULES)

@@ -13,7 +13,7 @@ from conntrim.core.diagnose.registry import findings
 from conntrim.core.diagnose.remedies import remedies
 from conntrim.core.diagnose.wording import number, percent
 from conntrim.core.model.cause import Cause
-from conntrim.core.model.facts import Era, NamespaceUse
+from conntrim.core.model.facts import Era, Events, NamespaceUse
 from conntrim.core.model.finding import Finding, Remedy, Severity
 
 FILLERS = 5
@@ -55,6 +55,7 @@ class Figures:
     log_lines: int
     log_first: str
     log_last: str
+    evictable_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Diagnosis:
     local_evidence: tuple[str, ...]
     local_doubt: str
     timeouts_seen: dict[str, int]
+    events: Events | None
     causes: tuple[Cause, ...]
     findings: tuple[Finding, ...]
     remedies: tuple[Remedy, ...]
@@ -121,6 +123,7 @@ def diagnose(case: Case) -> Diagnosis:
         local_evidence=census.local_evidence if census else (),
         local_doubt=census.local_doubt if census else "",
         timeouts_seen=census.timeouts_seen if census else {},
+        events=case.facts.events,
         causes=why,
         findings=found,
         remedies=remedies(case, why),
@@ -193,6 +196,7 @@ def figures(case: Case) -> Figures:
         log_lines=len(lines),
         log_first=when(case, lines[0]) if lines else "",
         log_last=when(case, lines[-1]) if lines else "",
+        evictable_share=case.evictable,
     )
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.case import Case
-from conntrim.core.diagnose.wording import number
+from conntrim.core.diagnose.wording import number, percent
 from conntrim.core.model.finding import Finding, Severity
 
 CODE, NAME = "CT001", "table-full"
@@ -36,5 +36,7 @@ def check(case: Case) -> Iterator[Finding]:
         return
     severity = Severity.CRITICAL if case.fill >= case.thresholds.critical else Severity.WARNING
     title = "table full" if case.count >= case.facts.max else f"table {case.fill:.1f} % full"
-    evidence = f"{number(case.count)} of {number(case.facts.max)} entries"
-    yield Finding(CODE, severity, title, (evidence,), advice=("untrack the services that fill it", "enlarge it"))
+    evidence = [f"{number(case.count)} of {number(case.facts.max)} entries"]
+    if case.evictable is not None:
+        evidence.append(f"{percent(case.evictable, 1)} may be thrown out for new ones (not ASSURED)")
+    yield Finding(CODE, severity, title, tuple(evidence), advice=("untrack the services that fill it", "enlarge it"))

@@ -59,3 +59,9 @@ def format_range(low: int, high: int) -> str:
     if size & (size - 1) == 0 and low % size == 0:
         return f"{format_address(low)}/{(32 if mapped else 128) - (size.bit_length() - 1)}"
     return f"{format_address(low)}-{format_address(high)}"
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """The opposite of `format_range`. ValueError where it is none."""
+    low, dash, high = text.partition("-")
+    return (parse_address(low), parse_address(high)) if dash else parse_prefix(low)

@@ -62,6 +62,28 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Messages that the kernel kept back as too many: `seconds` from the first to the last line that says so."""
+
+    messages: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A saved stream of conntrack's events: entries that came, went, changed; `seconds` None where it has no times.
+
+    `ports` are those of the most new entries, as `tcp/443`, with how many.
+    """
+
+    new: int
+    destroyed: int
+    updated: int
+    seconds: float | None
+    ports: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """A TCP socket that listens: connections that wait to be accepted, the most that may, and whose it is, if known."""
 
@@ -114,7 +136,8 @@ class HostFacts:
     were found, `cpus` the processors on line, `programs` the running ones that are known to set sysctls themselves
     (kube-proxy: K42). `circumstances` tell which host it is, `listening` the TCP ports, by family, at which a program
     listens on all addresses (K74). `listeners` are the sockets that listen, `tcp_counters` the kernel's `TcpExt`
-    (ListenOverflows, ...), `owners` whose sockets are open now. `remarks` tell what could not be read, and why.
+    (ListenOverflows, ...), `owners` whose sockets are open now. `suppressed` and
+    `expect_full` (lines about the expectation table) are the log's. `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -145,6 +168,9 @@ class HostFacts:
     listeners: tuple[Listener, ...] = ()
     tcp_counters: dict[str, int] = field(default_factory=dict)
     owners: tuple[Owner, ...] = ()
+    events: Events | None = None
+    suppressed: Suppressed | None = None
+    expect_full: int = 0
 
     @property
     def reading(self) -> Reading:

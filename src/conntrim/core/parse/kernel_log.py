@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from conntrim.core.model.facts import Era, Overflow
+from conntrim.core.model.facts import Era, Overflow, Suppressed
 
 FULL = re.compile(r"(?:(?:nf|ip)_conntrack: )?(nf|ip)_conntrack: table full(?: in netns (\d+))?, dropping packet")
 """The message, at its start: its era, and the namespace's inode since 2025. pr_fmt doubled the name for a while."""
+
+EXPECT_FULL = re.compile(r"(?:nf_conntrack: )*(?:nf|ip)_conntrack: expectation table full")
+SUPPRESSED = re.compile(r"(?:net_ratelimit|_*(?:nf|ip)_conntrack\w*): (\d{1,12}) callbacks suppressed")
+"""What the rate limit of network messages kept back, most often `table full`."""
+TOLD = re.compile(r"expectation table full|callbacks suppressed")
 
 KMSG = re.compile(r"\d+,\d+,(\d+),[^;]*;")
 """A /dev/kmsg record: level, sequence, microseconds since boot, flags."""
@@ -96,12 +101,41 @@ class _Prefix:
         return found
 
 
-def overflows(lines: Iterable[str], source: str) -> Iterator[Overflow]:
-    """The `table full` lines of a log, in its order; `source` names it. The log may be long: lines come one by one."""
+@dataclass(slots=True)
+class Kept:
+    """What a log tells beside its overflows: lines about the expectation table, and messages kept back."""
+
+    expect_full: int = 0
+    messages: int = 0
+    clocks: list[float] = field(default_factory=list)
+
+    @property
+    def suppressed(self) -> Suppressed | None:
+        """The messages, and the seconds from the first such line to the last; None where there are none."""
+        seconds = max(self.clocks) - min(self.clocks) if self.clocks else 0.0
+        return Suppressed(self.messages, seconds or None) if self.messages else None
+
+    def hear(self, prefix: _Prefix) -> None:
+        """A line of the kernel."""
+        self.expect_full += bool(EXPECT_FULL.match(prefix.rest))
+        if found := SUPPRESSED.match(prefix.rest):
+            self.messages += int(found[1])
+            if prefix.seconds is not None:
+                self.clocks.append(prefix.seconds)
+
+
+def overflows(lines: Iterable[str], source: str, kept: Kept | None = None) -> Iterator[Overflow]:
+    """The `table full` lines of a log, in its order; `source` names it. The log may be long: lines come one by one.
+
+    `kept` hears the others that matter.
+    """
     for number, line in enumerate(lines, 1):
-        if "_conntrack: table full" not in line:
+        full = "_conntrack: table full" in line
+        if not full and (kept is None or not TOLD.search(line)):
             continue
         prefix = _Prefix(line.rstrip())
+        if not full and kept is not None and prefix.program == "kernel":
+            kept.hear(prefix)
         found = FULL.match(prefix.rest) if prefix.program == "kernel" else None
         if found:
             era = Era.NF if found[1] == "nf" else Era.IP

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from conntrim.core.census.membership import Mask
+from conntrim.core.diagnose.view import View
 from conntrim.core.model.finding import Remedy
+
+MOSTLY = 0.6
+"""The share of unanswered questions above which something is wrong."""
 
 
 class Habit(Enum):
@@ -22,7 +26,10 @@ class Habit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A mask over the view's entries, and what speaks for and against; `who` are clients or servers by address."""
+    """A mask over the view's entries, and what speaks for and against; `who` are clients or servers by address.
+
+    `unanswered`: it is the nature of such entries.
+    """
 
     mask: Mask
     title: str
@@ -30,3 +37,8 @@ class Claim:
     evidence_against: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     who: tuple[str, ...] = ()
+    unanswered: bool = False
+
+    def expected(self, view: View) -> bool:
+        """Whether its entries are answered as such entries should be; not where most questions are in vain."""
+        return self.unanswered or view.share(self.mask & ~view.replied, self.mask) <= MOSTLY

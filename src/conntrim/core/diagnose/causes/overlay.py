@@ -54,4 +54,5 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
             cures.service_timeout(17, port, 10),
             cures.timeout("nf_conntrack_udp_timeout", 10),
         ),
+        unanswered=True,
     )

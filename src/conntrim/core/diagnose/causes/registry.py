@@ -89,7 +89,11 @@ def causes(case: Case) -> tuple[Cause, ...]:
         if claim is None:
             continue
         claim = replace(claim, mask=claim.mask & free)
-        if view.entries(claim.mask) < LEAST_ENTRIES or view.share(claim.mask) < least(case, module.HABIT):
+        enough = view.entries(claim.mask) >= LEAST_ENTRIES
+        if not enough or view.share(claim.mask) < least(case, module.HABIT):
+            # What is as it should be in a table with room is no other cause either.
+            if enough and claim.expected(view) and view.share(claim.mask) >= LEAST_SHARE:
+                free &= ~claim.mask
             continue
         free &= ~claim.mask
         found.append(_cause(case, view, module, claim))

@@ -45,7 +45,9 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
             f"{view.count(theirs)} entries of connections that have ended",
             *view.by_service(theirs, "in time_wait"),
         ),
-        (),
+        ("who opened the outbound ones cannot be told: TIME_WAIT has no owner",)
+        if (theirs & view.outbound).any() and case.facts.owners
+        else (),
         (
             *cures.untrack(),
             cures.keep_alive(),
