@@ -31,7 +31,8 @@ class Form(StrEnum):
 WANTED = f"wanted: {', '.join(Form)}"
 
 MOST_LINES = 400_000
-"""Lines of a text; with the rules of the largest hosts, some hundred thousand, it takes a third of a gigabyte."""
+"""Lines of a text. As many of the shortest rules take a third of a gigabyte; a hundred thousand with addresses, ports,
+states and comments take a quarter."""
 
 LONGEST = 64 << 10
 """Characters of a line that is no JSON; rules with many addresses have some hundreds."""
