@@ -72,8 +72,8 @@ def _halves(inputs: Inputs, direction: Direction) -> Iterator[Said]:
 
 
 def _half(inputs: Inputs, flow: Flow, direction: Direction, scope: Set) -> Iterator[Said]:
-    there = inputs.walked(inputs.pair.whole(), direction, scope)
-    back = inputs.walked(inputs.pair.whole(), BACK[direction], scope, mirrored=True)
+    there = inputs.walked(inputs.pair.whole(direction), direction, scope)
+    back = inputs.walked(inputs.pair.whole(BACK[direction]), BACK[direction], scope, mirrored=True)
     before, after = (Conversations(inputs.space, flow, there[n], back[n], inputs.loose) for n in (0, 1))
     opened, whole = before.opened(), inputs.stateless(scope)
     unheld = flow.label == OWN_PORT and flow.protocol == Protocol.TCP
