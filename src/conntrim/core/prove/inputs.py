@@ -30,7 +30,7 @@ from conntrim.core.prove.pair import Arrangements, Pair
 from conntrim.core.prove.populations import DIRECTIONS, Population, Question
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import Conversations
-from conntrim.core.prove.watch import Item, Watch
+from conntrim.core.prove.watch import Known, Watch
 
 SOMEBODY = "a program opens TCP connections from the service's port"
 """K74: nobody listens there now, or nobody told."""
@@ -70,7 +70,7 @@ class Followed:
 @dataclass(slots=True)
 class Inputs:
     """One family; thrown away at its end. `local` are the host's addresses (empty: not known), `listening` the TCP
-    ports at which programs listen on all addresses."""
+    ports at which programs listen on all addresses; `translations`: it is asked who is translated."""
 
     space: PacketVars
     pair: Pair
@@ -78,10 +78,11 @@ class Inputs:
     local: Intervals
     loose: bool
     listening: Intervals = Intervals()
+    translations: bool = False
     _questions: dict[Direction, Question] = field(default_factory=dict)
     _followed: dict[int, Followed] = field(default_factory=dict)
     _about: dict[Direction, Set] = field(default_factory=dict)
-    _items: dict[int, tuple[Item, ...]] = field(default_factory=dict)
+    _watched: Known = field(default_factory=Known)
     _varying: frozenset[str] | None = None
 
     # --- walks ------------------------------------------------------------------------------------------------------
@@ -91,9 +92,12 @@ class Inputs:
         if direction not in self._questions:
             mine = [self.scope(flow) for flow in self.flows if flow.direction is direction]
             more = self.space.sets.either([*mine, self.about(direction)])
+            translated = bool(mine) or self.translations
+            watch = self.watch(self.pair.along(direction, translated=translated))
             self._questions[direction] = Question(
-                self.space, direction, self.pair, self.local or None, self.loose, more=more
-            )
+                self.space, direction, self.pair, self.local or None, self.loose, more=more, watch=watch,
+                translated=translated,
+            )  # fmt: skip
         return self._questions[direction]
 
     def doubts(self) -> Iterator[str]:
@@ -103,16 +107,17 @@ class Inputs:
             yield from (*question.doubts, *question.undecided, *question.others)
 
     def followed(self, flow: Flow) -> Followed:
-        """The connections of one of the policy's flows."""
+        """The connections of one of the policy's flows. Answers have entries, so no nat chain sees them (K4)."""
         if id(flow) not in self._followed:
-            scope = self.scope(flow)
-            lo, back = flow.direction is Direction.LOOPBACK, BACK[flow.direction]
+            scope, lo, back = self.scope(flow), flow.direction is Direction.LOOPBACK, BACK[flow.direction]
             if flow.direction in DIRECTIONS:
                 question = self.question(flow.direction)
                 there = question.before, question.after
             else:
-                there = self.walked(self.pair.along(flow.direction), flow.direction, scope)
-            here = self.walked(self.pair.along(back, answers=lo), back, scope, mirrored=True)
+                pair = self.pair.along(flow.direction)
+                there = self.walked(pair, flow.direction, scope, watch=self.watch(pair))
+            pair = self.pair.along(back, answers=lo, translated=False)
+            here = self.walked(pair, back, scope, mirrored=True, watch=self.watch(pair))
             before, after = (Conversations(self.space, flow, there[n], here[n], self.loose) for n in (0, 1))
             whole = self.stateless(scope)
             opened = whole & before.opened() & ~before.translated()
@@ -127,9 +132,10 @@ class Inputs:
         one, other = (reach(self.space, a, way, scope, mirrored=mirrored, local=local, watch=watch) for a in pair)
         return one, other
 
-    def watch(self, arranged: Iterable[Arranged]) -> Watch:
-        """What of these rules must meet the same packets before and after."""
-        return Watch.of(arranged, self._items)
+    def watch(self, arranged: Iterable[Arranged]) -> Watch | None:
+        """What of these rules must meet the same packets before and after, if anything."""
+        made = Watch.of(arranged, self._watched)
+        return made if made.items else None
 
     # --- whose packets ----------------------------------------------------------------------------------------------
 
@@ -211,8 +217,8 @@ class Inputs:
         if self._varying is None:
             ways = [(flow.direction, flow.direction is Direction.LOOPBACK) for flow in self.flows]
             pairs = [self.pair.along(way) for way, _ in ways]
-            pairs += [self.pair.along(BACK[way], answers=lo) for way, lo in ways]
-            self._varying = frozenset(text for pair in pairs for text in self.watch(pair).texts)
+            pairs += [self.pair.along(BACK[way], answers=lo, translated=False) for way, lo in ways]
+            self._varying = frozenset(t for w in map(self.watch, pairs) if w for t in w.texts)
         space = self.space
         free = [space.free[text] for text in sorted(self._varying) if text in space.free]
         return found.exists(space.sets.literals(*free, *(n for f in VARYING for n in space.bits.get(f, ()))))
