@@ -52,7 +52,9 @@ class _Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
+class ComparisonFields:
+    """What `compare` prints as JSON."""
+
     same: bool
     differences: list[_Difference]
     undecided: list[str]
@@ -69,7 +71,7 @@ def compare_json(found: Comparison) -> str:
         )
         for d in found.differences
     ]  # fmt: skip
-    return to_json("comparison", _Comparison(found.same, told, list(found.undecided), list(found.remarks)))
+    return to_json("comparison", ComparisonFields(found.same, told, list(found.undecided), list(found.remarks)))
 
 
 def compare_text(found: Comparison) -> str:
