@@ -43,7 +43,9 @@ def traces_left(inputs: Inputs, direction: Direction) -> Iterator[str]:
     yield from _apart(f"{direction}: the source of other packets is translated by", *sources)
     if _marks_differ(inputs, before, after):
         yield f"{direction}: packets leave the rules with other marks, which routing may read"
-    yield from _apart(f"{direction}: other packets come to what counts or remembers them,", *map(_sights, (before, after)))
+    yield from _apart(
+        f"{direction}: other packets come to what counts or remembers them,", *map(_sights, (before, after))
+    )
 
 
 def _apart(what: str, before: Seen, after: Seen) -> Iterator[str]:
