@@ -27,7 +27,8 @@ from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.obligations.decide import decide
-from conntrim.core.prove.compare import DIRECTIONS, compare
+from conntrim.core.prove.compare import compare
+from conntrim.core.prove.populations import DIRECTIONS
 from conntrim.core.prove.rule_index import Listed
 
 ROOT = Path(__file__).parent.parent

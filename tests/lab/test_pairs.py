@@ -23,12 +23,13 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.protocol import WITH_PORTS, Protocol
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.replay import Played
 from conntrim.core.model.ruleset import Field, Ruleset, SetZone
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES
-from conntrim.core.prove.compare import DIRECTIONS, Comparison, Population, Region, compare
+from conntrim.core.prove.compare import Comparison, Region, compare
+from conntrim.core.prove.populations import DIRECTIONS, Population
 from conntrim.lab.claims import Scene, scenes_of
 from conntrim.lab.expect import LOCAL, ruleset_of
 from conntrim.lab.generate import ruleset
@@ -139,9 +140,9 @@ def z3_verdicts(pair: Pair) -> set[Verdict]:
     for family in families(pair):
         peer = Peer(family, (pair.before, pair.after), pair.local)
         for direction in DIRECTIONS:
-            for population in Population:
+            for population in ASKED:
                 old, new = (walked(peer, r, direction, population) for r in (pair.before, pair.after))
-                strangers = population is Population.STRANGERS
+                strangers = population is Population.UNSOLICITED
                 left = z3.Or(old.moved, new.moved) if strangers else z3.BoolVal(False)
                 universe = z3.And(
                     peer.packets(direction), peer.existing(direction), whose(peer, population), z3.Not(left)
@@ -164,36 +165,40 @@ def families(pair: Pair) -> list[Family]:
 
 
 STATES = {Population.CONNECTIONS: CtState.ESTABLISHED, Population.ERRORS: CtState.RELATED}
+ASKED = (Population.UNSOLICITED, *STATES)
+"""Of whose packets z3 is asked: those that a packet by itself tells."""
 
 
 def walked(peer: Peer, ruleset: Ruleset, direction: Direction, population: Population) -> Walked:
     """What becomes of the packets of a population."""
-    strangers = population is Population.STRANGERS
+    strangers = population is Population.UNSOLICITED
     return peer.walked(ruleset, direction, peer.fresh() if strangers else z3.BitVecVal(STATES[population], 3))
 
 
 def whose(peer: Peer, population: Population) -> z3.BoolRef:
     """The packets that a population has."""
     protocol, flags = peer.fields[Field.PROTOCOL], peer.fields[Field.TCP_FLAGS]
-    if population is Population.STRANGERS:
+    if population is Population.UNSOLICITED:
         return z3.BoolVal(True)
+    v4 = peer.family is Family.IPV4
+    kind = z3.Extract(15, 8, peer.fields[Field.ICMP if v4 else Field.ICMPV6])
+    tcp, icmp = protocol == int(Protocol.TCP), protocol == int(Protocol.ICMP if v4 else Protocol.ICMPV6)
     if population is Population.CONNECTIONS:
         carried = [f for f in range(64) if f & 0x37 in (0x12, 0x04, 0x14, 0x11, 0x31, 0x10, 0x30)]
         later = z3.Or(*(flags & 0x3F == f for f in carried))
-        ported = z3.Or(*(protocol == int(p) for p in WITH_PORTS))
-        return z3.And(ported, z3.Or(protocol != int(Protocol.TCP), later))
-    v4 = peer.family is Family.IPV4
-    kind = z3.Extract(15, 8, peer.fields[Field.ICMP if v4 else Field.ICMPV6])
+        asked = z3.Or(*(kind == t for t in ((0, 8, *range(13, 19)) if v4 else (128, 129, 139, 140))))
+        return z3.And(z3.Or(z3.Not(tcp), later), z3.Or(z3.Not(icmp), asked))
     types = (3, 4, 5, 11, 12) if v4 else (1, 2, 3, 4)
-    return z3.And(protocol == int(Protocol.ICMP if v4 else Protocol.ICMPV6), z3.Or(*(kind == t for t in types)))
+    return z3.And(icmp, z3.Or(*(kind == t for t in types)))
 
 
 # --- the test -------------------------------------------------------------------------------------------------------
 
 
 def differing(found: Comparison) -> set[Verdict]:
-    """`compare`'s verdicts."""
-    return {(d.family, d.direction, d.population, d.admitted) for d in found.differences}
+    """`compare`'s verdicts about packets by themselves."""
+    asked = (d for d in found.differences if d.population in ASKED and d.direction in DIRECTIONS)
+    return {(d.family, d.direction, d.population, d.admitted) for d in asked}
 
 
 def compared(pair: Pair, found: Comparison, counts: Counter[str]) -> tuple[list[str], list[Scene]]:
@@ -226,6 +231,9 @@ def witnesses(found: Comparison, counts: Counter[str]) -> list[Scene]:
     if any("order" in remark and "defrag" not in remark for remark in found.remarks):
         counts[f"{NOT_PLAYED}the order of chains is not known (K2)"] += len(regions)
         return []
+    expected = (d for d in found.differences if d.population is Population.EXPECTED)
+    alone = sum(not region.conditions for difference in expected for region in difference.regions)
+    counts[f"{NOT_PLAYED}no helper expects them here"] += alone
     asked = (next(iter(region.conditions)) for region in regions if region.conditions)
     counts.update(f"{OPEN}{text.partition(':')[0].partition(' --')[0]}" for text in asked)
     return list(scenes_of(found))

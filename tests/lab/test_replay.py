@@ -13,7 +13,8 @@ from conntrim.core.diagnose.rulesets.untracked_hole import CODE
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.compare import Population, compare
+from conntrim.core.prove.compare import compare
+from conntrim.core.prove.populations import Population
 from conntrim.lab import document
 from conntrim.lab.claims import Claim, scenes_of
 from conntrim.lab.replay import answered, batches_of, replay, stage

@@ -27,7 +27,7 @@ from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.states import settled, strangers
+from conntrim.core.prove.states import settled, unsolicited
 from conntrim.lab.expect import ruleset_of
 from conntrim.lab.generate import xt
 from conntrim.lab.talk import dialogues
@@ -52,7 +52,7 @@ def disagreements(ruleset: Ruleset, packets: dict[tuple[Family, Direction], list
             space = PacketVars(family, Names.of((ruleset,)))
             scope = packets_of(space, direction)
             way = reach(space, arranged, direction, scope)
-            found = settled(space, way.arrived, strangers(MatchEncoder(space, {}), way.untracked))
+            found = settled(space, way.arrived, unsolicited(MatchEncoder(space, {}), way.untracked))
             stateless = space.sets.literals(*space.bits[Field.CT_STATE])
             aside = way.translated.exists(stateless)
             real = scope.exists(stateless)

@@ -13,14 +13,15 @@ from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.compare import Population, compare
+from conntrim.core.prove.compare import compare
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.populations import Population
 from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.states import settled, strangers
+from conntrim.core.prove.states import settled, unsolicited
 from tests.property.rulesets import WAYS, packets, saves
 
 MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -30,7 +31,7 @@ def admitted(ruleset: Ruleset, direction: Direction) -> tuple[PacketVars, Set]:
     """The strangers' packets that a rule set lets through, as a set."""
     space = PacketVars(Family.IPV4, Names.of((ruleset,)))
     way = reach(space, arrange(ruleset), direction, packets_of(space, direction))
-    return space, settled(space, way.arrived, strangers(MatchEncoder(space, {}), way.untracked))
+    return space, settled(space, way.arrived, unsolicited(MatchEncoder(space, {}), way.untracked))
 
 
 @MANY
@@ -53,7 +54,7 @@ def test_every_witness_replays(one: str, other: str) -> None:
     """A packet shown as newly admitted is refused by BEFORE and accepted by AFTER; newly dropped, the reverse."""
     before, after = read(one, "before"), read(other, "after")
     for difference in compare(before, after).differences:
-        if difference.population is Population.STRANGERS:
+        if difference.population is Population.UNSOLICITED:
             expected = (Fate.ACCEPT, False) if difference.admitted else (Fate.ACCEPT, True)
             for region in difference.regions:
                 verdicts = [simulate(r, region.witness, assume=region.conditions).verdict for r in (before, after)]
@@ -69,7 +70,9 @@ def test_the_same_means_the_same(text: str, data: st.DataObject) -> None:
     i = data.draw(st.sampled_from(rules))
     del lines[i]
     before, after = read(text, "before"), read("\n".join(lines) + "\n", "after")
-    changed = {(d.direction, d.admitted) for d in compare(before, after).differences if d.population == "strangers"}
+    changed = {
+        (d.direction, d.admitted) for d in compare(before, after).differences if d.population is Population.UNSOLICITED
+    }
     for direction in WAYS:
         for packet in data.draw(st.lists(packets(direction), min_size=5, max_size=5)):
             told = [simulate(r, packet).verdict is Fate.ACCEPT for r in (before, after)]

@@ -14,8 +14,9 @@ from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import is_error, reply_to
 from conntrim.core.plan.obligations.decide import Proof
-from conntrim.core.prove.compare import Comparison, Population
+from conntrim.core.prove.compare import Comparison
 from conntrim.core.prove.inputs import Broken
+from conntrim.core.prove.populations import Population
 from conntrim.lab.oracle import LAST_ORDERS, Trace, delivered
 from conntrim.lab.wire import TTL, size_of
 
@@ -89,8 +90,14 @@ def scenes_of(found: Comparison | Proof) -> Iterator[Scene]:
         return
     for difference in found.differences:
         claim = Claim.ADMITTED if difference.admitted else Claim.DROPPED
+        if difference.population is Population.EXPECTED:
+            continue  # no helper is there to expect them
         for region in difference.regions:
-            if not region.conditions:
+            if region.conditions:
+                continue
+            if difference.population is Population.WHOLE:
+                yield Scene(region.words, claim, (*region.earlier, region.witness))
+            else:
                 yield _scene(region.words, claim, region.witness, difference.population)
 
 
@@ -107,7 +114,7 @@ def scene_of(broken: Broken) -> Scene:
 
 def _scene(words: str, claim: Claim, witness: Packet, population: Population) -> Scene:
     packet = about_nobody(witness)
-    known = None if population is Population.STRANGERS else opener(packet)
+    known = None if population is Population.UNSOLICITED else opener(packet)
     return Scene(words, claim, (packet,), (known, known))
 
 

@@ -9,8 +9,9 @@ from math import log2
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.service import Direction
-from conntrim.core.prove.compare import Comparison, Difference, Population
+from conntrim.core.prove.compare import Comparison, Difference
 from conntrim.core.prove.packet_text import describe_packet
+from conntrim.core.prove.populations import Population
 from conntrim.render.json import to_json
 from conntrim.render.page import page, wrapped
 
@@ -21,10 +22,17 @@ LEAST_PERCENT, MOST_COUNTED = Fraction(1, 10_000), 10**12
 
 FAMILIES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 WHOSE: dict[Population, str] = {
-    Population.STRANGERS: "strangers' packets",
+    Population.UNSOLICITED: "unsolicited packets",
     Population.CONNECTIONS: "packets of connections",
     Population.ERRORS: "ICMP errors about connections",
+    Population.EXPECTED: "connections that a helper expects",
+    Population.WHOLE: "whole connections",
 }
+JSON_NAMES: dict[Population, str] = {
+    Population.UNSOLICITED: "strangers", Population.CONNECTIONS: "connections", Population.ERRORS: "errors",
+    Population.EXPECTED: "expected", Population.WHOLE: "dialogues",
+}  # fmt: skip
+"""`strangers` is the name of the release before; it becomes `unsolicited` with the next one, as `packets` says now."""
 WAYS: dict[Direction, str] = {
     Direction.INBOUND: "coming in", Direction.FORWARDED: "forwarded", Direction.OUTBOUND: "going out",
     Direction.LOOPBACK: "round lo",
@@ -45,6 +53,7 @@ class _Difference:
     family: str
     direction: str
     population: str
+    packets: str
     share: float
     exact_share: str
     regions: list[_Region]
@@ -55,6 +64,7 @@ class _Difference:
 class _Comparison:
     same: bool
     differences: list[_Difference]
+    others: list[str]
     undecided: list[str]
     remarks: list[str]
 
@@ -63,13 +73,16 @@ def compare_json(found: Comparison) -> str:
     """One JSON object, kind `comparison`."""
     told = [
         _Difference(
-            "admitted" if d.admitted else "dropped", FAMILIES[d.family], d.direction, d.population,
+            "admitted" if d.admitted else "dropped", FAMILIES[d.family], d.direction, JSON_NAMES[d.population],
+            WHOSE[d.population],
             float(d.share), str(d.share),
             [_Region(r.words, float(r.share), str(r.share), describe_packet(r.witness)) for r in d.regions], d.whole,
         )
         for d in found.differences
     ]  # fmt: skip
-    return to_json("comparison", _Comparison(found.same, told, list(found.undecided), list(found.remarks)))
+    return to_json(
+        "comparison", _Comparison(found.same, told, list(found.others), list(found.undecided), list(found.remarks))
+    )
 
 
 def compare_text(found: Comparison) -> str:
@@ -82,6 +95,9 @@ def _lines(found: Comparison) -> Iterator[str]:
     for difference in found.differences:
         yield ""
         yield from _difference(difference)
+    for what in found.others:
+        yield ""
+        yield from wrapped(f"also differs: {what}" if found.differences else f"differs: {what}")
     for reason in found.undecided:
         yield ""
         yield from wrapped(f"not decided: {reason}")
@@ -93,6 +109,8 @@ def _lines(found: Comparison) -> Iterator[str]:
 def _answer(found: Comparison) -> str:
     if found.same:
         return "the same: both rule sets treat every packet alike"
+    if found.others and not found.differences:
+        return "not the same: packets go where they went, but something else differs"
     if not found.differences:
         return "not decided"
     admits = {d.direction for d in found.differences if d.admitted}

@@ -6,8 +6,8 @@ import pytest
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.service import Hook
-from conntrim.core.prove.compare import Population
 from conntrim.core.prove.inputs import Broken
+from conntrim.core.prove.populations import Population
 from conntrim.lab.claims import Claim, arrived, holds, scene_of, unplayable
 from conntrim.lab.dialogue import format_packet, parse_packet, shots
 from conntrim.lab.oracle import Sighting, Trace

@@ -1,69 +1,60 @@
-"""What a second rule set newly admits and newly drops: for strangers, for connections, for errors about them."""
+"""What a second rule set newly admits and newly drops: of unsolicited packets, of connections, of errors about them,
+of whole connections packet by packet; and what else differs that no packet by itself shows.
+
+*The same* is said only of rule sets that are equal on every path, loopback among them, in every ct state, where the
+same packets are untracked, translated and marked, and come to what counts or is read by others. What was left out is
+named.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
+from conntrim.core.model.ruleset import Field, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.model.tcp_flags import flags_where
-from conntrim.core.netfilter.hooks import FAMILIES
-from conntrim.core.netfilter.icmp import ICMP, any_code
-from conntrim.core.netfilter.states import CHECKED, SANE
-from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.dialogues import Dialogues
+from conntrim.core.prove.flows import Flow, conversation
+from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.orders import orders
 from conntrim.core.prove.packet_text import describe
 from conntrim.core.prove.packet_vars import PacketVars
-from conntrim.core.prove.pair import Change, Pair
-from conntrim.core.prove.reachability import Reach, existing, packets_of, reach, told_of
-from conntrim.core.prove.states import known, settled, strangers
-from conntrim.core.prove.translation import by_kind, marked, met
+from conntrim.core.prove.pair import Change
+from conntrim.core.prove.populations import PACKETS, Population, Question, families_of
+from conntrim.core.prove.reachability import told_of
+from conntrim.core.prove.traces_left import left_out, traces_left
 
 MOST_REGIONS = 8
 """Boxes shown of one difference."""
 
-CARRIED = flags_where(lambda flags: bool(flags & (TcpFlag.ACK | TcpFlag.RST)) and flags & CHECKED in SANE)
-"""Flags of packets that an established connection carries."""
-
-
-class Population(StrEnum):
-    """Whose packets."""
-
-    STRANGERS = "strangers"
-    """Packets that belong to no connection that conntrack knows."""
-    CONNECTIONS = "connections"
-    """Packets of established connections: ESTABLISHED, or UNTRACKED where raw rules say so."""
-    ERRORS = "errors"
-    """ICMP errors about established connections: RELATED, or UNTRACKED."""
+ALL = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND, Direction.LOOPBACK)
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """A box of packets in words, the part of all packets that it is, one of its packets, and what must hold beside.
 
-    `conditions` are questions about matches that nobody here understands, and the answer under which it holds.
+    `conditions` are questions about matches that are unknown to the model, and the answer under which it holds;
+    `earlier` are the packets of its connection before the witness, where whole connections are compared.
     """
 
     words: str
     share: Fraction
     witness: Packet
     conditions: dict[str, bool]
+    earlier: tuple[Packet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Packets of one family, direction and population that fare differently.
+    """Packets of one family, direction and population that are treated differently.
 
     `admitted`: AFTER newly admits them; else it newly drops them. `share` is the exact part of all such packets,
     `whole` whether `regions` cover all of it.
@@ -80,19 +71,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All differences, the largest first of each direction; `undecided` says what could not be compared, and why."""
+    """All differences, the largest first of each direction; `others` are what differs beside what packets are let
+    through: translations, zones, marks, what counts packets; `undecided` says what could not be compared, and why."""
 
     differences: tuple[Difference, ...]
+    others: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
         """Whether the two rule sets are known to treat every packet alike."""
-        return not self.differences and not self.undecided
-
-
-DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
+        return not self.differences and not self.others and not self.undecided
 
 
 def compare(
@@ -110,7 +100,9 @@ def compare(
     first = told[0][1]
     open_ = [f"what differs is another thing if {order}" for order, c in told if c.differences != first.differences]
     unread = [f"not every rule could be read: {what}" for what in before.unread + after.unread]
-    undecided = dict.fromkeys([*unread, *(why for _, c in told for why in c.undecided), *open_])
+    undecided = dict.fromkeys(
+        [*unread, *left_out(before, after), *(why for _, c in told for why in c.undecided), *open_]
+    )
     return replace(first, undecided=tuple(undecided))
 
 
@@ -119,108 +111,102 @@ def _compared(
 ) -> Comparison:
     """The same for one order of the chains."""
     found: list[Difference] = []
+    others: list[str] = []
     undecided: list[str] = []
     change, remarks = Change.of(*rulesets), dict.fromkeys(rulesets[0].remarks + rulesets[1].remarks)
     for family in families_of(*rulesets):
         try:
             with deciding():
                 space, pair = PacketVars(family, change.names, tick), change.pair(family)
-                for direction in DIRECTIONS:
-                    question = Question(space, direction, pair, told_of(local, family), loose)
-                    found += question.differences()
-                    remarks |= dict.fromkeys(question.doubts)
-                    undecided += question.undecided
+                each = _Family(Inputs(space, pair, [], told_of(local, family) or Intervals(), loose))
+                found += each.differences()
+                remarks |= dict.fromkeys(each.doubts)
+                others += each.others
+                undecided += each.undecided
         except NotDecided as why:
             undecided.append(f"{_FAMILY[family]}: {why}")
-    return Comparison(tuple(found), tuple(dict.fromkeys(undecided)), tuple(remarks))
+    return Comparison(tuple(found), tuple(dict.fromkeys(others)), tuple(dict.fromkeys(undecided)), tuple(remarks))
 
 
 _FAMILY = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 
 
-def families_of(before: Ruleset, after: Ruleset) -> tuple[Family, ...]:
-    """The families that any table is about."""
-    seen = {f for r in (before, after) for t in r.tables for f in FAMILIES.get(t.family, ())}
-    return tuple(f for f in Family if f in seen)
+@dataclass(slots=True)
+class _Family:
+    """One family of a comparison; thrown away at its end."""
 
-
-class Question:
-    """Both rule sets for one family and direction."""
-
-    def __init__(
-        self, space: PacketVars, direction: Direction, pair: Pair, local: Intervals | None, loose: bool,
-        *, more: Set | None = None,
-    ) -> None:  # fmt: skip
-        """`more`: packets to follow although nothing that changed can meet them."""
-        self.space, self.loose, self.direction = space, loose, direction
-        self.all = packets_of(space, direction, local)
-        differing = region(space, direction, along(pair.changed, direction), local)
-        self.scope = self.all & (differing | (more or space.nothing))
-        arranged = pair.along(direction)
-        self.view = MatchEncoder(space, {})
-        self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in arranged)
-        self.doubts = self.before.doubts + self.after.doubts
-        self.undecided = [
-            *met(space, arranged, direction, self.scope, local), *marked(space, direction, self.before, self.after)
-        ]  # fmt: skip
-
-    def translated(self) -> Set:
-        """Strangers' packets that either rule set sends elsewhere; where they differ in that, nothing is decided."""
-        ways = []
-        for way in (self.before, self.after):
-            new = strangers(self.view, way.untracked, self.loose)[CtState.NEW]
-            ways.append(by_kind(self.space, way, new))
-        nothing = self.space.nothing
-        for name in ways[0].keys() | ways[1].keys():
-            if ways[0].get(name, nothing) != ways[1].get(name, nothing):
-                self.undecided.append(f"{self.direction}: the two rule sets translate different packets by {name}")
-        return self.space.sets.either([found for way in ways for found in way.values()])
+    inputs: Inputs
+    told: dict[tuple[Direction, bool], Set] = field(default_factory=dict)
+    """The packets of differences that were found, by direction and whether AFTER admits them."""
+    doubts: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
 
     def differences(self) -> Iterator[Difference]:
-        """What differs, population by population."""
-        same = self.before.arrived == self.after.arrived and self.before.untracked == self.after.untracked
-        if same and not self.before.hits and not self.after.hits:
+        """What differs, direction by direction: packets by population, then whole connections."""
+        for direction in ALL:
+            question = self.inputs.question(direction)
+            yield from self._populations(question)
+            yield from self._dialogues(direction)
+            self.doubts += question.doubts
+            self.others += (*question.others, *traces_left(self.inputs, direction))
+            self.undecided += question.undecided
+
+    def _populations(self, question: Question) -> Iterator[Difference]:
+        before, after = question.before, question.after
+        same = before.arrived == after.arrived and before.untracked == after.untracked
+        if same and not before.hits and not after.hits:
             return
-        elsewhere = self.translated()
-        for population in Population:
-            universe = self.universe(population)
-            if population is Population.STRANGERS:
+        elsewhere, nothing = question.translated(), self.inputs.space.nothing
+        for population in PACKETS:
+            universe = question.universe(population)
+            if population is Population.UNSOLICITED:
                 universe = universe & ~elsewhere
-            old, new = (self.admitted(r, population) & universe for r in (self.before, self.after))
-            for admitted, part in ((True, new & ~old), (False, old & ~new)):
-                if part != self.space.nothing:
-                    yield self._difference(population, admitted, part, universe)
+            old, new = (question.admitted(r, population) & universe for r in (before, after))
+            for admitted, found in ((True, new & ~old), (False, old & ~new)):
+                # What happens to anybody's first packets happens to expected ones, and is not told twice.
+                before_it = self.told.get((question.direction, admitted), nothing)
+                part = found & ~before_it if population is Population.EXPECTED else found
+                if part != nothing:
+                    self.told[question.direction, admitted] = before_it | part
+                    yield self._difference(question.direction, population, part, universe, admitted=admitted)
 
-    def admitted(self, way: Reach, population: Population) -> Set:
-        """The packets of a population that a rule set lets through."""
-        match population:
-            case Population.STRANGERS:
-                states = strangers(self.view, way.untracked, self.loose)
-            case Population.CONNECTIONS:
-                states = known(self.view, way.untracked, CtState.ESTABLISHED)
-            case Population.ERRORS:
-                states = known(self.view, way.untracked, CtState.RELATED)
-        return settled(self.space, way.arrived, states)
+    def _dialogues(self, direction: Direction) -> Iterator[Difference]:
+        """Connections that only one of the rule sets gets a packet of through, of those that one of them untracks; not
+        those whose opening packets were told already."""
+        space, count = self.inputs.space, self.inputs.space.sets.variables
+        both = Dialogues(self.inputs, direction, new_only=False)
+        for flow, before, after in both.followed():
+            universe, opening = self.inputs.stateless(both.scope(flow)), flow.flags()[0][0]
+            for admitted, one, other in ((True, after, before), (False, before, after)):
+                known = self.told.get((direction, admitted), space.nothing)
+                asked = universe & one.opened() & ~flow.carrying(space, known, opening)
+                parts = [(step, asked & one.passes(*step) & ~other.passes(*step)) for step in flow.steps()]
+                step, part = max(parts, key=lambda each: each[1].sat_count(count))
+                if part != space.nothing:
+                    yield self._difference(
+                        direction, Population.WHOLE, part, universe, admitted=admitted, turn=(flow, step)
+                    )
 
-    def universe(self, population: Population) -> Set:
-        """All packets of a population."""
-        stateless = self.all.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
-        stateless = stateless & existing(self.space, self.direction)
-        if population is Population.STRANGERS:
-            return stateless
-        space = self.space
-        if population is Population.ERRORS:
-            return stateless & space.field(space.icmp, any_code(ICMP[space.family].defined))
-        tcp = space.protocol(Protocol.TCP)
-        with_ports = space.values(Field.PROTOCOL, Intervals.of(*(int(p) for p in WITH_PORTS)))
-        return stateless & with_ports & (~tcp | space.field(Field.TCP_FLAGS, CARRIED))
+    def _difference(
+        self, direction: Direction, population: Population, part: Set, universe: Set, *, admitted: bool,
+        turn: tuple[Flow, tuple[str, int]] | None = None,
+    ) -> Difference:  # fmt: skip
+        """`turn`: the sets are of connections, told by their requests, and this packet of them is meant."""
+        space = self.inputs.space
+        share = Fraction(part.sat_count(space.sets.variables), universe.sat_count(space.sets.variables))
+        every = self.inputs.question(direction).universe(population)
+        if direction is Direction.LOOPBACK and not self.inputs.local:  # 127.0.0.1 is there on every host
+            lo = space.field(Field.DST, LOOPBACK) & space.field(Field.SRC, LOOPBACK)
+            part, every = (part & lo, every & lo) if part & lo != space.nothing else (part, every)
+        found, whole = boxes(space, part, every, MOST_REGIONS)
+        regions = tuple(self._region(box, turn) for box in found)
+        return Difference(space.family, direction, population, admitted, share, regions, whole)
 
-    def _difference(self, population: Population, admitted: bool, part: Set, universe: Set) -> Difference:
-        found, whole = boxes(self.space, part, universe, MOST_REGIONS)
-        count = self.space.sets.variables
-        share = Fraction(part.sat_count(count), universe.sat_count(count))
-        regions = tuple(self._region(box) for box in found)
-        return Difference(self.space.family, self.direction, population, admitted, share, regions, whole)
-
-    def _region(self, box: Box) -> Region:
-        return Region(describe(self.space, box), box.share, box.witness, box.conditions)
+    def _region(self, box: Box, turn: tuple[Flow, tuple[str, int]] | None) -> Region:
+        words = describe(self.inputs.space, box)
+        if turn is None:
+            return Region(words, box.share, box.witness, box.conditions)
+        flow, step = turn
+        *earlier, witness = conversation(flow, box.witness, *step)
+        return Region(words, box.share, witness, box.conditions, tuple(earlier))

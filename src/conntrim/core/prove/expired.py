@@ -16,12 +16,12 @@ from conntrim.core.model.ruleset import Field, InSet, Match, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.affected_set import along, region
-from conntrim.core.prove.compare import families_of
 from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.packet_text import describe, describe_packet
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change, Pair
+from conntrim.core.prove.populations import families_of
 from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
 from conntrim.core.prove.rule_index import Listed
 

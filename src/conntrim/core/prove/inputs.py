@@ -20,7 +20,6 @@ from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
 from conntrim.core.netfilter.hooks import Arranged
-from conntrim.core.prove.compare import DIRECTIONS, Population, Question
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS, SYN, Flow, conversation
@@ -28,6 +27,7 @@ from conntrim.core.prove.nat_preservation import before_tracking
 from conntrim.core.prove.packet_text import describe
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Arrangements, Pair
+from conntrim.core.prove.populations import DIRECTIONS, Population, Question
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import Conversations
 from conntrim.core.prove.watch import Item, Watch
@@ -50,7 +50,7 @@ class Broken:
     why: str
     witness: Packet
     conditions: dict[str, bool]
-    population: Population = Population.STRANGERS
+    population: Population = Population.UNSOLICITED
     earlier: tuple[Packet, ...] = ()
 
 
@@ -100,7 +100,7 @@ class Inputs:
         """Why nothing is decided about any packet."""
         for direction in DIRECTIONS:
             question = self.question(direction)
-            yield from (*question.doubts, *question.undecided)
+            yield from (*question.doubts, *question.undecided, *question.others)
 
     def followed(self, flow: Flow) -> Followed:
         """The connections of one of the policy's flows."""
@@ -144,7 +144,7 @@ class Inputs:
         """The packets of this direction that the policy itself is about, and the errors that its flows need."""
         space, question = self.space, self.question(direction)
         found = space.field(space.icmp, ERRORS[space.family])
-        admitted = question.admitted(question.before, Population.STRANGERS)
+        admitted = question.admitted(question.before, Population.UNSOLICITED)
         bare = space.field(Field.TCP_FLAGS, BARE_SYN)
         for flow in self.flows:
             if flow.direction is direction:
@@ -220,7 +220,7 @@ class Inputs:
     # --- words ------------------------------------------------------------------------------------------------------
 
     def broken(
-        self, name: str, why: str, packets: Set, universe: Set, population: Population = Population.STRANGERS,
+        self, name: str, why: str, packets: Set, universe: Set, population: Population = Population.UNSOLICITED,
         *, unheld: bool = False,
     ) -> Iterator[Broken]:  # fmt: skip
         """What breaks an obligation, if anything does. `unheld`: only where a program opens TCP connections from its

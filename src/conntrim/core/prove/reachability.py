@@ -59,7 +59,8 @@ class Reach:
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
     say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
-    `sights` are the packets that came to what is watched.
+    `sights` are the packets that came to what is watched; `left_marks` are the mark's bits at the end (empty: nobody
+    looked at it).
     """
 
     arrived: Set
@@ -70,6 +71,7 @@ class Reach:
     doubts: tuple[str, ...] = ()
     marks: tuple[Set, ...] = ()
     sights: tuple[tuple[Hook, Sight], ...] = ()
+    left_marks: tuple[Set, ...] = ()
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -97,7 +99,8 @@ def packets_of(
     found = found & space.values(view.key(OIF), _codes(space, direction, direction in GOES))
     found = found & space.values(Field.CT_STATE, Intervals.of((0, len(STATES) - 1)))
     if direction is Direction.LOOPBACK:
-        return found
+        home = (local or Intervals()) | LOOPBACK | MULTICAST | BROADCAST
+        return found & view.field(Field.DST, home) if local else found
     found = found & ~view.field(Field.SRC, NEVER_FROM) & ~view.field(Field.DST, LOOPBACK)
     if not local:
         return space.nothing if foreign else found
@@ -176,7 +179,7 @@ class _Way:
                     self._station(station, hook)
         return Reach(
             self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts),
-            self.marks, tuple(self.sights),
+            self.marks, tuple(self.sights), tuple(self.view.mark or ()),
         )  # fmt: skip
 
     def _enter(self, hook: Hook) -> None:

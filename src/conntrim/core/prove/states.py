@@ -12,7 +12,7 @@ from conntrim.core.prove.packet_vars import STATES, PacketVars
 ByState = dict[CtState, Set]
 
 
-def strangers(view: MatchEncoder, untracked: Set, loose: bool = True) -> ByState:
+def unsolicited(view: MatchEncoder, untracked: Set, loose: bool = True) -> ByState:
     """The state of packets that belong to no connection; `untracked` are those that raw rules marked."""
     space = view.space
     found = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: untracked}

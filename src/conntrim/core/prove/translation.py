@@ -26,6 +26,7 @@ from conntrim.core.prove.reachability import Reach, reach
 
 HOOKS: dict[Direction, Hook] = {
     Direction.INBOUND: Hook.PREROUTING, Direction.FORWARDED: Hook.PREROUTING, Direction.OUTBOUND: Hook.OUTPUT,
+    Direction.LOOPBACK: Hook.OUTPUT,
 }  # fmt: skip
 """Where destinations of a direction's packets are translated; what comes in may be forwarded because of it."""
 

@@ -9,8 +9,9 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.compare import Comparison, Population, compare
+from conntrim.core.prove.compare import Comparison, compare
 from conntrim.core.prove.diagram import NotDecided
+from conntrim.core.prove.populations import Population
 
 FILTER = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
 NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
@@ -30,11 +31,13 @@ def told(found: Comparison) -> list[tuple[Direction, Population, bool, str]]:
 
 
 def test_a_new_accept_is_one_box() -> None:
-    """One rule more is told as exactly its packets, for strangers and for connections."""
+    """One rule more is told as exactly its packets, unsolicited and of connections, from outside and round lo."""
     found = compare(rules(FILTER.format(SSH)), rules(FILTER.format(SSH + WEB)))
     assert told(found) == [
-        (Direction.INBOUND, Population.STRANGERS, True, "tcp, destination port 80"),
+        (Direction.INBOUND, Population.UNSOLICITED, True, "tcp, destination port 80"),
         (Direction.INBOUND, Population.CONNECTIONS, True, "tcp, destination port 80"),
+        (Direction.LOOPBACK, Population.UNSOLICITED, True, "tcp, destination port 80"),
+        (Direction.LOOPBACK, Population.CONNECTIONS, True, "tcp, destination port 80"),
     ]
     assert all(d.whole for d in found.differences)
 
@@ -91,8 +94,9 @@ def test_what_comes_out_of_a_translation_has_the_mark_of_what_went_in(before: st
     both, yet what one of the two rules does is not decided; without translation it is nothing.
     """
     nat = NAT.format(DNAT)
-    assert any(why in reason for reason in compare(rules(nat + before), rules(nat + after)).undecided)
-    assert compare(rules(before), rules(after)).same
+    found = compare(rules(nat + before), rules(nat + after))
+    assert any(why in reason for reason in (*found.undecided, *found.others))
+    assert not compare(rules(before), rules(after)).differences
 
 
 def test_a_translation_that_no_stranger_meets_hides_no_difference() -> None:
@@ -100,7 +104,7 @@ def test_a_translation_that_no_stranger_meets_hides_no_difference() -> None:
     nat = NAT.format("-A PREROUTING -p udp -m conntrack --ctstate RELATED -j DNAT --to-destination 172.17.0.2:80\n")
     dns = "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n"
     found = compare(rules(FILTER.format(SSH) + nat), rules(FILTER.format(SSH + dns) + nat))
-    assert Population.STRANGERS in {d.population for d in found.differences}
+    assert Population.UNSOLICITED in {d.population for d in found.differences}
 
 
 def test_errors_about_connections_enter_no_nat_chain() -> None:
@@ -111,16 +115,16 @@ def test_errors_about_connections_enter_no_nat_chain() -> None:
     chain = {"name": "PREROUTING", "family": "ip", "table": "nat", "type": "nat", "hook": "prerouting", "prio": -100}
     whole = [{"table": {"family": "ip", "name": "nat"}}, {"chain": chain | {"policy": "accept"}}]
     one, other = (read(json.dumps({"nftables": whole + more}), "rules.json") for more in ([], [{"rule": drop}]))
-    assert {Population.STRANGERS} == {d.population for d in compare(one, other).differences}
+    assert {Population.UNSOLICITED} == {d.population for d in compare(one, other).differences}
 
 
-def test_another_target_is_not_decided() -> None:
+def test_another_target_is_a_difference() -> None:
     """Two rule sets that send the same packets to different places are not the same."""
     hosts = ("172.17.0.2", "172.17.0.3")
     one, other = (rules(FILTER.format(SSH) + NAT.format(DNAT.replace(hosts[0], host))) for host in hosts)
     found = compare(one, other)
     assert not found.same
-    assert found.undecided
+    assert found.others
 
 
 def test_time_that_is_up_is_not_decided() -> None:
@@ -181,7 +185,7 @@ def test_only_packets_without_an_entry_find_no_mark() -> None:
     texts = [json.dumps({"nftables": [*head, *more]}) for more in ([], [{"rule": chain | {"expr": [{"drop": None}]}}])]
     one, other = (read(text, "rules.json") for text in texts)
     found = compare(one, other).differences
-    assert {Population.STRANGERS, Population.ERRORS} == {d.population for d in found}
+    assert {Population.UNSOLICITED, Population.ERRORS} == {d.population for d in found}
     assert [{}] * len(found) == [region.conditions for d in found for region in d.regions[:1]]
 
 
@@ -211,3 +215,58 @@ def test_a_rule_that_writes_elsewhere_leaves_a_field_as_it_came() -> None:
     udp = CLASS.replace("tcp", "udp")
     found = compare(rules(MANGLE + FILTER.format(udp)), rules(MANGLE + FILTER.format("")))
     assert {region.words for d in found.differences for region in d.regions} == {"udp, dscp 10"}
+
+
+LO = "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n{}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+STATES = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+DNS = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
+SOURCE = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.9.0.0/16 -o eth0 {}\nCOMMIT\n"
+GUESSERS = (
+    "-A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent{} --name guess --mask 255.255.255.255"
+    " --rsource{}\n"
+)
+
+
+def test_loopback_is_a_path() -> None:
+    """What only cuts 127.0.0.1 is a difference, and is told as one round lo."""
+    found = compare(rules(LO.format("-A INPUT -i lo -j ACCEPT\n")), rules(LO.format("")))
+    assert {(d.direction, d.admitted) for d in found.differences} == {(Direction.LOOPBACK, False)}
+
+
+@pytest.mark.parametrize("raw", ["-A OUTPUT -p udp -m udp --dport 53 -j CT --notrack\n"], ids=["untracked query"])
+def test_a_connection_is_judged_whole(raw: str) -> None:
+    """A query that goes untracked has its answer refused, though each packet by itself is let through as before."""
+    accepts = LO.format(STATES)
+    found = compare(rules(DNS.format("") + accepts), rules(DNS.format(raw) + accepts))
+    (whole,) = (d for d in found.differences if (d.direction, d.population) == (Direction.OUTBOUND, Population.WHOLE))
+    assert not whole.admitted
+    (region, *_) = whole.regions
+    assert (region.witness.sport, len(region.earlier)) == (53, 1)
+
+
+LEFT = {
+    "one-sided zone": (
+        DNS.format("") + LO.format(STATES), DNS.format("-A PREROUTING -j CT --zone 5\n") + LO.format(STATES)
+    ),
+    "masquerading deleted": (SOURCE.format("-j MASQUERADE"), "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"),
+    "masquerading narrowed": (SOURCE.format("-j MASQUERADE"), SOURCE.format("-p tcp -j MASQUERADE")),
+    "another source": (SOURCE.format("-j MASQUERADE"), SOURCE.format("-j SNAT --to-source 192.0.2.7")),
+    "a list that is filled no more": (
+        LO.format(GUESSERS.format(" --set", "") + GUESSERS.format(" --update --seconds 60 --hitcount 4", " -j DROP")),
+        LO.format(GUESSERS.format(" --update --seconds 60 --hitcount 4", " -j DROP")),
+    ),
+    "another mark": (
+        "*mangle\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -p udp -j MARK --set-xmark 0x1/0xffffffff\nCOMMIT\n",
+        "*mangle\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -p udp -j MARK --set-xmark 0x2/0xffffffff\nCOMMIT\n",
+    ),
+}  # fmt: skip
+"""Pairs whose difference no packet by itself shows."""
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_left_behind_is_never_the_same(name: str) -> None:
+    """Where other packets meet zones, source translations, marks or what counts them, *the same* is not said."""
+    one, other = map(rules, LEFT[name])
+    assert compare(one, one).same
+    assert not compare(one, other).same
+    assert not compare(other, one).same

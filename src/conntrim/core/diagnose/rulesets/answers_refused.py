@@ -33,7 +33,7 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.states import known, settled, strangers
+from conntrim.core.prove.states import known, settled, unsolicited
 
 CODE, NAME = "CT107", "answers-refused"
 
@@ -46,7 +46,7 @@ def lost(side: Side, direction: Direction, packets: Set) -> Set:
     scope = packets_of(space, direction, side.local) & side.flagless(packets) & space.with_ports
     way = reach(space, side.full, BACK[direction], scope, mirrored=True, local=side.local)
     view = MatchEncoder(space, {}, mirrored=True)
-    alone = settled(space, way.arrived, strangers(view, way.untracked))
+    alone = settled(space, way.arrived, unsolicited(view, way.untracked))
     tracked = settled(space, way.arrived, known(view, way.untracked, CtState.ESTABLISHED))
     first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
     return side.stateless(scope) & tracked & ~alone & ~way.untracked & first

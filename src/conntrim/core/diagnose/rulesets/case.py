@@ -46,7 +46,7 @@ from conntrim.core.prove.names import Names, matches
 from conntrim.core.prove.packet_text import describe, describe_packet
 from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
-from conntrim.core.prove.states import known, settled, strangers
+from conntrim.core.prove.states import known, settled, unsolicited
 
 WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.PREROUTING: (Direction.INBOUND, Direction.FORWARDED),
@@ -159,7 +159,7 @@ class Side:
     def _settled(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
         way, view = self.way(direction), MatchEncoder(self.space, {})
         marked = way.untracked if untracked else self.space.nothing
-        states = strangers(view, marked) if state is None else known(view, marked, state)
+        states = unsolicited(view, marked) if state is None else known(view, marked, state)
         return settled(self.space, way.arrived, states) & self.universe(direction)
 
     def opening(self) -> Set:

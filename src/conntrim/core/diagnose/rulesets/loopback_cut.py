@@ -36,7 +36,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.states import known, settled, strangers
+from conntrim.core.prove.states import known, settled, unsolicited
 
 CODE, NAME = "CT116", "loopback-cut"
 
@@ -55,10 +55,10 @@ def cut(side: Side) -> Set:
     first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
 
     def opened(untracked: Set) -> Set:
-        return side.flagless(settled(space, there.arrived, strangers(view, untracked)) & side.opening())
+        return side.flagless(settled(space, there.arrived, unsolicited(view, untracked)) & side.opening())
 
     with_entry = settled(space, back.arrived, known(mirrored, nothing, CtState.ESTABLISHED))
-    alone = settled(space, back.arrived, strangers(mirrored, back.untracked))
+    alone = settled(space, back.arrived, unsolicited(mirrored, back.untracked))
     works = opened(nothing) & side.flagless(with_entry & first)
     left = opened(there.untracked) & side.flagless(alone & first)
     taken = side.stateless(there.untracked) | side.stateless(back.untracked)

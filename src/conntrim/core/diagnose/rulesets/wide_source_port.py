@@ -35,7 +35,7 @@ from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.states import settled, strangers
+from conntrim.core.prove.states import settled, unsolicited
 
 CODE, NAME = "CT114", "wide-source-port"
 
@@ -84,7 +84,7 @@ def _opened(
     if scope == space.nothing:
         return {}
     way = reach(space, without, direction, scope, local=side.local)
-    states = strangers(MatchEncoder(space, {}), way.untracked)
+    states = unsolicited(MatchEncoder(space, {}), way.untracked)
     closed = side.stateless(scope) & ~settled(space, way.arrived, states)
     found: dict[int, Set] = {}
     for hit in (h for _, h in way.hits if id(h.rule) in owners):

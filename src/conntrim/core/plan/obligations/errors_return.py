@@ -18,15 +18,15 @@ from collections.abc import Iterator
 
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.obligations.spec import Said, Spec
-from conntrim.core.prove.compare import Population
 from conntrim.core.prove.inputs import Inputs
+from conntrim.core.prove.populations import Population
 
 NAME = "errors-return"
 
 
 def by_sets(inputs: Inputs) -> Iterator[Said]:
     """Packets that pass with an entry and are dropped without one."""
-    universe = inputs.question(Direction.INBOUND).universe(Population.STRANGERS)
+    universe = inputs.question(Direction.INBOUND).universe(Population.UNSOLICITED)
     lost = inputs.lost_without_entry(Direction.INBOUND)
     yield from inputs.broken(NAME, "dropped without an entry, let through with one", lost, universe)
 

@@ -22,9 +22,9 @@ from conntrim.core.model.ruleset import Helper
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.obligations.spec import OPEN, Judgement, Said, Spec
-from conntrim.core.prove.compare import DIRECTIONS, Population
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
+from conntrim.core.prove.populations import DIRECTIONS, Population
 from conntrim.core.prove.reachability import Reach
 
 NAME = "helper-kept"
@@ -34,7 +34,7 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
     """Newly untracked packets that a rule gave a helper."""
     for direction in DIRECTIONS:
         question = inputs.question(direction)
-        yield from _helped(inputs, question.before, question.after, question.universe(Population.STRANGERS))
+        yield from _helped(inputs, question.before, question.after, question.universe(Population.UNSOLICITED))
     for flow in inputs.flows:
         if flow.direction is Direction.LOOPBACK:
             on = inputs.followed(flow)

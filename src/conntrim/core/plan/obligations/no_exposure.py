@@ -19,11 +19,11 @@ from collections.abc import Iterator
 
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.obligations.spec import Listed, Said, Spec
-from conntrim.core.prove.compare import DIRECTIONS, Population
 from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.packet_text import describe, reach_of
+from conntrim.core.prove.populations import DIRECTIONS, Population
 
 NAME = "no-exposure"
 MOST_RESIDUAL = 3
@@ -34,10 +34,10 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
     """Unsolicited packets that are newly admitted."""
     for direction in DIRECTIONS:
         question = inputs.question(direction)
-        universe = question.universe(Population.STRANGERS)
-        old, new = (question.admitted(r, Population.STRANGERS) & universe for r in (question.before, question.after))
+        universe = question.universe(Population.UNSOLICITED)
+        old, new = (question.admitted(r, Population.UNSOLICITED) & universe for r in (question.before, question.after))
         admitted, own = new & ~old, inputs.own(direction)
-        who = f"newly admitted, {Population.STRANGERS} {direction}"
+        who = f"newly admitted, {Population.UNSOLICITED} {direction}"
         yield from inputs.broken(NAME, who, admitted & ~own, universe)
         yield from _residual(inputs, admitted & own, universe, direction)
 
