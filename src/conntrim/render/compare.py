@@ -83,11 +83,7 @@ def compare_json(found: Comparison) -> str:
         for d in found.differences
     ]  # fmt: skip
     return to_json(
-<<<<<<< HEAD
         "comparison", ComparisonFields(found.same, told, list(found.others), list(found.undecided), list(found.remarks))
-=======
-        "comparison", _Comparison(found.same, told, list(found.others), list(found.undecided), list(found.remarks))
->>>>>>> oracle
     )
 
 

@@ -118,12 +118,8 @@ def _compared(
         try:
             with deciding():
                 space, pair = PacketVars(family, change.names, tick), change.pair(family)
-<<<<<<< HEAD
                 ours = told_of(local, family) or Intervals()
                 each = _Family(Inputs(space, pair, [], ours, loose, translations=True))
-=======
-                each = _Family(Inputs(space, pair, [], told_of(local, family) or Intervals(), loose))
->>>>>>> oracle
                 found += each.differences()
                 remarks |= dict.fromkeys(each.doubts)
                 others += each.others

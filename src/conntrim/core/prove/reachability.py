@@ -62,13 +62,8 @@ class Reach:
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
     say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
-<<<<<<< HEAD
     `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left_marks` are
     the mark's bits at the end (empty: nobody looked at it).
-=======
-    `sights` are the packets that came to what is watched; `left_marks` are the mark's bits at the end (empty: nobody
-    looked at it).
->>>>>>> oracle
     """
 
     arrived: Set
@@ -79,10 +74,7 @@ class Reach:
     doubts: tuple[str, ...] = ()
     marks: tuple[Set, ...] = ()
     sights: tuple[tuple[Hook, Sight], ...] = ()
-<<<<<<< HEAD
     visits: tuple[Visit, ...] = ()
-=======
->>>>>>> oracle
     left_marks: tuple[Set, ...] = ()
 
 
@@ -207,11 +199,7 @@ class _Way:
                     self._station(station, hook)
         return Reach(
             self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts),
-<<<<<<< HEAD
             self.marks, tuple(self.sights), tuple(self.visits), tuple(self.view.mark or ()),
-=======
-            self.marks, tuple(self.sights), tuple(self.view.mark or ()),
->>>>>>> oracle
         )  # fmt: skip
 
     def _enter(self, hook: Hook) -> None:

@@ -33,11 +33,7 @@ Seen = dict[object, tuple[str, Set]]
 
 def traces_left(inputs: Inputs, direction: Direction) -> Iterator[str]:
     """What is left behind by other packets of a direction than before."""
-<<<<<<< HEAD
     question = inputs.question(direction)
-=======
-    question, arranged = inputs.question(direction), inputs.pair.along(direction)
->>>>>>> oracle
     before, after = question.before, question.after
     yield from _apart(
         f"{direction}: other packets are given a zone or helper by", _templates(before), _templates(after)
@@ -47,18 +43,9 @@ def traces_left(inputs: Inputs, direction: Direction) -> Iterator[str]:
     yield from _apart(f"{direction}: the source of other packets is translated by", *sources)
     if _marks_differ(inputs, before, after):
         yield f"{direction}: packets leave the rules with other marks, which routing may read"
-<<<<<<< HEAD
     yield from _apart(
         f"{direction}: other packets come to what counts or remembers them,", *map(_sights, (before, after))
     )
-=======
-    watch = inputs.watch(arranged)
-    if any(
-        item.why in TELLING and not isinstance(item.what, SetMark) for items in watch.items.values() for item in items
-    ):
-        ways = inputs.walked(arranged, direction, question.scope, watch=watch)
-        yield from _apart(f"{direction}: other packets come to what counts or remembers them,", *map(_sights, ways))
->>>>>>> oracle
 
 
 def _apart(what: str, before: Seen, after: Seen) -> Iterator[str]:

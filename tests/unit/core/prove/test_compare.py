@@ -217,7 +217,6 @@ def test_a_rule_that_writes_elsewhere_leaves_a_field_as_it_came() -> None:
     assert {region.words for d in found.differences for region in d.regions} == {"udp, dscp 10"}
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("match", "attribute", "value"),
     [
@@ -238,8 +237,6 @@ def test_a_witness_carries_what_the_rule_asks_for(match: str, attribute: str, va
         assert attribute in region.words
 
 
-=======
->>>>>>> oracle
 LO = "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n{}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
 STATES = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
 DNS = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"

@@ -98,12 +98,8 @@ def _opened(
     scope = packets_of(space, direction, side.local) & scope & side.opening()
     if scope == space.nothing:
         return {}
-<<<<<<< HEAD
     traced = {id(stands): stands.matches for stands in owners.values()}
     way = reach(space, without, direction, scope, local=side.local, traced=traced)
-=======
-    way = reach(space, without, direction, scope, local=side.local)
->>>>>>> oracle
     states = unsolicited(MatchEncoder(space, {}), way.untracked)
     closed = side.stateless(scope) & ~settled(space, way.arrived, states)
     found: dict[int, Set] = {}
