@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re  # rule text: edits keep the operator's own words
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
@@ -90,7 +90,7 @@ def _spelt(home: Home, rule: Rule, old: bool) -> str:
 
 def old_words(rule: Rule) -> bool:
     """Whether a rule is written in the words of the 2.6 era."""
-    return "-m state " in rule.text or rule.text.endswith("-j NOTRACK")
+    return "-m state " in rule.text or rule.text.endswith("-j NOTRACK")  # rule text: spelling, no meaning
 
 
 def state_match(home: Home, *states: CtState) -> Match:
@@ -170,7 +170,7 @@ def without_untracked(rule: Rule) -> Edit | None:
     states = next((states_asked(m) for m in rule.matches if states_asked(m)), Intervals())
     if states == Intervals.of(int(CtState.UNTRACKED)):
         return Edit(How.REMOVE, rule.place)
-    text, count = STATE_WORD.subn("", rule.text, count=1)
+    text, count = STATE_WORD.subn("", rule.text, count=1)  # rule text: one word less of the operator's
     return Edit(How.REPLACE, rule.place, text) if count and CtState.UNTRACKED in states else None
 
 
