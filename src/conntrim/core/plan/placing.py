@@ -22,7 +22,7 @@ from typing import assert_never
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import STATEMENTS, Answer, Effect, answer_of, asks_entry, effect_of
+from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, does, effect_of
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
@@ -292,7 +292,7 @@ def _keeps_going(statement: Statement, rule: Rule) -> bool:
         return True
     if not isinstance(statement, OpaqueStatement):
         return False
-    return statement.kind in STATEMENTS or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
+    return does(statement).goes_on or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
 
 
 def _asks(rule: Rule) -> bool:
