@@ -103,8 +103,9 @@ RAW = TableKey(Dialect.IPTABLES_NFT, TableFamily.IP, "raw")
 def test_a_bad_edit_is_caught(how: How, text: str, fault: Fault) -> None:
     """An edit that drops everything, one that the kernel refuses, one that changes nothing: each has its fault."""
     place = "iptables-restore:4"
-    finding = Finding("CT103", Severity.WARNING, "made up", place=Place("iptables-restore", 4),
-                      edits=(Edit(how, Place("iptables-restore", 4), text, RAW, FlushChain("PREROUTING")),))  # fmt: skip
+    line = Place("iptables-restore", 4)
+    edit = Edit(how, line, text, RAW, FlushChain("PREROUTING"))
+    finding = Finding("CT103", Severity.WARNING, "made up", place=line, edits=(edit,))
     checked = Checked((finding,), 0)
     verbs = Verbs(lambda ruleset: checked, PRESENT.compare)
     with bench("edits", verbs) as made, closing(listened(made, range(HEARD))) as every:
