@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from conntrim.core.change.apply import apply
+from conntrim.core.change.edits import change_of
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.conntrack import TcpState
+from conntrim.core.model.normal import normal
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.fill import Entry, fill
@@ -84,21 +87,25 @@ CURED = [name for name, (_, found) in NFT_CASES.items() if found]
 
 
 def fill_in(command: str) -> str:
-    """An address where the operator has to name one."""
-    return command.replace("SERVER", "203.0.113.7").replace("CLIENT", "203.0.113.9")
+    """An address where the operator has to name one: that which stands for it in the operations."""
+    return command.replace("SERVER", "192.0.2.254").replace("CLIENT", "192.0.2.253")
 
 
 def test_nft_takes_the_advice(host: LabHost) -> None:
-    """Each nft rule set with a mistake, loaded; the advised commands given to nft one by one; each finding is gone."""
+    """Each nft rule set with a mistake, loaded; the advised commands given to nft one by one; each finding is gone, and
+    the kernel lists what the operations make of the rules."""
     left: dict[str, set[str]] = {}
     for name in CURED:
         host.run("nft", "flush", "ruleset")
         host.run("nft", "-j", "-f", "-", text=listing(NFT_CASES[name][0]))
-        listed = [check_ruleset(read(host.run("nft", "-j", "list", "ruleset"), "rules"), None)]
+        before = read(host.run("nft", "-j", "list", "ruleset"), "rules")
+        listed = [check_ruleset(before, None)]
         edits = dict.fromkeys(edit for finding in listed[0].findings for edit in finding.edits)
         for command in dict.fromkeys(c for edit in edits for c in commands(edit)):
             host.run("nft", fill_in(command))
-        listed.append(check_ruleset(read(host.run("nft", "-j", "list", "ruleset"), "rules"), None))
+        after = read(host.run("nft", "-j", "list", "ruleset"), "rules")
+        assert normal(after) == normal(apply(change_of(edits), before)), name
+        listed.append(check_ruleset(after, None))
         assert bool(edits)
         left[name] = {f.code for f in listed[0].findings} & {f.code for f in listed[1].findings}
     assert {name: set() for name in CURED} == left

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from conntrim.core.diagnose.rulesets.registry import PAGES, Checked
+from conntrim.core.model.change import FlushChain, TableKey
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
+from conntrim.core.model.ruleset import Dialect, TableFamily
 from conntrim.core.prove.compare import Comparison
 from conntrim.lab.held.court import Wanted, bench, exhibit, run
 from conntrim.lab.held.judge import Both, Disagreement, Fault
@@ -86,6 +88,10 @@ def _compared(made: Bench, heard: Heard) -> list[Disagreement]:
     return made.compare(heard.exhibit, heard.told, [each.r for each in heard.both])
 
 
+RAW = TableKey(Dialect.IPTABLES_NFT, TableFamily.IP, "raw")
+"""Where an edit goes, as it says; the lines are what is done here."""
+
+
 @pytest.mark.parametrize(
     ("how", "text", "fault"),
     [
@@ -97,8 +103,9 @@ def _compared(made: Bench, heard: Heard) -> list[Disagreement]:
 def test_a_bad_edit_is_caught(how: How, text: str, fault: Fault) -> None:
     """An edit that drops everything, one that the kernel refuses, one that changes nothing: each has its fault."""
     place = "iptables-restore:4"
-    finding = Finding("CT103", Severity.WARNING, "made up", place=Place("iptables-restore", 4),
-                      edits=(Edit(how, Place("iptables-restore", 4), text),))  # fmt: skip
+    line = Place("iptables-restore", 4)
+    edit = Edit(how, line, text, RAW, FlushChain("PREROUTING"))
+    finding = Finding("CT103", Severity.WARNING, "made up", place=line, edits=(edit,))
     checked = Checked((finding,), 0)
     verbs = Verbs(lambda ruleset: checked, PRESENT.compare)
     with bench("edits", verbs) as made, closing(listened(made, range(HEARD))) as every:

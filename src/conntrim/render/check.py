@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.address import format_address
-from conntrim.core.model.finding import Edit, Finding, Place, Severity
+from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
 from conntrim.core.model.packet import Packet
 from conntrim.render.edits import instructions
 from conntrim.render.json import to_json
@@ -34,6 +34,13 @@ class _Packet:
 
 
 @dataclass(frozen=True, slots=True)
+class _Edit:
+    how: How
+    place: Place
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Finding:
     code: str
     severity: Severity
@@ -42,7 +49,7 @@ class _Finding:
     evidence: tuple[str, ...]
     witness: _Packet | None
     advice: tuple[str, ...]
-    edits: tuple[Edit, ...]
+    edits: tuple[_Edit, ...]
     caused_by: str
 
 
@@ -75,7 +82,7 @@ def _told(finding: Finding) -> _Finding:
     witness = _packet(finding.witness) if finding.witness else None
     return _Finding(
         finding.code, finding.severity, finding.title, finding.place, finding.evidence, witness, finding.advice,
-        finding.edits, finding.caused_by,
+        tuple(_Edit(e.how, e.place, e.text) for e in finding.edits), finding.caused_by,
     )  # fmt: skip
 
 

@@ -3,9 +3,11 @@
 import pytest
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.change import FlushChain, TableKey
 from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
 from conntrim.core.model.held import Example, Held
 from conntrim.core.model.plan import Batch
+from conntrim.core.model.ruleset import Dialect, TableFamily
 from conntrim.lab.dialogue import parse_packet
 from conntrim.lab.held.court import Wanted, exhibit
 from conntrim.lab.held.judge import Both, holes, paired
@@ -61,12 +63,15 @@ def test_places_of_untracking_rules_are_their_lines() -> None:
     assert [[0], []] == [sorted(told.rules_of(each)) for each in (here, there)]
 
 
+RAW = TableKey(Dialect.IPTABLES_NFT, TableFamily.IP, "raw")
+
+
 def test_edits_of_lines_go_where_they_belong() -> None:
     """Before, in place of, behind a line, and away with it."""
     batch = Batch("iptables-restore", "a\nb\nc\n")
 
     def edit(how: How, line: int, text: str = "") -> Edit:
-        return Edit(how, Place("iptables-restore", line), text)
+        return Edit(how, Place("iptables-restore", line), text, RAW, FlushChain("PREROUTING"))
 
     edits = [edit(How.BEFORE, 1, "0"), edit(How.REPLACE, 2, "B"), edit(How.AFTER, 2, "2"), edit(How.REMOVE, 3)]
     assert "0\na\nB\n2\n" == edited([batch], edits)[0].text

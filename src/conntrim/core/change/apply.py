@@ -121,17 +121,17 @@ class Draft:
     def _do_rule(self, operation: RuleOperation) -> None:
         rules, put = self.rules(operation.chain), tuple[Rule, ...]()
         match operation:
-            case AppendRule(_, rule):
-                at, end, put = len(rules), len(rules), (self.listed(rule),)
+            case AppendRule(chain, rule, after):
+                at = end = len(rules) if after is None else self.span(chain, after)[1]
+                put = (self.listed(rule),)
             case InsertRule(chain, rule, before):
-                at = _inner(rules, before) if isinstance(before, int) else self.place(chain, before)
-                end, put = at, (self.listed(rule),)
+                at = end = _inner(rules, before) if isinstance(before, int) else self.span(chain, before)[0]
+                put = (self.listed(rule),)
             case ReplaceRule(chain, old, rule):
-                at = self.place(chain, old)
-                end, put = at + 1, (self.listed(rule),)
+                at, end = self.span(chain, old)
+                put = (self.listed(rule),)
             case DeleteRule(chain, rule):
-                at = self.place(chain, rule)
-                end = at + 1
+                at, end = self.span(chain, rule)
             case FlushChain():
                 at, end = 0, len(rules)
             case _:
@@ -170,13 +170,18 @@ class Draft:
         """The rule as the kernel lists it."""
         return replace(rule, matches=listed_matches(rule, self.context()))
 
-    def place(self, chain: str, rule: Rule) -> int:
-        """Where a rule stands now: the one with its handle, where it has one, else the first that is equal to it."""
-        listed = self.listed(rule)
-        same = (n for n, r in enumerate(self.rules(chain)) if (r.handle == rule.handle if rule.handle else r == listed))
-        if (found := next(same, None)) is None:
+    def span(self, chain: str, rule: Rule) -> tuple[int, int]:
+        """Where a rule stands now, and where the next one begins: the one with its handle, where it has one; else the
+        first that is equal to it, of the same place if there is one."""
+        rules, listed = self.rules(chain), self.listed(rule)
+        if rule.handle:
+            same = [n for n, r in enumerate(rules) if r.handle == rule.handle]
+        else:
+            same = [n for n, r in enumerate(rules) if r == listed]
+        if not same:
             raise NotThereError(f"{chain} of {self.key} has no such rule: {rule.comment or rule.text}")
-        return found
+        start = next((n for n in same if rules[n].place == rule.place), same[0])
+        return start, next((n for n in _starts(rules) if n > start), len(rules))
 
 
 def _built_in(key: TableKey) -> Table:

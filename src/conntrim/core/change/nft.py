@@ -51,8 +51,8 @@ def _rule(operation: RuleOperation, draft: Draft) -> Iterator[str]:
         return f"handle {rule.handle}" if rule.handle else f'handle {HANDLE} {where} "{rule.comment}"@'
 
     match operation:
-        case AppendRule(_, rule):
-            yield f"add rule {where} {text(rule)}"
+        case AppendRule(_, rule, after):
+            yield f"add rule {where} {f'{handle(after)} ' if after else ''}{text(rule)}"
         case InsertRule(_, rule, before):
             place = f"index {before}" if isinstance(before, int) else handle(before)
             yield f"insert rule {where} {place} {text(rule)}"

@@ -44,11 +44,11 @@ def _rule(operation: RuleOperation, draft: Draft, old: bool) -> Iterator[str]:
         return xt_rule(rule, v6=draft.key.family is TableFamily.IP6, old=old)
 
     def number(rule: Rule) -> int:
-        return outer(draft.rules(chain), draft.place(chain, rule))[0] + 1
+        return outer(draft.rules(chain), draft.span(chain, rule)[0])[0] + 1
 
     match operation:
-        case AppendRule(_, rule):
-            yield f"-A {chain} {text(rule)}"
+        case AppendRule(_, rule, after):
+            yield f"-A {chain} {text(rule)}" if after is None else f"-I {chain} {number(after) + 1} {text(rule)}"
         case InsertRule(_, rule, before):
             yield f"-I {chain} {before + 1 if isinstance(before, int) else number(before)} {text(rule)}"
         case ReplaceRule(_, was, rule):

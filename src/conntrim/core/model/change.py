@@ -58,10 +58,11 @@ class AddObject:
 
 @dataclass(frozen=True, slots=True)
 class AppendRule:
-    """A rule behind all that the chain holds."""
+    """A rule behind all that the chain holds, or behind a given one, wherever it stands then."""
 
     chain: str
     rule: Rule
+    after: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from conntrim.core.model.change import Operation, TableKey
 from conntrim.core.model.packet import Packet
+from conntrim.core.model.place import Place
+
+__all__ = ["Edit", "Finding", "How", "Place", "Remedy", "RemedyKind", "Severity"]
 
 
 class Severity(IntEnum):
@@ -15,23 +19,6 @@ class Severity(IntEnum):
     WARNING = 1
     CRITICAL = 2
     UNKNOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands: a file (or `kernel`) and a line, 0 where there is none.
-
-    `within` says where in a listing that has no lines of its own: `ip raw PREROUTING handle 3`.
-    """
-
-    source: str
-    line: int = 0
-    within: str = ""
-
-    def __str__(self) -> str:
-        if self.within:
-            return f"{self.source} {self.within}"
-        return f"{self.source}:{self.line}" if self.line else self.source
 
 
 class How(StrEnum):
@@ -47,16 +34,19 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change to a rule set: `text`, a rule in the dialect of the place, instead of, before or after what is there.
+    """A change of one rule: what is done, as an operation on `table`, and how that is shown.
 
+    `text` is the operation's rule in the dialect of the place: it goes instead of, before or after what is there.
     Of nft alone: `append` puts a rule at the end of the chain that the place names, `chain` makes the chain that it
-    names, with the hook that `text` tells, unless it is there.
-    Words in capitals such as `SERVER` are addresses that the operator fills in.
+    names, with the hook that `text` tells, unless it is there. Words in capitals such as `SERVER` are addresses that
+    the operator fills in; the operation has addresses that nobody has in their place.
     """
 
     how: How
     place: Place
-    text: str = ""
+    text: str
+    table: TableKey
+    operation: Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES
 from conntrim.core.model.fields import Field as Field  # noqa: PLC0414 - a word of the rule set too
 from conntrim.core.model.fields import TcpFlag as TcpFlag  # noqa: PLC0414
-from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
+from conntrim.core.model.place import Place
 from conntrim.core.model.refusal import Queue, Reject
 from conntrim.core.model.service import Hook
 

@@ -244,6 +244,27 @@ def test_a_verdict_map_is_one_place() -> None:
     assert [1, 2, 80] == ports(apply(change(NFT, InsertRule("input", rule(), 1)), before), "input")
 
 
+def test_a_verdict_map_goes_as_one() -> None:
+    """Whoever deletes an nft rule by its handle deletes all of it, and what goes behind it goes behind all."""
+    pair = [replace(rule(n, comment=""), handle=7, text="tcp dport vmap { 1 : accept, 2 : accept }") for n in (1, 2)]
+    made = (AppendRule("input", r) for r in (*pair, rule(3)))
+    before = apply(change(NFT, AddTable(), AddChain("input", INPUT), *made), Ruleset())
+    assert [3] == ports(apply(change(NFT, DeleteRule("input", pair[0])), before), "input")
+    assert [1, 2, 80, 3] == ports(apply(change(NFT, AppendRule("input", rule(80), pair[0])), before), "input")
+    assert ["-I INPUT 2"] == [
+        " ".join(line.split()[:3])
+        for line in lines(change(XT, AppendRule("INPUT", rule(80), xt().tables[0].chains[0].rules[0])), xt())[1:2]
+    ]
+
+
+def test_of_two_equal_rules_the_one_on_that_line_goes() -> None:
+    """A file may hold a rule twice: which of them an edit is about, its place tells."""
+    twice = read(FILTER.replace("COMMIT", "-A INPUT -i lo -j ACCEPT\nCOMMIT"), "rules")
+    last = twice.tables[0].chains[0].rules[-1]
+    assert last == twice.tables[0].chains[0].rules[0]
+    assert [0, 22] == ports(apply(change(XT, DeleteRule("INPUT", last)), twice), "INPUT")
+
+
 def test_iptables_has_no_words_for_sets() -> None:
     """What a dialect cannot say is refused, not left out."""
     with pytest.raises(NotExpressible):

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from conntrim.core.change.apply import apply
+from conntrim.core.change.edits import change_of
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Severity
+from conntrim.core.model.normal import normal
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.outcome import Fate
@@ -181,6 +184,17 @@ def test_an_edit_cures_its_finding_and_opens_nothing(name: str) -> None:
     found = compare(read(before, "rules"), read(after, "rules")).differences
     opened = [d.regions for d in found if d.admitted and d.direction is not Direction.LOOPBACK]
     assert not opened or {code for code, _ in expected} <= NAMED
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, found) in CASES.items() if found])
+def test_an_edit_is_what_its_operation_does(name: str) -> None:
+    """The lines as they are shown, and the operations done to the rule set in memory: one and the same rules."""
+    raw, accepts, _ = CASES[name]
+    before = text(raw, accepts)
+    findings = check_ruleset(read(before, "rules"), None).findings
+    shown = edited(before, findings).replace("203.0.113.7", "192.0.2.254").replace("203.0.113.9", "192.0.2.253")
+    done = apply(change_of(e for f in findings for e in f.edits), read(before, "rules"))
+    assert normal(read(shown, "rules")) == normal(done)
 
 
 KEPT: dict[str, list[str]] = {

@@ -12,7 +12,6 @@ from typing import assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.finding import How, Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
@@ -232,20 +231,19 @@ class RuleCase:
         """The last rule that had its way with a packet."""
         return next((s.rule for s in reversed(self.path(packet)) if s.kind is StepKind.RULE), None)
 
-    def in_front(self, packet: Packet) -> tuple[How, Place, Home] | None:
+    def in_front(self, packet: Packet) -> tuple[Home, Rule | None] | None:
         """Where an accept of a refused packet belongs: before the rule that refuses it or jumps to a chain which only
-        ever refuses, or behind the rules of a base chain whose policy does."""
+        ever refuses, or (None) behind the rules of a base chain whose policy does."""
         outcome = simulate(self.full, packet)
         if outcome.by is None or outcome.by.rule is None:
             _, home = self.refusing(packet)
-            last = (home.chain.rules[-1].place if home.chain.rules else home.chain.place) if home else None
-            return (How.AFTER, last, home) if home and last else None
+            return (home, None) if home else None
         ways = [s.rule for s in outcome.path if s.kind is StepKind.RULE and s.hook is outcome.by.hook and s.rule]
         for rule in reversed(ways):
             home = self.home(rule)
             if any(End(Verdict.ACCEPT) in r.statements for r in home.chain.rules):
-                return How.BEFORE, rule.place, home
-        return How.BEFORE, ways[-1].place, self.home(ways[-1])
+                return home, rule
+        return self.home(ways[-1]), ways[-1]
 
     def refusing(self, packet: Packet) -> tuple[Rule | None, Home | None]:
         """The rule that drops a packet, or the base chain whose policy does."""

@@ -32,7 +32,7 @@ from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
@@ -163,8 +163,7 @@ def _plainly(home: Home, rule: Rule) -> tuple[Edit, ...]:
         return ()
     plain = [In(PLAIN[each.key], each.values, each.mask) for each in others]
     rest = [replace(m, others=()) if isinstance(m, XtConntrack) else m for m in rule.matches]
-    text = rewrite.spelt(home, (*plain, *rest), rule.statements, rule, rule.comment)
-    return rewrite.edit(How.REPLACE, rule.place, text)
+    return rewrite.replaced(home, rule, rewrite.made((*plain, *rest), rule.statements, rule.comment))
 
 
 def _title(rule: Rule) -> str:

@@ -84,11 +84,11 @@ def _edits(case: RuleCase, witness: Packet) -> tuple[Edit, ...]:
     place = case.in_front(witness)
     if place is None:
         return ()
-    how, where, home = place
+    home, anchor = place
     icmp = ICMP[witness.family]
     found: list[Edit] = []
     for kind in icmp.vital:
         number = In(Field.PROTOCOL, Intervals.of(int(icmp.protocol)))
         asked = (number, In(icmp.field, any_code(Intervals.of(kind))))
-        found += rewrite.edit(how, where, rewrite.spelt(home, asked, rewrite.ACCEPT))
+        found += rewrite.in_front(home, anchor, rewrite.made(asked, rewrite.ACCEPT))
     return tuple(found)

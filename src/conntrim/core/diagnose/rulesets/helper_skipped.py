@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Helper, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
@@ -63,8 +63,7 @@ def _edits(case: RuleCase, side: Side, found: Set, taken: Taken, rule: Rule) -> 
     """The helper before NOTRACK where both stand in raw (K10), and the answers accepted; or no NOTRACK at all."""
     edits = tuple(raw.tracked(case, side, found, taken))
     home = case.home(rule)
-    if home.chain is not case.home(taken.rule).chain or Edit(How.REMOVE, taken.rule.place) in edits:
+    if home.chain is not case.home(taken.rule).chain or rewrite.removed(case.home(taken.rule), taken.rule) in edits:
         return edits
-    text = rewrite.spelt(home, rule.matches, rule.statements, rule, rule.comment)
-    first = (*rewrite.edit(How.BEFORE, taken.rule.place, text), Edit(How.REMOVE, rule.place))
+    first = (*rewrite.before(home, taken.rule, rewrite.copied(rule), rule), rewrite.removed(home, rule))
     return *first, *(e for e in edits if e.place != taken.rule.place)

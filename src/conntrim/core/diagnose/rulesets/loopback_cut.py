@@ -29,7 +29,7 @@ from conntrim.core.diagnose.rulesets.answers_refused import SYN_ACK
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction
@@ -96,9 +96,8 @@ def _edits(case: RuleCase, taken: list[Taken]) -> Iterator[Edit]:
     for one in taken:
         chains.setdefault(id(case.home(one.rule).chain), one.rule)
     for rule in chains.values():
-        home = case.home(rule)
-        text = rewrite.spelt(home, (Interface("out", ("lo",)),), rewrite.ACCEPT, rule)
-        yield from rewrite.edit(How.BEFORE, rule.place, text)
+        accept = rewrite.made([Interface("out", ("lo",))], rewrite.ACCEPT)
+        yield from rewrite.before(case.home(rule), rule, accept, rule)
 
 
 def _names_lo(rule: Rule) -> bool:

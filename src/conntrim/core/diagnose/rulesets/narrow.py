@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, Told, by_target
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Edit, How
+from conntrim.core.model.finding import Edit
 from conntrim.core.model.ruleset import Field, In, Interface, Match, Rule
 
 
 def edits(case: RuleCase, taken: Taken, by: Rule | None) -> tuple[Edit, ...]:
     """Narrow the accept `by`, let in what it let in for a reason, and pin the rules that trust a source port."""
-    narrowed = rewrite.without_untracked(by) if by else None
-    if by is None or narrowed is None:
+    narrowed = rewrite.without_untracked(case.home(by), by) if by else ()
+    if by is None or not narrowed:
         return ()
     home = case.home(by)
     found: list[Edit] = []
@@ -22,12 +22,12 @@ def edits(case: RuleCase, taken: Taken, by: Rule | None) -> tuple[Edit, ...]:
         for one in side.taken:
             if one.direction is taken.direction:
                 found += _pinned(case, one.rule)
-                found += rewrite.edit(How.BEFORE, by.place, accept(case, side, one, home, by))
-    return tuple(dict.fromkeys((*found, narrowed)))
+                found += rewrite.before(home, by, accept(case, side, one, home), by)
+    return tuple(dict.fromkeys((*found, *narrowed)))
 
 
-def accept(case: RuleCase, side: Side, taken: Taken, home: Home, like: Rule) -> str:
-    """The accept of what a NOTRACK rule takes, in the chain `home`, in the words of `like`."""
+def accept(case: RuleCase, side: Side, taken: Taken, home: Home) -> Rule:
+    """The accept of what a NOTRACK rule takes, in the chain `home`."""
     peer: In | None = _peer(case, taken.rule)
     if by_target(taken.rule):
         free = side.admitted(taken.direction, None, untracked=False) & side.opening() & taken.packets
@@ -37,7 +37,7 @@ def accept(case: RuleCase, side: Side, taken: Taken, home: Home, like: Rule) -> 
     if peer is not None:
         matches = rewrite.tightened(taken.rule, home, peer) if not by_target(taken.rule) else _with(matches, peer)
     kept = tuple(m for m in rewrite.ordered(matches) if not (isinstance(m, Interface) and m.way == "out"))
-    return rewrite.spelt(home, (*kept, rewrite.state_match(home, CtState.UNTRACKED)), rewrite.ACCEPT, like)
+    return rewrite.made((*kept, rewrite.state_match(home, CtState.UNTRACKED)), rewrite.ACCEPT)
 
 
 def admitting(case: RuleCase, taken: Taken, told: Told) -> tuple[Edit, ...]:
@@ -45,12 +45,11 @@ def admitting(case: RuleCase, taken: Taken, told: Told) -> tuple[Edit, ...]:
     place = case.in_front(told.witness)
     if place is None or (told.conditional and by_target(taken.rule)):
         return ()
-    how, where, home = place
+    home, anchor = place
     matches = told.matches if by_target(taken.rule) else rewrite.tightened(taken.rule, home, _peer(case, taken.rule))
     asked = (*rewrite.ordered(matches), rewrite.state_match(home, CtState.UNTRACKED))
-    text = rewrite.spelt(home, asked, rewrite.ACCEPT, taken.rule)
     pinned = () if by_target(taken.rule) else tuple(_pinned(case, taken.rule))
-    return *pinned, *rewrite.edit(how, where, text)
+    return *pinned, *rewrite.in_front(home, anchor, rewrite.made(asked, rewrite.ACCEPT), taken.rule)
 
 
 def _with(matches: tuple[Match, ...], peer: In) -> tuple[Match, ...]:
@@ -84,12 +83,10 @@ def _pinned(case: RuleCase, rule: Rule) -> Iterator[Edit]:
     if by_target(rule) or not rewrite.asks(rule.matches, Field.SPORT) or rewrite.asks(rule.matches, Field.SRC):
         return
     home, peer = case.home(rule), _peer(case, rule)
-    text = rewrite.spelt(home, rewrite.tightened(rule, home, peer), rule.statements, rule, rule.comment)
-    yield from rewrite.edit(How.REPLACE, rule.place, text)
+    pinned = rewrite.made(rewrite.tightened(rule, home, peer), rule.statements, rule.comment)
+    yield from rewrite.replaced(home, rule, pinned)
     for twin in _twins(case, rule):
         if not rewrite.asks(twin.matches, Field.DST):
             to = In(Field.DST, peer.values)
-            text = rewrite.spelt(
-                case.home(twin), rewrite.ordered((*twin.matches, to)), twin.statements, twin, twin.comment
-            )
-            yield from rewrite.edit(How.REPLACE, twin.place, text)
+            pinned = rewrite.made(rewrite.ordered((*twin.matches, to)), twin.statements, twin.comment)
+            yield from rewrite.replaced(case.home(twin), twin, pinned)

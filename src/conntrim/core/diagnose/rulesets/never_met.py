@@ -22,10 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, names_field, states_asked
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, Interface, Match, Rule
 from conntrim.core.model.service import Direction
@@ -61,5 +62,5 @@ def check(case: RuleCase) -> Iterator[Finding]:
         yield Finding(
             CODE, Severity.WARNING, "no untracked packet comes to this rule, which is about them alone", (rule.text,),
             rule.place, ("remove it; or, if it is for a service that runs, mend the NOTRACK rules of that service",),
-            edits=(Edit(How.REMOVE, rule.place),),
+            edits=(rewrite.removed(case.home(rule), rule),),
         )  # fmt: skip

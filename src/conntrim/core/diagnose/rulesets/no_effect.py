@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Base, End, Field, Helper, Interface, Jump, Notrack, Rule, SetZone, Verdict
 from conntrim.core.model.service import Direction, Hook
@@ -64,7 +64,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     """NOTRACK rules without effect, each with its reason."""
     for rule in idle(case):
         why = _why(case, rule)
-        gone = (Edit(How.REMOVE, rule.place),)
+        gone = (rewrite.removed(case.home(rule), rule),)
         yield Finding(
             CODE,
             Severity.WARNING,
@@ -191,9 +191,8 @@ def _cure(case: RuleCase, rule: Rule, other: Rule) -> tuple[str, tuple[Edit, ...
     home = case.home(rule)
     if home.chain is not case.home(other).chain:
         return f"yours to decide: move it in front of what leads to {other.place}, {OR_REMOVE}", ()
-    text = rewrite.spelt(home, rule.matches, rule.statements, rule, rule.comment)
     advice = f"put it before {other.place}: from then on its packets are UNTRACKED, for the filter too"
-    return advice, (*rewrite.edit(How.BEFORE, other.place, text), Edit(How.REMOVE, rule.place))
+    return advice, (*rewrite.before(home, other, rewrite.copied(rule), rule), rewrite.removed(home, rule))
 
 
 def _leaving(case: RuleCase, rule: Rule, home: Home) -> Iterator[Edit]:
@@ -201,6 +200,6 @@ def _leaving(case: RuleCase, rule: Rule, home: Home) -> Iterator[Edit]:
     request = tuple(Interface("out", m.names) if isinstance(m, Interface) else m for m in rule.matches)
     answers = rewrite.mirrored(rule.matches, leaving=True)
     for matches in (request, answers):
-        text = rewrite.spelt(raw.hung(home, Hook.OUTPUT), rewrite.ordered(matches), rule.statements, rule, rule.comment)
-        yield from raw.appended(home, Hook.OUTPUT, text, rule.place)
-    yield Edit(How.REMOVE, rule.place)
+        leaving = rewrite.made(rewrite.ordered(matches), rule.statements, rule.comment)
+        yield from raw.appended(home, Hook.OUTPUT, leaving, rule)
+    yield rewrite.removed(home, rule)

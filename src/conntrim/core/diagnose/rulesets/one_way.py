@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import no_effect, raw, rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, such_as
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_SYN
@@ -88,17 +88,17 @@ def _twin(case: RuleCase, taken: Taken) -> Iterator[Edit]:
     """The rule for the answers, on the other hook; for packets that are only forwarded on the same one."""
     rule, home = taken.rule, case.home(taken.rule)
     if taken.direction is Direction.FORWARDED:
-        yield from rewrite.edit(How.AFTER, rule.place, _mirrored(home, rule, taken.hook))
+        yield from rewrite.behind(home, rule, _mirrored(home, rule, taken.hook), rule)
         return
     hook = Hook.OUTPUT if taken.hook is Hook.PREROUTING else Hook.PREROUTING
-    text = _mirrored(raw.hung(home, hook), rule, hook)
-    if rule.place.line and raw.chain_at(home, hook):
-        yield from rewrite.edit(How.AFTER, rule.place, text)
+    twin, there = _mirrored(raw.hung(home, hook), rule, hook), raw.chain_at(home, hook)
+    if rule.place.line and there:
+        yield from rewrite.beside(Home(home.table, there), rule, twin)
     else:
-        yield from raw.appended(home, hook, text, rule.place)
+        yield from raw.appended(home, hook, twin, rule)
 
 
-def _mirrored(home: Home, rule: Rule, hook: Hook) -> str:
+def _mirrored(home: Home, rule: Rule, hook: Hook) -> Rule:
     """The twin. What comes in by a server's port is no SYN: nobody shall open a connection from there."""
     matches = list(rewrite.mirrored(rule.matches, hook is Hook.OUTPUT))
     answers = hook is Hook.PREROUTING and rewrite.asks(matches, Field.SPORT)
@@ -106,7 +106,7 @@ def _mirrored(home: Home, rule: Rule, hook: Hook) -> str:
         matches.append(NOT_SYN)
     elif answers and not rewrite.asks(matches, Field.SRC):
         matches.append(rewrite.blank("SERVER", rewrite.family_of_table(home)))
-    return rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule)
+    return rewrite.made(rewrite.ordered(matches), rule.statements)
 
 
 def _forwarded(case: RuleCase, taken: Taken) -> Iterator[str]:
@@ -114,6 +114,7 @@ def _forwarded(case: RuleCase, taken: Taken) -> Iterator[str]:
     other = [t for s in case.sides for t in s.taken if t.rule is taken.rule and t.direction is Direction.FORWARDED]
     told = any(s.local for s in case.sides)
     if taken.hook is Hook.PREROUTING and taken.direction is not Direction.FORWARDED and other and not told:
-        text = _mirrored(case.home(taken.rule), taken.rule, taken.hook)
+        home = case.home(taken.rule)
+        text = rewrite.spelt(home, _mirrored(home, taken.rule, taken.hook), taken.rule)
         if text and any(rewrite.asks(taken.rule.matches, f) for f in rewrite.ADDRESSES):
             yield f"if these addresses are behind this host, not its own: {text}"

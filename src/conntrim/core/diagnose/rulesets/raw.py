@@ -8,14 +8,16 @@ from itertools import product
 
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken
-from conntrim.core.model.finding import Edit, How, Place
-from conntrim.core.model.ruleset import Chain, Dialect, Interface, Match, Rule
+from conntrim.core.model.change import AddChain, TableKey
+from conntrim.core.model.finding import Edit, How
+from conntrim.core.model.ruleset import XT_HOOKS, Base, Chain, Dialect, Interface, Match, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG
 from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 
+RAW = XT_HOOKS["raw"][1]
 MOST_PARTS = 4
 """Rules that one cure may take; packets of stranger shapes have none."""
 
@@ -37,19 +39,21 @@ def hung(home: Home, hook: Hook) -> Home:
     return replace(home, chain=chain_at(home, hook) or home.chain)
 
 
-def appended(home: Home, hook: Hook, text: str, beside: Place) -> Iterator[Edit]:
-    """A rule at the end of such a chain, which is made where there is none; `beside` is a line of the same table."""
+def appended(home: Home, hook: Hook, rule: Rule, like: Rule) -> Iterator[Edit]:
+    """A rule at the end of such a chain, which is made where there is none; `like` is one of the same table."""
     there = chain_at(home, hook)
     if home.table.dialect is not Dialect.NFTABLES:
         if there is not None:
-            last = there.rules[-1].place if there.rules else beside
-            yield from rewrite.edit(How.AFTER, last, text)
+            last = there.rules[-1].place if there.rules else like.place
+            yield from rewrite.last(Home(home.table, there), last, rule, like)
         return
-    name = there.name if there else f"conntrim_{hook}"
-    place = Place(beside.source, 0, f"{home.table.family} {home.table.name} {name}")
+    base = Base("filter", hook, RAW)
+    goal = Home(home.table, there or Chain(f"conntrim_{hook}", (), base))
     if there is None:
-        yield Edit(How.CHAIN, place, f"{{ type filter hook {hook} priority raw; policy accept; }}")
-    yield from rewrite.edit(How.APPEND, place, text)
+        words = f"{{ type filter hook {hook} priority raw; policy accept; }}"
+        place, operation = rewrite.chain_place(goal, like.place), AddChain(goal.chain.name, base)
+        yield Edit(How.CHAIN, place, words, TableKey.of(goal.table), operation)
+    yield from rewrite.last(goal, like.place, rule, like)
 
 
 def moved(case: RuleCase, rule: Rule, hook: Hook) -> tuple[Edit, ...]:
@@ -58,9 +62,8 @@ def moved(case: RuleCase, rule: Rule, hook: Hook) -> tuple[Edit, ...]:
     unknown = any(isinstance(m, Interface) and m.way == UNSEEN[hook] for m in rule.matches)
     if home.chain.base is None or unknown:
         return ()
-    text = rewrite.spelt(hung(home, hook), rule.matches, rule.statements, rule, rule.comment)
-    there = tuple(appended(home, hook, text, rule.place))
-    return (*there, Edit(How.REMOVE, rule.place)) if there else ()
+    there = tuple(appended(home, hook, rewrite.copied(rule), rule))
+    return (*there, rewrite.removed(home, rule)) if there else ()
 
 
 def tracked(case: RuleCase, side: Side, found: Set, taken: Taken) -> Iterator[Edit]:
@@ -88,15 +91,15 @@ def _before(case: RuleCase, side: Side, taken: Taken, asked: list[tuple[Match, .
         return
     elsewhere = any(t.rule is rule for s in case.sides if s is not side for t in s.taken)
     if fitting == mine and not elsewhere:
-        yield Edit(How.REMOVE, rule.place)
+        yield rewrite.removed(home, rule)
         return
-    texts = []
+    accepts = []
     for matches in asked:
         seen = (m for m in matches if not (isinstance(m, Interface) and m.way == UNSEEN[taken.hook]))
         for each in product(*map(_single, seen)):
-            texts.append(rewrite.spelt(home, rewrite.ordered(each), rewrite.ACCEPT, rule))
-    if all(texts):  # half of a cure is none
-        yield from (Edit(How.BEFORE, rule.place, text) for text in texts)
+            accepts.append(rewrite.before(home, rule, rewrite.made(rewrite.ordered(each), rewrite.ACCEPT), rule))
+    if all(accepts):  # half of a cure is none
+        yield from (edit for edits in accepts for edit in edits)
 
 
 def _single(match: Match) -> tuple[Match, ...]:

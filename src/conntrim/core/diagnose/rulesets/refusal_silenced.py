@@ -105,7 +105,7 @@ def _edits(case: RuleCase, answer: Packet) -> tuple[Edit, ...]:
     place = case.in_front(answer)
     if place is None:
         return ()
-    how, where, home = place
+    home, anchor = place
     tcp = In(Field.PROTOCOL, Intervals.of(int(Protocol.TCP)))
     asked = (tcp, ANY_RESET, rewrite.state_match(home, CtState.INVALID))
-    return rewrite.edit(how, where, rewrite.spelt(home, asked, rewrite.ACCEPT))
+    return rewrite.in_front(home, anchor, rewrite.made(asked, rewrite.ACCEPT))

@@ -11,6 +11,7 @@ from conntrim.core.diagnose.rulesets.case import Home, states_asked
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import Family, format_address, parse_address
+from conntrim.core.model.change import AppendRule, DeleteRule, InsertRule, PutRule, ReplaceRule, TableKey
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import mirror
@@ -63,14 +64,75 @@ def family_of_table(home: Home) -> Family:
     return Family.IPV6 if home.table.family is TableFamily.IP6 else Family.IPV4
 
 
-def spelt(
-    home: Home, matches: Iterable[Match], statements: Iterable[Statement], like: Rule | None = None, comment: str = ""
-) -> str:  # fmt: skip
-    """A rule as this table's listing has it (`-A CHAIN ...` for iptables); empty where it cannot be said.
+def made(matches: Iterable[Match], statements: Iterable[Statement], comment: str = "") -> Rule:
+    """A rule that an edit puts somewhere."""
+    return Rule(tuple(matches), tuple(statements), Place(""), "", comment)
 
-    `like` is a rule of the operator's: whoever writes `-m state` and `-j NOTRACK` reads the same again.
-    """
-    rule = Rule(tuple(matches), tuple(statements), Place(""), "", comment)
+
+def copied(rule: Rule) -> Rule:
+    """The same rule for another place."""
+    return made(rule.matches, rule.statements, rule.comment)
+
+
+def replaced(home: Home, old: Rule, rule: Rule, like: Rule | None = None) -> tuple[Edit, ...]:
+    """A rule instead of another. `like` is one of the operator's, `old` where none is named: whoever writes
+    `-m state` and `-j NOTRACK` reads the same again."""
+    return _edit(home, How.REPLACE, old.place, ReplaceRule(home.chain.name, old, rule), like or old)
+
+
+def before(home: Home, anchor: Rule, rule: Rule, like: Rule | None = None) -> tuple[Edit, ...]:
+    """A rule in front of another."""
+    return _edit(home, How.BEFORE, anchor.place, InsertRule(home.chain.name, rule, anchor), like)
+
+
+def behind(home: Home, anchor: Rule, rule: Rule, like: Rule | None = None) -> tuple[Edit, ...]:
+    """A rule behind another."""
+    return _edit(home, How.AFTER, anchor.place, AppendRule(home.chain.name, rule, anchor), like)
+
+
+def beside(home: Home, line: Rule, rule: Rule) -> tuple[Edit, ...]:
+    """A rule on the line behind another, which may be of another chain: where its own goes on there, it goes in."""
+    later = next((r for r in home.chain.rules if r.place.line > line.place.line), None)
+    name = home.chain.name
+    operation = InsertRule(name, rule, later) if later else AppendRule(name, rule)
+    return _edit(home, How.AFTER, line.place, operation, line)
+
+
+def last(home: Home, place: Place, rule: Rule, like: Rule | None = None) -> tuple[Edit, ...]:
+    """A rule at the end of a chain; `place` is that of the last one there, or of what it goes behind in a file."""
+    operation = AppendRule(home.chain.name, rule)
+    if home.table.dialect is Dialect.NFTABLES:
+        return _edit(home, How.APPEND, chain_place(home, place), operation, like)
+    return _edit(home, How.AFTER, place, operation, like)
+
+
+def chain_place(home: Home, beside: Place) -> Place:
+    """A chain of nft as a place, of the same listing as another."""
+    return Place(beside.source, 0, f"{TableKey.of(home.table)} {home.chain.name}")
+
+
+def in_front(home: Home, anchor: Rule | None, rule: Rule, like: Rule | None = None) -> tuple[Edit, ...]:
+    """A rule in front of another; where there is none, behind all that the chain holds."""
+    if anchor is not None:
+        return before(home, anchor, rule, like)
+    return last(home, home.chain.rules[-1].place if home.chain.rules else home.chain.place, rule, like)
+
+
+def removed(home: Home, rule: Rule) -> Edit:
+    """A rule goes."""
+    return Edit(How.REMOVE, rule.place, "", TableKey.of(home.table), DeleteRule(home.chain.name, rule))
+
+
+def _edit(
+    home: Home, how: How, place: Place, operation: PutRule | ReplaceRule, like: Rule | None
+) -> tuple[Edit, ...]:  # fmt: skip
+    """None where the dialect has no words for the rule."""
+    text = spelt(home, operation.rule, like)
+    return (Edit(how, place, text, TableKey.of(home.table), operation),) if text else ()
+
+
+def spelt(home: Home, rule: Rule, like: Rule | None = None) -> str:
+    """A rule as this table's listing has it (`-A CHAIN ...` for iptables); empty where it cannot be said."""
     try:
         text = _spelt(home, rule, old_words(like) if like else False)
     except (NotExpressible, Unspeakable):
@@ -162,18 +224,17 @@ def tightened(rule: Rule, home: Home, peer: In | None) -> tuple[Match, ...]:
     return ordered(matches)
 
 
-STATE_WORD = re.compile(r"(,\s*UNTRACKED\b|\bUNTRACKED\s*,\s*)", re.IGNORECASE)
-
-
-def without_untracked(rule: Rule) -> Edit | None:
-    """The rule that no longer means UNTRACKED; None where that is not one word less."""
+def without_untracked(home: Home, rule: Rule) -> tuple[Edit, ...]:
+    """The rule that no longer means UNTRACKED; none where it never did."""
     states = next((states_asked(m) for m in rule.matches if states_asked(m)), Intervals())
-    if states == Intervals.of(int(CtState.UNTRACKED)):
-        return Edit(How.REMOVE, rule.place)
-    text, count = STATE_WORD.subn("", rule.text, count=1)  # rule text: one word less of the operator's
-    return Edit(How.REPLACE, rule.place, text) if count and CtState.UNTRACKED in states else None
+    untracked = Intervals.of(int(CtState.UNTRACKED))
+    if states == untracked:
+        return (removed(home, rule),)
+    if CtState.UNTRACKED not in states or any(isinstance(m, XtConntrack) and m.negated for m in rule.matches):
+        return ()
+    matches = (_narrowed(m, states - untracked) if states_asked(m) == states else m for m in rule.matches)
+    return replaced(home, rule, made(matches, rule.statements, rule.comment))
 
 
-def edit(how: How, place: Place, text: str) -> tuple[Edit, ...]:
-    """One edit, or none where there is no rule to write."""
-    return (Edit(how, place, text),) if text else ()
+def _narrowed(match: Match, states: Intervals) -> Match:
+    return replace(match, states=states) if isinstance(match, XtConntrack) else In(Field.CT_STATE, states)

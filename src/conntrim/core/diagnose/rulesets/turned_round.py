@@ -29,7 +29,7 @@ from conntrim.core.diagnose.rulesets.case import RuleCase
 from conntrim.core.diagnose.rulesets.met import Met, count
 from conntrim.core.model.address import format_address
 from conntrim.core.model.fields import mirror
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Field, In, Match, Rule
@@ -75,11 +75,11 @@ def _edits(case: RuleCase, rule: Rule, met: Met) -> Iterator[Edit]:
     matches = [m for m in matches if not (isinstance(m, In) and m.field is Field.TCP_FLAGS)]
     if entering and rewrite.over_tcp(matches):
         matches.append(NOT_SYN)
-    how = How.REPLACE
-    for peer in _pins(matches, met, side, case, rule):
-        text = rewrite.spelt(home, rewrite.ordered((*matches, *peer)), rule.statements, rule, rule.comment)
-        yield from rewrite.edit(how, rule.place, text)
-        how = How.AFTER
+    pinned = _pins(matches, met, side, case, rule)
+    meant = [rewrite.made(rewrite.ordered((*matches, *peer)), rule.statements, rule.comment) for peer in pinned]
+    for one in meant[:-1]:
+        yield from rewrite.before(home, rule, one, rule)
+    yield from rewrite.replaced(home, rule, meant[-1])
 
 
 def _pins(matches: Iterable[Match], met: Met, side: Field, case: RuleCase, rule: Rule) -> list[tuple[In, ...]]:

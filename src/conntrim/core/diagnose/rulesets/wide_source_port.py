@@ -26,7 +26,7 @@ from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as, trusts_source_port
 from conntrim.core.diagnose.rulesets.no_effect import bases_of
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.finding import Edit, Finding, How, Severity
+from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Rule, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES, JOURNEYS, Arranged, arrange
@@ -120,8 +120,7 @@ def _edit(case: RuleCase, rule: Rule, tracked: bool) -> tuple[Edit, ...]:
         matches = (*rule.matches, rewrite.state_match(home, CtState.ESTABLISHED))
     else:
         matches = rewrite.tightened(rule, home, rewrite.blank("SERVER", family))
-    text = rewrite.spelt(home, rewrite.ordered(matches), rule.statements, rule, rule.comment)
-    return rewrite.edit(How.REPLACE, rule.place, text)
+    return rewrite.replaced(home, rule, rewrite.made(rewrite.ordered(matches), rule.statements, rule.comment))
 
 
 def _finding(case: RuleCase, side: Side, rule: Rule, told: Told, untracked: Set) -> Finding:
