@@ -151,6 +151,25 @@ def open_sockets() -> OpenSockets:
     return KernelSockets()
 
 
+def trial(netns: str | None) -> str:
+    """Of a plan that is on trial in a namespace; "" where there is none, or where the journal is not ours to read."""
+    from conntrim.core.model.errors import ConntrimError
+    from conntrim.core.rollout.standing import seconds_left
+    from conntrim.core.rollout.states import State
+    from conntrim.host.circumstances import namespace
+    from conntrim.host.clock import HostClock
+    from conntrim.store.journal import JournalFile, state_directory
+
+    try:
+        journal = JournalFile(state_directory(None), netns or namespace() or None).read()
+    except (ConntrimError, OSError):
+        return ""
+    left = seconds_left(journal, HostClock().now())
+    if journal.state is not State.TRIAL or left <= 0:
+        return ""
+    return f"a plan is on trial for {left:.0f} s more: what it untracks is not counted here"
+
+
 def policy_text(path: str) -> bytes:
     """The content of a policy file, `-` for standard input."""
     from conntrim.core.parse.policy import LARGEST_FILE

@@ -46,10 +46,13 @@ NO_FILES = Inputs()
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """What is asked only where the table gives reason to: what the rules say, and whose sockets are open."""
+    """What is asked only where the table gives reason to: what the rules say, and whose sockets are open; and what is
+    known of a plan on trial.
+    """
 
     rules: Callable[[Intervals], Rules] | None = None
     sockets: OpenSockets | None = None
+    trial: str = ""
 
 
 def diagnose_kernel(
@@ -75,7 +78,7 @@ def diagnose_kernel(
     later = facts.reading(request.netns, first.seconds + request.interval) if request.interval > 0 else None
     known = replace(
         first, overflows=extract.overflows, remarks=(*first.remarks, *remarks), suppressed=extract.suppressed,
-        expect_full=extract.expect_full,
+        expect_full=extract.expect_full, trial=further.trial,
     )  # fmt: skip
     case = _with_rules(case_of(known, later, taken, request.thresholds), further.rules, first.local)
     report = diagnose(case)

@@ -345,6 +345,9 @@ ONE_SIDED = """table ip one {
 FEW = 5_000
 """Most entries of scenarios that hold a socket each."""
 
+ROOM = 100_000
+"""Most entries of a healthy host: the usual max leaves room then."""
+
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("short connections behind NAT", "CT010", True, through(CLOSED, clients=40)),
     Scenario("short connections of the host", "CT010", False, closed, most=FEW),
@@ -381,14 +384,14 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 HEALTHY: tuple[Scenario, ...] = (
-    Scenario("busy gateway", "", True, through((*OPENED, (True, TcpFlag.ACK, 1, 1)), clients=60)),
-    Scenario("busy resolver", "", False, resolver),
-    Scenario("busy time server", "", False, asked(123, clients=131_072)),
+    Scenario("busy gateway", "", True, through((*OPENED, (True, TcpFlag.ACK, 1, 1)), clients=60), most=ROOM),
+    Scenario("busy resolver", "", False, resolver, most=ROOM),
+    Scenario("busy time server", "", False, asked(123, clients=131_072), most=ROOM),
     Scenario("web host with a cache", "", False, closed, most=FEW),
     Scenario("busy relay", "", False, relay, most=FEW),
     Scenario("database client", "", False, pool, most=FEW),
-    Scenario("gateway with short connections", "", True, through(CLOSED, clients=60)),
-    Scenario("node with tunnels", "", False, own(Protocol.UDP, 4_789, servers=5)),
+    Scenario("gateway with short connections", "", True, through(CLOSED, clients=60), most=ROOM),
+    Scenario("node with tunnels", "", False, own(Protocol.UDP, 4_789, servers=5), most=ROOM),
 )
 
 __all__ = ["HEALTHY", "INSIDE", "NAT", "PLAIN", "SCENARIOS", "Scenario"]

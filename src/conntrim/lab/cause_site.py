@@ -42,7 +42,10 @@ NAT = (
 """
 )
 
-LONGER = {"udp_timeout": 120, "tcp_timeout_last_ack": 120, "tcp_timeout_close": 120, "tcp_timeout_syn_recv": 120}
+LONGER = dict.fromkeys(
+    ("udp_timeout", *(f"tcp_timeout_{state}" for state in
+                      ("syn_sent", "syn_recv", "fin_wait", "last_ack", "time_wait", "close"))), 600,
+)  # fmt: skip
 """Time-outs in seconds, so that a slow machine has filled the table before the first entries go."""
 
 SYN, ACK, FIN = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN

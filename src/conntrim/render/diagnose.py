@@ -68,6 +68,7 @@ def _where(report: Diagnosis) -> Iterator[str]:
 def _table(report: Diagnosis) -> Iterator[str]:
     figures = report.figures
     rows = {
+        "Trial": report.trial,
         "Table": _fill(figures),
         "Drops": _drops(figures),
         "Refused": _refused(figures),

@@ -90,6 +90,7 @@ class Diagnosis:
     local_evidence: tuple[str, ...]
     local_doubt: str
     timeouts_seen: dict[str, int]
+    trial: str
     events: Events | None
     causes: tuple[Cause, ...]
     findings: tuple[Finding, ...]
@@ -123,6 +124,7 @@ def diagnose(case: Case) -> Diagnosis:
         local_evidence=census.local_evidence if census else (),
         local_doubt=census.local_doubt if census else "",
         timeouts_seen=census.timeouts_seen if census else {},
+        trial=case.facts.trial,
         events=case.facts.events,
         causes=why,
         findings=found,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from conntrim.core.census.cells import NO_CLASS
 from conntrim.core.census.classify import DIRECTIONS, UNICAST
+from conntrim.core.census.infer import PRIVATE
 from conntrim.core.census.membership import Mask
 from conntrim.core.census.sample import bound
 from conntrim.core.census.specimen import Specimen
@@ -142,6 +143,11 @@ class View:
         found, counts = np.unique(values[mask], return_counts=True)
         order = np.argsort(-counts, kind="stable")[:most]
         return [Top(int(found[i]), int(counts[i]), len(found)) for i in order.tolist()]
+
+    def private(self, values: Ids, mask: Mask) -> float:
+        """The share of these clients or servers, each once, that have private addresses, 0 to 1."""
+        each = self.distinct_values(values, mask)
+        return sum(self.address(number) in PRIVATE for number in each) / max(len(each), 1)
 
     def distinct(self, values: Ids, mask: Mask) -> int:
         """How many different values these entries have."""

@@ -137,7 +137,8 @@ class HostFacts:
     (kube-proxy: K42). `circumstances` tell which host it is, `listening` the TCP ports, by family, at which a program
     listens on all addresses (K74). `listeners` are the sockets that listen, `tcp_counters` the kernel's `TcpExt`
     (ListenOverflows, ...), `owners` whose sockets are open now. `suppressed` and
-    `expect_full` (lines about the expectation table) are the log's. `remarks` tell what could not be read, and why.
+    `expect_full` (lines about the expectation table) are the log's.
+    `trial` tells of a plan of ours that is on trial here. `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -171,6 +172,7 @@ class HostFacts:
     events: Events | None = None
     suppressed: Suppressed | None = None
     expect_full: int = 0
+    trial: str = ""
 
     @property
     def reading(self) -> Reading:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from zlib import crc32
 
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.conntrack import DCCP_STATES, NO_STATE, SCTP_STATES, Status, TcpState
@@ -40,6 +41,9 @@ FOREIGN_FLAG = re.compile(r"\[(?!UN|[A-Z0-9_]*LIED)[A-Z][A-Z0-9_]*\]")
 FOREIGN_WORD = re.compile(r"[a-z][a-z0-9_-]*")
 """The same after the second tuple (`swan no_if`)."""
 
+REDACTED = re.compile(r"(?=.*[g-zG-Z*#])[\w.*#:<>\[\]-]{1,64}")
+"""A word in an address's place that is no damaged address: `CLIENT_A`, `10.x.x.7`, `[redacted]`."""
+
 SPACED = re.compile(rb"(?<=\s)\[[A-Z][A-Z0-9_]{1,30}( [a-z0-9/._-]{1,40}){1,4}\]")
 """A vendor's flag with blanks inside (`[RTCACHE o33/r11]`)."""
 
@@ -55,8 +59,12 @@ class BadEntryError(ValueError):
         self.kind = kind
 
 
-def parse_entry(line: bytes) -> dict[str, int]:
-    """One entry as column values, addresses as 128-bit numbers. BadEntryError where it is none."""
+def parse_entry(line: bytes, names: dict[str, int] | None = None) -> dict[str, int]:
+    """One entry as column values, addresses as 128-bit numbers. BadEntryError where it is none.
+
+    `names`: words that stand for addresses are taken (a listing that was redacted), and what stands in for each is
+    noted there.
+    """
     words = SPACED.sub(b"", TIMES.sub(b"", line)).decode("ascii", "replace").split()
     if words and words[0] in ("ipv4", "ipv6"):
         words = words[2:]
@@ -64,7 +72,7 @@ def parse_entry(line: bytes) -> dict[str, int]:
         raise BadEntryError("no protocol name and number at its start")
     values = {"protocol": _protocol(words[0], int(words[1])), "state": NO_STATE, "status": int(Status.CONFIRMED)}
     rest = _time_and_state(words[2:], values)
-    _details(rest, values)
+    _details(rest, values, names)
     return _checked(values)
 
 
@@ -89,7 +97,7 @@ def _time_and_state(words: list[str], values: dict[str, int]) -> list[str]:
     return words
 
 
-def _details(words: list[str], values: dict[str, int]) -> None:
+def _details(words: list[str], values: dict[str, int], names: dict[str, int] | None) -> None:
     """Read `key=value` words and flags; the second `src` starts the reply's tuple."""
     prefix, replied = "", True
     for word in words:
@@ -104,7 +112,9 @@ def _details(words: list[str], values: dict[str, int]) -> None:
             prefix = "reply_"
         if key in KEYS:
             column, read = KEYS[key]
-            _set(values, prefix + column if key in PER_TUPLE else column, key, read(value))
+            named = names is not None and key in ("src", "dst") and REDACTED.fullmatch(value)
+            number = _stand_in(value, names) if named and names is not None else read(value)
+            _set(values, prefix + column if key in PER_TUPLE else column, key, number)
     if replied:
         values["status"] |= Status.SEEN_REPLY
 
@@ -154,6 +164,11 @@ def _address(text: str) -> int:
         return parse_address(text)
     except ValueError as error:
         raise BadEntryError("{} is no address", text) from error
+
+
+def _stand_in(name: str, names: dict[str, int]) -> int:
+    """An address of 240.0.0.0/4, which nobody has, for a word that stands for one; always the same for a word."""
+    return names.setdefault(name, parse_address("240.0.0.0") + (crc32(name.encode()) & 0x0FFFFFFF))
 
 
 def _icmp_id(text: str) -> int:

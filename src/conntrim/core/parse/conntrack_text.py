@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conntrim.core.model.address import MAPPED
+from conntrim.core.model.address import MAPPED, format_address
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import ALL_COLUMNS, SHAPES, FlowTable, joined, table_of
 from conntrim.core.parse.conntrack_columns import BEFORE, Group, Piece
@@ -37,6 +37,9 @@ BLANK = 1 << 16
 
 MOST_BAD = 100_000
 """Bad lines after which a file that has more of them than entries is read no further."""
+
+MOST_NAMES = 6
+"""Names in addresses' places that are told."""
 
 ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 ADVICE = "wanted: /proc/net/nf_conntrack, /proc/net/ip_conntrack or the output of conntrack -L"
@@ -69,6 +72,7 @@ class TextTable:
         self.source, self.columns, self.entries = source, columns, 0
         self._line, self._left, self._begun, self._xml = 0, b"", False, False
         self._told, self._bad, self._untyped = Told(), BadLines(), False
+        self._names: dict[str, int] = {}
 
     def feed(self, text: bytes, *, last: bool = False) -> FlowTable:
         """Read the next part; the entries that are complete by now. InputError where this is no conntrack table."""
@@ -171,12 +175,12 @@ class TextTable:
     def _entry(self, entry: Logical) -> Iterator[dict[str, int]]:
         """One entry; lines that went wrong after a whole one cost only themselves."""
         try:
-            yield parse_entry(entry.text)
+            yield parse_entry(entry.text, self._names)
         except BadEntryError as error:
             whole = next((i for i, line in enumerate(entry.lines[:-1], 1) if WHOLE.search(b" " + line)), 0)
             try:
                 if whole:
-                    yield parse_entry(b" ".join(entry.lines[:whole]))
+                    yield parse_entry(b" ".join(entry.lines[:whole]), self._names)
             except BadEntryError:
                 whole = 0
             self._unread(entry.number + whole, *(("no conntrack entry",) if whole else (str(error), error.kind)))
@@ -225,6 +229,9 @@ class TextTable:
             yield said + (": the others are missing" if self.missing > 0 else "")
         if self._told.failed:
             yield f"{self.source}: conntrack itself failed: {self._told.failed}"
+        if self._names:
+            shown = ", ".join(f"{name} is {format_address(n)}" for name, n in list(self._names.items())[:MOST_NAMES])
+            yield f"{self.source}: names stand for addresses: {shown}{', ...' * (len(self._names) > MOST_NAMES)}"
         if self._untyped:
             yield f"{self.source}: XML does not hold the type of ICMP: it is shown as 0"
 

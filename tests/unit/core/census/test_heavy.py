@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from conntrim.app.census import take_census, take_table
+from conntrim.core.census.estimate import estimated
 from conntrim.core.census.heavy import MOST, Heavy
 from conntrim.core.census.specimen import MOST as MOST_KEPT
 from conntrim.core.model.address import Family, parse_address
@@ -93,3 +94,20 @@ def test_a_large_table_has_a_uniform_specimen() -> None:
     assert MOST_KEPT / 3 < len(specimen) <= MOST_KEPT
     among = (specimen.client[:, 1] & np.uint64(0xFFFFFFFF)) < 0x0A000000 + 10_000
     assert abs(among.mean() - 0.1) < 4 * (0.1 * 0.9 / len(specimen)) ** 0.5
+
+
+def test_shares_of_clients_in_a_sample_keep_their_bounds() -> None:
+    """A hundred samples of 4,096 of 60,000 entries, of which one client has 30 %: its share is within the bound told in
+    at least 95 of them.
+    """
+    chance, within = np.random.default_rng(7), 0
+    clients = 0x0A000000 + np.where(np.arange(60_000) % 10 < 3, 7, 1_000 + np.arange(60_000) % 9_000)
+    for _ in range(100):
+        drawn = chance.permutation(clients)[:4_608]
+        blocks = [forwarded(drawn[at : at + 512], np.full(512, 0x0B000001)) for at in range(0, 4_608, 512)]
+        census = take_census(FakeFlows(blocks, population=60_000), VIEW, 20, 4_096)
+        assert census.sample is not None
+        row = estimated(census).clients.rows[0]
+        assert row.key == "10.0.0.7"
+        within += abs(100 * row.entries / 60_000 - 30) <= census.sample.bound
+    assert within >= 95

@@ -374,3 +374,16 @@ def test_broadcasts_are_not_promised_by_rules_for_own_addresses() -> None:
     """Plan's rules match what is for the host itself: no untracking of noise by service."""
     report = diagnose(case(neighbours()))
     assert RemedyKind.UNTRACK not in {remedy.kind for remedy in report.remedies}
+
+
+def test_a_silent_server_of_many_private_clients_is_no_flood() -> None:
+    """Sixty clients of a private network, one public server that does not answer: whether it is this host is not
+    known, so neither a flood nor a full accept queue is claimed.
+    """
+    lines = [
+        entry("tcp", inside(n), "203.0.113.9", 30_000 + n, 443, state="SYN_SENT", left=100, replied=False)
+        for n in range(60)
+    ]
+    report = diagnose(case(lines, local="", maximum=10_000))
+    assert report.local_doubt
+    assert [(cause.code, cause.severity) for cause in report.causes] == [("CT013", Severity.OK)]

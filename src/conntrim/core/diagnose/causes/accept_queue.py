@@ -35,7 +35,8 @@ CODE, NAME, HABIT = "CT033", "accept-queue-full", Habit.WRONG
 def claim(case: Case, view: View, free: Mask) -> Claim | None:
     """SYNs to this host that it let in and did not answer."""
     theirs = free & view.unicast & view.inbound & view.state(TcpState.SYN_SENT) & ~view.replied
-    if not theirs.any():
+    unsure = case.census is not None and case.census.local_doubt
+    if unsure or not theirs.any():
         return None
     port = view.top(view.port, theirs).value
     theirs &= view.port == port

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from conntrim.core.capacity.timeouts import DEFAULTS
 from conntrim.core.census.membership import Mask
+from conntrim.core.census.timeouts import USUAL
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.causes.claim import Claim, Habit
 from conntrim.core.diagnose.causes.cures import Cures
@@ -46,10 +47,11 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         by = ", as kube-proxy sets it" if present == KUBE_PROXY else ""
         evidence.append(f"this host keeps CLOSE_WAIT for {number(present)} s{by} (default {DEFAULTS[KEY]})")
     long = present is not None and present > DEFAULTS[KEY]
+    least = "" if present in USUAL else "at least "
     fixes = (cures.timeout(KEY, DEFAULTS[KEY]),) if long else ()
     return Claim(
         theirs,
-        f"connections left in CLOSE_WAIT{f' for {number(present)} s' if long and present else ''}",
+        f"connections left in CLOSE_WAIT{f' for {least}{number(present)} s' if long and present else ''}",
         tuple(evidence),
         (),
         (

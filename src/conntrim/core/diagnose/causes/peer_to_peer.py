@@ -34,6 +34,13 @@ PEERS, PORTS, KNOWN = 50, 30, frozenset({53, 123, 161, 443, 500, 1194, 4500, 51_
 """Peers and their ports at least; ports from which servers answer everybody."""
 
 
+TORRENT = frozenset({*range(6_881, 7_000), 51_413})
+"""Ports that BitTorrent programs take: there the peers' ports need not differ."""
+
+ALL = 0.97
+"""Where more than that is in vain it may be no network of peers at all."""
+
+
 def claim(case: Case, view: View, free: Mask) -> Claim | None:
     """All UDP of the port, either way, and the client's TCP to high ports."""
     asked = free & view.udp & view.unicast & ~view.inbound
@@ -43,7 +50,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         theirs = asked & (from_port == top.value)
         if top.entries < PEERS or port in KNOWN or view.distinct(view.server, theirs) < PEERS:
             continue
-        if view.distinct(view.port, theirs) < PORTS:
+        if view.distinct(view.port, theirs) < PORTS and port not in TORRENT:
             continue
         calls = (view.port == port) & ((view.server == client) | (view.inbound & (view.client_port != 53)))
         more = free & view.udp & calls
@@ -68,7 +75,9 @@ def _claim(cures: Cures, view: View, theirs: Mask, end: tuple[int, int]) -> Clai
             f"to {number(peers)} addresses and {number(ports)} ports",
             f"{view.count(unanswered)} of {view.count(theirs)} unanswered",
         ),
-        (),
+        ("nobody answers at all: a scan, or a firewall that drops the answers, looks alike",)
+        if view.share(unanswered, theirs) > ALL
+        else (),
         (
             limit,
             cures.delete(f"{name} from udp/{port}", "-p", "udp", "-s", name, "--sport", str(port)),

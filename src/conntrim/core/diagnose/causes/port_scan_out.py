@@ -30,8 +30,10 @@ from conntrim.core.model.conntrack import TcpState
 
 CODE, NAME, HABIT = "CT030", "port-scan-out", Habit.WRONG
 
-MANY, PROBES, PORTS = 50, 0.6, 5
-"""Targets; the least share of a client's TCP entries that are probes; the most ports of a scan across hosts."""
+MANY, PROBES, PORTS, FEW = 50, 0.6, 5, 4
+"""Targets; the least share of a client's TCP entries that are probes; the most ports of a scan across hosts; tries of
+one target that are nothing unusual, where two in `MANY` of all are not more.
+"""
 
 
 def claim(case: Case, view: View, free: Mask) -> Claim | None:
@@ -45,8 +47,9 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
             continue
         theirs = mask & (view.client == top.value)
         hosts, ports = view.distinct(view.server, theirs), view.distinct(view.port, theirs)
-        across = hosts >= MANY and ports <= PORTS and hosts * 2 >= top.entries
-        down = ports >= MANY and hosts <= PORTS and ports * 2 >= top.entries
+        even = max(FEW, top.entries / MANY * 2)
+        across = hosts >= MANY and ports <= PORTS and view.top(view.server, theirs).entries <= even
+        down = ports >= MANY and hosts <= PORTS and view.top(view.port, theirs).entries <= even
         whole = view.share(theirs, others & (view.client == top.value))
         if whole < PROBES or not (across or down):
             continue

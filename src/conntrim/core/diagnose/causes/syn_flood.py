@@ -13,7 +13,8 @@ What to do:
 
 Caveats:
     Answers that get lost on the way to real clients look alike, but those try
-    again and hold several entries each.
+    again and hold several entries each. Clients of private networks are taken
+    for real ones.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
     server = view.top(view.pairs(view.server, view.port), half)
     theirs = half & (view.pairs(view.server, view.port) == server.value)
     clients = view.distinct(view.client, theirs)
-    if clients < max(CLIENTS, SPREAD * server.entries):
+    if clients < max(CLIENTS, SPREAD * server.entries) or view.private(view.client, theirs) > SPREAD:
         return None
     service, cures = view.service(theirs), Cures(case, view, theirs)
     port = server.value & 0xFFFFFFFF
