@@ -60,6 +60,10 @@ PASSES = (
 """Targets that let the packet go on."""
 
 
+REMARKS = ("CONNMARK", "meta mark")
+"""Targets that give the packet a mark that may be any: shifted on its way, or computed."""
+
+
 @dataclass(slots=True)
 class Sink:
     """Where packets that enter a chain end, while the chain is being read."""
@@ -217,9 +221,10 @@ class Peer(Bits):
                 way.ends = {}
 
     def _opaque_end(self, statement: OpaqueStatement, on: z3.BoolRef, way: Way, ends: Sink) -> z3.BoolRef:
-        if statement.kind == "CONNMARK":  # shifted on its way: only what has an entry gets a mark from it
+        if statement.kind in REMARKS:  # only what has an entry gets a mark from it
             some = z3.BitVec(f"? {statement.text}", 32)
-            way.mark = z3.If(z3.And(on, z3.Not(bare(way))), some, way.mark)
+            having = z3.Not(bare(way)) if statement.kind == "CONNMARK" else z3.BoolVal(True)
+            way.mark = z3.If(z3.And(on, having), some, way.mark)
             way.ends = {}
             return on
         text = f"{statement.kind}: {statement.text}"
@@ -246,5 +251,5 @@ def _harmless(table: Table, statement: Statement, depth: int) -> bool:
     if isinstance(statement, Jump):
         target = table.chain(statement.chain)
         return target is None or _plain(table, target, depth + 1)
-    shifted = isinstance(statement, OpaqueStatement) and statement.kind == "CONNMARK"
-    return not shifted and not isinstance(statement, Notrack | SetMark | SetZone | CtTemplate | Helper | Nat)
+    computed = isinstance(statement, OpaqueStatement) and statement.kind in REMARKS
+    return not computed and not isinstance(statement, Notrack | SetMark | SetZone | CtTemplate | Helper | Nat)

@@ -9,7 +9,7 @@ from conntrim.cli.explain import UNSAID
 from conntrim.core.dialect import nft, xt
 from conntrim.core.emit import nft_match, xt_option
 from conntrim.core.model.fields import FIELDS, ChangedBy, Field, Reading, Source
-from conntrim.core.model.kinds import WRITES
+from conntrim.core.model.kinds import DOES
 from conntrim.core.model.packet import Packet
 from conntrim.core.netfilter import matches
 from conntrim.core.parse.xt import matches as xt_read
@@ -62,8 +62,8 @@ TABLES: dict[str, tuple[Rows, Rows]] = {
         {f for f, s in FIELDS.items() if s.phrase},
         {f for f, s in FIELDS.items() if s.reading is not Reading.SILENT} - OWN_WORDS,
     ),
-    "model.kinds.WRITES": (
-        {field for written in WRITES.values() for field in written},
+    "model.kinds.DOES": (
+        {field for done in DOES.values() for field in done.writes} - {Field.MARK},
         {f for f in said() if FIELDS[f].changed in (ChangedBy.RULES, ChangedBy.HOP)},
     ),
     "cli.explain.UNSAID": (UNSAID, said() - {Field.PROTOCOL, Field.SRC, Field.DST}),

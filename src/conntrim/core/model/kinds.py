@@ -4,23 +4,30 @@ table, which the evaluators, the proofs and the planner read. A kind that is not
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
 from conntrim.core.model.ct_match import TRANSLATED, CtIn
 from conntrim.core.model.fields import VARYING, Field
 from conntrim.core.model.marks import SetMark
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     AnyOf,
     CtTemplate,
     End,
+    Helper,
     In,
     InSet,
     Interface,
+    Jump,
     Match,
     NoEffect,
+    Notrack,
     OpaqueMatch,
     OpaqueStatement,
+    Return,
+    SetZone,
     Statement,
     Table,
     Verdict,
@@ -62,30 +69,53 @@ MATCHES: dict[str, Answer] = {
         "ttl", "u32", "udp length",
     ), Answer.VARIES),
     **dict.fromkeys((
-        "condition", "hashlimit", "limit", "meta random", "meter", "nfacct", "nth", "numgen",
+        "condition", "hashlimit", "limit", "limit name", "meta random", "meter", "nfacct", "nth", "numgen",
         "psd", "quota", "quota2", "random", "rateest", "recent", "set", "statistic",
     ), Answer.COUNTS),
 }  # fmt: skip
 """OpaqueMatch matches by kind. `owner` varies: resets and what a socket in TIME_WAIT sends have none. A routing header
 (`rt`) is an option of the sender's socket, and all its packets have it."""
 
-STATEMENTS: dict[str, Effect] = {
-    **dict.fromkeys(("TRACE", "comment", "counter", "last", "meta nftrace"), Effect.NOTHING),
-    **dict.fromkeys(("AUDIT", "LOG", "NFLOG", "ULOG", "log"), Effect.LOGS),
-    **dict.fromkeys((
-        "CHECKSUM", "CLASSIFY", "CONNMARK", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "RATEEST",
-        "SECMARK", "SET", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TTL", "ct event", "ct label", "ct mark",
-        "ct secmark", "dup", "ip dscp", "ip ecn", "ip ttl", "ip6 dscp", "ip6 ecn", "ip6 hoplimit", "meta priority",
-        "meta secmark", "quota", "tcp option",
-    ), Effect.ACTS),
-}  # fmt: skip
-"""Statements, known or opaque, behind which the packet goes on with the next rule."""
 
-WRITES: dict[str, tuple[Field, ...]] = {
-    **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), (Field.TTL,)),
-    **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), (Field.DSCP,)),
-}
-"""Statements to the fields of the packet that they write: what later rules find there is not known any more."""
+@dataclass(frozen=True, slots=True)
+class Does:
+    """What a statement of a kind does: beside, to the packet's way, and to what later rules find.
+
+    `goes_on` False: it may end the packet's way. `writes`: fields of the packet that nobody knows behind it;
+    `entry_mark`: the entry's mark is not known either.
+    """
+
+    effect: Effect
+    goes_on: bool = True
+    writes: tuple[Field, ...] = ()
+    entry_mark: bool = False
+
+
+ANYTHING = Does(Effect.ACTS, goes_on=False)
+"""What a statement of an unknown kind may do; that it writes to the packet is not looked for."""
+
+DOES: dict[str, Does] = {
+    **dict.fromkeys(("TRACE", "comment", "counter", "last", "meta nftrace"), Does(Effect.NOTHING)),
+    **dict.fromkeys(("AUDIT", "LOG", "NFLOG", "ULOG", "log"), Does(Effect.LOGS)),
+    **dict.fromkeys((
+        "CHECKSUM", "CLASSIFY", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "RATEEST", "SECMARK", "SET", "TCPMSS",
+        "TCPOPTSTRIP", "TEE", "ct event", "ct label", "ct secmark", "dup", "ip ecn", "ip6 ecn", "meta priority",
+        "meta secmark", "quota", "tcp option",
+    ), Does(Effect.ACTS)),
+    **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), Does(Effect.ACTS, writes=(Field.TTL,))),
+    **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), Does(Effect.ACTS, writes=(Field.DSCP,))),
+    "meta mark": Does(Effect.ACTS, writes=(Field.MARK,)),
+    "ct mark": Does(Effect.ACTS, entry_mark=True),
+    "CONNMARK": Does(Effect.ACTS, writes=(Field.MARK,), entry_mark=True),
+}  # fmt: skip
+"""Statements, known or opaque, whose packets go on with the next rule: one table, for both evaluators, the proofs and
+the planner. `CONNMARK` is opaque only where it shifts a mark on its way."""
+
+
+def does(statement: NoEffect | OpaqueStatement) -> Does:
+    """What a statement does that the model knows by its kind alone."""
+    return DOES.get(statement.kind, ANYTHING)
+
 
 WITHOUT_ENTRY: dict[str, bool] = {
     "ct": False, "connmark": False, "connbytes": False, "cluster": False, "helper": True, "connlabel": True,
@@ -120,12 +150,14 @@ def answer_of(match: Match, table: Table | None) -> Answer:
 def effect_of(statement: Statement) -> Effect:
     """What a statement does beside; translations, templates and NOTRACK are looked at by themselves."""
     match statement:
-        case NoEffect(kind=kind) | OpaqueStatement(kind=kind):
-            return STATEMENTS.get(kind, Effect.ACTS)
+        case NoEffect() | OpaqueStatement():
+            return does(statement).effect
         case SetMark() | End(verdict=Verdict.QUEUE):
             return Effect.ACTS
-        case _:
+        case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
             return Effect.NOTHING
+        case _:
+            assert_never(statement)
 
 
 def asks_the_entry(kind: str) -> bool:
@@ -158,8 +190,10 @@ def writes_entry(statement: Statement) -> bool:
             return statement.of_entry
         case CtTemplate():
             return True
-        case _:
+        case End() | Jump() | Return() | Notrack() | SetZone() | Helper() | Nat():
             return False
+        case _:
+            assert_never(statement)
 
 
 def may_ask_the_state(kind: str) -> bool:

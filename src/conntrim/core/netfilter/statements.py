@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.fields import FIELDS, Field
-from conntrim.core.model.kinds import STATEMENTS, WRITES
+from conntrim.core.model.kinds import does
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.refusal import Reject
@@ -60,29 +59,16 @@ VERDICTS: dict[Verdict, Fate] = {
 """A program in user space decides about a queued packet."""
 
 
-def _forget_mark(statement: OpaqueStatement, skb: Skb) -> None:
-    skb.mark_known = False
-
-
-def _forget_connmark(statement: OpaqueStatement, skb: Skb) -> None:
-    if isinstance(skb.attached, Tracked):
-        skb.attached = replace(skb.attached, entry=replace(skb.attached.entry, mark=UNKNOWN_MARK))
-
-
-FORGETS: dict[str, Callable[[OpaqueStatement, Skb], None]] = {
-    "meta mark": _forget_mark,
-    **dict.fromkeys(("ct mark", "CONNMARK"), _forget_connmark),
-}
-"""What is not known of marks any more behind a statement of that kind."""
-
-
 def _forget(skb: Skb, field: Field) -> None:
     """Nobody knows what a field holds now."""
+    if field is Field.MARK:
+        skb.mark_known = False
+        return
     unsaid: dict[str, Any] = {FIELDS[field].attribute: None}
     skb.packet = replace(skb.packet, **unsaid)
 
 
-def _end(on: Traversal, statement: End, table: Table, rule: Rule) -> Fate:
+def _end(on: Traversal, statement: End) -> Fate:
     if statement.verdict is Verdict.REJECT:
         on.answer = on.reject(statement.how if isinstance(statement.how, Reject) else PORT_UNREACHABLE)
     if statement.verdict is Verdict.QUEUE:
@@ -102,11 +88,7 @@ def _jump(on: Traversal, statement: Jump, table: Table, rule: Rule) -> Ending:
     return Unended.BACK if statement.goto else None
 
 
-def _return(on: Traversal, statement: Return, table: Table, rule: Rule) -> Ending:
-    return Unended.BACK
-
-
-def _notrack(on: Traversal, statement: Notrack, table: Table, rule: Rule) -> None:
+def _notrack(on: Traversal, table: Table, rule: Rule) -> None:
     if _free_for_notrack(on.skb.attached, table.dialect):
         on.skb.attached = Untracked(rule)
         on.remark("untracked")
@@ -124,21 +106,22 @@ def _attach(on: Traversal, table: Table, template: Template) -> None:
         on.remark("does nothing: something is attached already (K10)")
 
 
-def _zone(on: Traversal, statement: SetZone, table: Table, rule: Rule) -> None:
-    zone = on.skb.packet.mark & 0xFFFF if statement.zone is None else statement.zone
-    _attach(on, table, Template(Zone(zone, statement.way)))
+def _templated(on: Traversal, statement: SetZone | CtTemplate | Helper, table: Table) -> None:
+    """A template before the tracker runs; nft marks the entry with a helper after it."""
+    attached, packet = on.skb.attached, on.skb.packet
+    match statement:
+        case SetZone(zone, way):
+            _attach(on, table, Template(Zone(packet.mark & 0xFFFF if zone is None else zone, way)))
+        case CtTemplate():
+            _attach(on, table, Template())
+        case Helper(name) if table.dialect is not Dialect.NFTABLES:
+            _attach(on, table, Template(helper=name))
+        case Helper(name):
+            if isinstance(attached, Tracked) and not attached.confirmed:
+                on.skb.attached = replace(attached, entry=replace(attached.entry, helper=name))
 
 
-def _helper(on: Traversal, statement: Helper, table: Table, rule: Rule) -> None:
-    """iptables attaches a template before the tracker runs, nft marks the entry after it."""
-    attached = on.skb.attached
-    if table.dialect is not Dialect.NFTABLES:
-        _attach(on, table, Template(helper=statement.name))
-    elif isinstance(attached, Tracked) and not attached.confirmed:
-        on.skb.attached = replace(attached, entry=replace(attached.entry, helper=statement.name))
-
-
-def _mark(on: Traversal, statement: SetMark, table: Table, rule: Rule) -> Ending:
+def _mark(on: Traversal, statement: SetMark, table: Table) -> Ending:
     """Without an entry what asks for one does nothing, or nft ends the rule; iptables reads a template's (K10)."""
     attached, packet = on.skb.attached, on.skb.packet
     if statement.of_entry and not isinstance(attached, Tracked):
@@ -158,7 +141,7 @@ def _mark(on: Traversal, statement: SetMark, table: Table, rule: Rule) -> Ending
     return None
 
 
-def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Ending:
+def _translate(on: Traversal, statement: Nat) -> Ending:
     attached = on.skb.attached
     unfound = statement.elsewhere is not None and statement.elsewhere.looks_up
     if unfound and on.skb.answers.ask(f"{translation(statement)}: nothing is found"):
@@ -175,20 +158,15 @@ def _translate(on: Traversal, statement: Nat, table: Table, rule: Rule) -> Endin
     return Fate.ACCEPT
 
 
-def _template(on: Traversal, statement: CtTemplate, table: Table, rule: Rule) -> None:
-    _attach(on, table, Template())
-
-
-def _opaque(on: Traversal, statement: OpaqueStatement, table: Table, rule: Rule) -> Ending:
+def _opaque(on: Traversal, statement: OpaqueStatement) -> Ending:
     if statement.may_break and on.skb.answers.ask(f"{question(statement)}: nothing is found"):
         return Unended.BROKEN
-    if forget := FORGETS.get(statement.kind):
-        forget(statement, on.skb)
-        return None
-    for field in WRITES.get(statement.kind, ()):
+    done = does(statement)
+    for field in done.writes:
         _forget(on.skb, field)
-    asks = statement.kind not in STATEMENTS  # else the packet goes on as it was, but for what was written
-    return Fate.NOT_DECIDED if asks and on.skb.answers.ask(question(statement)) else None
+    if done.entry_mark and isinstance(on.skb.attached, Tracked):
+        on.skb.attached = replace(on.skb.attached, entry=replace(on.skb.attached.entry, mark=UNKNOWN_MARK))
+    return Fate.NOT_DECIDED if not done.goes_on and on.skb.answers.ask(question(statement)) else None
 
 
 def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
@@ -198,17 +176,27 @@ def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
     )
 
 
-EFFECTS: dict[type[Statement], Callable[..., Ending]] = {
-    End: _end,
-    Jump: _jump,
-    Return: _return,
-    Notrack: _notrack,
-    SetZone: _zone,
-    Helper: _helper,
-    CtTemplate: _template,
-    SetMark: _mark,
-    Nat: _translate,
-    NoEffect: lambda on, statement, table, rule: None,
-    OpaqueStatement: _opaque,
-}
-"""What carries out each kind of statement."""
+def carry_out(on: Traversal, statement: Statement, table: Table, rule: Rule) -> Ending:
+    """One statement of a rule that matches; how it ends the rule or chain."""
+    match statement:
+        case End():
+            return _end(on, statement)
+        case Jump():
+            return _jump(on, statement, table, rule)
+        case Return():
+            return Unended.BACK
+        case Notrack():
+            _notrack(on, table, rule)
+            return None
+        case SetZone() | CtTemplate() | Helper():
+            _templated(on, statement, table)
+            return None
+        case SetMark():
+            return _mark(on, statement, table)
+        case Nat():
+            return _translate(on, statement)
+        case NoEffect():
+            return None
+        case OpaqueStatement():
+            return _opaque(on, statement)
+    assert_never(statement)

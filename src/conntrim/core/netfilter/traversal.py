@@ -26,7 +26,7 @@ from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
-from conntrim.core.netfilter.statements import EFFECTS, VERDICTS, Ending, Unended
+from conntrim.core.netfilter.statements import VERDICTS, Ending, Unended, carry_out
 
 RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
 """Protocols whose clashing entries live beside each other (`allow_clash` in net/netfilter/nf_conntrack_proto_*.c)."""
@@ -275,7 +275,7 @@ class Traversal:
             return None
         self._step(StepKind.RULE, "", table.name, chain.name, rule)
         for statement in rule.statements:
-            if (ending := EFFECTS[type(statement)](self, statement, table, rule)) is not None:
+            if (ending := carry_out(self, statement, table, rule)) is not None:
                 return None if ending is Unended.BROKEN else ending
         return None
 

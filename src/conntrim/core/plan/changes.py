@@ -6,7 +6,7 @@ chains that are reached through one guarded jump. Accepts come before the raw ru
 
 from __future__ import annotations
 
-import re
+import re  # rule text: names that a restore takes
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 

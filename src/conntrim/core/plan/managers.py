@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re  # rule text: names of chains
 from dataclasses import dataclass
 
 from conntrim.core.model.ruleset import Ruleset

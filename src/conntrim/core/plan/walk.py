@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import STATEMENTS, Answer, Effect, answer_of, effect_of
+from conntrim.core.model.kinds import Answer, Effect, answer_of, does, effect_of
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     End,
     Field,
     Helper,
@@ -267,7 +268,7 @@ def _keeps_going(statement: Statement, rule: Rule) -> bool:
     with it whatever its state."""
     if not isinstance(statement, OpaqueStatement):
         return False
-    return statement.kind in STATEMENTS or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
+    return does(statement).goes_on or (statement.kind in HANDING and not any(map(_asks_state, rule.matches)))
 
 
 def _asks_state(match: Match) -> bool:
@@ -280,7 +281,7 @@ HANDING = frozenset({"TPROXY", "tproxy"})
 """Targets and statements that hand the packet to a socket of this host, or drop it where there is none, untracked or
 not."""
 
-PASSING = (NoEffect, Notrack, SetZone, SetMark, Helper, Nat)
+PASSING = (NoEffect, Notrack, SetZone, CtTemplate, SetMark, Helper, Nat)
 """Statements that do not end a packet's way in the chains that are walked (type filter)."""
 
 

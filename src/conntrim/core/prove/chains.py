@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.kinds import STATEMENTS, WRITES, Answer, answer_of
+from conntrim.core.model.kinds import Answer, answer_of, does
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Elsewhere, Nat
 from conntrim.core.model.ruleset import (
@@ -234,22 +234,22 @@ class Walk:
                 ends[ACCEPTED].append(on)
             case OpaqueStatement():
                 return self._unknown(statement, on, ends)
-            case _:
-                took = on & self.view.states[CtState.INVALID] if isinstance(statement, Notrack) else on
-                if took != nothing:
-                    self.hits.append(Hit(rule, statement, took))
-                self._effect(statement, on)
+            case Notrack() | SetZone() | CtTemplate() | Helper() | SetMark():
+                self._effect(rule, statement, on)
                 return on
+            case _:
+                assert_never(statement)
         return nothing
 
     def _unknown(self, statement: OpaqueStatement, on: Set, ends: dict[str, list[Set]]) -> Set:
         """A target that nobody here knows may end a packet's way or not, and either way."""
-        if statement.kind == "CONNMARK":  # shifted on its way
-            self._any_mark(on & ~self.view.stateless(), question(statement))
-            return on
-        for name in WRITES.get(statement.kind, ()):
-            self.view.forget(name, on)
-        if statement.kind in STATEMENTS:
+        done = does(statement)
+        for name in done.writes:
+            if name is Field.MARK:
+                self._any_mark(on & ~self.view.stateless() if done.entry_mark else on, question(statement))
+            else:
+                self.view.forget(name, on)
+        if done.goes_on:
             return on
         text = question(statement)
         stops, accepts = self.view.space.unknown(text), self.view.space.unknown(f"{text} accepts")
@@ -263,7 +263,10 @@ class Walk:
             bits[at] = on.ite(self.view.space.unknown(f"{why} gives bit {31 - at}"), bit)
         self.view.changed()
 
-    def _effect(self, statement: Statement, on: Set) -> None:
+    def _effect(self, rule: Rule, statement: Notrack | SetZone | CtTemplate | Helper | SetMark, on: Set) -> None:
+        took = on & self.view.states[CtState.INVALID] if isinstance(statement, Notrack) else on
+        if took != self.view.space.nothing:
+            self.hits.append(Hit(rule, statement, took))
         match statement:
             case Notrack():
                 self._move(CtState.INVALID, CtState.UNTRACKED, on)  # K9, K10, K11: only where nothing is attached
@@ -302,7 +305,7 @@ def changes(statement: Statement) -> bool:
     """Whether packets may leave the statement other than they came."""
     match statement:
         case OpaqueStatement():
-            return statement.kind == "CONNMARK" or statement.kind in WRITES
+            return bool(does(statement).writes)
         case SetMark():
             return statement.to is MarkOf.PACKET
         case Notrack() | SetZone() | CtTemplate() | Helper() | Nat():

@@ -165,4 +165,4 @@ def _idle(rule: Rule, table: Table, depth: int = 0) -> bool:
 
 def _private(match: Match) -> bool:
     """A limit without a name counts for its own rule only."""
-    return isinstance(match, OpaqueMatch) and match.kind == "limit" and match.text.startswith(("--limit", "limit rate"))
+    return isinstance(match, OpaqueMatch) and match.kind == "limit"

@@ -6,7 +6,7 @@ A journal keeps a plan as the texts that are loaded; this is the one place that 
 
 from __future__ import annotations
 
-import re
+import re  # rule text: batches are read as they are written
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise

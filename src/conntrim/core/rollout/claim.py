@@ -7,7 +7,7 @@ such rule asks for. A rule with a comment of ours and other content is its write
 
 from __future__ import annotations
 
-import re
+import re  # rule text: listings as the kernel's tools print them
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise

@@ -5,7 +5,7 @@ Jumps and accepts do not count: a jump meets every packet, whoever's it is.
 
 from __future__ import annotations
 
-import re
+import re  # rule text: listings as the kernel's tools print them
 from collections.abc import Iterable, Mapping
 
 from conntrim.core.model.plan import OWN_TABLE

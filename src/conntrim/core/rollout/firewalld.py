@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re  # rule text: listings as the kernel's tools print them
 import shlex
 from collections.abc import Mapping, Sequence
 

@@ -8,7 +8,7 @@ state.
 from __future__ import annotations
 
 import hashlib
-import re
+import re  # rule text: listings as the kernel's tools print them
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -6,7 +6,7 @@ is the same place is not argued here: the result is loaded into an empty namespa
 
 from __future__ import annotations
 
-import re
+import re  # rule text: the operator's files, line by line
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re  # rule text: the operator's files, line by line
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

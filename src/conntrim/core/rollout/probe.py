@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re  # rule text: addresses to probe, no rules
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote_to_bytes

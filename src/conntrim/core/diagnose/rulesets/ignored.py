@@ -6,7 +6,7 @@ people write `conntrim: ignore`, which is read as well.
 
 from __future__ import annotations
 
-import re
+import re  # rule text: comments of the operator's
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 

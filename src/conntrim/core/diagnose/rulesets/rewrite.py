@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re  # rule text: edits keep the operator's own words
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
@@ -152,7 +152,7 @@ def _spelt(home: Home, rule: Rule, old: bool) -> str:
 
 def old_words(rule: Rule) -> bool:
     """Whether a rule is written in the words of the 2.6 era."""
-    return "-m state " in rule.text or rule.text.endswith("-j NOTRACK")
+    return "-m state " in rule.text or rule.text.endswith("-j NOTRACK")  # rule text: spelling, no meaning
 
 
 def state_match(home: Home, *states: CtState) -> Match:

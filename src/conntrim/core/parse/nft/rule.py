@@ -108,7 +108,8 @@ class Reading:
         if kind == "match":
             found = comparison(expression["match"], self.context, sofar.matches)
         else:
-            name = f"xt {expression['xt'].get('name', '')}" if kind == "xt" else kind
+            named = kind == "limit" and isinstance(expression["limit"], str)
+            name = f"xt {expression['xt'].get('name', '')}" if kind == "xt" else "limit name" if named else kind
             found = [OpaqueMatch(name, spoken(expression))]
         fresh = [match for match in found if match not in sofar.matches]
         return Sofar((*sofar.matches, *fresh), sofar.statements)
