@@ -69,7 +69,7 @@ def offences(source: str) -> Iterator[str]:
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if offending(node):
-            at = getattr(node, "lineno", None) or getattr(getattr(node, "target", node), "lineno", 1)
+            at: int = getattr(node, "lineno", 0) or getattr(getattr(node, "target", node), "lineno", 1)
             if EXCEPTION not in lines[at - 1]:
                 yield f"{at}: {lines[at - 1].strip()}"
 
