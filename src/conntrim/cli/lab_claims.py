@@ -12,20 +12,26 @@ from conntrim.cli.output import say
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.held import Held
 from conntrim.host.signals import orderly_end
-from conntrim.lab.held.court import PARTS, Wanted, run
+from conntrim.lab.held.court import PARTS, Wanted, run, smaller
 from conntrim.render.held import held_text
 from conntrim.render.json import to_json
 
 NUMBER = click.IntRange(1)
+TRIES = 60
+"""Rule sets that may be tried to make one example small."""
 
 
 @click.command("claims")
-@click.option("--rulesets", metavar="N", type=NUMBER, default=100, show_default=True, help="Rule sets in all.")
+@click.option(
+    "--rulesets", metavar="N", type=click.IntRange(0), default=100, show_default=True, help="Rule sets in all."
+)
 @click.option("--seed", metavar="N", type=int, default=1, show_default=True, help="The same seed, the same run.")
 @click.option("--from", "first", metavar="N", type=click.IntRange(0), default=0, help="The number of the first one.")
 @click.option("--slice", "slice_", metavar="I/N", default="1/1", show_default=True, help="Only this part of them.")
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Only these claims; all three, if not given.")
-@click.option("--shrink", "shrunk", metavar="N", type=click.IntRange(0), default=0, help="Make N examples small.")
+@click.option(
+    "--shrink", "shrunk", metavar="N", type=click.IntRange(0), default=0, help="Make N of the examples small."
+)
 @click.option("--workers", metavar="N", type=NUMBER, default=1, show_default=True, help="Processes.")
 @click.option("--save", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Add the results to it.")
 @as_json
@@ -40,14 +46,15 @@ def command(
     every path; what dies, gets in or leaves an entry must have been said, and what was said must show. Needs root.
     Exit code 0: no disagreement; 1: there are some.
     """
-    wanted = Wanted(rulesets, seed, first, _slice(slice_), only or PARTS, shrunk)
+    wanted = Wanted(rulesets, seed, first, _slice(slice_), only or PARTS)
     before = _saved(save) if save else Held()
-    if name := next((run for run in before.runs if run == wanted.name), ""):
-        raise InputError(str(save), f"this run is in it already: {name}", advice="take another seed or slice")
+    if wanted.name in before.runs:
+        raise InputError(str(save), f"this run is in it already: {wanted.name}", advice="take another seed or slice")
     with orderly_end():
-        found = run(wanted, workers=workers)
+        found = before + run(wanted, workers=workers) if rulesets else before
+        found = smaller(found, shrunk, TRIES) if shrunk else found
     if save:
-        save.write_text(to_json("claims", before + found), encoding="utf-8")
+        save.write_text(to_json("claims", found), encoding="utf-8")
     say(to_json("claims", found) if as_json else held_text(found))
     ctx.exit(1 if found.disagreements else 0)
 

@@ -23,7 +23,5 @@ def held_text(held: Held) -> str:
           held.disagreements.items()),
     ]  # fmt: skip
     for example in held.examples:
-        lines += ["", f"--- {example.kind}", f"seed {example.seed}, rule set {example.index}"]
-        lines += [f"# {line}" for line in example.shows]
-        lines += example.rules.rstrip("\n").split("\n")
+        lines += ["", f"--- seed {example.seed}, rule set {example.index}", *example.text.rstrip("\n").split("\n")]
     return page(lines)

@@ -1,5 +1,7 @@
 """The parts of the claims' oracle that need no kernel."""
 
+import pytest
+
 from conntrim.core.model.address import Family
 from conntrim.core.model.change import FlushChain, TableKey
 from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
@@ -9,6 +11,7 @@ from conntrim.core.model.ruleset import Dialect, TableFamily
 from conntrim.lab.dialogue import parse_packet
 from conntrim.lab.held.court import Wanted, exhibit
 from conntrim.lab.held.judge import Both, holes, paired
+from conntrim.lab.held.kept import KeptTrial, format_kept, parse_kept
 from conntrim.lab.held.mending import edited
 from conntrim.lab.held.mutation import Change, Mutation
 from conntrim.lab.held.play import DONE, LOST, Played, halves
@@ -131,4 +134,16 @@ def test_results_add_up_and_keep_the_smaller_example() -> None:
     one = Held(("a",), 2, disagreements={"k": 1}, examples=(Example("k", 1, 1, "long rules"),))
     other = Held(("b",), 3, disagreements={"k": 2}, examples=(Example("k", 1, 2, "short"),))
     both = one + other
-    assert (("a", "b"), 5, {"k": 3}, "short") == (both.runs, both.rulesets, both.disagreements, both.examples[0].rules)
+    assert (("a", "b"), 5, {"k": 3}, "short") == (both.runs, both.rulesets, both.disagreements, both.examples[0].text)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_kept_trial_reads_back(number: int) -> None:
+    """Rules of both dialects, dialogues, change and strictness: text, exhibit and text again are the same."""
+    shown = exhibit(3, number)
+    text = format_kept(KeptTrial("k", "open", shown, ("why",)))
+    back = parse_kept(text, "kept")
+    assert text == format_kept(back)
+    assert (shown.dialogues, shown.strict) == (back.exhibit.dialogues, back.exhibit.strict)
+    assert [str(x) for x in lines_of(shown.script)] == [str(x) for x in lines_of(back.exhibit.script)]
+    assert count(shown.script) == count(back.exhibit.script)

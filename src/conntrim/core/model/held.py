@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The smallest rule set known that shows a kind of disagreement, as texts, and what is shown with it."""
+    """A rule set that shows a kind of disagreement, with its dialogues, as the text of a kept trial; `small` where
+    nothing more could be taken away."""
 
     kind: str
     seed: int
     index: int
-    rules: str
-    shows: tuple[str, ...] = ()
+    text: str
+    small: bool = False
+
+    def better(self, other: Example) -> bool:
+        """Whether this one tells more with less."""
+        return (not self.small, len(self.text)) < (not other.small, len(other.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Held:
         examples = {example.kind: example for example in self.examples}
         for example in other.examples:
             mine = examples.get(example.kind)
-            if mine is None or len(example.rules) < len(mine.rules):
+            if mine is None or example.better(mine):
                 examples[example.kind] = example
         counts = _sum(self.disagreements, other.disagreements)
         return Held(

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from random import Random
 
-from conntrim.core.model.address import format_address
 from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.held import Example, Held
 from conntrim.host.signals import orderly_end
 from conntrim.lab.held.judge import Counts, Disagreement, Fault
+from conntrim.lab.held.kept import OPEN, KeptTrial, format_kept
 from conntrim.lab.held.mutation import mutation
 from conntrim.lab.held.rules import ruleset, strict
 from conntrim.lab.held.stand import stand
@@ -36,15 +36,13 @@ TALKS = 56
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to run: `rulesets` numbers from `first`, of which slice `slice_[0]` of `slice_[1]`; the same seed, the same
-    rule sets. `shrunk`: examples of so many kinds are made small, `tries` rule sets each at most."""
+    rule sets."""
 
     rulesets: int
     seed: int
     first: int = 0
     slice_: tuple[int, int] = (1, 1)
     parts: tuple[str, ...] = PARTS
-    shrunk: int = 0
-    tries: int = 60
 
     @property
     def name(self) -> str:
@@ -176,10 +174,7 @@ def _one(made: Bench, wanted: Wanted, index: int, tally: Tally) -> None:
         tally.faults[kind] += len(every)
         tally.rulesets_with[kind] += 1
         if not known:
-            small, one = shown, every[0]
-            if len(tally.examples) < wanted.shrunk:
-                small, one = smallest(made, shown, every[0], wanted)
-            tally.examples[kind] = Example(kind, wanted.seed, index, text_of(small), spoken(one, small))
+            tally.examples[kind] = example_of(every[0], shown, (wanted.seed, index))
 
 
 def tried(made: Bench, shown: Exhibit, parts: Sequence[str], tally: Tally | None = None) -> list[Disagreement]:
@@ -224,7 +219,41 @@ def _alone(made: Bench, shown: Exhibit, dialogues: Sequence[Dialogue], parts: Se
         made.other.unload()
 
 
-def smallest(made: Bench, shown: Exhibit, one: Disagreement, wanted: Wanted) -> tuple[Exhibit, Disagreement]:
+def smaller(held: Held, most: int, tries: int, verbs: Verbs = PRESENT) -> Held:
+    """The results with so many of their examples made small, of the most frequent kinds first."""
+    examples = {example.kind: example for example in held.examples}
+    with bench("small", verbs) as made:
+        for example in [each for each in held.examples if not each.small][:most]:
+            if found := _small(made, example, tries):
+                examples[example.kind] = found
+    return replace(held, examples=tuple(examples.values()))
+
+
+def _small(made: Bench, example: Example, tries: int) -> Example | None:
+    """One example made small; None where it does not show any more."""
+    shown = exhibit(example.seed, example.index)
+    try:
+        found = tried(made, shown, PARTS)
+    except HostError:
+        return None
+    finally:
+        made.r.unload()
+        made.other.unload()
+    one = next((each for each in found if each.kind == example.kind), None)
+    if one is None:
+        return None
+    less, one = smallest(made, shown, one, tries)
+    return replace(example_of(one, less, (example.seed, example.index)), small=True)
+
+
+def example_of(one: Disagreement, shown: Exhibit, number: tuple[int, int]) -> Example:
+    """An example as results keep it: a kept trial's text."""
+    kept = replace(shown, dialogues=one.dialogues, mutation=shown.mutation if one.fault is Fault.SAME else None)
+    text = format_kept(KeptTrial(one.kind, OPEN, kept, (one.fault.value, *one.words)))
+    return Example(one.kind, *number, text)
+
+
+def smallest(made: Bench, shown: Exhibit, one: Disagreement, tries: int) -> tuple[Exhibit, Disagreement]:
     """The smallest rule set that still shows it, with the dialogues that do."""
     parts = _part_of(one.fault)
     left = [one]
@@ -238,7 +267,7 @@ def smallest(made: Bench, shown: Exhibit, one: Disagreement, wanted: Wanted) -> 
             left[0] = same[0]
         return bool(same)
 
-    script = fewest(shown.script, differs, wanted.tries)
+    script = fewest(shown.script, differs, tries)
     kept = tuple(d for d in shown.dialogues if d in one.dialogues)
     return replace(shown, script=script, dialogues=kept), left[0]
 
@@ -290,24 +319,6 @@ def _part_of(fault: Fault) -> tuple[str, ...]:
     return ("edits",) if fault.name.startswith("EDIT") else PARTS if fault is Fault.CRASH else ("check",)
 
 
-def text_of(shown: Exhibit) -> str:
-    """The rules as text, the change behind them."""
-    texts = [f"== {batch.program}\n{batch.text}" for batch in shown.script.batches() if batch.program != "ipset"]
-    return "".join(texts)
-
-
-def spoken(one: Disagreement, shown: Exhibit) -> tuple[str, ...]:
-    """What the example shows: the fault, its dialogues, TCP's strictness, the change."""
-    lines = [one.fault.value, *(f"{d.family.name} {d}: {_ends(d)}" for d in one.dialogues[:3])]
-    lines += ["nf_conntrack_tcp_loose 0"] * shown.strict
-    return (*lines, *([str(shown.mutation)] if one.fault is Fault.SAME else []))
-
-
-def _ends(dialogue: Dialogue) -> str:
-    a, b = dialogue.a, dialogue.b
-    return f"{format_address(a.address)} {a.port} > {format_address(b.address)} {b.port}"
-
-
 # --- results --------------------------------------------------------------------------------------------------------
 
 
@@ -322,7 +333,7 @@ def _add(tally: Tally, other: Tally) -> None:
     tally.rows += other.rows
     for kind, example in other.examples.items():
         mine = tally.examples.get(kind)
-        if mine is None or len(example.rules) < len(mine.rules):
+        if mine is None or example.better(mine):
             tally.examples[kind] = example
 
 

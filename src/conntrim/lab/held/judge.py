@@ -47,12 +47,13 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One: what kind, a word that tells it from others of its kind, the dialogues that show it."""
+    """One: what kind, what tells it from others of its kind, the dialogues that show it, and words for a reader."""
 
     fault: Fault
     about: str
     dialogues: tuple[Dialogue, ...] = ()
     codes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.address import Family
@@ -36,6 +36,7 @@ from conntrim.lab.held.untracking import inert, telling
 from conntrim.lab.held.verbs import Crash, Told, Verbs, asked, told_nft, told_xt
 from conntrim.lab.held.witness import dialogues_of, routes
 from conntrim.lab.script import Script
+from conntrim.render.edits import instructions
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class Bench:
         if played is None:
             self.counts.claims["witnesses not played"] += 1
         elif not played:
-            yield Disagreement(alarm, "", (), (finding.code,))
+            yield Disagreement(alarm, "", (), (finding.code,), words_of(finding))
 
     def _witness(self, finding: Finding, exhibit: Exhibit, shows: Callable[[list[Both]], bool]) -> bool | None:
         """Whether the dialogues that a finding's witness may belong to show it; None: they cannot be played."""
@@ -192,25 +193,26 @@ class Bench:
         finding: Finding | None, *, whole: bool = False,
     ) -> Iterator[Disagreement]:  # fmt: skip
         codes = (finding.code,) if finding else ("whole report",)
+        words = tuple(f"{how}: {'; '.join(texts)}" for how, texts in instructions(edits))
         self.other.unload()
         try:
             ruleset = self._load_edited(exhibit, edits)
-        except (HostError, KeyError, ValueError):
-            yield Disagreement(Fault.EDIT_REFUSED, "", (), codes)
+        except (HostError, KeyError, ValueError) as error:
+            yield Disagreement(Fault.EDIT_REFUSED, "", (), codes, (*words, str(error)))
             return
         again = play(self.other, exhibit.dialogues)
-        yield from _changed(both, again, codes, whole=whole)
+        yield from (replace(each, words=words) for each in _changed(both, again, codes, whole=whole))
         after = asked(self.verbs.check, ruleset)
         if isinstance(after, Crash):
             yield Disagreement(Fault.CRASH, f"check: {after}")
             return
         before, now = (Counter(f.code for f in each.findings) for each in (checked, after))
         if finding and now[finding.code] >= before[finding.code] and not after.undecided:
-            yield Disagreement(Fault.EDIT_STAYS, "", (), codes)
+            yield Disagreement(Fault.EDIT_STAYS, "", (), codes, words)
         for code in sorted(code for code in now if now[code] > before[code]):
-            yield Disagreement(Fault.EDIT_BRINGS, f"brings {code}", (), codes)
+            yield Disagreement(Fault.EDIT_BRINGS, f"brings {code}", (), codes, words)
         if whole and after.findings:
-            yield Disagreement(Fault.EDITS_UNCLEAN, "")
+            yield Disagreement(Fault.EDITS_UNCLEAN, "", (), (), words)
 
     def _load_edited(self, exhibit: Exhibit, edits: Sequence[Edit]) -> Ruleset:
         stand = self.other
@@ -276,6 +278,11 @@ def _changed(
             fault = Fault.EDIT_CHANGES
         if fault:
             yield Disagreement(fault, "", (talk,), codes)
+
+
+def words_of(finding: Finding) -> tuple[str, ...]:
+    """A finding in short."""
+    return (f"{finding.code} {finding.severity.name.lower()}: {finding.place}: {finding.title}", *finding.evidence[:2])
 
 
 def told_at(place: str, index: int, exhibit: Exhibit, stand: Stand) -> bool:
