@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from random import Random
 
 from conntrim.core.model.errors import ConntrimError, HostError
 from conntrim.core.model.held import Example, Held
 from conntrim.host.signals import orderly_end
+from conntrim.lab.held.corpus import Corpus, untracking
 from conntrim.lab.held.judge import Counts, Disagreement, Fault
 from conntrim.lab.held.kept import OPEN, KeptTrial, format_kept
 from conntrim.lab.held.mutation import mutation
 from conntrim.lab.held.rules import ruleset, strict
 from conntrim.lab.held.stand import stand
-from conntrim.lab.held.talks import Dialogue, choice
+from conntrim.lab.held.talks import SERVERS, Dialogue, choice
 from conntrim.lab.held.trial import Bench, Exhibit, families_of
 from conntrim.lab.held.untracking import count, lines_of, without
 from conntrim.lab.held.verbs import PRESENT, Crash, Verbs
@@ -36,20 +38,22 @@ TALKS = 56
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to run: `rulesets` numbers from `first`, of which slice `slice_[0]` of `slice_[1]`; the same seed, the same
-    rule sets."""
+    rule sets. `corpus`: of strangers' rule sets in this folder instead of made-up ones."""
 
     rulesets: int
     seed: int
     first: int = 0
     slice_: tuple[int, int] = (1, 1)
     parts: tuple[str, ...] = PARTS
+    corpus: Path | None = None
 
     @property
     def name(self) -> str:
         """What tells this run from others."""
         number, of = self.slice_
         parts = " ".join(self.parts)
-        return f"seed {self.seed}, {self.rulesets} from {self.first}, slice {number}/{of}, {parts}"
+        text = f"seed {self.seed}, {self.rulesets} from {self.first}, slice {number}/{of}, {parts}"
+        return f"{text}, corpus" if self.corpus else text
 
     @property
     def numbers(self) -> range:
@@ -73,11 +77,13 @@ class Tally:
     examples: dict[str, Example] = field(default_factory=dict)
 
 
-def exhibit(seed: int, index: int, talks: int = TALKS) -> Exhibit:
+def exhibit(seed: int, index: int, corpus: Corpus | None = None) -> Exhibit:
     """The rule set of a number, its dialogues, and a change of it."""
     random = Random(f"{seed}:{index}")  # noqa: S311 - made-up packets, no secrets
-    script = ruleset(random)
-    dialogues = choice(random, families_of(script), talks)
+    stranger = corpus.stranger(index) if corpus else None
+    script = untracking(random, stranger) if stranger else ruleset(random)
+    ports = stranger.ports if stranger else SERVERS
+    dialogues = choice(random, families_of(script), TALKS, ports)
     return Exhibit(script, strict(random, script), tuple(dialogues), mutation(random, script))
 
 
@@ -107,8 +113,9 @@ def _work(wanted: Wanted, numbers: Sequence[int], verbs: Verbs, label: str) -> T
     tally = Tally()
     with bench(label, verbs) as made:
         tally.counts = made.counts
+        corpus = Corpus.of(wanted.corpus, made.other) if wanted.corpus else None
         for index in numbers:
-            _one(made, wanted, index, tally)
+            _one(made, wanted, (index, corpus), tally)
     return tally
 
 
@@ -150,10 +157,11 @@ def _worker(far: Connection, wanted: Wanted, numbers: Sequence[int], verbs: Verb
 # --- one rule set ---------------------------------------------------------------------------------------------------
 
 
-def _one(made: Bench, wanted: Wanted, index: int, tally: Tally) -> None:
+def _one(made: Bench, wanted: Wanted, which: tuple[int, Corpus | None], tally: Tally) -> None:
     """Put one rule set on trial; what disagrees once more when it is played alone is counted."""
-    shown = exhibit(wanted.seed, index)
+    index, corpus = which
     try:
+        shown = exhibit(wanted.seed, index, corpus)
         found = tried(made, shown, wanted.parts, tally)
     except HostError:
         tally.refused += 1
@@ -174,7 +182,9 @@ def _one(made: Bench, wanted: Wanted, index: int, tally: Tally) -> None:
         tally.faults[kind] += len(every)
         tally.rulesets_with[kind] += 1
         if not known:
-            tally.examples[kind] = example_of(every[0], shown, (wanted.seed, index))
+            one = example_of(every[0], shown, (wanted.seed, index))
+            # Strangers' rules stay where they are.
+            tally.examples[kind] = replace(one, text=corpus.stranger(index).name, small=True) if corpus else one
 
 
 def tried(made: Bench, shown: Exhibit, parts: Sequence[str], tally: Tally | None = None) -> list[Disagreement]:

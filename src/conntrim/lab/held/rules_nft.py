@@ -44,13 +44,14 @@ class Nft:
 
     def sheets(self) -> Iterator[Sheet]:
         """The tables."""
-        yield Sheet(self.family, "early", tuple(self._raw()), generate.SETS)
+        yield Sheet(self.family, "early", tuple(self.raw()), generate.SETS)
         if self.chance(0.35):
             yield Sheet(self.family, "translate", tuple(self._nat()))
         helper = self.chance(0.1) and self.family != "ip6"
         yield Sheet(self.family, "fw", tuple(self._filter(helper)), (FTP_HELPER,) if helper else ())
 
-    def _raw(self) -> Iterator[Block]:
+    def raw(self) -> Iterator[Block]:
+        """The chains that untrack."""
         early = self.random.choice(("-300", "-300", "-300", "-301", "-250", "-450"))
         chains: dict[str, list[Line]] = {"prerouting": [], "output": []}
         if self.chance(0.2):
