@@ -77,7 +77,8 @@ def _saved(path: Path) -> Stranger:
 
 def _listed(path: Path, stand: Stand) -> Stranger | None:
     try:
-        stand.nft.run(_placed(path.read_text(encoding="utf-8", errors="replace")))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        stand.nft.run(_placed(re.sub(r"\bflush ruleset\b", "", text)))  # the observer's table is in it
         tables = [line.split()[1:] for line in stand.nft.run("list tables").splitlines()]
         texts = [stand.nft.run(f"list table {family} {name}") for family, name in tables if "conntrim" not in name]
     except HostError:

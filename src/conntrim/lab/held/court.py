@@ -230,10 +230,16 @@ def _alone(made: Bench, shown: Exhibit, dialogues: Sequence[Dialogue], parts: Se
 
 
 def smaller(held: Held, most: int, tries: int, verbs: Verbs = PRESENT) -> Held:
-    """The results with so many of their examples made small, of the most frequent kinds first."""
+    """The results with so many of their examples made small: of each fault the most frequent kind, then the next."""
     examples = {example.kind: example for example in held.examples}
+    ranks: Counter[str] = Counter()
+    ordered = []
+    for example in held.examples:
+        fault = example.kind.partition(" | ")[0]
+        ordered.append((ranks[fault], len(ordered), example))
+        ranks[fault] += 1
     with bench("small", verbs) as made:
-        for example in [each for each in held.examples if not each.small][:most]:
+        for example in [each for _, _, each in sorted(ordered, key=lambda row: row[:2]) if not each.small][:most]:
             if found := _small(made, example, tries):
                 examples[example.kind] = found
     return replace(held, examples=tuple(examples.values()))

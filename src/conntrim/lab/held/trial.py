@@ -22,7 +22,6 @@ from conntrim.lab.held.judge import (
     Fault,
     demanded,
     harmed,
-    holes,
     open_in_r0,
     paired,
     silent,
@@ -263,7 +262,7 @@ def _changed(
     both: Sequence[Both], again: Sequence[Played], codes: tuple[str, ...], *, whole: bool
 ) -> Iterator[Disagreement]:
     """What edits did to dialogues: R0 is what was meant, R is what was there; anything else is new."""
-    hole, known = {id(b) for b in holes(both)}, open_in_r0(both)
+    known = open_in_r0(both)
     for each, now in zip(both, again, strict=True):
         talk, fault = each.dialogue, None
         if whole and each.cut and now.ended != DONE:
@@ -271,7 +270,7 @@ def _changed(
         elif now.fate in (each.r.fate, each.r0.fate):
             continue
         elif each.r.ended == DONE and now.ended != DONE:
-            fault = Fault.EDIT_KILLS if id(each) not in hole else None
+            fault = Fault.EDIT_KILLS if each.r0.ended == DONE else None
         elif talk.entering and now.opened and not each.r.opened and not each.r0.opened:
             fault = Fault.EDIT_OPENS if group(talk) not in known else None
         elif now.ended == DONE == each.r.ended and not talk.unsolicited:
