@@ -1,6 +1,6 @@
 """Disagreements that were found and made small, put on trial again: what is mended stays mended.
 
-A file of `kept/claims` says of which kind it is and whether the verb is still wrong (`open`) or not any more (`mended`).
+A file of `kept/claims` says of which kind it is, and whether the verb is still wrong (`open`) or not (`mended`).
 GOLDEN=accept writes what holds now: whoever mends a verb runs it once, and the file guards it from then on.
 """
 

@@ -233,7 +233,7 @@ def smaller(held: Held, most: int, tries: int, verbs: Verbs = PRESENT) -> Held:
     """The results with so many of their examples made small: of each fault the most frequent kind, then the next."""
     examples = {example.kind: example for example in held.examples}
     ranks: Counter[str] = Counter()
-    ordered = []
+    ordered: list[tuple[int, int, Example]] = []
     for example in held.examples:
         fault = example.kind.partition(" | ")[0]
         ordered.append((ranks[fault], len(ordered), example))

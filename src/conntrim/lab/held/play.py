@@ -13,7 +13,7 @@ from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.memory import Tuple, tuple_of
 from conntrim.lab.entries import Kept
 from conntrim.lab.held.stand import PORTS, Arrival, Seen, Shot, Stand
-from conntrim.lab.held.talks import AWAY, DATA_PORTS, HANDSHAKE, Dialogue, Turn
+from conntrim.lab.held.talks import DATA_PORTS, HANDSHAKE, Dialogue, Turn, client_data_port
 from conntrim.lab.wire import FIRST, MAX_NUMBER, V4_HEADER, Numbers, build
 
 DONE, REFUSED, LOST = "done", "refused", "lost"
@@ -72,7 +72,7 @@ class Actor:
     def __post_init__(self) -> None:
         a, b = self.dialogue.a, self.dialogue.b
         self.views[False, False] = (a.address, a.port, b.address, b.port)
-        self.views[True, False] = (a.address, a.port + AWAY, b.address, self.data_port)
+        self.views[True, False] = (a.address, client_data_port(a.port), b.address, self.data_port)
 
     @property
     def data_port(self) -> int:
@@ -103,7 +103,7 @@ class Actor:
     def _packet(self, turn: Turn) -> Packet:
         if turn.data and (True, turn.back) not in self.views:  # the server opens the data connection
             here, _, there, _ = self.views[False, True]
-            self.views[True, True] = (here, self.data_port, there, self.dialogue.a.port + AWAY)
+            self.views[True, True] = (here, self.data_port, there, client_data_port(self.dialogue.a.port))
         own, port, peer, far = self.views[turn.data, turn.back]
         family, protocol = self.dialogue.family, self.dialogue.protocol
         if turn.error:
@@ -117,7 +117,7 @@ class Actor:
         if b"{}" not in turn.payload:
             return turn.payload or (b"p" * 12 if turn.flags is None and not turn.error else b"")
         own = self.views[False, turn.back][0] & 0xFFFFFFFF
-        port = self.data_port if turn.back else self.dialogue.a.port + AWAY
+        port = self.data_port if turn.back else client_data_port(self.dialogue.a.port)
         numbers = [*own.to_bytes(4, "big"), port >> 8, port & 255]
         return turn.payload.replace(b"{}", ",".join(map(str, numbers)).encode())
 
@@ -187,7 +187,7 @@ class Actor:
         place, src, sport, dst, dport = came
         picked = not self.dialogue.turns[self.turn].back and sport not in (
             self.dialogue.a.port,
-            self.dialogue.a.port + AWAY,
+            client_data_port(self.dialogue.a.port),
         )
         self.came.append((place, src, ANY if picked else sport, dst, dport))
         self.turn += 1

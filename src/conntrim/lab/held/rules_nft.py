@@ -165,10 +165,10 @@ class Nft:
         lines += ['tcp dport 21 ct helper set "ftp" accept'] if helper else []
         lines += ["meta l4proto { icmp, ipv6-icmp } accept"] if self.chance(0.55) else []
         lines += [self.random.choice(("tcp dport { 22, 8443 } accept", "tcp dport vmap { 22 : accept, 3306 : drop }"))]
-        if self.chance(0.07):
+        if self.chance(0.07) and self.family != "ip6":  # its check of IPv6 sums is IPv4's
             port = next((s.port for s in self.services if (s.direction, s.protocol) == ("inbound", "tcp")), 80)
-            lines = [f"tcp dport {port} ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm",
-                     "ct state invalid drop", *lines]  # fmt: skip
+            proxy = "ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm"
+            lines = [f"meta nfproto ipv4 tcp dport {port} {proxy}", "ct state invalid drop", *lines]
         for service in self.services:
             if service.direction == "inbound":
                 state = self.random.choice(("", "ct state new ", "ct state { new, untracked } "))

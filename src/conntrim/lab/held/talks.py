@@ -108,8 +108,12 @@ ACTIVE = (
 )
 DATA_PORTS = {"ftp": 50_021, "ftp, active": 20}
 """The server's port of the data connection, by kind: where it awaits it, or from where it opens it."""
-AWAY = 10_000
-"""The client's port of the data connection is so far from its other one."""
+
+
+def client_data_port(port: int) -> int:
+    """The client's port of the data connection, by its port of the control connection."""
+    return FIRST_FREE + (port + 10_000) % 60_000
+
 
 TCP, UDP = int(Protocol.TCP), int(Protocol.UDP)
 ECHO = -1
@@ -181,10 +185,10 @@ def address(family: Family, net: str, last: int) -> int:
     return parse_address(NETS[family][net].format(last))
 
 
-def made(kind: str, path: str, family: Family, *, port: int, number: int = 0, last: int = 9) -> Dialogue:
-    """One dialogue of a kind by a path; `number` tells it from all others."""
+def made(kind: str, path: str, family: Family, *, port: int, client: int = HIGH, last: int = 9) -> Dialogue:
+    """One dialogue of a kind by a path; the client's port tells it from all others."""
     protocol, turns = KINDS[kind]
-    client = port if "symmetric" in kind else HIGH + number
+    client = port if "symmetric" in kind else client
     return _between((kind, path), family, protocol, turns, ports=(client, port), last=last)
 
 
@@ -215,10 +219,19 @@ def choice(random: Random, families: Sequence[Family], count: int, ports: Sequen
         kind, path = kinds[number % len(kinds)], paths[(number + number // len(kinds)) % len(paths)]
         family = families[number % len(families)] if kind not in DATA_PORTS else families[0]
         port = 21 if kind in DATA_PORTS else random.choice(ports)
+        if port in ONE_WAY and KINDS[kind][0] == UDP:
+            kind = "udp, one way"
         last = 10 + number % 200 if kind in SHARING else 9
-        talks.append(made(kind, path, family, port=port, number=number, last=last))
+        ranged = [each for each in ports if FIRST_FREE <= each < HIGH * 3]
+        client = (random.choice(ranged) if ranged and number % 4 == 1 else HIGH) + number
+        talks.append(made(kind, path, family, port=port, client=client, last=last))
     return talks + unsolicited(random, families, count // 3, ports)
 
+
+ONE_WAY = frozenset({514, 4789, 6081, 8125, 8472})
+"""Ports to which both sides send and from which nobody answers: syslog, VXLAN and the like."""
+FIRST_FREE = 1024
+"""Ports from there on may be a client's, and those behind a server's one, where rules name a range."""
 
 SHARING = frozenset({"udp, symmetric", "tcp, six openers"})
 """Kinds whose dialogues need addresses of their own: their ports are not, or rules count them by address."""

@@ -11,7 +11,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.lab.claims import unplayable
 from conntrim.lab.expect import LOCAL
 from conntrim.lab.held.stand import HOST
-from conntrim.lab.held.talks import DATA_PORTS, KINDS, LONE, Dialogue, End, Turn, alone, made
+from conntrim.lab.held.talks import DATA_PORTS, KINDS, LONE, ONE_WAY, Dialogue, End, Turn, alone, made
 from conntrim.lab.replay import BITS
 
 NAMES = {"": HOST, "lo": HOST, "eth0": "eth0", "eth1": "eth1"}
@@ -52,12 +52,18 @@ def _about(packet: Packet, a: End, b: End, ports: Sequence[int]) -> Iterator[Dia
     yield lone
     if packet.tcp_flags is not None:
         yield replace(lone, turns=(opener,), a=replace(a, port=EXPLICIT))
-    for kind, (protocol, _) in KINDS.items():
-        if protocol == packet.protocol and kind not in DATA_PORTS:
+    for kind in _kinds(packet.protocol, {a.port, b.port}):
+        if kind not in DATA_PORTS:
             yield _placed(kind, family, a, b, 0)
             yield _placed(kind, family, b, a, 0)
-        elif kind in DATA_PORTS and FTP in (a.port, b.port):
+        elif FTP in (a.port, b.port):
             yield _placed(kind, family, *((a, b) if b.port == FTP else (b, a)), 0)
+
+
+def _kinds(protocol: int, ports: set[int]) -> list[str]:
+    """The kinds of dialogue of a protocol that these ports have."""
+    one_way = protocol == Protocol.UDP and not ONE_WAY.isdisjoint(ports)
+    return ["udp, one way"] if one_way else [kind for kind, (spoken, _) in KINDS.items() if spoken == protocol]
 
 
 def _placed(kind: str, family: Family, a: End, b: End, identifier: int) -> Dialogue:
