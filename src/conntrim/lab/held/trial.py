@@ -270,7 +270,7 @@ def _changed(
         elif now.fate in (each.r.fate, each.r0.fate):
             continue
         elif each.r.ended == DONE and now.ended != DONE:
-            fault = Fault.EDIT_KILLS if each.r0.ended == DONE else None
+            fault = Fault.EDIT_KILLS if each.r0.ended == DONE and not talk.unsolicited else None
         elif talk.entering and now.opened and not each.r.opened and not each.r0.opened:
             fault = Fault.EDIT_OPENS if group(talk) not in known else None
         elif now.ended == DONE == each.r.ended and not talk.unsolicited:
