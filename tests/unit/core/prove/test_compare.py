@@ -290,5 +290,3 @@ def test_what_is_left_behind_is_never_the_same(name: str) -> None:
     assert compare(one, one).same
     assert not compare(one, other).same
     assert not compare(other, one).same
-
-
