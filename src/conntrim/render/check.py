@@ -41,7 +41,9 @@ class _Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class FindingFields:
+    """What is printed of one finding."""
+
     code: str
     severity: Severity
     title: str
@@ -55,7 +57,7 @@ class _Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Ignored:
-    finding: _Finding
+    finding: FindingFields
     reason: str
 
 
@@ -64,7 +66,7 @@ class CheckedFields:
     """What `check` prints as JSON."""
 
     rules: int
-    findings: list[_Finding]
+    findings: list[FindingFields]
     ignored: list[_Ignored]
     undecided: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -78,9 +80,9 @@ def check_json(found: Checked) -> str:
     )
 
 
-def _told(finding: Finding) -> _Finding:
+def _told(finding: Finding) -> FindingFields:
     witness = _packet(finding.witness) if finding.witness else None
-    return _Finding(
+    return FindingFields(
         finding.code, finding.severity, finding.title, finding.place, finding.evidence, witness, finding.advice,
         tuple(_Edit(e.how, e.place, e.text) for e in finding.edits), finding.caused_by,
     )  # fmt: skip

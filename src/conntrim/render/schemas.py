@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import fields, make_dataclass
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -17,14 +18,18 @@ from conntrim.core.model.record import Recorded
 from conntrim.core.model.replay import Replay
 from conntrim.core.model.truth import Truth
 from conntrim.core.rollout.report import Report
-from conntrim.render.check import CheckedFields
+from conntrim.render.check import CheckedFields, FindingFields
 from conntrim.render.compare import ComparisonFields
 from conntrim.render.json import schema_number
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_HINTS = get_type_hints(Diagnosis) | {"findings": tuple[FindingFields, ...]}
+DIAGNOSED = make_dataclass("Diagnosis", [(f.name, _HINTS[f.name]) for f in fields(Diagnosis)])
+"""What `diagnose` prints: what it finds are no rules, so no finding has an edit whose operations had to be told."""
+
 KINDS: dict[str, type] = {
-    "census": Census, "panel": Panel, "record": Recorded, "diagnosis": Diagnosis, "plan": Plan,
+    "census": Census, "panel": Panel, "record": Recorded, "diagnosis": DIAGNOSED, "plan": Plan,
     "explanation": Explanation, "check": CheckedFields, "comparison": ComparisonFields, "apply": Report,
     "confirm": Report, "rollback": Report, "status": Report, "incident": Incident, "replay": Replay,
     "truth": Truth, "claims": Held,
