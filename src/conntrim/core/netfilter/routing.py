@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import LOOPBACK
+from conntrim.core.model.fields import FIELDS, ChangedBy
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Base, Dialect, Table
 from conntrim.core.model.service import Hook
@@ -69,7 +70,11 @@ def routes_anew(table: Table, base: Base) -> bool:
     return base.hook is Hook.OUTPUT and (mangle or base.type == "route")
 
 
+ROUTED_BY = ("src", "dst", *(spec.attribute for spec in FIELDS.values() if spec.changed is ChangedBy.RULES))
+"""What of a packet makes the kernel route it anew where a chain changed it."""
+
+
 def stuck(kernel: Kernel, before: Packet, after: Packet) -> bool:
     """Whether a packet that was changed so finds no route when it is routed once more."""
-    changed = (before.mark, before.dscp, before.src, before.dst) != (after.mark, after.dscp, after.src, after.dst)
+    changed = any(getattr(before, name) != getattr(after, name) for name in ROUTED_BY)
     return changed and _is_bound(after) and not is_ours(kernel, after.dst)
