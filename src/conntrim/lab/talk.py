@@ -55,6 +55,9 @@ ODD_ICMP = {
 CLASSES = (None, None, 10, 46)
 """DSCP: mostly none."""
 
+ECN = (None, None, None, 1, 2, 3)
+"""ECN: mostly not spoken."""
+
 
 def dialogues(random: Random, packets: int) -> list[Made]:
     """Dialogues of that many packets together, no two of one flow."""
@@ -107,7 +110,7 @@ def _opener(random: Random) -> Packet:
     client = random.randint(1024, 65535) if random.random() < 0.8 else random.choice(PORTS)
     return Packet(
         family, Protocol.TCP, parse_address(src), parse_address(dst), client, random.choice(PORTS), iif=iif, oif=oif,
-        dscp=random.choice(CLASSES),
+        dscp=random.choice(CLASSES), ecn=random.choice(ECN),
     )  # fmt: skip
 
 

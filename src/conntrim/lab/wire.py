@@ -26,7 +26,7 @@ FIRST = 1000
 WINDOW = 0xFFFF
 V4_HEADER, V6_HEADER = 20, 40
 
-TRAFFIC_CLASS: dict[Field, int] = {Field.DSCP: 2}
+TRAFFIC_CLASS: dict[Field, int] = {Field.DSCP: 2, Field.ECN: 0}
 """Fields of IPv4's TOS byte and IPv6's traffic class, by the bits that stand below them (RFC 2474, RFC 3168)."""
 
 FILLED_IN = frozenset({Field.PROTOCOL, Field.SRC, Field.DST, Field.LENGTH, Field.TTL})

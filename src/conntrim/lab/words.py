@@ -150,6 +150,7 @@ def _xt_size(w: Words) -> str:
         f"-m length {w.maybe_not()}--length {w.random.choice(('0:30', '28', '40:60', '49:65535'))}",
         f"{hops[0]} {hops[1].format(w.random.choice(('eq', 'lt', 'gt')))} {w.random.choice((63, 64))}",
         f"-m dscp {w.maybe_not()}--dscp {w.random.choice((0, 10, 46))}",
+        f"-m ecn {w.maybe_not()}--ecn-ip-ect {w.random.choice((0, 1, 2, 3))}",
         f"-m pkttype {w.maybe_not()}--pkt-type {w.random.choice(('unicast', 'multicast'))}",
     ))  # fmt: skip
 
@@ -163,6 +164,7 @@ XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         _xt_both_ports,
         _xt_multiport,
         lambda w: f"-p tcp {w.maybe_not()}--syn",
+        lambda w: f"-p tcp -m ecn {w.maybe_not()}--ecn-tcp-{w.random.choice(('cwr', 'ece'))}",
         _xt_flags,
         _xt_icmp,
     ),
@@ -256,6 +258,7 @@ def _nft_size(w: Words) -> str:
         f"meta length {w.unequal()}{w.random.choice(('0-30', '28', '40-60', '{ 40, 60 }'))}",
         f"{hops}{w.random.choice((63, 64))}",
         f"{ip} dscp {w.unequal()}{w.random.choice(('cs0', 'af11', 'ef', '{ af11, ef }'))}",
+        f"{ip} ecn {w.unequal()}{w.random.choice(('not-ect', 'ect0', 'ce', '{ ect0, ect1 }'))}",
         f"meta pkttype {w.unequal()}{w.random.choice(('host', 'multicast'))}",
     ))  # fmt: skip
 

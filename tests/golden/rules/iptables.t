@@ -219,6 +219,10 @@
 -m tos --tos 0x10 ; ok ; -m tos --tos 0x10/0xff
 -m tos --tos 0x10/0x3f ; ok ; -m tos --tos 0x10/0x3f
 -p tcp -m ecn --ecn-tcp-cwr ; ok ; -p tcp -m ecn --ecn-tcp-cwr
+-p tcp -m ecn ! --ecn-tcp-ece --ecn-tcp-cwr --ecn-ip-ect 2 ; ok ; -p tcp -m ecn --ecn-tcp-cwr -m ecn ! --ecn-tcp-ece -m ecn --ecn-ip-ect 2
+-m ecn --ecn-ip-ect 3 ; ok ; -m ecn --ecn-ip-ect 3
+-m ecn ! --ecn-ip-ect 0 ; ok ; -m ecn ! --ecn-ip-ect 0
+-m ecn --ecn-ip-ect 4 ; fail ; ecn-ip-ect '4' is no number from 0 to 3
 -p tcp -m tcpmss --mss 100:200 ; ok ; -p tcp -m tcpmss --mss 100:200
 -m cpu --cpu 0 ; ok ; -m cpu --cpu 0
 -m devgroup --src-group 5 ; ok ; -m devgroup --src-group 0x5

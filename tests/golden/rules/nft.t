@@ -134,6 +134,11 @@ ip6 hoplimit 255 ; ok ; meta nfproto ipv6 ip6 hoplimit 255 ; {"expr": [{"match":
 ip dscp cs1 ; ok ; meta nfproto ipv4 ip dscp 8 ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "dscp"}}, "right": "cs1"}}]}
 ip dscp != { cs1, af11 } ; ok ; meta nfproto ipv4 ip dscp != { 8, 10 } ; {"expr": [{"match": {"op": "!=", "left": {"payload": {"protocol": "ip", "field": "dscp"}}, "right": {"set": ["cs1", "af11"]}}}]}
 ip6 dscp ef ; ok ; meta nfproto ipv6 ip6 dscp 46 ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "dscp"}}, "right": "ef"}}]}
+ip ecn ect1 accept ; ok ; meta nfproto ipv4 ip ecn 1 accept ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "ecn"}}, "right": "ect1"}}, {"accept": null}]}
+ip ecn != ce ; ok ; meta nfproto ipv4 ip ecn 0-2 ; {"expr": [{"match": {"op": "!=", "left": {"payload": {"protocol": "ip", "field": "ecn"}}, "right": "ce"}}]}
+ip6 ecn { ect0, ce } drop ; ok ; meta nfproto ipv6 ip6 ecn 2-3 drop ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "ecn"}}, "right": {"set": ["ect0", "ce"]}}}, {"drop": null}]}
+ip6 ecn not-ect ; ok ; meta nfproto ipv6 ip6 ecn 0 ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "ecn"}}, "right": "not-ect"}}]}
+ip ecn set ce ; ok ; ip ecn set ce ; {"expr": [{"mangle": {"key": {"payload": {"protocol": "ip", "field": "ecn"}}, "value": "ce"}}]}
 ip length 100-200 ; ok ; meta nfproto ipv4 meta length 100-200 ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "length"}}, "right": {"range": [100, 200]}}}]}
 ip frag-off & 0x1fff != 0 drop ; ok ; meta nfproto ipv4 ip frag-off & 0x1fff != 0 drop ; {"expr": [{"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}, "right": 0}}, {"drop": null}]}
 ip frag-off & 0x1fff == 0 ; ok ; meta nfproto ipv4 ip frag-off & 0x1fff == 0 ; {"expr": [{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}, "right": 0}}]}

@@ -79,3 +79,25 @@ def test_echo_and_query_dialogues(capsys: pytest.CaptureFixture[str]) -> None:
     assert "all 2 packets get through, 1 entry" in capsys.readouterr().out
     assert 1 == run(["explain", "-p", "udp", "--sport", "4000", "--dport", "53", *ends])
     assert capsys.readouterr().out.startswith("rejected: packet 1 of 4, the query, in input by")
+
+
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [
+        (("--ecn", "3"), "-m ecn --ecn-ip-ect 3"),
+        (("--dscp", "46"), "-m dscp --dscp 46"),
+        (("--ttl", "1"), "-m ttl --ttl-lt 2"),
+        (("--length", "1500"), "-m length --length 1500"),
+    ],
+)
+def test_what_a_header_holds_can_be_said(
+    option: tuple[str, str], match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule that asks for it is not decided where nothing is said, met where it is so, passed by where it is not."""
+    rules = tmp_path / "rules.v4"
+    rules.write_text(f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {match} -j DROP\nCOMMIT\n")
+    asked = ["explain", *TCP, "-i", "eth0", "--ruleset", str(rules)]
+    assert (run([*asked, *option]), run([*asked, option[0], "2"])) == (1, 0)
+    capsys.readouterr()
+    assert run(asked) == 1
+    assert capsys.readouterr().out.startswith("not decided")

@@ -59,6 +59,7 @@ TYPES: dict[str, NftType] = {
     "integer8": NftType(Spelt.NUMBERS),
     "integer16": NftType(Spelt.NUMBERS),
     "dscp": NftType(Spelt.NUMBERS, {name.lower(): value for name, value in names.DSCP_CLASSES.items()} | {"lephb": 1}),
+    "ecn": NftType(Spelt.NUMBERS, {"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3}),
     "pkt_type": NftType(Spelt.NAMES, {"host": 0, "broadcast": 1, "multicast": 2, "other": 3, "unicast": 0}),
     "fib_addrtype": NftType(
         Spelt.NAMES, {kind.name.lower(): int(kind) for kind in AddressType if kind <= AddressType.PROHIBIT}
@@ -131,6 +132,8 @@ EXPRESSIONS: tuple[NftExpression, ...] = (
     NftExpression("ip6 hoplimit", Field.TTL, "integer8", _V6),
     NftExpression("ip dscp", Field.DSCP, "dscp", _V4),
     NftExpression("ip6 dscp", Field.DSCP, "dscp", _V6),
+    NftExpression("ip ecn", Field.ECN, "ecn", _V4),
+    NftExpression("ip6 ecn", Field.ECN, "ecn", _V6),
 )
 """Every expression that says one field."""
 

@@ -111,6 +111,9 @@ OPTIONS: tuple[XtOption, ...] = (
     XtOption(Field.TTL, "ttl", "ttl-eq", Says.HOPS, ("ttl-lt", "ttl-gt", "ttl"), family=Family.IPV4),
     XtOption(Field.TTL, "hl", "hl-eq", Says.HOPS, ("hl-lt", "hl-gt"), family=Family.IPV6),
     XtOption(Field.DSCP, "dscp", "dscp", Says.NUMBER, ("dscp-class",), names.DSCP_CLASSES),
+    XtOption(_FLAGS, "ecn", "ecn-tcp-cwr", Says.BITS, bits=(int(TcpFlag.CWR), int(TcpFlag.CWR))),
+    XtOption(_FLAGS, "ecn", "ecn-tcp-ece", Says.BITS, bits=(int(TcpFlag.ECE), int(TcpFlag.ECE))),
+    XtOption(Field.ECN, "ecn", "ecn-ip-ect", Says.NUMBER),
 )
 """Every option that says one field."""
 

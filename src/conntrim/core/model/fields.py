@@ -36,6 +36,7 @@ class Field(StrEnum):
     LENGTH = "length"  # bytes of the layer-3 packet
     TTL = "ttl"
     DSCP = "dscp"
+    ECN = "ecn"  # RFC 3168: not-ECT 0, ECT(1) 1, ECT(0) 2, CE 3
 
 
 class TcpFlag(IntEnum):
@@ -147,6 +148,7 @@ FIELDS: dict[Field, FieldSpec] = {
         _R.NUMBERS),
     _F.TTL: FieldSpec(8, _S.HEADER, "ttl", _EVERY, _F.TTL, _C.HOP, True, Intervals.of(64), 20, "ttl", _R.NUMBERS),
     _F.DSCP: FieldSpec(6, _S.HEADER, "dscp", _EVERY, _F.DSCP, _C.RULES, True, _ZERO, 30, "dscp", _R.NUMBERS),
+    _F.ECN: FieldSpec(2, _S.HEADER, "ecn", _EVERY, _F.ECN, _C.RULES, True, _ZERO, 35, "ecn", _R.NUMBERS),
 }
 # fmt: on
 

@@ -83,7 +83,9 @@ STATEMENTS: dict[str, Effect] = {
 
 WRITES: dict[str, tuple[Field, ...]] = {
     **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), (Field.TTL,)),
-    **dict.fromkeys(("DSCP", "TOS", "ip dscp", "ip6 dscp"), (Field.DSCP,)),
+    **dict.fromkeys(("DSCP", "ip dscp", "ip6 dscp"), (Field.DSCP,)),
+    **dict.fromkeys(("ip ecn", "ip6 ecn"), (Field.ECN,)),
+    "TOS": (Field.DSCP, Field.ECN),
 }
 """Statements to the fields of the packet that they write: what later rules find there is not known any more."""
 

@@ -34,6 +34,7 @@ class Packet:
     length: int | None = None
     ttl: int | None = None
     dscp: int | None = None
+    ecn: int | None = None
     packet_type: int | None = None
     src_type: int | None = None
     dst_type: int | None = None

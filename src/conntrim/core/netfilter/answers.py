@@ -68,7 +68,7 @@ def _reset(packet: Packet, kernel: Kernel) -> Packet | None:
     iif, oif = _back(packet, kernel)
     return Packet(
         packet.family, Protocol.TCP, packet.dst, packet.src, packet.dport, packet.sport, int(answer), iif=iif, oif=oif,
-        length=HEADERS[packet.family] + 20, dscp=0,
+        length=HEADERS[packet.family] + 20, dscp=0, ecn=0,
     )  # fmt: skip
 
 
@@ -81,7 +81,8 @@ def _error(packet: Packet, how: Reject, kernel: Kernel, routed: bool) -> Packet 
     src = _speaker(packet, kernel, routed)
     return Packet(
         packet.family, icmp.protocol, src, packet.src, icmp=icmp.unreachable << 8 | code, iif=iif, oif=oif,
-        inner=packet, length=_error_length(packet), dscp=_error_class(packet),
+        inner=packet, length=_error_length(packet), dscp=_kept(packet, packet.dscp, 0x07, 0x30),
+        ecn=_kept(packet, packet.ecn, 0x02),
     )  # fmt: skip
 
 
@@ -98,11 +99,12 @@ def _error_length(packet: Packet) -> int | None:
     return min(HEADERS[packet.family] + 8 + packet.length, LONGEST[packet.family])
 
 
-def _error_class(packet: Packet) -> int | None:
-    """icmp_send() keeps the TOS bits and sets the precedence to internetwork control; ICMPv6 has class 0."""
+def _kept(packet: Packet, value: int | None, mask: int, added: int = 0) -> int | None:
+    """A part of the TOS byte: icmp_send() keeps 0x1e of it and sets the precedence to internetwork control; ICMPv6 has
+    class 0."""
     if packet.family is Family.IPV6:
         return 0
-    return None if packet.dscp is None else 0x30 | packet.dscp & 0x07
+    return None if value is None else value & mask | added
 
 
 def _speaker(packet: Packet, kernel: Kernel, routed: bool) -> int:
