@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from conntrim.app.ports.listing import RulesetListing
     from conntrim.app.ports.owners import OpenSockets
     from conntrim.app.ports.plans import Plans
+    from conntrim.app.ports.recorder import Recorder
     from conntrim.app.ports.rulesets import Rulesets
+    from conntrim.app.ports.saved import SavedHost
     from conntrim.app.rollout_run import Ports
     from conntrim.core.diagnose.case import Rules
     from conntrim.core.model.census import Viewpoint
     from conntrim.core.model.intervals import Intervals
     from conntrim.core.model.plan import Batch
+    from conntrim.core.model.pseudonym import Pseudonyms
+    from conntrim.core.model.record import Listed
     from conntrim.core.netfilter.kernel import Kernel
 
 
@@ -30,16 +34,60 @@ def flows(source: str | None, netns: str | None) -> Flows:
         from conntrim.host.flows import KernelFlows
 
         return KernelFlows(netns)
+    if (host := saved(source)) is not None:
+        return host.flows()
     from conntrim.host.flow_files import FileFlows
 
     return FileFlows(source)
 
 
-def frames(netns: str | None) -> Frames:
-    """The kernel's table, to be read again and again."""
+def frames(netns: str | None, *, recording: bool = False) -> Frames:
+    """The kernel's table, to be read again and again; for a record with all columns that any verb asks for."""
+    from conntrim.core.census.panel.reading import PANEL_COLUMNS
+    from conntrim.core.census.take import CENSUS_COLUMNS
     from conntrim.host.frames import KernelFrames
 
-    return KernelFrames(netns)
+    more = CENSUS_COLUMNS | {"dst", "reply_dst", "reply_sport", "reply_dport", "mark"} if recording else frozenset()
+    return KernelFrames(netns, PANEL_COLUMNS | more)
+
+
+def saved(source: str | None) -> SavedHost | None:
+    """The record or the collection of that name, None where it is something else."""
+    from conntrim.host.collected import collected
+    from conntrim.store.record import RecordReader, is_record
+    from conntrim.store.recorded import RecordedHost
+
+    if source is None:
+        return None
+    return RecordedHost(RecordReader(source).read()) if is_record(source) else collected(source)
+
+
+def recorder(path: str, most: int, *, hidden: bool) -> Recorder:
+    """A new record, of at most so many bytes."""
+    from conntrim.store.record import RecordWriter
+
+    return RecordWriter(path, most, hidden=hidden)
+
+
+def rule_texts(netns: str | None) -> Callable[[], Sequence[Listed]]:
+    """What the programs print of this kernel's rules."""
+    from conntrim.host.listing import texts
+
+    return lambda: texts(netns)
+
+
+def pseudonyms(key: str | None) -> Pseudonyms:
+    """The replacement by the key in a file; without one by a key that nobody will know."""
+    import os
+
+    from conntrim.core.model.errors import InputError
+    from conntrim.core.model.pseudonym import Pseudonyms
+    from conntrim.host.sources import read_whole
+
+    data = os.urandom(32) if key is None else read_whole(key, 1 << 16, "key").strip()
+    if not 16 <= len(data) <= 64:
+        raise InputError("--key", f"{len(data)} bytes: 16 to 64 are wanted", advice="head -c 32 /dev/urandom > FILE")
+    return Pseudonyms(data)
 
 
 def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, int]]) -> Viewpoint | None:
@@ -52,23 +100,28 @@ def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, 
 
         kernel = kernel_viewpoint(netns)
         return Viewpoint(Intervals.union_of(local), kernel.local_ports, kernel.timeouts) if local else kernel
+    if not local and (host := saved(source)) is not None:
+        return host.viewpoint()
     return Viewpoint(Intervals.union_of(local), saved=True) if local else None
 
 
 def rulesets(files: Sequence[str], netns: str | None) -> Rulesets:
     """The rule set to look at: these files together, or without files the kernel's."""
-    from conntrim.host.rulesets import FileRulesets, KernelRulesets
+    from conntrim.host.rulesets import FileRulesets, KernelRulesets, SavedRulesets
 
+    hosts = {name: host for name in files if (host := saved(name)) is not None}
+    if hosts:
+        return SavedRulesets(tuple(hosts.values()), FileRulesets([name for name in files if name not in hosts]))
     return FileRulesets(files) if files else KernelRulesets(netns)
 
 
-def rules_seen(netns: str | None) -> Callable[[Intervals], Rules]:
-    """What the kernel's rules say about causes, asked with the host's own addresses."""
+def rules_seen(netns: str | None, files: Sequence[str] = ()) -> Callable[[Intervals], Rules]:
+    """What the kernel's rules, or those of files, say about causes, asked with the host's own addresses."""
 
     def seen(local: Intervals) -> Rules:
         from conntrim.app.rules_seen import rules_of
 
-        return rules_of(rulesets((), netns), local)
+        return rules_of(rulesets(files, netns), local)
 
     return seen
 

@@ -21,7 +21,9 @@ VIEW = Viewpoint(Intervals.of(parse_address("192.0.2.18")))
 
 @dataclass(frozen=True)
 class Claim:
-    """One number of a panel: what it is, the truth, what was said, the bounds, and how many births it rests on."""
+    """One number of a panel: what it is, the truth, what was said, the bounds, how many births it rests on, and whether
+    some of the entries lived no longer than the time between two readings.
+    """
 
     what: str
     truth: float
@@ -29,6 +31,7 @@ class Claim:
     low: float
     high: float
     births: int
+    short: bool = False
 
     @property
     def holds(self) -> bool:
@@ -72,7 +75,7 @@ def claims(panel: Panel, truth: Truth, start: float, end: float) -> Iterator[Cla
         born, lives = truth.column(truth.born, port), truth.column(truth.lives, port)
         during = (born > start) & (born <= end)
         came = float(during.sum()) / (end - start)
-        yield _claim(f"{row.key} births", came, row)
+        yield _claim(f"{row.key} births", came, row, bool((lives[during] <= panel.interval).any()))
         for each in row.lifetimes:
             longer = float((lives[during] > each.seconds).mean()) if during.any() else 0.0
             yield Claim(f"{row.key} live > {each.seconds:g}", longer, each.low, each.low, each.high, row.seen_births)
@@ -87,6 +90,6 @@ def claims(panel: Panel, truth: Truth, start: float, end: float) -> Iterator[Cla
             yield Claim(f"{row.key} unseen", most, row.unseen, row.unseen, np.inf, row.seen_births)
 
 
-def _claim(what: str, truth: float, row: PanelRow) -> Claim:
+def _claim(what: str, truth: float, row: PanelRow, short: bool) -> Claim:
     births = row.births
-    return Claim(what, truth, births.value, births.low, births.high, row.seen_births)
+    return Claim(what, truth, births.value, births.low, births.high, row.seen_births, short)

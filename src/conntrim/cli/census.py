@@ -140,18 +140,24 @@ def command(
         state_word(state),
     )
     if again is not None:
-        if source is not None:
-            raise InputError("--again", "a saved table stays as it is", advice="leave out --again or the file")
+        saved = wiring.saved(source)
+        readings = saved.frames() if saved else None
+        if source is not None and readings is None:
+            raise InputError(
+                "--again", "a saved table stays as it is", advice="conntrim record makes one that does not"
+            )
         if by not in (*PanelBy,) or not selection.every:
             raise InputError(
                 "--again", "its rows are services or clients of the whole table", advice="leave out filters"
             )
-        frames, size = wiring.frames(netns), sample_size(sample, source)
+        frames = readings or wiring.frames(netns)
+        size = sample_size(sample, source)
         assert viewpoint is not None  # the kernel tells it
         panel = watch_panel(frames, viewpoint, PanelBy(by), top, again=again, every=every, sample=size)
         say(_json("panel", panel) if as_json else panel_text(panel))
         return
-    census = take_census(wiring.flows(source, netns), viewpoint, top, sample_size(sample, source), selection)
+    size = saved.sample if (saved := wiring.saved(source)) else sample_size(sample, source)
+    census = take_census(wiring.flows(source, netns), viewpoint, top, size, selection)
     say(_json("census", census_fields(census)) if as_json else census_text(census, By(by)))
 
 

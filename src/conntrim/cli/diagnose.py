@@ -19,6 +19,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era
 from conntrim.core.model.intervals import Intervals
 from conntrim.render.diagnose import diagnosis_text
+from conntrim.render.nagios import nagios_text
 
 SERVICES = 200
 """Rows of the census; causes look at the whole table."""
@@ -43,6 +44,7 @@ PER_CENT = click.FloatRange(0, 100)
 @click.option("--buckets", type=click.IntRange(1), help="The buckets of a saved table.")
 @click.option("--era", type=click.Choice([era.value for era in Era]), help="The names of a saved table's settings.")
 @click.option("--local", metavar="ADDR,...", help="The own addresses of the host of a saved table; else inferred.")
+@click.option("--nagios", is_flag=True, help="One line with performance data, for a monitoring plugin.")
 @options.netns
 @options.as_json
 def command(
@@ -56,6 +58,7 @@ def command(
     buckets: int | None,
     era: str | None,
     local: str | None,
+    nagios: bool,
     netns: str | None,
     as_json: bool,
 ) -> int:
@@ -71,17 +74,18 @@ def command(
     wanted = Era(era) if era else None
     request = Request(netns, log, interval, thresholds, maximum, buckets, wanted)
     own = {"--max": maximum, "--buckets": buckets, "--era": era, "--local": local}
-    report = _source(request, sources, local) if sources else _kernel(request, own)
+    sample = "auto" if nagios else "exact"
+    report = _source(request, sources, local) if sources else _kernel(request, own, sample)
     if as_json:
         from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text
 
         say(to_json("diagnosis", report))
     else:
-        say(diagnosis_text(report))
+        say(nagios_text(report, thresholds) if nagios else diagnosis_text(report))
     return int(report.verdict)
 
 
-def _kernel(request: Request, own: Mapping[str, object]) -> Diagnosis:
+def _kernel(request: Request, own: Mapping[str, object], sample: str) -> Diagnosis:
     """This kernel; it tells its own sizes."""
     for option, value in own.items():
         if value is not None:
@@ -90,7 +94,7 @@ def _kernel(request: Request, own: Mapping[str, object]) -> Diagnosis:
         request,
         wiring.facts(),
         wiring.kernel_log(),
-        lambda viewpoint: take_table(wiring.flows(None, request.netns), viewpoint, SERVICES),
+        lambda viewpoint: take_table(wiring.flows(None, request.netns), viewpoint, SERVICES, sample),
         Further(wiring.rules_seen(request.netns), wiring.open_sockets()),
     )
 
@@ -101,6 +105,11 @@ def _source(request: Request, sources: tuple[str, ...], local: str | None) -> Di
         raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
     if "-" in sources and request.log == "-":
         raise InputError("--log", "standard input can be the table or the log, not both")
+    if (host := wiring.saved(sources[0])) is not None and len(sources) == 1:
+        rules = Further(wiring.rules_seen(None, sources))
+        return diagnose_kernel(
+            request, host, host, lambda view: take_table(host.flows(), view, SERVICES, host.sample), rules
+        )
     inputs = wiring.inputs(sources)
     listing, own = inputs.listing, Intervals.union_of(local_ranges(local))
     viewpoint = Viewpoint(own, ports_of(inputs), timeouts_of(inputs), saved=True)

@@ -16,6 +16,8 @@ from conntrim.core.model.errors import ConntrimError
 
 VERBS: dict[str, str] = {
     "census": "who fills the table",
+    "record": "one file with everything that the other verbs read, once or for a while",
+    "collect": "a line of shell that gathers the same on hosts without Python",
     "diagnose": "the doctor's report: is it full, why, what to do",
     "rule": "the manual page of a finding",
     "plan": "which services to leave untracked, the rules for it, and the proof",

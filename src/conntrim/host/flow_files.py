@@ -114,10 +114,10 @@ class FileFlows:
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         with opened(self.source) as raw:
-            yield _decompressed(self.source, raw)
+            yield decompressed(self.source, raw)
 
 
-def _decompressed(source: str, raw: BufferedReader[Patient]) -> BinaryIO:
+def decompressed(source: str, raw: BufferedReader[Patient]) -> BinaryIO:
     """The stream itself, or what it unpacks to."""
     try:
         start = raw.peek(6)[:6]

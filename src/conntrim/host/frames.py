@@ -25,10 +25,10 @@ EXPIRED = "expired entries could not be swept out first: the numbers may be too 
 
 
 class KernelFrames:
-    """The table of one network namespace (None: ours), of which each frame holds the columns of a panel."""
+    """The table of one network namespace (None: ours), of which each frame holds at least a panel's columns."""
 
-    def __init__(self, netns: str | None = None) -> None:
-        self._netns = netns
+    def __init__(self, netns: str | None = None, columns: frozenset[str] = PANEL_COLUMNS) -> None:
+        self._netns, self._columns = netns, columns
         self.source = KernelFlows(netns).source
 
     def population(self) -> int:
@@ -54,7 +54,7 @@ class KernelFrames:
     def _blocks(self, flows: KernelFlows, rows: int | None) -> tuple[FlowTable, bool]:
         """So many entries of the dump, and whether there are no more."""
         found: list[FlowTable] = []
-        with closing(flows.blocks(PANEL_COLUMNS, few=True)) as blocks:
+        with closing(flows.blocks(self._columns, few=True)) as blocks:
             for block in blocks:
                 found.append(block)
                 if rows is not None and sum(map(len, found)) >= rows:

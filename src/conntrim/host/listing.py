@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from conntrim.app.ports.listing import Listing
 from conntrim.core.model.digest import digest
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.record import Listed
 from conntrim.core.model.ruleset import XT_HOOKS, Dialect, Ruleset, TableFamily
 from conntrim.core.parse.kernel import Save, read_kernel
 from conntrim.host import programs
@@ -45,6 +46,16 @@ class KernelListing:
                 return Listing(found, digest(found))
         why = f"the rules changed during each of {TRIES} readings: the listings of two programs may not fit"
         return Listing(replace(found, unread=(*found.unread, why)), digest(found))
+
+
+def texts(netns: str | None) -> list[Listed]:
+    """What all those programs print, for a record: the saves by program, family and dialect, `nft` and `ipset`."""
+    reading = _Reading(netns)
+    found = [Listed(f"{save.program} {save.family} {save.dialect}", save.text) for save in reading.saves()]
+    for argv in (("nft", "-j", "list", "ruleset"), ("ipset", "save")):
+        text = reading.output(*argv)
+        found += [] if text is None else [Listed(argv[0], text)]
+    return found
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conntrim.app.ports.saved import SavedHost
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.ruleset import read_all
@@ -28,6 +29,18 @@ class FileRulesets:
         """All files' tables together."""
         texts = ((STDIN if path == "-" else path, read_whole(path, LARGEST, "rule set")) for path in self.paths)
         return read_all(texts, listed)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRulesets:
+    """The rules of hosts that were saved, and of the files that were named beside them."""
+
+    hosts: Sequence[SavedHost]
+    others: FileRulesets
+
+    def read(self) -> Ruleset:
+        """All of them together."""
+        return sum((host.ruleset() for host in self.hosts), self.others.read())
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,14 @@ def _raw(path: str, patience: float | None) -> Patient:
     return Patient(descriptor, PATIENCE if patience is None else patience)
 
 
+def regular(path: str) -> bool:
+    """Whether there is a regular file of that name: to look into anything else would take away what is read."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
 def _refused(status: os.stat_result) -> str:
     """A device may have no end, or do something when it is read. /dev/null has an end."""
     if stat.S_ISDIR(status.st_mode):

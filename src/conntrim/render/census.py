@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from enum import StrEnum
 
 from conntrim.core.census.estimate import estimated
-from conntrim.core.census.shares import shares
+from conntrim.core.census.shares import apportioned, shares
 from conntrim.core.model.address import format_range
 from conntrim.core.model.census import IDLE_STEPS, Breakdown, Census, ServiceCount
 from conntrim.core.model.intervals import Intervals
@@ -127,13 +127,15 @@ def _shortened(line: str) -> str:
 
 
 def census_fields(census: Census) -> dict[str, object]:
-    """The census as JSON fields: addresses spelt out, shares that add up to 100.0."""
+    """The census as JSON fields: addresses spelt out, shares from 0 to 1 that add up to 1."""
     census = estimated(census)
     fields = asdict(census)
-    percent = shares([row.entries for row in census.services] + [census.other_entries])
-    rows = zip(census.services, percent, strict=False)
-    fields["services"] = [_service_fields(row, share) for row, share in rows]
-    fields["other_share"] = percent[-1]
+    parts = apportioned([row.entries for row in census.services] + [census.other_entries], 1_000)
+    rows = zip(census.services, parts, strict=False)
+    fields["services"] = [_service_fields(row, part / 1_000) for row, part in rows]
+    fields["other_share"] = parts[-1] / 1_000
+    if census.sample is not None:
+        fields["sample"] = asdict(replace(census.sample, bound=round(census.sample.bound / 100, 6)))
     fields["idle_steps"] = IDLE_STEPS
     return fields
 

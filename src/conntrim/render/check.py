@@ -60,7 +60,9 @@ class _Ignored:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
+class CheckedFields:
+    """What `check` prints as JSON."""
+
     rules: int
     findings: list[_Finding]
     ignored: list[_Ignored]
@@ -72,7 +74,7 @@ def check_json(found: Checked) -> str:
     """One JSON object, kind `check`."""
     ignored = [_Ignored(_told(i.finding), i.reason) for i in found.ignored]
     return to_json(
-        "check", _Checked(found.rules, list(map(_told, found.findings)), ignored, found.undecided, found.remarks)
+        "check", CheckedFields(found.rules, list(map(_told, found.findings)), ignored, found.undecided, found.remarks)
     )
 
 

@@ -61,7 +61,9 @@ class _Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
+class ComparisonFields:
+    """What `compare` prints as JSON."""
+
     same: bool
     differences: list[_Difference]
     others: list[str]
@@ -81,7 +83,7 @@ def compare_json(found: Comparison) -> str:
         for d in found.differences
     ]  # fmt: skip
     return to_json(
-        "comparison", _Comparison(found.same, told, list(found.others), list(found.undecided), list(found.remarks))
+        "comparison", ComparisonFields(found.same, told, list(found.others), list(found.undecided), list(found.remarks))
     )
 
 

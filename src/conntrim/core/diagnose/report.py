@@ -117,7 +117,7 @@ def diagnose(case: Case) -> Diagnosis:
         fillers=fillers,
         other_services=max(0, len(census.services) - len(fillers) + census.other_services) if census else 0,
         other_entries=case.total - sum(filler.entries for filler in fillers),
-        sampled_bound=census.sample.bound if census and census.sample else None,
+        sampled_bound=census.sample.bound / 100 if census and census.sample else None,
         local=census.local if census else (),
         local_inferred=census.local_inferred if census else False,
         local_evidence=census.local_evidence if census else (),

@@ -1,0 +1,102 @@
+"""Records of a real kernel: the verbs say of one what they said of the host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conntrim.cli.main import run
+from conntrim.lab.bulk import fill_columns
+from conntrim.lab.fill import Entry
+from conntrim.lab.netns import LabHost
+
+RULES = """\
+*filter
+:INPUT DROP [0:0]
+:bob - [0:0]
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -m comment --comment "for bob" -j bob
+-A bob -j ACCEPT
+COMMIT
+*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 80 -j CT --notrack
+COMMIT
+"""
+
+
+def filled(host: LabHost) -> None:
+    """Rules with a one-sided NOTRACK, 900 clients of a web server and 100 DNS queries."""
+    host.run("iptables-nft-restore", text=RULES)
+    host.run("ip", "address", "add", "192.0.2.18/32", "dev", "lo")
+    web = Entry(6, "203.0.113.1", "192.0.2.18", 1, 80, timeout=3_600)
+    fill_columns(host.name, web, {"src": 0xCB007100 + np.arange(900) % 250, "sport": 1_024 + np.arange(900)})
+    fill_columns(host.name, Entry(17, "192.0.2.18", "45.67.89.53", 1, 53), {"sport": 1_024 + np.arange(100)})
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, object]:
+    """What a verb says as JSON."""
+    run([*argv, "--json"])
+    told: dict[str, object] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def test_the_verbs_say_of_a_record_what_they_said_of_the_host(
+    host: LabHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """census, diagnose and check, of the namespace and of its record; three frames make a panel."""
+    filled(host)
+    live = [said(capsys, *argv, "--netns", host.name) for argv in (("census",), ("diagnose",), ("check",))]
+    path = str(tmp_path / "r")
+    assert run(["record", "-o", path, "--for", "0.6s", "--every", "0.3s", "--netns", host.name]) == 0
+    assert "3 readings" in " ".join(capsys.readouterr().out.split())
+    saved = [said(capsys, *argv, path) for argv in (("census",), ("diagnose",), ("check",))]
+    for one, other in zip(live[:1], saved[:1], strict=True):
+        assert {**one, "source": ""} == {**other, "source": ""}
+    assert [(f["code"], f["title"]) for f in live[1]["findings"]] == [  # type: ignore[attr-defined]
+        (f["code"], f["title"])
+        for f in saved[1]["findings"]  # type: ignore[attr-defined]
+    ]
+    assert [f["code"] for f in live[2]["findings"]] == [f["code"] for f in saved[2]["findings"]] != []  # type: ignore[attr-defined]
+    assert said(capsys, "census", "--again", "9", path)["readings"] == 3
+
+
+def test_an_anonymous_record_tells_the_same_and_names_nobody(
+    host: LabHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same services, states and findings; neither addresses nor names are in the file, however it is unpacked."""
+    filled(host)
+    path = str(tmp_path / "r")
+    assert run(["record", "-o", path, "--anonymise", "--netns", host.name]) == 0
+    capsys.readouterr()
+    live, saved = said(capsys, "census", "--netns", host.name), said(capsys, "census", path)
+    for name in ("total", "states", "zones"):
+        assert live[name] == saved[name]
+    kinds = [
+        [(s["direction"], s["protocol"], s["port"], s["entries"], s["peers"]) for s in told["services"]]  # type: ignore[attr-defined]
+        for told in (live, saved)
+    ]
+    assert kinds[0] == kinds[1]
+    run(["diagnose", path])
+    run(["check", path])
+    run(["census", "--by", "client", path])
+    out = capsys.readouterr().out
+    assert [secret for secret in ("203.0.113", "45.67.89", "192.0.2.18", "bob", host.name) if secret in out] == []
+
+
+def test_one_key_hides_two_records_alike(host: LabHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a key of the operator's own a client has the same other address in both; without one in neither."""
+    filled(host)
+    (tmp_path / "key").write_bytes(b"0123456789abcdef0123456789abcdef")
+    told = []
+    for number, key in enumerate(((), (), ("--key", str(tmp_path / "key")), ("--key", str(tmp_path / "key")))):
+        path = str(tmp_path / f"r{number}")
+        assert run(["record", "-o", path, "--anonymise", *key, "--netns", host.name]) == 0
+        capsys.readouterr()
+        told.append(said(capsys, "census", path)["servers"])
+    assert told[2] == told[3]
+    assert told[0] != told[1] != told[2]
