@@ -6,6 +6,7 @@ addresses never travel on a wire (RFC 4291 section 2.5.5.2), so nothing collides
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -14,6 +15,10 @@ MAPPED = 0xFFFF << 32
 
 V4_ALL = (MAPPED, MAPPED | 0xFFFFFFFF)
 """All IPv4 addresses, as an inclusive range."""
+
+
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN_V4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}(?:/(3[0-2]|[12]?[0-9]))?", re.ASCII)
 
 
 class Family(IntEnum):
@@ -46,9 +51,19 @@ def parse_prefix(text: str) -> tuple[int, int]:
 
     Host bits are ignored, as iptables does. ValueError if it is neither.
     """
+    if (plain := _PLAIN_V4.fullmatch(text)) is not None:
+        return _plain_prefix(plain)
     network = ip_network(text, strict=False)
     offset = MAPPED if network.version == 4 else 0
     return offset | int(network.network_address), offset | int(network.broadcast_address)
+
+
+def _plain_prefix(text: re.Match[str]) -> tuple[int, int]:
+    """The same for IPv4 with a length: thousands of them stand in a rule set."""
+    a, b, c, d = map(int, text.groups()[:4])
+    free = (1 << 32 - int(text[5] if text[5] is not None else 32)) - 1
+    low = MAPPED | (a << 24 | b << 16 | c << 8 | d) & ~free
+    return low, low | free
 
 
 def format_range(low: int, high: int) -> str:

@@ -309,15 +309,29 @@ class Table:
     objects: tuple[str, ...] = ()
     _chains: dict[str, Chain] = field(init=False, compare=False, repr=False)
     _sets: dict[str, NamedSet] = field(init=False, compare=False, repr=False)
+    _below: dict[str, tuple[Chain, ...]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # The first of a name counts; a node of Kubernetes has tens of thousands of chains, each jumped to by name.
         object.__setattr__(self, "_chains", {chain.name: chain for chain in reversed(self.chains)})
         object.__setattr__(self, "_sets", {each.name: each for each in reversed(self.sets)})
+        object.__setattr__(self, "_below", {})
 
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
         return self._chains.get(name)
+
+    def below(self, chain: Chain) -> tuple[Chain, ...]:
+        """A chain of this table and all that packets may come to from there, each once."""
+        if chain.name not in self._below:
+            found, todo = {chain.name: chain}, [chain]
+            while todo:
+                for name in (s.chain for rule in todo.pop().rules for s in rule.statements if type(s) is Jump):
+                    if name not in found and (target := self._chains.get(name)) is not None:
+                        found[name] = target
+                        todo.append(target)
+            self._below[chain.name] = tuple(found.values())
+        return self._below[chain.name]
 
     def set(self, name: str) -> NamedSet | None:
         """The set of that name."""

@@ -15,6 +15,7 @@ from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
     AnyOf,
+    Base,
     Chain,
     CtTemplate,
     End,
@@ -131,7 +132,10 @@ class Arranged:
 
 def arrange(ruleset: Ruleset) -> Arranged:
     """Sort a rule set by hook and priority."""
-    groups = {(family, hook): _groups(ruleset, family, hook) for family in Family for hook in Hook}
+    groups: dict[tuple[Family, Hook], Groups] = {}
+    for family in Family:
+        hung = [(t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and not t.dormant]
+        groups |= {(family, hook): _groups(hung, hook) for hook in Hook}
     nat = {family: any(c.base and c.base.type == "nat" for _, c in _chains(ruleset, family)) for family in Family}
     return Arranged(groups, {family: _active(ruleset, family) for family in Family}, nat)
 
@@ -142,8 +146,7 @@ def _chains(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain]]:
             yield from ((table, chain) for chain in table.chains)
 
 
-def _groups(ruleset: Ruleset, family: Family, hook: Hook) -> Groups:
-    hung = ((t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and not t.dormant)
+def _groups(hung: Iterable[tuple[Table, Chain, Base]], hook: Hook) -> Groups:
     here = [(t, c, base) for t, c, base in hung if base.hook is hook]
     stations = [Station(b.priority, Kind.CHAIN, ((t, c),)) for t, c, b in here if b.type != "nat"]
     if hook in TRACKING:

@@ -14,7 +14,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.flows import BACK, Flow, Steps, turns
+from conntrim.core.prove.flows import Flow, Steps, turns
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.reachability import Reach
 from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Why
@@ -36,31 +36,25 @@ class Alike:
     def flow(self, flow: Flow) -> None:
         """All packets of a flow's connections, each in the state in which those before it left it."""
         inputs, on = self.inputs, self.inputs.followed(flow)
-        lo, back = flow.direction is Direction.LOOPBACK, BACK[flow.direction]
-        there, here = inputs.pair.along(flow.direction), inputs.pair.along(back, answers=lo)
-        watch = inputs.watch((*there, *here))
-        if not watch.items:
-            return
         ways = {
-            "request": inputs.walked(there, flow.direction, on.scope, watch=watch),
-            "answer": inputs.walked(here, back, on.scope, mirrored=True, watch=watch),
+            "request": (_seen(on.before.there), _seen(on.after.there)),
+            "answer": (_seen(on.before.back), _seen(on.after.back)),
         }
+        if not any(seen for pair in ways.values() for seen in pair):
+            return
         whole = inputs.stateless(on.scope) & ~on.before.translated()
         for *earlier, step in _dialogue(flow):
             known = on.before.behind(tuple(earlier), inputs.loosened)
             scope = whole & inputs.space.sets.either(list(known.values()))
             mine = partial(on.before.among, step=step, tables=known), partial(on.after.among, step=step, tables=known)
-            self._compare(flow.label, scope, tuple(map(_seen, ways[step[0]])), mine)
+            self._compare(flow.label, scope, ways[step[0]], mine)
 
     def errors(self, direction: Direction) -> None:
         """Errors and resets about the policy's flows; that they are logged harms nobody, nor that they ask."""
-        inputs, arranged, about = self.inputs, self.inputs.pair.along(direction), self.inputs.about(direction)
-        watch = inputs.watch(arranged)
-        if not watch.items:
-            return
-        ways = inputs.walked(arranged, direction, about, watch=watch)
+        inputs, about, question = self.inputs, self.inputs.about(direction), self.inputs.question(direction)
+        ways = question.before, question.after
         old, new = ({k: s for k, s in _seen(r).items() if s[0].item.why not in HARMLESS} for r in ways)
-        free = ways[1].untracked
+        free = question.after.untracked
 
         def related(packets: Set) -> Set:
             return self._in(packets, CtState.RELATED)

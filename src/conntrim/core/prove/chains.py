@@ -95,23 +95,13 @@ class Walk:
         """Where a chain sends all packets of the scope: found once, for both rule sets if they share it."""
         made = self._ends.get((chain.name, self.view.version))
         if made is None:
-            chains, known = self._below(chain, {}), self.view.space.known
+            chains, known = self.table.below(chain), self.view.space.known
             sets = id(self.table) if self.table.sets else 0
-            key = (*map(id, chains.values()), sets, self.scope, self.view.signature())
+            key = (*map(id, chains), sets, self.scope, self.view.signature())
             if key not in known:
                 known[key] = chains, self._rules(chain, self.scope, depth)  # holding the chains keeps their ids theirs
             made = self._ends[chain.name, self.view.version] = known[key][1]
         return made
-
-    def _below(self, chain: Chain, found: dict[str, Chain]) -> dict[str, Chain]:
-        """The chain and all that it jumps to."""
-        if chain.name not in found:
-            found[chain.name] = chain
-            for rule in chain.rules:
-                for statement in rule.statements:
-                    if isinstance(statement, Jump) and (target := self.table.chain(statement.chain)):
-                        self._below(target, found)
-        return found
 
     def impure(self, chain: Chain, depth: int = 0) -> bool:
         """Whether packets may come out of the chain other than they went in."""
@@ -290,6 +280,8 @@ class Walk:
         on = on & ~self.view.stateless() if statement.of_entry else on
         for at, bit in enumerate(bits):
             here = 31 - at
+            if not (statement.mask | statement.value | statement.kept) >> here & 1:
+                continue
             found = space.nothing if statement.mask >> here & 1 else bit
             if statement.source is MarkOf.ENTRY and statement.kept >> here & 1:
                 found = found ^ space.unknown(f"{question(statement)}: bit {here} of the entry's mark")

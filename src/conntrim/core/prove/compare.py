@@ -118,7 +118,7 @@ def _compared(
         try:
             with deciding():
                 space, pair = PacketVars(family, change.names, tick), change.pair(family)
-                each = _Family(Inputs(space, pair, [], told_of(local, family) or Intervals(), loose))
+                each = _Family(Inputs(space, pair, [], told_of(local, family) or Intervals(), loose, everybodys=True))
                 found += each.differences()
                 remarks |= dict.fromkeys(each.doubts)
                 others += each.others

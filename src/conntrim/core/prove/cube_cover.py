@@ -219,6 +219,14 @@ def intervals_of(space: PacketVars, key: Field, values: Set) -> Intervals:
     return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
 
 
+def all_of(space: PacketVars, key: Field, values: Set) -> Intervals | None:
+    """The same, each and every one of them; None where that are too many."""
+    spans = list(islice(_spans(space, values, space.bits[key]), MOST_SPANS + 1))
+    if len(spans) > MOST_SPANS:
+        return None
+    return Intervals.union_of((space.whole(key, a), space.whole(key, b)) for a, b in spans)
+
+
 def _unmasked(space: PacketVars, key: Field, values: Set) -> Set:
     """The numbers that are zero in every bit of a mark that does not matter: a masked mark has 2**30 spans else."""
     if key is not Field.MARK:

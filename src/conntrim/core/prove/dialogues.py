@@ -42,8 +42,9 @@ class Dialogues:
     def follow(self, flow: Flow, scope: Set) -> tuple[Conversations, Conversations]:
         """Connections of a flow, under both rule sets."""
         inputs, direction = self.inputs, self.direction
-        there = inputs.walked(inputs.pair.whole(), direction, scope)
-        back = inputs.walked(inputs.pair.whole(), BACK[direction], scope, mirrored=True)
+        rules = [inputs.pair.whole(None if inputs.everybodys else way) for way in (direction, BACK[direction])]
+        there = inputs.walked(rules[0], direction, scope)
+        back = inputs.walked(rules[1], BACK[direction], scope, mirrored=True)
         before, after = (Conversations(inputs.space, flow, there[n], back[n], inputs.loose) for n in (0, 1))
         return before, after
 

@@ -1,19 +1,21 @@
 """Whether a trial is as good as not there once its guard has expired.
 
-The guard is a question like any other that no packet answers: one variable. With that variable false the trial must
-admit, leave untracked, give templates to and translate exactly the packets that the rules before it do, on every way
-through the hooks and in every ct state.
+A rule whose guard is false matches nothing: without those rules the trial must admit, leave untracked, give templates
+to and translate exactly the packets that the rules before it do, on every way through the hooks and in every ct state.
+Where the guard is asked otherwise, or its rules switch conntrack on (K5), it is a question like any other that no
+packet answers: one variable, which is then false.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Standing
-from conntrim.core.model.ruleset import Field, InSet, Match, Ruleset
+from conntrim.core.model.ruleset import Chain, Field, InSet, Match, Ruleset
 from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.cube_cover import boxes
@@ -84,7 +86,7 @@ def expired(
 ) -> Obligation:
     """`guard-expired` for a trial whose rules carry one of these matches; `local` are the host's addresses (empty: not
     known), `listed` is what was listed of BEFORE when it was read."""
-    change = Change.of(before, trial, listed)
+    change = Change.of(before, _without(trial, guards, before), listed)
     try:
         with deciding():
             for family in families_of(before, trial):
@@ -95,6 +97,20 @@ def expired(
     except NotDecided as why:
         return Obligation(NAME, Standing.NOT_DECIDED, str(why))
     return Obligation(NAME, Standing.PROVED, FINE)
+
+
+def _without(trial: Ruleset, guards: Collection[Match], before: Ruleset) -> Ruleset:
+    """The trial without the rules that need the guard to be true; whole, if these alone use conntrack."""
+    tables = tuple(
+        replace(table, chains=tuple(_unguarded(chain, guards) for chain in table.chains)) for table in trial.tables
+    )
+    left = replace(trial, tables=tables)
+    return left if arrange(trial).active == arrange(before).active else trial
+
+
+def _unguarded(chain: Chain, guards: Collection[Match]) -> Chain:
+    rules = tuple(rule for rule in chain.rules if not any(match in guards for match in rule.matches))
+    return chain if len(rules) == len(chain.rules) else replace(chain, rules=rules)
 
 
 def _gravity(obligation: Obligation) -> bool:

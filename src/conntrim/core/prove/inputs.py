@@ -78,6 +78,8 @@ class Inputs:
     local: Intervals
     loose: bool
     listening: Intervals = Intervals()
+    everybodys: bool = False
+    """Who is translated is asked of all packets, and not of the policy's alone."""
     _questions: dict[Direction, Question] = field(default_factory=dict)
     _followed: dict[int, Followed] = field(default_factory=dict)
     _about: dict[Direction, Set] = field(default_factory=dict)
@@ -91,9 +93,12 @@ class Inputs:
         if direction not in self._questions:
             mine = [self.scope(flow) for flow in self.flows if flow.direction is direction]
             more = self.space.sets.either([*mine, self.about(direction)])
+            translated = bool(mine) or self.everybodys
+            watch = self.watch(self.pair.along(direction, translated=translated)) if self.flows else None
             self._questions[direction] = Question(
-                self.space, direction, self.pair, self.local or None, self.loose, more=more
-            )
+                self.space, direction, self.pair, self.local or None, self.loose, more=more, watch=watch,
+                translated=translated,
+            )  # fmt: skip
         return self._questions[direction]
 
     def doubts(self) -> Iterator[str]:
@@ -103,16 +108,17 @@ class Inputs:
             yield from (*question.doubts, *question.undecided, *question.others)
 
     def followed(self, flow: Flow) -> Followed:
-        """The connections of one of the policy's flows."""
+        """The connections of one of the policy's flows. Answers have entries, so no nat chain sees them (K4)."""
         if id(flow) not in self._followed:
-            scope = self.scope(flow)
-            lo, back = flow.direction is Direction.LOOPBACK, BACK[flow.direction]
+            scope, lo, back = self.scope(flow), flow.direction is Direction.LOOPBACK, BACK[flow.direction]
             if flow.direction in DIRECTIONS:
                 question = self.question(flow.direction)
                 there = question.before, question.after
             else:
-                there = self.walked(self.pair.along(flow.direction), flow.direction, scope)
-            here = self.walked(self.pair.along(back, answers=lo), back, scope, mirrored=True)
+                pair = self.pair.along(flow.direction)
+                there = self.walked(pair, flow.direction, scope, watch=self.watch(pair))
+            pair = self.pair.along(back, answers=lo, translated=False)
+            here = self.walked(pair, back, scope, mirrored=True, watch=self.watch(pair))
             before, after = (Conversations(self.space, flow, there[n], here[n], self.loose) for n in (0, 1))
             whole = self.stateless(scope)
             opened = whole & before.opened() & ~before.translated()
@@ -127,9 +133,10 @@ class Inputs:
         one, other = (reach(self.space, a, way, scope, mirrored=mirrored, local=local, watch=watch) for a in pair)
         return one, other
 
-    def watch(self, arranged: Iterable[Arranged]) -> Watch:
-        """What of these rules must meet the same packets before and after."""
-        return Watch.of(arranged, self._items)
+    def watch(self, arranged: Iterable[Arranged]) -> Watch | None:
+        """What of these rules must meet the same packets before and after, if anything."""
+        made = Watch.of(arranged, self._items)
+        return made if made.items else None
 
     # --- whose packets ----------------------------------------------------------------------------------------------
 
@@ -211,8 +218,8 @@ class Inputs:
         if self._varying is None:
             ways = [(flow.direction, flow.direction is Direction.LOOPBACK) for flow in self.flows]
             pairs = [self.pair.along(way) for way, _ in ways]
-            pairs += [self.pair.along(BACK[way], answers=lo) for way, lo in ways]
-            self._varying = frozenset(text for pair in pairs for text in self.watch(pair).texts)
+            pairs += [self.pair.along(BACK[way], answers=lo, translated=False) for way, lo in ways]
+            self._varying = frozenset(t for w in map(self.watch, pairs) if w for t in w.texts)
         space = self.space
         free = [space.free[text] for text in sorted(self._varying) if text in space.free]
         return found.exists(space.sets.literals(*free, *(n for f in VARYING for n in space.bits.get(f, ()))))

@@ -62,10 +62,12 @@ class MatchEncoder:
     version: int = 0
     _made: dict[object, Set] = field(default_factory=dict)
     _made_now: dict[object, Set] = field(default_factory=dict)
+    _signature: int | None = None
 
     def changed(self) -> None:
         """States or mark are no longer what they were: forget what depends on them."""
         self.version += 1
+        self._signature = None
         self._made_now.clear()
 
     def forget(self, name: Field, packets: Set) -> None:
@@ -76,8 +78,11 @@ class MatchEncoder:
 
     def signature(self) -> Hashable:
         """Two views with the same signature see the same in the same packets."""
-        told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
-        return (*told, *self.states.values(), *(self.mark or ()), *self.lost.items())
+        if self._signature is None:
+            told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
+            seen = *told, *self.states.values(), *(self.mark or ()), *self.lost.items()
+            self._signature = self.space.signatures.setdefault(seen, len(self.space.signatures))
+        return self._signature
 
     def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""
@@ -87,6 +92,7 @@ class MatchEncoder:
         """The mark's bits, highest first."""
         if self.mark is None:
             self.mark = [self.space.sets.var(n) for n in self.space.variables(Field.MARK)]
+            self._signature = None
         return self.mark
 
     def rule(self, rule: Rule, table: Table) -> Set:

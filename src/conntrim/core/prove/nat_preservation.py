@@ -9,23 +9,23 @@ What the host itself opens leaves with an address of its own; where it has but o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.circumstances import LINK_LOCAL
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field, Rule, Table
+from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.netfilter.hooks import CONNTRACK, Arranged, Kind, Station
+from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, Arranged, Kind
 from conntrim.core.netfilter.nat import spans
-from conntrim.core.prove.chains import Hit
+from conntrim.core.prove.cube_cover import all_of, project
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import SYN
+from conntrim.core.prove.nat_effects import only
 from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 
@@ -47,6 +47,9 @@ CLASSES: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
     ((1, 511), (1, 511)), ((512, 1023), (600, 1023)), ((1024, 65535), (1024, 65535)),
 )  # fmt: skip
 """Source ports, and those that one of them may become where the rule names none (K44)."""
+
+OWN_ADDRESS = frozenset({NatKind.MASQUERADE, NatKind.REDIRECT})
+"""Translations that give an address of the host's own."""
 
 UNUSUAL = Intervals.of((0, 1023))
 """Source ports that no client opens a TCP connection from, but for the r-services of old."""
@@ -77,44 +80,65 @@ class Kept:
     local: Intervals | None
     _known: dict[tuple[Direction, bool], Set] = field(default_factory=dict, compare=False)
     """What becomes untracked: one answer a direction, for all the rules that may translate there."""
+    _found: dict[Hook, tuple[Nat, ...]] = field(default_factory=dict, compare=False)
+    _answers: dict[tuple[Hook, tuple[Direction, ...]], dict[Nat, Set]] = field(default_factory=dict, compare=False)
+    _addresses: dict[tuple[Direction, Field], Intervals | None] = field(default_factory=dict, compare=False)
 
     def cuts(self) -> Iterator[Cut]:
         """Every rule that loses connections to the change."""
         if not self.arranged[0].nat[self.space.family]:
             return
-        before = without_filters(self.arranged[0])
         for direction in Direction:
-            universe = self._openers(direction)
-            way = reach(self.space, before, direction, universe, local=self.local)
-            hits = [(hook, hit) for hook, hit in way.hits if isinstance(hit.statement, Nat)]
-            found = [c for hook, hit in hits for c in self._candidates(direction, hook, hit, self._stateless(universe))]
-            yield from self._told(self._confirmed(direction, found))
+            yield from self._told(self._cuts(direction))
 
-    def _candidates(self, direction: Direction, hook: Hook, hit: Hit, universe: Set) -> Iterator[tuple[Rule, Cut]]:
-        """What a rule may lose, with chains that only stop packets left out."""
-        nat = hit.statement
-        assert isinstance(nat, Nat), "only these are asked about"
-        packets = self._stateless(hit.packets) & self._turned(direction, nat)
-        answered = [self._before_it(hook, nat, way) for way in ANSWERED.get((hook, direction), ())]
-        for lost, why in (
-            (self._newly(direction, mirrored=False), "may translate packets that become untracked"),
-            (self.space.sets.either(answered), "may translate connections whose answers become untracked"),
-        ):
-            if (mine := packets & lost) != self.space.nothing:
-                yield hit.rule, Cut(f"{hit.rule.where} {why}", mine, universe, direction)
-
-    def _confirmed(self, direction: Direction, found: list[tuple[Rule, Cut]]) -> Iterator[Cut]:
-        """The same with every chain on the way, asked once for all of them: what a filter stops is not translated."""
-        scope = self.space.sets.either([cut.packets for _, cut in found]) & self._openers(direction)
-        if scope == self.space.nothing:
+    def _cuts(self, direction: Direction) -> Iterator[Cut]:
+        """Those of one direction: only packets that may be lost are walked, through every chain on their way."""
+        nothing, either = self.space.nothing, self.space.sets.either
+        requests, answers = self._newly(direction, mirrored=False), self._answered(direction)
+        universe = self._openers(direction)
+        scope = universe & either([requests, *answers.values()])
+        if scope == nothing:
             return
-        met: dict[int, Set] = {}
-        for _, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
-            met[id(hit.rule)] = met.get(id(hit.rule), self.space.nothing) | self._stateless(hit.packets)
-        for rule, cut in found:
-            packets = cut.packets & met.get(id(rule), self.space.nothing)
-            if packets != self.space.nothing:
-                yield replace(cut, packets=packets)
+        for hook, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
+            if not isinstance(hit.statement, Nat):
+                continue
+            packets = self._stateless(hit.packets) & self._turned(direction, hit.statement)
+            answered = answers.get((hook, hit.statement), nothing)
+            for lost, why in (
+                (requests, "may translate packets that become untracked"),
+                (answered, "may translate connections whose answers become untracked"),
+            ):
+                if (mine := packets & lost) != nothing:
+                    yield Cut(f"{hit.rule.where} {why}", mine, self._stateless(universe), direction)
+
+    def _answered(self, direction: Direction) -> dict[tuple[Hook, Nat], Set]:
+        """By translation, the packets that it may turn into connections whose answers become untracked."""
+        found: dict[tuple[Hook, Nat], Set] = {}
+        for hook in JOURNEYS[direction]:
+            nothing, ways = self.space.nothing, ANSWERED.get((hook, direction), ())
+            ways = tuple(way for way in ways if self._newly(way, mirrored=True) != nothing)
+            if (hook, ways) not in self._answers:
+                each = {nat: self._turned_into(hook, nat, ways) for nat in (self._translations(hook) if ways else ())}
+                self._answers[hook, ways] = {nat: packets for nat, packets in each.items() if packets != nothing}
+            found |= {(hook, nat): packets for nat, packets in self._answers[hook, ways].items()}
+        return found
+
+    def _turned_into(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...]) -> Set:
+        return self.space.sets.either([self._before_it(hook, nat, way) for way in ways])
+
+    def _translations(self, hook: Hook) -> tuple[Nat, ...]:
+        """What the nat chains of a hook may do."""
+        if hook not in self._found:
+            self._found[hook] = tuple(dict.fromkeys(self._found_at(hook)))
+        return self._found[hook]
+
+    def _found_at(self, hook: Hook) -> Iterator[Nat]:
+        for group in self.arranged[0].groups[self.space.family, hook]:
+            for station in group:
+                for table, chain in station.chains if station.kind is Kind.NAT else ():
+                    for below in table.below(chain):
+                        for rule in below.rules:
+                            yield from (s for s in rule.statements if isinstance(s, Nat))
 
     def _told(self, found: Iterable[Cut]) -> Iterator[Cut]:
         """Each by itself, as long as they are few; a node of Kubernetes has thousands that lose the same."""
@@ -171,7 +195,9 @@ class Kept:
         address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
         addresses, ports = spans(nat)
         ours = self.local | LOOPBACK if self.local else None
-        to = ours if nat.kind in (NatKind.MASQUERADE, NatKind.REDIRECT) else addresses
+        to = ours if nat.kind in OWN_ADDRESS else addresses
+        if to is not None and (ends := self._ends(way, address)) is not None and not to & ends:
+            return space.nothing  # so it is of nearly all of the thousands that a node of Kubernetes has
         after = after if to is None else after & space.field(address, to)
         if ports is not None:
             return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])
@@ -185,6 +211,13 @@ class Kept:
         ]
         return usual & space.sets.either(parts)
 
+    def _ends(self, way: Direction, address: Field) -> Intervals | None:
+        """The addresses that connections have whose answers become untracked; None: too many to name."""
+        if (way, address) not in self._addresses:
+            found = self._newly(way, mirrored=True)
+            self._addresses[way, address] = all_of(self.space, address, project(self.space, address, found))
+        return self._addresses[way, address]
+
     def _stateless(self, found: Set) -> Set:
         return self._without(found, Field.CT_STATE)
 
@@ -196,24 +229,4 @@ class Kept:
 
 def before_tracking(arranged: Arranged) -> Arranged:
     """What decides whether a packet is tracked."""
-    return _only(arranged, lambda station: station.priority <= CONNTRACK)
-
-
-def without_filters(arranged: Arranged) -> Arranged:
-    """What decides whether a packet may be translated: all but chains that can only stop it."""
-    return _only(
-        arranged,
-        lambda s: s.kind is not Kind.CHAIN or s.priority <= CONNTRACK or any(_marks(t) for t, _ in s.chains),
-    )
-
-
-def _marks(table: Table) -> bool:
-    return any(isinstance(s, SetMark) for chain in table.chains for rule in chain.rules for s in rule.statements)
-
-
-def _only(arranged: Arranged, wanted: Callable[[Station], bool]) -> Arranged:
-    groups = {
-        where: tuple(kept for group in found if (kept := tuple(s for s in group if wanted(s))))
-        for where, found in arranged.groups.items()
-    }
-    return replace(arranged, groups=groups)
+    return only(arranged, lambda station: station.priority <= CONNTRACK)

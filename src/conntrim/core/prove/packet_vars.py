@@ -46,6 +46,8 @@ class PacketVars:
         self.free: dict[str, int] = {}
         self.known: dict[Hashable, tuple[object, Any]] = {}
         """What was found about chains, with what it was found from (chains.py)."""
+        self.signatures: dict[Hashable, int] = {}
+        """What encoders see, each numbered (match_encoder.py)."""
         self._besides: dict[tuple[Field, int], Set] = {}
         self._bits: dict[Field, list[Set | None]] = {}
         self._made: dict[tuple[Field, Intervals, int | None], Set] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, Ruleset
+from conntrim.core.model.ruleset import End, Field, Jump, NoEffect, Notrack, Return, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
 from conntrim.core.netfilter.icmp import ICMP
@@ -15,6 +15,7 @@ from conntrim.core.prove.affected_set import Changes, along, changed_rules, part
 from conntrim.core.prove.bounds import Bounds, bounds_of, fields_of, mirrored
 from conntrim.core.prove.flows import BACK, Flow
 from conntrim.core.prove.names import Names
+from conntrim.core.prove.nat_effects import only_translate
 from conntrim.core.prove.rule_index import Listed
 from conntrim.core.prove.rule_slicing import Sieve
 
@@ -34,21 +35,37 @@ class Pair:
     sieve: Sieve
     changed: Changes
     asked: Asked
-    _made: dict[Way, Arrangements] = field(default_factory=dict)
+    _made: dict[tuple[Direction, bool, bool], Arrangements] = field(default_factory=dict)
+    _translate: dict[Direction, bool] = field(default_factory=dict)
 
-    def whole(self) -> Arrangements:
-        """Both with all their rules."""
-        return self.sieve.arranged(None)
+    def whole(self, untranslated: Direction | None = None) -> Arrangements:
+        """Both with all their rules; for a direction of which nobody asks who is translated, without nat chains that do
+        nothing else there."""
+        return self.sieve.arranged(None, nat=untranslated is None or not self.only_translate(untranslated))
 
-    def along(self, direction: Direction, *, answers: bool = False) -> Arrangements:
-        """Both as packets see them that go that way."""
-        way = direction, answers
-        if way not in self._made:
+    def along(self, direction: Direction, *, answers: bool = False, translated: bool = True) -> Arrangements:
+        """Both as packets see them that go that way. `translated` False: nobody asks who is translated, and nat chains
+        that do nothing else are left out."""
+        nat = translated or not self.only_translate(direction)
+        if (direction, answers, nat) not in self._made:
             changed = along(self.changed, direction)
             met = None if changed is None else [bounds_of(m, self.sieve.family) for c in changed for m in parts(c)]
-            boxes = None if met is None else [*met, *self.asked.get(way, ())]
-            self._made[way] = self.sieve.arranged(boxes, JOURNEYS[direction])
-        return self._made[way]
+            boxes = None if met is None else [*met, *self.asked.get((direction, answers), ())]
+            self._made[direction, answers, nat] = self.sieve.arranged(boxes, JOURNEYS[direction], nat=nat)
+        return self._made[direction, answers, nat]
+
+    def only_translate(self, direction: Direction) -> bool:
+        """Whether the nat chains on that way do nothing but translate, in both rule sets, and the change gives nobody a
+        mark."""
+        if direction not in self._translate:
+            plain = (End, Jump, Return, Notrack, NoEffect)
+            changed = self.changed is not None and all(
+                isinstance(s, plain) for c in self.changed for s in c.rule.statements
+            )
+            self._translate[direction] = changed and all(
+                only_translate(arranged, self.sieve.family, direction) for arranged in self.whole()
+            )
+        return self._translate[direction]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from conntrim.core.prove.pair import Pair
 from conntrim.core.prove.reachability import Reach, existing, packets_of, reach
 from conntrim.core.prove.states import known, settled, unsolicited
 from conntrim.core.prove.translation import by_kind, marked, met
+from conntrim.core.prove.watch import Watch
 
 CARRIED = flags_where(lambda flags: bool(flags & (TcpFlag.ACK | TcpFlag.RST)) and flags & CHECKED in SANE)
 """Flags of packets that an established connection carries."""
@@ -63,18 +64,19 @@ class Question:
 
     def __init__(
         self, space: PacketVars, direction: Direction, pair: Pair, local: Intervals | None, loose: bool,
-        *, more: Set | None = None,
+        *, more: Set | None = None, watch: Watch | None = None, translated: bool = True,
     ) -> None:  # fmt: skip
-        """`more`: packets to follow although nothing that changed can meet them."""
+        """`more`: packets to follow although nothing that changed can meet them; `watch` as for `reach`, `translated`
+        as for `Pair.along`."""
         self.space, self.loose, self.direction = space, loose, direction
         self.all = packets_of(space, direction, local)
         differing = region(space, direction, along(pair.changed, direction), local)
         self.scope = self.all & (differing | (more or space.nothing))
-        arranged = pair.along(direction)
+        arranged = pair.along(direction, translated=translated)
         self.view = MatchEncoder(space, {})
-        self.before, self.after = (reach(space, a, direction, self.scope, local=local) for a in arranged)
+        self.before, self.after = (reach(space, a, direction, self.scope, local=local, watch=watch) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
-        self.undecided = met(space, arranged, direction, self.scope, local)
+        self.undecided = met(space, pair.whole(), arranged, direction, self.scope, local=local)
         self.others = marked(space, direction, self.before, self.after)
 
     def translated(self) -> Set:

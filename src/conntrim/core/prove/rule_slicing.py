@@ -6,18 +6,18 @@ so too much may stay, never too little.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.nat import Nat
-from conntrim.core.model.ruleset import Chain, Ruleset, Table
+from conntrim.core.model.ruleset import Chain, Jump, Ruleset, Table
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 from conntrim.core.prove.bounds import ALL, Bounds, shifted
+from conntrim.core.prove.nat_effects import without_nat
 from conntrim.core.prove.rule_index import Listed
 
 MOST_BOUNDS = 1024
@@ -27,7 +27,8 @@ MOST_BOUNDS = 1024
 class Sieve:
     """Two rule sets of one family, from which a question takes only the rules that it can meet.
 
-    Translating rules always stay: what comes out of them may be asked for though what goes in is not.
+    What comes out of a translation may be asked for though what goes in is not: that is asked of all rules
+    (translation.py).
     """
 
     def __init__(self, rulesets: tuple[Ruleset, Ruleset], family: Family, listed: Listed | None = None) -> None:
@@ -38,15 +39,20 @@ class Sieve:
         self._bounds = self._listed.bounds(family)
 
     def arranged(
-        self, asked: Iterable[Bounds | None] | None, hooks: Collection[Hook] = tuple(Hook)
+        self, asked: Iterable[Bounds | None] | None, hooks: Collection[Hook] = tuple(Hook), *, nat: bool = True
     ) -> tuple[Arranged, Arranged]:
         """Both in the order of their hooks, without rules that match none of the packets in any of these boxes; None:
-        whole. Else there is nothing on other hooks. What both have in common stays one thing."""
+        whole. Else there is nothing on other hooks. What both have in common stays one thing. `nat` False: without
+        nat chains."""
         boxes = None if asked is None else list(dict.fromkeys(b for b in asked if b is not None))
         if boxes is None or ALL[self.family] in boxes or len(boxes) > MOST_BOUNDS:
-            return self._whole
+            return self._whole if nat else self._without_nat()
         met, made = self._overlapping(boxes), dict[int, Chain]()
-        one, other = (arrange(Ruleset(tuple(self._only(t, met, hooks, made) for t in ts))) for ts in self._tables)
+        one, other = (arrange(Ruleset(tuple(self._only(t, met, hooks, made, nat) for t in ts))) for ts in self._tables)
+        return one, other
+
+    def _without_nat(self) -> tuple[Arranged, Arranged]:
+        one, other = map(without_nat, self._whole)
         return one, other
 
     def _overlapping(self, boxes: Iterable[Bounds]) -> NDArray[np.bool_]:
@@ -61,13 +67,23 @@ class Sieve:
             found |= here
         return found
 
-    def _only(self, table: Table, met: NDArray[np.bool_], hooks: Collection[Hook], made: dict[int, Chain]) -> Table:
-        nat = any(c.base is not None and c.base.type == "nat" for c in table.chains)
-        chains = tuple(c for c in table.chains if c.base is None or c.base.hook in hooks)
-        for chain in chains:
+    def _only(
+        self, table: Table, met: NDArray[np.bool_], hooks: Collection[Hook], made: dict[int, Chain], nat: bool
+    ) -> Table:
+        """The chains that packets can come to, each with the rules that they can match."""
+        todo = [c for c in table.chains if c.base and c.base.hook in hooks and (nat or c.base.type != "nat")]
+        found = {c.name: c for c in todo}
+        while todo:
+            chain = todo.pop()
             if id(chain) not in made:
-                hit = met[self._listed.of(chain)]
-                if nat:
-                    hit |= self._listed.having(Nat, chain)
-                made[id(chain)] = self._listed.few(chain, hit)
-        return replace(table, chains=tuple(made[id(c)] for c in chains))
+                made[id(chain)] = self._listed.few(chain, met[self._listed.of(chain)])
+            for name in self._targets(made[id(chain)]):
+                if name not in found and (target := table.chain(name)) is not None:
+                    found[name] = target
+                    todo.append(target)
+        return replace(table, chains=tuple(made[id(c)] for c in table.chains if c.name in found))
+
+    def _targets(self, chain: Chain) -> Iterator[str]:
+        """The chains that rules jump to."""
+        for rule in chain.rules:
+            yield from (s.chain for s in rule.statements if type(s) is Jump)

@@ -44,7 +44,7 @@ def traces_left(inputs: Inputs, direction: Direction) -> Iterator[str]:
     if _marks_differ(inputs, before, after):
         yield f"{direction}: packets leave the rules with other marks, which routing may read"
     watch = inputs.watch(arranged)
-    if any(
+    if watch is not None and any(
         item.why in TELLING and not isinstance(item.what, SetMark) for items in watch.items.values() for item in items
     ):
         ways = inputs.walked(arranged, direction, question.scope, watch=watch)

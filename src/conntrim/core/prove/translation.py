@@ -22,6 +22,7 @@ from conntrim.core.netfilter.nat import target_of
 from conntrim.core.netfilter.question_text import translation as translated
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.pair import Arrangements
 from conntrim.core.prove.reachability import Reach, reach
 
 HOOKS: dict[Direction, Hook] = {
@@ -66,16 +67,22 @@ def _stateless(space: PacketVars, found: Set) -> Set:
 
 
 def met(
-    space: PacketVars, pair: tuple[Arranged, Arranged], direction: Direction, scope: Set, local: Intervals | None
-) -> list[str]:
-    """The rules whose packets may come out where the two rule sets differ; `scope` are what the change meets."""
+    space: PacketVars, whole: Arrangements, met_by: Arrangements, direction: Direction, scope: Set,
+    *, local: Intervals | None,
+) -> list[str]:  # fmt: skip
+    """The rules of both rule sets whose packets may come out where the two differ; `scope` are what the change meets,
+    `met_by` the rules that those can meet."""
     hook = HOOKS[direction]
-    rules = [(rule, nat) for arranged in pair for rule, nat in _rules(space, arranged, hook)]
+    rules = [(rule, nat) for arranged in whole for rule, nat in _rules(space, arranged, hook)]
     if not rules:
         return []
-    before, after = (reach(space, arranged, direction, scope, local=local, image=True).arrived for arranged in pair)
+    ways = (reach(space, arranged, direction, scope, local=local, image=True) for arranged in met_by)
+    before, after = (way.arrived for way in ways)
     differing = _first(space, before ^ after)
-    found = {str(rule.place): None for rule, nat in rules if differing & _image(space, nat, hook) != space.nothing}
+    if differing == space.nothing:
+        return []
+    comes = {nat: differing & _image(space, nat, hook) != space.nothing for nat in {nat: None for _, nat in rules}}
+    found = {str(rule.place): None for rule, nat in rules if comes[nat]}
     return [
         f"{place} translates packets, perhaps into some that the two rule sets treat differently" for place in found
     ]

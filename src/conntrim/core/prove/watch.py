@@ -94,9 +94,14 @@ class Watch:
         """What is to be watched in these rule sets; `known` are rules that were looked at before."""
         found: dict[int, tuple[Item, ...]] = {}
         texts: set[str] = set()
-        tables = {id(t): t for a in arranged for gs in a.groups.values() for g in gs for s in g for t, _ in s.chains}
-        for table in tables.values():
-            for chain in table.chains:
+        stations = (s for a in arranged for groups in a.groups.values() for group in groups for s in group)
+        hung = {(id(t), id(c)): (t, c) for station in stations for t, c in station.chains}
+        seen: dict[int, Table] = {}
+        for table, base in hung.values():
+            for chain in table.below(base):
+                if seen.get(id(chain)) is table:
+                    continue
+                seen[id(chain)] = table
                 for rule in chain.rules:
                     if (items := known.get(id(rule))) is None:
                         items = known[id(rule)] = () if _plain(rule) else tuple(items_of(rule, table))

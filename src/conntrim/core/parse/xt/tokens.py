@@ -19,6 +19,8 @@ def split(line: str) -> list[str]:
     """The words of a line; ValueError for a quote that is never closed."""
     if '"' not in line:
         return line.split()
+    if "\\" not in line and (plain := _quoted_words(line)) is not None:
+        return plain
     words = []
     end = 0
     for found in _WORD.finditer(line):
@@ -28,6 +30,21 @@ def split(line: str) -> list[str]:
         words.append("".join(_ESCAPE.sub(r"\1", p[1]) if p[1] is not None else p[2] for p in _PART.finditer(found[0])))
     if line[end:].strip():
         raise ValueError("a quote is opened and never closed")
+    return words
+
+
+def _quoted_words(line: str) -> list[str] | None:
+    """The words of a line without backslashes whose quotes each hold one whole word; None for every other line."""
+    first, *parts = line.split('"')
+    if len(parts) % 2 or (first and not first[-1].isspace()):
+        return None
+    words = first.split()
+    for at in range(0, len(parts), 2):
+        behind = parts[at + 1]
+        if (behind and not behind[0].isspace()) or (at + 2 < len(parts) and not behind[-1:].isspace()):
+            return None
+        words.append(parts[at])
+        words += behind.split()
     return words
 
 
