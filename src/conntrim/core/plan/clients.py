@@ -6,23 +6,25 @@ its upstream, an IKE daemon to its peers) then stays tracked, with the answers, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from conntrim.core.model.address import Family, format_range
-from conntrim.core.model.address_types import PacketType
+from conntrim.core.model.address_types import BROADCAST, MULTICAST
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Untrack
-from conntrim.core.model.ruleset import Dialect, End, Field, InSet, Ruleset, Table
+from conntrim.core.model.ruleset import Dialect, Field
 from conntrim.core.model.service import Direction
-from conntrim.core.plan.admission import walked_chains
+from conntrim.core.plan.ground import Ground
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.passages import leg_passages
+from conntrim.core.plan.placing import REFUSALS, Placing, refusals
 from conntrim.core.plan.spelling import prefixes
-from conntrim.core.plan.walk import REFUSALS, Admission, Walk
+from conntrim.core.prove.cube_cover import all_of
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.packet_vars import PacketVars
 
-TO_US = Intervals.of(PacketType.HOST)
-"""The packet type of what comes to an address of the host's own: neither broadcast nor multicast."""
 MOST_SHOWN = 4
 """Ranges of clients that a remark names."""
 MOST_SOURCES = 16
@@ -39,7 +41,7 @@ class Asked:
 
 
 def asked(
-    ruleset: Ruleset, entry: Untrack, local: Intervals, local_ports: tuple[int, int], dialect: Dialect
+    grounds: Mapping[Family, Ground], entry: Untrack, local: Intervals, local_ports: tuple[int, int], dialect: Dialect
 ) -> Iterator[Asked]:
     """A policy's entry by its clients, for raw rules in a dialect; whole where they are the same for all of its ports
     and families."""
@@ -49,7 +51,7 @@ def asked(
     told: dict[Family, dict[Intervals | None, Intervals]] = {}
     for leg in legs_of(entry, local, local_ports):
         if leg.way is Way.REQUEST and not leg.loopback:
-            told[leg.family] = _by_clients(ruleset, leg, dialect)
+            told[leg.family] = _by_clients(grounds[leg.family], leg, dialect)
     if all(list(groups) == [None] for groups in told.values()):
         yield Asked(entry)
         return
@@ -58,63 +60,64 @@ def asked(
             yield Asked(replace(entry, family=family, ports=ports), clients)
 
 
-def _by_clients(ruleset: Ruleset, leg: Leg, dialect: Dialect) -> dict[Intervals | None, Intervals]:
+def _by_clients(ground: Ground, leg: Leg, dialect: Dialect) -> dict[Intervals | None, Intervals]:
     """The ports of a request's leg by who may ask there; under None, where that is whom the policy names."""
-    everybody = leg.fields.get(Field.SRC, leg.addresses)
-    leg = replace(leg, fields={**leg.fields, Field.SRC: everybody})  # what is refused to some is taken from it
-    walks = [
-        (table, Walk(table, base, passage.later).run(passage.before))
-        for passage in leg_passages(leg, on_lo=False)
-        for table, base in walked_chains(ruleset, passage)
-    ]
-    if any(not _understood(walk) for _, walk in walks):
-        return {None: leg.service.ports}
-    admitted = [
-        [
-            (_asking(a, table, Field.SRC, everybody), _asking(a, table, Field.DPORT, leg.service.ports))
-            for a in walk.admitted
-            if PacketType.HOST in a.box.fields.get(Field.PACKET_TYPE, TO_US)
-        ]
-        for table, walk in walks
-    ]
+    space, everybody = ground.space, leg.fields.get(Field.SRC, leg.addresses)
+    admitted, all_ = space.everything, space.everything
+    for passage in leg_passages(leg, on_lo=False):
+        for table, base in ground.chains(passage):
+            placing = Placing(ground, passage, table, base).run()
+            if placing.doubts or any(end.verdict not in REFUSALS for end in refusals(placing)):
+                return {None: leg.service.ports}
+            admitted, all_ = admitted & placing.first.passed, ground.packets(passage, table, passage.before)
+    groups = ~(space.field(Field.DST, MULTICAST) | space.field(Field.DST, BROADCAST))
+    pairs = _projected(space, admitted & all_ & groups, Field.SRC, Field.DPORT)
+    whole = _projected(space, all_ & groups, Field.SRC, Field.DPORT)
     found: dict[Intervals | None, Intervals] = {}
-    for ports in _alike(leg.service.ports, [there for chain in admitted for _, there in chain]):
-        clients = everybody
-        for chain in admitted:
-            spans = [r for sources, there in chain if ports <= there for r in sources.ranges]
-            clients = clients & Intervals.union_of(spans)
+    for ports, sources, every in _alike(space, leg.service.ports, pairs, whole):
+        clients = everybody if sources == every else _named(space, sources, every, everybody)
         parts = len(clients.ranges if dialect is Dialect.NFTABLES else list(prefixes(clients)))
-        narrow = clients != everybody and parts <= MOST_SOURCES
-        key = clients if narrow else None
+        key = clients if clients != everybody and parts <= MOST_SOURCES else None
         found[key] = found.get(key, Intervals()) | ports
     return found
 
 
-def _understood(walk: Walk) -> bool:
-    """Whether every way through a chain is known to end in an accept, or in a refusal."""
-    ends = [s for rule in walk.refusing for s in rule.statements if isinstance(s, End)]
-    return not walk.doubts and all(end.verdict in REFUSALS for end in ends)
+def _projected(space: PacketVars, found: Set, *kept: Field) -> Set:
+    """What packets of a set have in these fields."""
+    own = {n for key in kept for n in space.bits[key]}
+    return found.exists(space.sets.literals(*(n for n in range(space.sets.variables) if n not in own)))
 
 
-def _asking(admission: Admission, table: Table, field: Field, all_: Intervals) -> Intervals:
-    """The values of a field that an accepting rule asks for, and perhaps more."""
-    found = admission.box.fields.get(field, all_)
-    for match in admission.box.holds:
-        if isinstance(match, InSet) and match.fields == (field,) and not match.negated:
-            named = table.set(match.set_name)
-            if named and named.known and not named.dynamic:
-                spans = [r for (key, *_) in named.elements if isinstance(key, Intervals) for r in key.ranges]
-                found = found & Intervals.union_of(spans)
-    return found
+def _alike(space: PacketVars, ports: Intervals, pairs: Set, whole: Set) -> Iterator[tuple[Intervals, Set, Set]]:
+    """The ports in groups that the same sources may ask: who they are, and who they could be."""
+    number, sources = (space.sets.literals(*space.bits[field]) for field in (Field.DPORT, Field.SRC))
+    rest = ports
+    while rest:
+        one = space.values(Field.DPORT, Intervals.of(rest.ranges[0][0]))
+        mine, every = ((found & one).exists(number) for found in (pairs, whole))
+        same = ~(pairs ^ mine).exists(sources) & ~(whole ^ every).exists(sources)
+        group = (all_of(space, Field.DPORT, same) or Intervals.of(rest.ranges[0][0])) & rest
+        yield group, mine, every
+        rest = rest - group
 
 
-def _alike(ports: Intervals, told: list[Intervals]) -> Iterator[Intervals]:
-    """The ports in pieces that no rule tells apart."""
-    starts = {low for p in (ports, *told) for low, _ in p.ranges} | {high + 1 for p in told for _, high in p.ranges}
-    for low, high in ports.ranges:
-        cuts = sorted({low, *(s for s in starts if low < s <= high)})
-        for at, start in enumerate(cuts):
-            yield Intervals.of((start, cuts[at + 1] - 1 if at + 1 < len(cuts) else high))
+def _named(space: PacketVars, sources: Set, every: Set, everybody: Intervals) -> Intervals:
+    """The sources in the fewest words: who may ask, or all but who may not, whoever can send nothing among them or not;
+    everybody, where they are too many."""
+    some, others, nobody = (all_of(space, Field.SRC, found) for found in (sources, every & ~sources, ~every))
+    told = []
+    if some is not None and nobody is not None:
+        told.append(_closed_up(some, nobody))
+    if others is not None:
+        told.append(everybody - others)
+    return min(told, key=lambda clients: len(clients.ranges), default=everybody)
+
+
+def _closed_up(values: Intervals, free: Intervals) -> Intervals:
+    """The values, with the gaps between them that are free in full."""
+    spans = list(values.ranges)
+    gaps = [Intervals.of((low + 1, high - 1)) for (_, low), (high, _) in pairwise(spans)]
+    return values | Intervals.union_of(r for gap in gaps if gap <= free for r in gap.ranges)
 
 
 def remarks(services: Iterable[Asked]) -> Iterator[str]:

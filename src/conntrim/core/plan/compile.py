@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -29,23 +29,26 @@ from conntrim.core.model.ruleset import (
     TableFamily,
 )
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.plan.admission import Addition, Course, admissions, merged
-from conntrim.core.plan.box import Box, Tri, judge
+from conntrim.core.netfilter.hooks import FAMILIES
+from conntrim.core.plan.admission import Addition, Admissions, Course, admissions, merged
 from conntrim.core.plan.changes import FAMILY_TABLES, RAW, Raw, changes_of
-from conntrim.core.plan.clients import asked, closed, remarks
+from conntrim.core.plan.clients import Asked, asked, closed, remarks
 from conntrim.core.plan.compiled import Compiled
+from conntrim.core.plan.described import Described
 from conntrim.core.plan.freshness import made_for
+from conntrim.core.plan.ground import Ground
 from conntrim.core.plan.legs import Leg, Way, legs_of
 from conntrim.core.plan.managers import managers_of
+from conntrim.core.plan.nat_exemption import exempted
 from conntrim.core.plan.obligations.decide import Proof, obligations, proved
 from conntrim.core.plan.obligations.room import room
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
-from conntrim.core.plan.passages import passages
+from conntrim.core.plan.passages import leg_passages, passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
-from conntrim.core.plan.spared import spared
 from conntrim.core.plan.spelling import spell
+from conntrim.core.prove.diagram import NotDecided, deciding
 from conntrim.core.prove.rule_index import Listed
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
@@ -108,9 +111,9 @@ def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW, tracked:
 
 def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily) -> list[Rule]:
     interfaces = {"out": "lo"} if leg.loopback else {}
-    box = Box(leg.fields, CtState.UNTRACKED, interfaces)
+    told = Described(leg.fields, CtState.UNTRACKED, interfaces)
     comment = leg.label if isinstance(what, Notrack) else f"{leg.label} translated"
-    rules = spell(box, what, comment, dialect, family, tracked=False)
+    rules = spell(told, what, comment, dialect, family, tracked=False)
     counts = isinstance(what, Notrack) and dialect is Dialect.NFTABLES
     return [replace(rule, statements=(COUNTER, what)) for rule in rules] if counts else rules
 
@@ -197,11 +200,10 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     refuse_ephemeral(policy, facts.local_ports)
     base, old = without_own(request.ruleset), facts.era is Era.IP
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
-    where = facts.local, facts.local_ports
-    services = [each for u in policy.untrack for each in asked(base, families_of(u, facts), *where, dialect)]
-    legs = [leg for each in services for leg in legs_of(each.service, *where, each.clients)]
-    found = admissions(base, passages(legs), bind=bind)
-    additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), spared(base, legs, facts.local))
+    listed = Listed((base,))
+    placed = _placed(request, base, listed, dialect, bind=bind)
+    services, legs, found = placed.services, placed.legs, placed.found
+    additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), placed.exempted)
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in _changes(additions, raws, dialect, old)))
     additions, raws = _marked(additions, raws, mark)
     changes = _changes(additions, raws, dialect, old)
@@ -213,11 +215,12 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         facts=facts,
         dialect=dialect,
         before=base,
-        listed=Listed((base,)),
+        listed=listed,
+        already=placed.already,
         after=after,
         trial=trial,
-        services=tuple(services),
-        legs=tuple(legs),
+        services=services,
+        legs=legs,
         courses=tuple(found.courses),
         additions=additions,
         operations=operations,
@@ -225,6 +228,38 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         changes=changes,
         tick=request.tick,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What the rules say of the services: whom they let ask, what must be added, what stays tracked."""
+
+    services: tuple[Asked, ...]
+    legs: tuple[Leg, ...]
+    found: Admissions
+    exempted: tuple[Leg, ...] = ()
+    already: tuple[str, ...] = ()
+
+
+def _placed(request: Request, base: Ruleset, listed: Listed, dialect: Dialect, *, bind: bool) -> _Placed:
+    """By sets of packets. Where those grow out of bounds nothing is added, and the proofs say what is then broken."""
+    facts = request.facts
+    entries = [families_of(u, facts) for u in request.policy.untrack]
+    where = facts.local, facts.local_ports
+    widest = tuple(leg for entry in entries for leg in legs_of(entry, *where))
+    wanted = passages(widest)
+    try:
+        with deciding():
+            families = dict.fromkeys(passage.family for passage in wanted)
+            grounds = {family: Ground.of(base, family, wanted, facts.local, listed) for family in families}
+            services = tuple(each for entry in entries for each in asked(grounds, entry, *where, dialect))
+            legs = tuple(leg for each in services for leg in legs_of(each.service, *where, each.clients))
+            found = admissions(grounds, passages(legs), bind=bind)
+            already = tuple(_already(base, grounds, legs))
+            return _Placed(services, legs, found, exempted(grounds, legs), already)
+    except NotDecided as why:
+        said = f"where accepts for untracked packets belong is not decided: {why}"
+        return _Placed(tuple(map(Asked, entries)), widest, Admissions(), already=(said,))
 
 
 def _marked(
@@ -283,33 +318,37 @@ def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
     found = [f"{m.name} makes rules here: {m.means}" for m in managers_of(request.ruleset)]
     if has_trial(request.ruleset):
         found.append("rules of an earlier trial are still loaded: conntrim rollback takes them out")
-    found += [
-        _already(rule, done.legs)
-        for table in done.before.tables
-        for chain in table.chains
-        for rule in chain.rules
-        if any(isinstance(s, Notrack) for s in rule.statements)
-    ]
+    found += done.already
     doubts = [d for course in done.courses for d in course.doubts]
     found += [f"{d.rule.place} is not copied for untracked packets: {d.why}: {d.rule.text}" for d in doubts]
     found += remarks(done.services)
-    for passage in (c.passage for c in done.courses if c.passage.leg and not c.admitted):
+    for passage in (c.passage for c in done.courses if c.passage.leg and not c.admits):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
         where = f"{passage.label}{on_lo} over {passage.family.name}"
         found.append(f"{where}: the rules at {passage.hook} do not let it through today, nor afterwards")
     return tuple(dict.fromkeys(found))
 
 
-def _already(rule: Rule, legs: Sequence[Leg]) -> str:
-    """What becomes of an operator's own NOTRACK rule: the plan may say the same, more tightly."""
-    boxes = ((leg.label, Box(leg.fields, CtState.UNTRACKED, {})) for leg in legs if not leg.loopback)
-    same = dict.fromkeys(label for label, box in boxes if judge(box, rule) is Tri.ALL)
-    if same:
-        after = "delete it once the plan is confirmed, and what else it exposes is gone"
-        return (
-            f"{rule.place} untracks {', '.join(same)} already, and the plan does so more tightly; {after}: {rule.text}"
-        )
-    return f"{rule.place} untracks packets already; it stays as it is, and so does what it exposes: {rule.text}"
+def _already(ruleset: Ruleset, grounds: Mapping[Family, Ground], legs: Sequence[Leg]) -> Iterator[str]:
+    """What becomes of an operator's own NOTRACK rules: the plan may say the same, more tightly."""
+    after = "delete it once the plan is confirmed, and what else it exposes is gone"
+    for table, rule in ((t, r) for t in ruleset.tables for c in t.chains for r in c.rules):
+        if not any(isinstance(s, Notrack) for s in rule.statements):
+            continue
+        mine = [leg for leg in legs if not leg.loopback and leg.family in FAMILIES.get(table.family, ())]
+        same = dict.fromkeys(leg.label for leg in mine if _untracks(grounds[leg.family], leg, table, rule))
+        if same:
+            said = f"untracks {', '.join(same)} already, and the plan does so more tightly; {after}"
+        else:
+            said = "untracks packets already; it stays as it is, and so does what it exposes"
+        yield f"{rule.place} {said}: {rule.text}"
+
+
+def _untracks(ground: Ground, leg: Leg, table: Table, rule: Rule) -> bool:
+    """Whether a rule's matches hold for all packets of a leg, on whatever interface."""
+    view = ground.view(next(leg_passages(leg, on_lo=False)), known=False)
+    packets = Described(leg.fields, CtState.UNTRACKED, {}).packets(view, table)
+    return packets & ~view.rule(rule, table) == view.space.nothing
 
 
 def _closed(courses: Sequence[Course]) -> tuple[str, ...]:
@@ -319,7 +358,7 @@ def _closed(courses: Sequence[Course]) -> tuple[str, ...]:
         leg, around = course.passage.leg, course.passage.later.interfaces.values()
         if leg and leg.way is Way.REQUEST and "lo" not in around:
             families = shut.setdefault(leg.service, {})
-            families[leg.family] = families.get(leg.family, False) or not course.admitted
+            families[leg.family] = families.get(leg.family, False) or not course.admits
     return tuple(str(service) for service, families in shut.items() if all(families.values()))
 
 

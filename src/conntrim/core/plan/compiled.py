@@ -22,13 +22,15 @@ from conntrim.core.prove.rule_index import Listed
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules, `trial`
-    the guarded ones; `listed` is what questions about `before` look at."""
+    the guarded ones; `listed` is what questions about `before` look at, `already` what is said of
+    NOTRACK rules that are there."""
 
     policy: Policy
     facts: HostFacts
     dialect: Dialect
     before: Ruleset
     listed: Listed
+    already: tuple[str, ...]
     after: Ruleset
     trial: Ruleset
     services: tuple[Asked, ...]

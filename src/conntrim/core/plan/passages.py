@@ -16,7 +16,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Field, In, TcpFlag
 from conntrim.core.model.service import Hook
 from conntrim.core.model.tcp_flags import BARE_SYN, flags_where
-from conntrim.core.plan.box import Box
+from conntrim.core.plan.described import Described
 from conntrim.core.plan.legs import Leg, Way
 
 ERRORS: dict[Family, tuple[Protocol, Field, tuple[int, ...]]] = {
@@ -51,8 +51,8 @@ class Passage:
     label: str
     family: Family
     hook: Hook
-    before: Box
-    later: Box
+    before: Described
+    later: Described
     leg: Leg | None = None
 
 
@@ -73,8 +73,8 @@ def leg_passages(leg: Leg, *, on_lo: bool) -> Iterator[Passage]:
     for route, name in routes:
         for hook in route:
             around = _interfaces(hook, name)
-            later = Box(leg.fields, CtState.UNTRACKED, around)
-            yield Passage(leg.label, leg.family, hook, Box(first, state, around), later, leg)
+            later = Described(leg.fields, CtState.UNTRACKED, around)
+            yield Passage(leg.label, leg.family, hook, Described(first, state, around), later, leg)
 
 
 def error_passages(family: Family) -> Iterator[Passage]:
@@ -91,7 +91,7 @@ def error_passages(family: Family) -> Iterator[Passage]:
         (LO, "lo", "errors lo"),
     ):
         for hook in route:
-            box = Box(fields, CtState.RELATED, _interfaces(hook, name))
+            box = Described(fields, CtState.RELATED, _interfaces(hook, name))
             yield Passage(f"icmp {label}", family, hook, box, box.in_state(CtState.INVALID))
 
 
@@ -101,7 +101,7 @@ def answer_passages(leg: Leg) -> Iterator[Passage]:
         return
     fields = {**leg.fields, Field.TCP_FLAGS: WITH_RST}
     for hook in NETWORK_OUT:
-        box = Box(fields, CtState.RELATED, _interfaces(hook, "other"), (RST,))
+        box = Described(fields, CtState.RELATED, _interfaces(hook, "other"), (RST,))
         label = leg.label.replace("reply", "reset")
         yield Passage(label, leg.family, hook, box, box.in_state(CtState.INVALID))
 

@@ -1,4 +1,4 @@
-"""A box of packets as rules: the matches that say it, split where a dialect cannot say it in one rule."""
+"""Packets as rules: the matches that say it, split where a dialect cannot say it in one rule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.tcp_flags import NOT_BARE_SYN, NOT_SYN
-from conntrim.core.plan.box import Box
+from conntrim.core.plan.described import Described
 
 PLACE = Place("conntrim plan")
 MULTIPORT = 15
@@ -82,7 +82,7 @@ def state_match(state: CtState, dialect: Dialect) -> Match:
     return In(Field.CT_STATE, states) if dialect is Dialect.NFTABLES else XtConntrack(states)
 
 
-def _family(box: Box, family: TableFamily) -> list[Match]:
+def _family(box: Described, family: TableFamily) -> list[Match]:
     """The family, where neither the table nor an address nor ICMP says it."""
     told = any(f in box.fields for f in (*ADDRESS_FIELDS, *ICMP_FIELDS))
     if family in TABLE_FAMILIES or told or Field.FAMILY not in box.fields:
@@ -95,7 +95,7 @@ def _types(state: CtState | None) -> tuple[Field, ...]:
     return (Field.SRC_TYPE, Field.DST_TYPE) if state is None else (Field.SRC_TYPE,)
 
 
-def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
+def _around(box: Described, state: CtState | None, dialect: Dialect) -> list[Match]:
     """The matches that are never split: interfaces, flags, address type, what holds, the state. What is opaque comes
     behind the state: asking it may leave a trace of whoever asks."""
     found: list[Match] = [Interface(way, ("lo",)) for way, name in box.interfaces.items() if name == "lo"]
@@ -108,7 +108,7 @@ def _around(box: Box, state: CtState | None, dialect: Dialect) -> list[Match]:
 
 
 def spell(
-    box: Box, statement: Statement, comment: str, dialect: Dialect, family: TableFamily, *, tracked: bool = True
+    box: Described, statement: Statement, comment: str, dialect: Dialect, family: TableFamily, *, tracked: bool = True
 ) -> list[Rule]:
     """The rules that do `statement` with the box's packets; `comment` is their label, the plan's mark comes later.
 

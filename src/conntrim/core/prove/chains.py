@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -17,6 +18,7 @@ from conntrim.core.model.ruleset import (
     Field,
     Helper,
     Jump,
+    Match,
     NoEffect,
     Notrack,
     OpaqueStatement,
@@ -56,13 +58,43 @@ class Hit:
     packets: Set
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Packets at one rule of a chain: `comes` come to it, `fits` are those of them that it is asked to match.
+
+    `path` are the rules that jumped here, `mark` the bits of the packets' mark (None: as they came).
+    """
+
+    chain: str
+    rule: Rule
+    comes: Set
+    fits: Set
+    path: tuple[Rule, ...]
+    mark: tuple[Set, ...] | None
+
+
+Traced = Mapping[int, tuple[Match, ...]]
+"""The rules to be traced, by identity, each with the matches that packets are held against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What becomes of packets in a base chain, rule by rule in the order in which they come by; `left` are those that
+    its policy decides about."""
+
+    visits: tuple[Visit, ...]
+    passed: Set
+    dropped: Set
+    left: Set
+
+
 @dataclass(slots=True)
-class Walk:
+class ChainTrace:
     """One table's chains as seen at one hook.
 
     `early`: before conntrack, where zones and helpers are templates (K10). `scope` are the packets that the question
-    is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened; `sights` the
-    packets that came to what is watched (by default nothing is).
+    is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened, `sights` the
+    packets that came to what is watched, `visits` those that came to traced rules (by default there are none).
     """
 
     view: MatchEncoder
@@ -70,14 +102,24 @@ class Walk:
     early: bool
     scope: Set
     watch: Watch | None = None
+    traced: Traced = field(default_factory=dict)
     hits: list[Hit] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+    _path: list[Rule] = field(default_factory=list)
     _ends: dict[tuple[str, int], Ends] = field(default_factory=dict)
     _impure: dict[str, bool] = field(default_factory=dict)
 
     def base(self, chain: Chain, incoming: Set) -> Set:
         """The packets that a base chain lets go on."""
+        return self._decided(chain, incoming, self._rules(chain, incoming, 0))
+
+    def trace(self, chain: Chain, incoming: Set) -> Trace:
+        """All that becomes of packets in a chain; one that packets are sent to has no policy of its own."""
         ends = self._rules(chain, incoming, 0)
+        return Trace(tuple(self.visits), self._decided(chain, incoming, ends), ends.dropped, ends.left)
+
+    def _decided(self, chain: Chain, incoming: Set, ends: Ends) -> Set:
         policy = chain.base.policy if chain.base else Verdict.ACCEPT
         return incoming & ~(ends.dropped if policy is Verdict.ACCEPT else ends.dropped | ends.left)
 
@@ -108,13 +150,17 @@ class Walk:
         if chain.name not in self._impure:
             self._impure[chain.name] = False  # a loop adds nothing new
             self._impure[chain.name] = any(
-                id(r) in self._watched or any(map(self._has_effect, r.statements)) for r in chain.rules
+                self._apart(r) or any(map(self._has_effect, r.statements)) for r in chain.rules
             )
         return self._impure[chain.name]
 
     @property
     def _watched(self) -> dict[int, tuple[Item, ...]]:
         return self.watch.items if self.watch else {}
+
+    def _apart(self, rule: Rule) -> bool:
+        """Whether a rule is looked at by itself."""
+        return id(rule) in self._watched or id(rule) in self.traced
 
     def _has_effect(self, statement: Statement) -> bool:
         if isinstance(statement, Jump):
@@ -127,14 +173,16 @@ class Walk:
         nothing, either = self.view.space.nothing, self.view.space.sets.either
         ends: dict[str, list[Set]] = {DROPPED: [], LEFT: [], ACCEPTED: []}
         live = incoming
-        for block in blocks(chain.rules, self._watched) if live != nothing else ():
+        for block in blocks(chain.rules, self._apart) if live != nothing else ():
             self.view.space.sets.tick()
-            if plain_end(block[0]) and id(block[0]) not in self._watched:
+            if plain_end(block[0]) and not self._apart(block[0]):
                 sent = folded(self.view, block, self.table)
                 for kind, found in sent.items():
                     ends[kind].append(live & found)
                 live = live & ~either(list(sent.values()))
             else:
+                if id(block[0]) in self.traced:
+                    self._visited(chain.name, block[0], live)
                 live = self._statements(block[0], live, ends, depth)
             if live == nothing:
                 break
@@ -157,8 +205,17 @@ class Walk:
             ended = self._breaking(statement)
             if ended is not None:
                 on, broken = on & ~ended, broken | (on & ended)
+            self._path.append(rule)
             on = self._statement(rule, statement, on, ends, depth)
+            self._path.pop()
         return (live & ~hit) | on | broken
+
+    def _visited(self, chain: str, rule: Rule, live: Set) -> None:
+        fits = live
+        for match in self.traced[id(rule)]:
+            fits = fits & self.view.match(match, self.table)
+        mark = tuple(self.view.mark) if self.view.mark is not None else None
+        self.visits.append(Visit(chain, rule, live, fits, tuple(self._path), mark))
 
     def _asked(self, rule: Rule, items: tuple[Item, ...], live: Set) -> None:
         """Who comes to the matches that are watched: what counts is asked in its turn; an answer that only varies
@@ -288,6 +345,12 @@ class Walk:
             found = found ^ (space.everything if statement.value >> here & 1 else space.nothing)
             bits[at] = on.ite(found, bit)
         self.view.changed()
+
+
+def trace(view: MatchEncoder, table: Table, chain: Chain, incoming: Set) -> Trace:
+    """What becomes of packets in a chain of a filter, rule by rule."""
+    every = {id(rule): rule.matches for below in table.below(chain) for rule in below.rules}
+    return ChainTrace(view, table, early=False, scope=incoming, traced=every).trace(chain, incoming)
 
 
 def changes(statement: Statement) -> bool:

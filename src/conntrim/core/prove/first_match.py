@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 
 from conntrim.core.model.ruleset import End, NoEffect, Return, Rule, Table, Verdict
@@ -18,14 +18,14 @@ BLOCK = 64
 """Rules folded before the packets that are still alive are looked at again."""
 
 
-def blocks(rules: Sequence[Rule], apart: Container[int] = ()) -> Iterator[Sequence[Rule]]:
+def blocks(rules: Sequence[Rule], apart: Callable[[Rule], bool] = lambda rule: False) -> Iterator[Sequence[Rule]]:
     """The rules that do something, in order: neighbours with plain ends together, every other by itself, as are those
-    whose ids are in `apart`.
+    that stand `apart`.
 
     Blocks are counted from the end: a rule that only one of two chains has, near its top, moves none below it.
     """
-    acting = (r for r in rules if id(r) in apart or not all(isinstance(s, NoEffect) for s in r.statements))
-    for plain, run in groupby(acting, lambda rule: plain_end(rule) is not None and id(rule) not in apart):
+    acting = (r for r in rules if apart(r) or not all(isinstance(s, NoEffect) for s in r.statements))
+    for plain, run in groupby(acting, lambda rule: plain_end(rule) is not None and not apart(rule)):
         yield from (_cut if plain else zip)(run)
 
 

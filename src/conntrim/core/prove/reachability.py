@@ -7,6 +7,7 @@ connections and for errors about them; `states.py` says afterwards which packet 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
@@ -19,7 +20,7 @@ from conntrim.core.model.ruleset import Chain, Field, Table
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station
-from conntrim.core.prove.chains import Hit, Walk
+from conntrim.core.prove.chains import ChainTrace, Hit, Traced, Visit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
@@ -32,6 +33,8 @@ SEES: dict[Hook, tuple[bool, bool]] = {
     Hook.OUTPUT: (False, True), Hook.POSTROUTING: (True, True),
 }  # fmt: skip
 """Whether a hook knows the incoming and the outgoing interface; a packet of our own has no incoming one anyway."""
+
+NONE: Traced = MappingProxyType({})
 
 TRANSLATING = (Hook.PREROUTING, Hook.OUTPUT)
 """Where destinations are translated."""
@@ -59,8 +62,8 @@ class Reach:
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
     say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
-    `sights` are the packets that came to what is watched; `left_marks` are the mark's bits at the end (empty: nobody
-    looked at it).
+    `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left_marks` are the
+    mark's bits at the end (empty: nobody looked at it).
     """
 
     arrived: Set
@@ -72,6 +75,7 @@ class Reach:
     marks: tuple[Set, ...] = ()
     sights: tuple[tuple[Hook, Sight], ...] = ()
     left_marks: tuple[Set, ...] = ()
+    visits: tuple[Visit, ...] = ()
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -136,6 +140,20 @@ def _codes(space: PacketVars, direction: Direction, has: bool) -> Intervals:
     return space.names.codes(("", LO), negated=True) if has else Intervals.of(0)
 
 
+def encoder(
+    space: PacketVars, direction: Direction, hook: Hook, states: dict[CtState, Set], local: Intervals | None,
+    *, mirrored: bool = False,
+) -> MatchEncoder:  # fmt: skip
+    """What rules at a hook see of the packets that go one way; `states` says which of them is in which state."""
+    has_in, has_out = SEES[hook]
+    came = direction in COMES or (direction is Direction.LOOPBACK and hook in (Hook.PREROUTING, Hook.INPUT))
+    return MatchEncoder(
+        space, states, mirrored, has_in and came, has_out, local,
+        from_host=direction not in COMES, to_host=direction not in GOES,
+        hops=int(direction is Direction.FORWARDED and has_out),  # K63
+    )  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Way:
     """One walk along one direction; thrown away at its end."""
@@ -148,6 +166,7 @@ class _Way:
     local: Intervals | None
     image: bool = False
     watch: Watch | None = None
+    traced: Traced = field(default_factory=dict)
     view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -157,6 +176,7 @@ class _Way:
     marks: tuple[Set, ...] = ()
     hits: list[tuple[Hook, Hit]] = field(default_factory=list)
     sights: list[tuple[Hook, Sight]] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
     def run(self) -> Reach:
@@ -179,28 +199,21 @@ class _Way:
                     self._station(station, hook)
         return Reach(
             self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts),
-            self.marks, tuple(self.sights), tuple(self.view.mark or ()),
+            self.marks, tuple(self.sights), tuple(self.view.mark or ()), tuple(self.visits),
         )  # fmt: skip
 
     def _enter(self, hook: Hook) -> None:
         """What is attached to the packets stays from hook to hook; which interfaces are known changes."""
-        has_in, has_out = SEES[hook]
-        came = self.direction in COMES or (
-            self.direction is Direction.LOOPBACK and hook in (Hook.PREROUTING, Hook.INPUT)
-        )
-        self.view = MatchEncoder(
-            self.space, self.view.states, self.mirrored, has_in and came, has_out, self.local,
-            from_host=self.direction not in COMES, to_host=self.direction not in GOES, mark=self.view.mark,
-            hops=int(self.direction is Direction.FORWARDED and has_out),  # K63
-            lost=self.view.lost,
-        )  # fmt: skip
+        old = self.view
+        self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
+        self.view.mark, self.view.lost = old.mark, old.lost
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:
         """K2: where the order of what shares a priority matters and no listing tells it, say so."""
         if len(group) < 2:
             return
         telling = any(s.kind is not Kind.CHAIN for s in group) or any(
-            Walk(self.view, t, True, self.scope).impure(c) for s in group for t, c in s.chains
+            ChainTrace(self.view, t, True, self.scope).impure(c) for s in group for t, c in s.chains
         )
         if telling:
             names = ", ".join(s.name for s in group)
@@ -218,8 +231,9 @@ class _Way:
 
     def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
         early = not self.tracked and priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT)
-        walk = Walk(self.view, table, early, self.scope, self.watch)
+        walk = ChainTrace(self.view, table, early, self.scope, self.watch, self.traced)
         passed = walk.base(chain, self.alive)
+        self.visits += walk.visits
         self.sights += [(hook, sight) for sight in walk.sights]
         self.hits += [(hook, hit) for hit in walk.hits]
         return passed
@@ -229,9 +243,10 @@ class _Way:
         error = self.space.protocol(self.space.icmp_protocol)  # about a flow that has its entry
         first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
         for table, chain in station.chains:
-            walk = Walk(self.view, table, False, self.scope, self.watch)
+            walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced)
             incoming = self.alive & first
             passed = walk.base(chain, incoming)
+            self.visits += walk.visits
             self.sights += [(hook, sight) for sight in walk.sights if sight.item.why not in OF_THE_ENTRY]
             self.alive = (self.alive & ~incoming) | passed
             for hit in walk.hits:
@@ -262,8 +277,10 @@ def reach(
     local: Intervals | None = None,
     image: bool = False,
     watch: Watch | None = None,
+    traced: Traced = NONE,
 ) -> Reach:
     """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
-    translated on, as what came out there, whatever mark it got before. `watch`: note who comes to what is watched.
+    translated on, as what came out there, whatever mark it got before. `watch`: note who comes to what is watched;
+    `traced`: who comes to these rules.
     """
-    return _Way(space, arranged, direction, scope, mirrored, local, image, watch).run()
+    return _Way(space, arranged, direction, scope, mirrored, local, image, watch, traced).run()

@@ -1,20 +1,15 @@
-"""Which packets come to which rules: the rules get a mark that changes nothing, and the walk tells whom it met."""
+"""Which packets come to which rules, untracked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets.case import Side
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import Match, Rule, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.reachability import packets_of, reach
-
-SEEN = SetMark(0, 0)
 
 Asked = Callable[[Rule], tuple[Match, ...] | None]
 """The matches with which a rule is to be looked at, None for one that is not."""
@@ -22,32 +17,12 @@ Asked = Callable[[Rule], tuple[Match, ...] | None]
 
 def untracked_at(side: Side, ruleset: Ruleset, asked: Asked, direction: Direction) -> dict[int, Set]:
     """By rule (its identity) the untracked packets that come to it and fit the matches that `asked` gives for it."""
-    marked, owners = with_marks(ruleset, asked)
+    rules = ((rule, asked(rule)) for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    traced = {id(rule): matches for rule, matches in rules if matches is not None}
     scope = packets_of(side.space, direction, side.local) & side.untracked(direction)
-    way = reach(side.space, arrange(marked), direction, scope, local=side.local)
+    way = reach(side.space, side.full, direction, scope, local=side.local, traced=traced)
     found: dict[int, Set] = {}
-    for _, hit in way.hits:
-        if hit.statement is SEEN:
-            packets = side.stateless(hit.packets & side.space.state(CtState.UNTRACKED)) & way.untracked
-            owner = owners[id(hit.rule)]
-            found[owner] = found.get(owner, side.space.nothing) | packets
+    for visit in way.visits:
+        packets = side.stateless(visit.fits & side.space.state(CtState.UNTRACKED)) & way.untracked
+        found[id(visit.rule)] = found.get(id(visit.rule), side.space.nothing) | packets
     return found
-
-
-def with_marks(ruleset: Ruleset, asked: Asked, instead: bool = False) -> tuple[Ruleset, dict[int, int]]:
-    """The rule set with a marked rule in front of each that is asked for, or instead of it; and whose each one is."""
-    owners: dict[int, int] = {}
-
-    def marked(rule: Rule) -> tuple[Rule, ...]:
-        matches = asked(rule)
-        if matches is None:
-            return (rule,)
-        made = replace(rule, matches=matches, statements=(SEEN,))
-        owners[id(made)] = id(rule)
-        return (made,) if instead else (made, rule)
-
-    tables = tuple(
-        replace(t, chains=tuple(replace(c, rules=tuple(m for r in c.rules for m in marked(r))) for c in t.chains))
-        for t in ruleset.tables
-    )
-    return replace(ruleset, tables=tables), owners

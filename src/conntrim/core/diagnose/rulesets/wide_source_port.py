@@ -19,15 +19,15 @@ Caveats:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as, trusts_source_port
 from conntrim.core.diagnose.rulesets.no_effect import bases_of
-from conntrim.core.diagnose.rulesets.seen import with_marks
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, Severity
-from conntrim.core.model.ruleset import Rule
+from conntrim.core.model.ruleset import Rule, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES, JOURNEYS, Arranged, arrange
 from conntrim.core.netfilter.outcome import Fate
@@ -48,8 +48,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if trusts_source_port(r)}
     if not rules:
         return
-    marked, owners = with_marks(case.ruleset, lambda r: r.matches if id(r) in rules else None, instead=True)
-    without = arrange(marked)
+    without, owners = _inert(case.ruleset, rules)
     for side in case.sides:
         for direction in (Direction.INBOUND, Direction.FORWARDED):
             here = [_fitting(side, case, rule) for rule in rules.values() if _reachable(case, rule, direction)]
@@ -58,6 +57,22 @@ def check(case: RuleCase) -> Iterator[Finding]:
                 told = side.told(found, direction)
                 if owner in rules and simulate(case.full, told.witness).verdict in PASSED:
                     yield _finding(case, side, rules.pop(owner), told, found & side.untracked(direction))
+
+
+def _inert(ruleset: Ruleset, rules: Collection[int]) -> tuple[Arranged, dict[int, Rule]]:
+    """The rule set in which these rules (by identity) do nothing; and what stands for each of them there."""
+    owners: dict[int, Rule] = {}
+
+    def inert(rule: Rule) -> Rule:
+        if id(rule) not in rules:
+            return rule
+        owners[id(rule)] = replace(rule, statements=())
+        return owners[id(rule)]
+
+    tables = tuple(
+        replace(t, chains=tuple(replace(c, rules=tuple(map(inert, c.rules))) for c in t.chains)) for t in ruleset.tables
+    )
+    return arrange(replace(ruleset, tables=tables)), owners
 
 
 def _reachable(case: RuleCase, rule: Rule, direction: Direction) -> bool:
@@ -75,7 +90,7 @@ def _fitting(side: Side, case: RuleCase, rule: Rule) -> Set:
 
 
 def _opened(
-    side: Side, scope: Set, without: Arranged, owners: dict[int, int], direction: Direction
+    side: Side, scope: Set, without: Arranged, owners: dict[int, Rule], direction: Direction
 ) -> dict[int, Set]:  # fmt: skip
     """By rule the strangers' openings that come to it and that nothing else lets in. A later base chain may refuse some
     of them all the same: the witness is walked through the whole rule set."""
@@ -83,14 +98,16 @@ def _opened(
     scope = packets_of(space, direction, side.local) & scope & side.opening()
     if scope == space.nothing:
         return {}
-    way = reach(space, without, direction, scope, local=side.local)
+    traced = {id(stands): stands.matches for stands in owners.values()}
+    way = reach(space, without, direction, scope, local=side.local, traced=traced)
     states = unsolicited(MatchEncoder(space, {}), way.untracked)
     closed = side.stateless(scope) & ~settled(space, way.arrived, states)
     found: dict[int, Set] = {}
-    for hit in (h for _, h in way.hits if id(h.rule) in owners):
-        packets = settled(space, hit.packets, states) & closed
+    whose = {id(stands): owner for owner, stands in owners.items()}
+    for visit in way.visits:
+        packets = settled(space, visit.fits, states) & closed
         if packets != space.nothing:
-            owner = owners[id(hit.rule)]
+            owner = whose[id(visit.rule)]
             found[owner] = found.get(owner, space.nothing) | packets
     return found
 
