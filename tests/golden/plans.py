@@ -94,7 +94,7 @@ HOSTS = (
         "Line 23 translates whatever goes to 172.16.0.0/26, a time server's own questions from port 123 too; untracked "
         "they would leave under another address.",
     ),
-    Host("ip4__config_kornwall__iptables-save.save", "in udp/123", addresses=("192.168.0.14",)),
+    Host("ip4__config_kornwall__iptables-save.save", "in udp/123"),
     Host("ip4__config_random_srv__iptables-save.save", "in tcp/22; in udp/123"),
     Host("ip4__config_vsrv__iptables-save.txt.save", "in tcp/25,80"),
     Host(
