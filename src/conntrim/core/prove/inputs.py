@@ -30,7 +30,7 @@ from conntrim.core.prove.pair import Arrangements, Pair
 from conntrim.core.prove.populations import DIRECTIONS, Population, Question
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import Conversations
-from conntrim.core.prove.watch import Item, Watch
+from conntrim.core.prove.watch import Known, Watch
 
 SOMEBODY = "a program opens TCP connections from the service's port"
 """K74: nobody listens there now, or nobody told."""
@@ -83,7 +83,7 @@ class Inputs:
     _questions: dict[Direction, Question] = field(default_factory=dict)
     _followed: dict[int, Followed] = field(default_factory=dict)
     _about: dict[Direction, Set] = field(default_factory=dict)
-    _items: dict[int, tuple[Item, ...]] = field(default_factory=dict)
+    _watched: Known = field(default_factory=Known)
     _varying: frozenset[str] | None = None
 
     # --- walks ------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class Inputs:
 
     def watch(self, arranged: Iterable[Arranged]) -> Watch | None:
         """What of these rules must meet the same packets before and after, if anything."""
-        made = Watch.of(arranged, self._items)
+        made = Watch.of(arranged, self._watched)
         return made if made.items else None
 
     # --- whose packets ----------------------------------------------------------------------------------------------

@@ -118,10 +118,20 @@ class Kept:
             nothing, ways = self.space.nothing, ANSWERED.get((hook, direction), ())
             ways = tuple(way for way in ways if self._newly(way, mirrored=True) != nothing)
             if (hook, ways) not in self._answers:
-                each = {nat: self._turned_into(hook, nat, ways) for nat in (self._translations(hook) if ways else ())}
+                asked = (nat for nat in (self._translations(hook) if ways else ()) if self._may_meet(hook, nat, ways))
+                each = {nat: self._turned_into(hook, nat, ways) for nat in asked}
                 self._answers[hook, ways] = {nat: packets for nat, packets in each.items() if packets != nothing}
             found |= {(hook, nat): packets for nat, packets in self._answers[hook, ways].items()}
         return found
+
+    def _may_meet(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...]) -> bool:
+        """Whether the one address that a translation names is among those of connections whose answers become
+        untracked: so it is of few of the thousands that a node of Kubernetes has."""
+        if nat.addresses is None or nat.addresses[0] != nat.addresses[1] or nat.elsewhere or nat.kind in OWN_ADDRESS:
+            return True
+        address = Field.SRC if hook in (Hook.POSTROUTING, Hook.INPUT) else Field.DST
+        ends = [self._ends(way, address) for way in ways]
+        return any(each is None or nat.addresses[0] in each for each in ends)
 
     def _turned_into(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...]) -> Set:
         return self.space.sets.either([self._before_it(hook, nat, way) for way in ways])
@@ -196,8 +206,6 @@ class Kept:
         addresses, ports = spans(nat)
         ours = self.local | LOOPBACK if self.local else None
         to = ours if nat.kind in OWN_ADDRESS else addresses
-        if to is not None and (ends := self._ends(way, address)) is not None and not to & ends:
-            return space.nothing  # so it is of nearly all of the thousands that a node of Kubernetes has
         after = after if to is None else after & space.field(address, to)
         if ports is not None:
             return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])

@@ -6,7 +6,7 @@ so too much may stay, never too little.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,10 @@ from conntrim.core.prove.rule_index import Listed
 
 MOST_BOUNDS = 1024
 """Boxes a question may consist of; with more, looking for rules costs more than it saves."""
+
+
+Made = dict[int, tuple[Chain, tuple[str, ...]]]
+"""By a chain's identity what is left of it, and where that jumps."""
 
 
 class Sieve:
@@ -47,7 +51,7 @@ class Sieve:
         boxes = None if asked is None else list(dict.fromkeys(b for b in asked if b is not None))
         if boxes is None or ALL[self.family] in boxes or len(boxes) > MOST_BOUNDS:
             return self._whole if nat else self._without_nat()
-        met, made = self._overlapping(boxes), dict[int, Chain]()
+        met, made = self._overlapping(boxes), Made()
         one, other = (arrange(Ruleset(tuple(self._only(t, met, hooks, made, nat) for t in ts))) for ts in self._tables)
         return one, other
 
@@ -67,23 +71,17 @@ class Sieve:
             found |= here
         return found
 
-    def _only(
-        self, table: Table, met: NDArray[np.bool_], hooks: Collection[Hook], made: dict[int, Chain], nat: bool
-    ) -> Table:
+    def _only(self, table: Table, met: NDArray[np.bool_], hooks: Collection[Hook], made: Made, nat: bool) -> Table:
         """The chains that packets can come to, each with the rules that they can match."""
         todo = [c for c in table.chains if c.base and c.base.hook in hooks and (nat or c.base.type != "nat")]
         found = {c.name: c for c in todo}
         while todo:
             chain = todo.pop()
             if id(chain) not in made:
-                made[id(chain)] = self._listed.few(chain, met[self._listed.of(chain)])
-            for name in self._targets(made[id(chain)]):
+                few = self._listed.few(chain, met[self._listed.of(chain)])
+                made[id(chain)] = few, tuple(s.chain for r in few.rules for s in r.statements if type(s) is Jump)
+            for name in made[id(chain)][1]:
                 if name not in found and (target := table.chain(name)) is not None:
                     found[name] = target
                     todo.append(target)
-        return replace(table, chains=tuple(made[id(c)] for c in table.chains if c.name in found))
-
-    def _targets(self, chain: Chain) -> Iterator[str]:
-        """The chains that rules jump to."""
-        for rule in chain.rules:
-            yield from (s.chain for s in rule.statements if type(s) is Jump)
+        return replace(table, chains=tuple(made[id(c)][0] for c in table.chains if c.name in found))

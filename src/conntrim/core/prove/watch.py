@@ -10,13 +10,14 @@ only if it happens to the same packets. Behind an ESTABLISHED accept only openin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from conntrim.core.model.fields import VARYING
 from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, effect_of, writes_entry
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
+    Chain,
     End,
     Helper,
     In,
@@ -81,6 +82,15 @@ class Sight:
         return self.table, self.item, self.rule, self.rule.place, self.rule.handle
 
 
+@dataclass(slots=True)
+class Known:
+    """Rules and chains that were looked at, by identity; chains are `held`, so that their ids stay theirs."""
+
+    rules: dict[int, tuple[Item, ...]] = field(default_factory=dict)
+    chains: dict[int, tuple[dict[int, tuple[Item, ...]], set[str]]] = field(default_factory=dict)
+    held: list[Chain] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """The watched parts of rules, by the rules' ids."""
@@ -90,26 +100,35 @@ class Watch:
     """The questions whose answers vary or count."""
 
     @classmethod
-    def of(cls, arranged: Iterable[Arranged], known: dict[int, tuple[Item, ...]]) -> Watch:
-        """What is to be watched in these rule sets; `known` are rules that were looked at before."""
+    def of(cls, arranged: Iterable[Arranged], known: Known) -> Watch:
+        """What is to be watched in these rule sets; `known` is what was looked at before."""
         found: dict[int, tuple[Item, ...]] = {}
         texts: set[str] = set()
         stations = (s for a in arranged for groups in a.groups.values() for group in groups for s in group)
         hung = {(id(t), id(c)): (t, c) for station in stations for t, c in station.chains}
-        seen: dict[int, Table] = {}
         for table, base in hung.values():
             for chain in table.below(base):
-                if seen.get(id(chain)) is table:
-                    continue
-                seen[id(chain)] = table
-                for rule in chain.rules:
-                    if (items := known.get(id(rule))) is None:
-                        items = known[id(rule)] = () if _plain(rule) else tuple(items_of(rule, table))
-                    if items:
-                        found[id(rule)] = items
-                        varying = (m for m in rule.matches if answer_of(m, table) is not Answer.SAME)
-                        texts.update(membership(m) if isinstance(m, InSet) else question(m) for m in varying)
+                if id(chain) not in known.chains:
+                    known.chains[id(chain)] = _watched(chain, table, known)
+                items, asked = known.chains[id(chain)]
+                found |= items
+                texts |= asked
         return cls(found, frozenset(texts))
+
+
+def _watched(chain: Chain, table: Table, known: Known) -> tuple[dict[int, tuple[Item, ...]], set[str]]:
+    """What is watched in one chain, and the questions whose answers vary or count."""
+    found: dict[int, tuple[Item, ...]] = {}
+    texts: set[str] = set()
+    known.held.append(chain)
+    for rule in chain.rules:
+        if (items := known.rules.get(id(rule))) is None:
+            items = known.rules[id(rule)] = () if _plain(rule) else tuple(items_of(rule, table))
+        if items:
+            found[id(rule)] = items
+            varying = (m for m in rule.matches if answer_of(m, table) is not Answer.SAME)
+            texts.update(membership(m) if isinstance(m, InSet) else question(m) for m in varying)
+    return found, texts
 
 
 MOST_DEPTH = 4
