@@ -49,3 +49,16 @@ def test_what_goes_over_lo_is_untracked_for_everybody() -> None:
     assert ("inbound tcp/80 over IPV4: the rules let only 10.0.0.0/8 ask, so that is who goes untracked",) == tuple(
         r for r in made.remarks if "ask" in r
     )
+
+
+def test_the_host_s_own_address_is_no_gap() -> None:
+    """Nobody else sends from an address of ours: a network that holds it is named whole."""
+    made = plan(WEB, filtered(LO, ESTABLISHED, OPEN.format("-s 192.168.0.0/24 ", 80)))
+    requests = [c.rule for c in made.changes if c.chain == "ip raw CONNTRIM-PREROUTING"]
+    assert ["-s 192.168.0.0/24 "] == [rule.partition("-p tcp")[0] for rule in requests]
+
+
+def test_open_at_another_s_address_is_closed() -> None:
+    """A rule that opens the port of an address which is none of this host's lets nobody ask this host."""
+    made = plan(WEB, filtered(LO, ESTABLISHED, OPEN.format("-d 192.168.0.99/32 ", 80)))
+    assert ("inbound tcp/80",) == made.closed

@@ -146,3 +146,21 @@ def test_old_era_has_no_guard() -> None:
     assert "-m state --state UNTRACKED" in text
     assert "datestop" not in text
     assert {"iptables-restore"} == {b.program for b in made.trial}
+
+
+def test_a_question_that_nobody_comes_to_is_no_dependence() -> None:
+    """A rule that asks the entry stands in the way only where packets of the service come to it."""
+    asking = "-p tcp -m tcp --dport 80 -m connbytes --connbytes 5 --connbytes-mode bytes --connbytes-dir both -j DROP"
+    accept = "-p tcp -m tcp --dport 80 -j ACCEPT"
+    for rules, standing in (((asking, accept), Standing.NOT_DECIDED), ((accept, asking), Standing.PROVED)):
+        assert standing is obligation(plan(WEB, filtered(*rules)), "no-ct-dependence").standing
+
+
+def test_marks_that_nobody_sets_exempt_nothing() -> None:
+    """kube-proxy masquerades what carries its mark: connections over lo that carry none go untracked all the same."""
+    rule = NAT.replace(":OUTPUT", ":KUBE - [0:0]\n:OUTPUT").format(
+        "-A POSTROUTING -j KUBE\n-A KUBE -m mark ! --mark 0x4000/0x4000 -j RETURN\n-A KUBE -j MASQUERADE\n"
+    )
+    made = plan(WEB, PLAIN + rule)
+    assert Standing.PROVED is obligation(made, "two-sided").standing
+    assert [] == [c for c in made.changes if c.rule.endswith("-j RETURN")]
