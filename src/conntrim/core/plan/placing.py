@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
@@ -26,6 +27,7 @@ from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     End,
     Helper,
     In,
@@ -185,8 +187,12 @@ class Placing:
                 inner = self.ground.trace(self.passage, (self.table, target), self.passage.later.state, met)
                 if inner.dropped != self.ground.space.nothing:
                     self.hoist = self.hoist or here
-            case _:
+            case End() | Jump() | Return() | OpaqueStatement():
                 return
+            case Notrack() | SetZone() | CtTemplate() | Helper() | SetMark() | Nat() | NoEffect():
+                return
+            case _:
+                assert_never(statement)
 
     def _copy(self, rule: Rule, statement: Statement, inside: Described, here: Spot, *, loses: bool) -> None:
         """Note the rule's counterpart, where it needs one."""
@@ -223,8 +229,10 @@ class Placing:
                 self.refusing.append(rule)
             case Jump() | Return():
                 return
-            case _:
+            case OpaqueStatement() | Notrack() | SetZone() | CtTemplate() | Helper() | SetMark() | Nat() | NoEffect():
                 self.doubts.append(Doubt(rule, "what it does is not known"))
+            case _:
+                assert_never(statement)
 
     def _admit(self, inside: Described, rule: Rule | None) -> None:
         if self.bind and self.bound:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import assert_never
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.kinds import writes_entry
@@ -14,20 +15,22 @@ from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     End,
     Field,
+    Helper,
     Jump,
     NoEffect,
+    Notrack,
+    OpaqueStatement,
     Return,
+    SetZone,
     Statement,
     Verdict,
     asked_fields,
 )  # fmt: skip
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged, Kind, Station
-
-HARMLESS = (Jump, Return, Nat, NoEffect)
-"""Statements that stop nobody."""
 
 
 def only_translate(arranged: Arranged, family: Family, direction: Direction) -> bool:
@@ -57,11 +60,18 @@ def _lets_pass(chain: Chain) -> bool:
 
 
 def _harmless(statement: Statement) -> bool:
+    """Whether a statement stops nobody, and leaves nothing behind but a mark of the packet's."""
     match statement:
+        case Jump() | Return() | Nat() | NoEffect():
+            return True
         case SetMark():
             return not statement.of_entry
+        case End(verdict=verdict):
+            return verdict is Verdict.ACCEPT
+        case Notrack() | SetZone() | CtTemplate() | Helper() | OpaqueStatement():
+            return False
         case _:
-            return type(statement) in HARMLESS or statement == End(Verdict.ACCEPT)
+            assert_never(statement)
 
 
 def _marks(chain: Chain) -> bool:
