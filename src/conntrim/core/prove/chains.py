@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -191,11 +191,13 @@ class ChainTrace:
 
     def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
-        hit = live & self.view.rule(rule, self.table)
+        hit = self._fitting(rule.matches, live)
         on, broken = hit, self.view.space.nothing
         items = self._watched.get(id(rule), ())
         if items:
             self._asked(rule, items, live)
+        if hit == broken:
+            return live
         for at, statement in enumerate(rule.statements):
             if on == self.view.space.nothing:
                 break
@@ -210,10 +212,16 @@ class ChainTrace:
             self._path.pop()
         return (live & ~hit) | on | broken
 
+    def _fitting(self, matches: Iterable[Match], live: Set) -> Set:
+        """The packets that all these matches hold for; most rules of a long chain fit none of the few that come by."""
+        for match in matches:
+            live = live & self.view.match(match, self.table)
+            if live == self.view.space.nothing:
+                break
+        return live
+
     def _visited(self, chain: str, rule: Rule, live: Set) -> None:
-        fits = live
-        for match in self.traced[id(rule)]:
-            fits = fits & self.view.match(match, self.table)
+        fits = self._fitting(self.traced[id(rule)], live)
         mark = tuple(self.view.mark) if self.view.mark is not None else None
         self.visits.append(Visit(chain, rule, live, fits, tuple(self._path), mark))
 
