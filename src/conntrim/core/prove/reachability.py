@@ -62,8 +62,8 @@ class Reach:
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
     say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
-    `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left_marks` are the
-    mark's bits at the end (empty: nobody looked at it).
+    `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left_marks` are
+    the mark's bits at the end (empty: nobody looked at it).
     """
 
     arrived: Set
