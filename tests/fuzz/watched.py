@@ -112,8 +112,8 @@ def _child(arguments: list[str], folder: Path, how: How, host: str | None) -> No
 
 
 def _look(event: str, given: tuple[Any, ...], folder: str, programs: frozenset[str]) -> None:
-    if event == "open" and isinstance(given[2], int) and given[2] & os.O_TMPFILE == os.O_TMPFILE:
-        return  # a file without a name, gone with whoever opened it
+    if event == "open" and isinstance(given[0], str) and os.path.isdir(given[0]):
+        return  # a directory is opened for a file without a name (O_TMPFILE), gone with whoever opened it
     if (event == "open" and isinstance(given[2], int) and given[2] & _WRITING) or event in _CHANGING:
         _within(event, given[0], folder)
     elif event in _STARTING and os.path.basename(str(given[0])) not in programs:

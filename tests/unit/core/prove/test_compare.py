@@ -290,23 +290,3 @@ def test_what_is_left_behind_is_never_the_same(name: str) -> None:
     assert compare(one, one).same
     assert not compare(one, other).same
     assert not compare(other, one).same
-
-
-@pytest.mark.parametrize(
-    ("match", "attribute", "value"),
-    [
-        ("-m ecn --ecn-ip-ect 3", "ecn", 3),
-        ("-m ecn ! --ecn-ip-ect 0", "ecn", None),
-        ("-m dscp --dscp 46", "dscp", 46),
-        ("-m ttl --ttl-eq 5", "ttl", 5),
-    ],
-)
-def test_a_witness_carries_what_the_rule_asks_for(match: str, attribute: str, value: int | None) -> None:
-    """The packet that shows a difference has the header that the rule is about, and the words name it."""
-    found = compare(rules(FILTER.format(SSH)), rules(FILTER.format(f"-A INPUT {match} -j ACCEPT\n" + SSH)))
-    regions = [region for difference in found.differences for region in difference.regions]
-    assert regions
-    for region in regions:
-        carried = getattr(region.witness, attribute)
-        assert carried == value if value is not None else carried in (1, 2, 3)
-        assert attribute in region.words
