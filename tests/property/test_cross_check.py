@@ -52,7 +52,7 @@ def disagreements(ruleset: Ruleset, packets: dict[tuple[Family, Direction], list
             space = PacketVars(family, Names.of((ruleset,)))
             scope = packets_of(space, direction)
             way = reach(space, arranged, direction, scope)
-            found = settled(space, way.arrived, unsolicited(MatchEncoder(space, {}), way.untracked))
+            found = settled(space, way.arrived, unsolicited(MatchEncoder(space), way.untracked))
             stateless = space.sets.literals(*space.bits[Field.CT_STATE])
             aside = way.translated.exists(stateless)
             real = scope.exists(stateless)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family, parse_address
-from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import Field, Jump, Notrack, Ruleset
@@ -117,7 +116,7 @@ def test_folded_rules_end_packets_as_one_after_the_other_does() -> None:
     ruleset = read("\n".join(["*filter", ":INPUT DROP [0:0]", *lines, "COMMIT", ""]), "random")
     (table,) = ruleset.tables
     space = PacketVars(Family.IPV4, Names.of((ruleset,)))
-    view, live = MatchEncoder(space, {s: space.state(s) for s in CtState}, mark=[space.nothing] * 32), space.everything
+    view, live = MatchEncoder(space, mark=[space.nothing] * 32), space.everything
     ends = dict.fromkeys((ACCEPTED, DROPPED), space.nothing)
     for rule in table.chains[0].rules:
         kind, met = plain_end(rule), live & view.rule(rule, table)

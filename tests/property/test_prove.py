@@ -31,7 +31,7 @@ def admitted(ruleset: Ruleset, direction: Direction) -> tuple[PacketVars, Set]:
     """The strangers' packets that a rule set lets through, as a set."""
     space = PacketVars(Family.IPV4, Names.of((ruleset,)))
     way = reach(space, arrange(ruleset), direction, packets_of(space, direction))
-    return space, settled(space, way.arrived, unsolicited(MatchEncoder(space, {}), way.untracked))
+    return space, settled(space, way.arrived, unsolicited(MatchEncoder(space), way.untracked))
 
 
 @MANY

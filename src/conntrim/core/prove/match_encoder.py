@@ -46,10 +46,11 @@ class MatchEncoder:
     interfaces this hook knows. `local` are the host's addresses, None where nobody told; `from_host`, `to_host` say
     then that the source, the destination, is the host's. `hops` were taken off the TTL on the way here (K63). `version`
     counts changes of states and mark. `lost`: the packets of which a rule wrote the field: nobody knows what it is now.
+    Without `states` the state is a variable like others.
     """
 
     space: PacketVars
-    states: dict[CtState, Set]
+    states: dict[CtState, Set] = field(default_factory=dict)
     mirrored: bool = False
     has_in: bool = True
     has_out: bool = False
@@ -63,6 +64,9 @@ class MatchEncoder:
     _made: dict[object, Set] = field(default_factory=dict)
     _made_now: dict[object, Set] = field(default_factory=dict)
     _signature: int | None = None
+
+    def __post_init__(self) -> None:
+        self.states = self.states or {state: self.space.state(state) for state in CtState}
 
     def changed(self) -> None:
         """States or mark are no longer what they were: forget what depends on them."""

@@ -73,7 +73,7 @@ class Question:
         differing = region(space, direction, along(pair.changed, direction), local)
         self.scope = self.all & (differing | (more or space.nothing))
         arranged = pair.along(direction, translated=translated)
-        self.view = MatchEncoder(space, {})
+        self.view = MatchEncoder(space)
         self.before, self.after = (reach(space, a, direction, self.scope, local=local, watch=watch) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
         self.undecided = met(space, pair.whole(), arranged, direction, self.scope, local=local)

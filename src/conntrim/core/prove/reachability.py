@@ -26,6 +26,7 @@ from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars
+from conntrim.core.prove.states import in_front
 from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Watch
 
 SEES: dict[Hook, tuple[bool, bool]] = {
@@ -95,7 +96,7 @@ def packets_of(
     """All packets of one direction that may exist. `mirrored`: told by the packet that they answer. `foreign`: those
     that this host sends or takes in under an address that is none of its own, as a transparent proxy does (K73).
     """
-    view = MatchEncoder(space, {}, mirrored)
+    view = MatchEncoder(space, mirrored=mirrored)
     other_icmp = Protocol.ICMPV6 if space.icmp is Field.ICMP else Protocol.ICMP
     found = ~space.protocol(other_icmp) & view.field(Field.SRC, ADDRESSES[space.family])
     found = found & view.field(Field.DST, ADDRESSES[space.family])
@@ -183,8 +184,7 @@ class _Way:
         """Walk all hooks."""
         nothing = self.space.nothing
         self.alive, self.untracked, self.templated, self.translated = self.scope, nothing, nothing, nothing
-        states = dict.fromkeys(CtState, nothing) | {CtState.INVALID: self.space.everything}
-        self.view = MatchEncoder(self.space, states, self.mirrored, local=self.local)
+        self.view = MatchEncoder(self.space, in_front(self.space), self.mirrored, local=self.local)
         if self.image:
             self._track()  # and whatever mark it has, it got before
         elif self.direction in COMES:

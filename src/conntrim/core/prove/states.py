@@ -12,6 +12,11 @@ from conntrim.core.prove.packet_vars import STATES, PacketVars
 ByState = dict[CtState, Set]
 
 
+def in_front(space: PacketVars) -> ByState:
+    """The state in front of conntrack, where no rule untracked packets yet: without an entry they are INVALID."""
+    return dict.fromkeys(CtState, space.nothing) | {CtState.INVALID: space.everything}
+
+
 def unsolicited(view: MatchEncoder, untracked: Set, loose: bool = True) -> ByState:
     """The state of packets that belong to no connection; `untracked` are those that raw rules marked."""
     space = view.space

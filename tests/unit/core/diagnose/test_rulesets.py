@@ -62,6 +62,10 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]]
         (ACCEPT_ALL, ACCEPT_80, *TIGHT[:3]), [],
     ),
     "one way": ((IN_80,), TIGHT, [("CT103", 4)]),
+    "one way, and a state that raw never sees": (
+        (IN_80, "-A OUTPUT -p tcp -m tcp --sport 80 -m conntrack --ctstate NEW -j CT --notrack"), TIGHT,
+        [("CT103", 4), ("CT104", 5)],
+    ),
     "shadowed": (("-A PREROUTING -p tcp -j ACCEPT", IN_80, "-A OUTPUT -p tcp -j ACCEPT", OUT_80), TIGHT,
                  [("CT104", 5), ("CT104", 7)]),
     "refused": ((IN_80, OUT_80), (*TIGHT[:3], ACCEPT_80, TIGHT[4]), [("CT105", 4)]),
@@ -97,6 +101,10 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]]
     "connlimit of one port": (
         (WEB_IN, WEB_OUT), ("-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 20 -j REJECT", *WEB),
         [("CT111", 11)],
+    ),
+    "connlimit of one of two rules": (
+        (IN_80, IN_80.replace("80", "443"), OUT_80, OUT_80.replace("80", "443")),
+        ("-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 20 -j REJECT", *WEB), [("CT111", 13)],
     ),
     "marks restored": ((IN_80, OUT_80), ("-A INPUT -j CONNMARK --restore-mark", *TIGHT), [("CT111", 11)]),
     "connlimit": (
@@ -232,6 +240,16 @@ def test_what_follows_stands_behind_its_cause() -> None:
     loose = (ACCEPT_ALL, ACCEPT_80, *TIGHT[:3])
     found = checked(("-A OUTPUT -p tcp -m tcp --dport 11211 -j CT --notrack",), loose)
     assert [("CT103", ""), ("CT107", "CT103 rules:4")] == [(f.code, f.caused_by) for f in found.findings]
+
+
+@pytest.mark.parametrize(("states", "twin"), [("INVALID,UNTRACKED", True), ("UNTRACKED", False), ("NEW", False)])
+def test_an_idle_twin_would_take_the_answers_in_the_state_that_raw_sees(states: str, twin: bool) -> None:
+    """Before conntrack what no rule untracked is INVALID: a rule that asks for that is the twin behind the accept that
+    shadows it, one that asks for UNTRACKED or NEW would take no answer in any place, and the twin is still missing."""
+    idle = f"-A OUTPUT -p tcp -m tcp --sport 80 -m conntrack --ctstate {states} -j CT --notrack"
+    found = {f.code: f for f in checked((IN_80, "-A OUTPUT -p tcp -j ACCEPT", idle), TIGHT).findings}
+    assert found["CT103"].caused_by == ("CT104 rules:6" if twin else "")
+    assert bool(found["CT103"].edits) is not twin
 
 
 REPLAYS: dict[str, tuple[Fate, ...]] = {

@@ -45,7 +45,7 @@ def lost(side: Side, direction: Direction, packets: Set) -> Set:
     space = side.space
     scope = packets_of(space, direction, side.local) & side.flagless(packets) & space.with_ports
     way = reach(space, side.full, BACK[direction], scope, mirrored=True, local=side.local)
-    view = MatchEncoder(space, {}, mirrored=True)
+    view = MatchEncoder(space, mirrored=True)
     alone = settled(space, way.arrived, unsolicited(view, way.untracked))
     tracked = settled(space, way.arrived, known(view, way.untracked, CtState.ESTABLISHED))
     first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)

@@ -121,10 +121,11 @@ class Side:
         return found.exists(self.space.sets.literals(*bits[IIF], *bits[OIF], *bits[Field.TCP_FLAGS]))
 
     def share(self, found: Set, packets: Set) -> float:
-        """How much of some packets is in a set, 0 to 1, by whatever interface and with whatever flags."""
+        """How much of some packets is in a set, 0 to 1, by whatever interface and with whatever flags; 0 of none."""
         count = self.space.sets.variables
         every = self.anywhere(packets)
-        return (every & self.anywhere(found)).sat_count(count) / every.sat_count(count)
+        whole = every.sat_count(count)
+        return (every & self.anywhere(found)).sat_count(count) / whole if whole else 0.0
 
     def untracked(self, direction: Direction) -> Set:
         """The packets of a direction that some rule takes."""
@@ -156,7 +157,7 @@ class Side:
         return self._admitted[key]
 
     def _settled(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
-        way, view = self.way(direction), MatchEncoder(self.space, {})
+        way, view = self.way(direction), MatchEncoder(self.space)
         marked = way.untracked if untracked else self.space.nothing
         states = unsolicited(view, marked) if state is None else known(view, marked, state)
         return settled(self.space, way.arrived, states) & self.universe(direction)

@@ -51,7 +51,7 @@ def cut(side: Side) -> Set:
     scope = packets_of(space, LO, side.local) & space.with_ports & space.field(Field.SPORT, EPHEMERAL)
     there = reach(space, side.full, LO, scope, local=side.local)
     back = reach(space, side.full, LO, scope, mirrored=True, local=side.local)
-    view, mirrored = MatchEncoder(space, {}), MatchEncoder(space, {}, mirrored=True)
+    view, mirrored = MatchEncoder(space), MatchEncoder(space, mirrored=True)
     first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
 
     def opened(untracked: Set) -> Set:

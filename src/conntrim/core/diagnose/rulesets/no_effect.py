@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
-from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Base, End, Field, Helper, Interface, Jump, Notrack, Rule, SetZone, Verdict
@@ -35,6 +34,7 @@ from conntrim.core.netfilter.outcome import StepKind
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import COMES, GOES, packets_of
+from conntrim.core.prove.states import in_front
 
 CODE, NAME = "CT104", "notrack-no-effect"
 
@@ -142,11 +142,11 @@ def _unreached(case: RuleCase, rule: Rule, home: Home, hooks: set[Hook]) -> Why:
 
 def _fitting(side: Side, rule: Rule, home: Home, direction: Direction, entering: bool = False) -> Set:
     """The packets of a direction that the rule's matches fit; `entering`: in PREROUTING, also on `lo`."""
-    states = dict.fromkeys(CtState, side.space.nothing) | {CtState.INVALID: side.space.everything}
     entered = entering or direction in COMES
     view = MatchEncoder(
-        side.space, states, has_in=entered, has_out=not entered and direction in (*GOES, Direction.LOOPBACK),
-        local=side.local, from_host=direction not in COMES, to_host=direction not in GOES,
+        side.space, in_front(side.space), local=side.local,
+        has_in=entered, has_out=not entered and direction in (*GOES, Direction.LOOPBACK),
+        from_host=direction not in COMES, to_host=direction not in GOES,
     )  # fmt: skip
     return packets_of(side.space, direction, side.local) & view.rule(rule, home.table)
 

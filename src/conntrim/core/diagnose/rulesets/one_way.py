@@ -30,6 +30,7 @@ from conntrim.core.model.ruleset import Field, Interface, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_SYN
 from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.states import in_front
 
 CODE, NAME = "CT103", "one-way-notrack"
 
@@ -72,7 +73,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
 
 def _idle_twin(case: RuleCase, side: Side, taken: Taken) -> Rule | None:
     """A NOTRACK rule without effect that would take these answers."""
-    view = MatchEncoder(side.space, {}, mirrored=True)
+    view = MatchEncoder(side.space, in_front(side.space), mirrored=True)
     for rule in no_effect.idle(case):
         matches = [m for m in rule.matches if not isinstance(m, Interface)]
         table = case.home(rule).table

@@ -16,6 +16,7 @@ from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG
 from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.states import in_front
 
 RAW = XT_HOOKS["raw"][1]
 MOST_PARTS = 4
@@ -70,7 +71,7 @@ def tracked(case: RuleCase, side: Side, found: Set, taken: Taken) -> Iterator[Ed
     """`found` tracked after all, and their answers: accepted in raw before the rules that untrack them. A rule that
     would have nothing left to untrack goes."""
     parts, whole = boxes(side.space, found & taken.packets, side.universe(taken.direction), MOST_PARTS)
-    if not whole:
+    if not parts or not whole:
         return
     asked = [side.matches_of(box) for box in parts]
     answers = [rewrite.mirrored(matches) for matches in asked]
@@ -111,6 +112,6 @@ def _single(match: Match) -> tuple[Match, ...]:
 
 def _fits(case: RuleCase, side: Side, taken: Taken, asked: list[tuple[Match, ...]]) -> Set:
     """The packets that any of these matches are about, as far as the hook of a NOTRACK rule knows."""
-    view, table, place = MatchEncoder(side.space, {}), case.home(taken.rule).table, taken.rule.place
+    view, table, place = MatchEncoder(side.space, in_front(side.space)), case.home(taken.rule).table, taken.rule.place
     named = ([m for m in matches if not isinstance(m, Interface)] for matches in asked)
     return side.space.sets.either([view.rule(Rule(tuple(m), (), place, ""), table) for m in named])

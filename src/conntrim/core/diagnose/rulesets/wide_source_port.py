@@ -100,7 +100,7 @@ def _opened(
         return {}
     traced = {id(stands): stands.matches for stands in owners.values()}
     way = reach(space, without, direction, scope, local=side.local, traced=traced)
-    states = unsolicited(MatchEncoder(space, {}), way.untracked)
+    states = unsolicited(MatchEncoder(space), way.untracked)
     closed = side.stateless(scope) & ~settled(space, way.arrived, states)
     found: dict[int, Set] = {}
     whose = {id(stands): owner for owner, stands in owners.items()}
