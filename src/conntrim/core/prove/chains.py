@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import Answer, answer_of, does
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Elsewhere, Nat
@@ -244,9 +245,20 @@ class ChainTrace:
         for at, match in enumerate(rule.matches):
             if at != item.at:
                 on = on & self.view.match(match, self.table)
-            elif isinstance(match, XtConntrack) and match.states is not None and not (match.snat or match.dnat):
-                on = on & self.view.field(Field.CT_STATE, match.states)
+            elif isinstance(match, XtConntrack) and match.states is not None:
+                on = on & self._left_to_entry(match, match.states)
         return on
+
+    def _left_to_entry(self, match: XtConntrack, states: Intervals) -> Set:
+        """The packets that their state does not answer for; of DNAT alone, nor their way through the nat chains, which
+        says no, as the lack of an entry does."""
+        here = self.view.field(Field.CT_STATE, states)
+        if not (match.snat or match.dnat):
+            return here
+        if match.others:
+            return self.view.space.everything
+        on = here if match.negated else ~here
+        return on if match.snat or self.view.direct is None else on & ~self.view.direct
 
     def _saw(self, rule: Rule, item: Item, packets: Set) -> None:
         if packets != self.view.space.nothing:

@@ -7,12 +7,12 @@ each bit of the mark, the set of packets that have it *now*, in terms of the pac
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
-from conntrim.core.model.conntrack import STATELESS, CtState
-from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.conntrack import STATELESS, CtState, Status
+from conntrim.core.model.ct_match import CtIn, any_of
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, Source, full, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY, may_ask_the_state
@@ -47,6 +47,7 @@ class MatchEncoder:
     then that the source, the destination, is the host's. `hops` were taken off the TTL on the way here (K63). `version`
     counts changes of states and mark. `lost`: the packets of which a rule wrote the field: nobody knows what it is now.
     Without `states` the state is a variable like others.
+    `direct`: the first packets that came by all that translates destinations, and kept theirs (None: not known).
     """
 
     space: PacketVars
@@ -60,6 +61,7 @@ class MatchEncoder:
     mark: list[Set] | None = None
     hops: int = 0
     lost: dict[Field, Set] = field(default_factory=dict)
+    direct: Set | None = None
     version: int = 0
     _made: dict[object, Set] = field(default_factory=dict)
     _made_now: dict[object, Set] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class MatchEncoder:
         """Two views with the same signature see the same in the same packets."""
         if self._signature is None:
             told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
-            seen = *told, *self.states.values(), *(self.mark or ()), *self.lost.items()
+            seen = *told, *self.states.values(), *(self.mark or ()), self.direct, *self.lost.items()
             self._signature = self.space.signatures.setdefault(seen, len(self.space.signatures))
         return self._signature
 
@@ -129,7 +131,7 @@ class MatchEncoder:
             case AnyOf():
                 return self.space.sets.either([self.match(m, table) for m in match.alternatives])
             case CtIn():
-                return ~self.stateless() & self.space.unknown(question(match))
+                return ~self.stateless() & self._of_entry(match)
             case OpaqueMatch():
                 return self._opaque(match)
             case _:
@@ -205,6 +207,13 @@ class MatchEncoder:
         """The packets that have no entry."""
         return self.space.sets.either([self.states[state] for state in STATELESS])
 
+    def _of_entry(self, match: CtIn) -> Set:
+        """What the entry says. Whether a destination is translated is known of first packets behind the nat chains."""
+        said = self.space.unknown(question(match))
+        if replace(match, negated=True) != any_of(Status.DST_NAT) or self.direct is None:
+            return said
+        return said & ~self.direct if match.negated else said | self.direct
+
     def _xt_conntrack(self, match: XtConntrack) -> Set:
         without = self.stateless()
         others = self.space.unknown(question(match)) if match.others else self.space.everything
@@ -214,6 +223,8 @@ class MatchEncoder:
         for name, asked in (("SNAT", match.snat), ("DNAT", match.dnat)):
             if asked:
                 translated = ~without & self.space.unknown(f"--ctstate {name}")
+                if name == "DNAT" and self.direct is not None:
+                    translated = translated & ~self.direct
                 found = found & ~translated if match.negated else found | translated
         return found & (without | others)
 

@@ -16,7 +16,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, Field, Table
+from conntrim.core.model.ruleset import Chain, Field, OpaqueStatement, Table
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station
@@ -141,6 +141,13 @@ def _codes(space: PacketVars, direction: Direction, has: bool) -> Intervals:
     return space.names.codes(("", LO), negated=True) if has else Intervals.of(0)
 
 
+def _all_read(hung: tuple[Table, Chain]) -> bool:
+    """Whether it is known what a nat chain translates: a target that nobody here knows might, too."""
+    table, base = hung
+    rules = (rule for chain in table.below(base) for rule in chain.rules)
+    return not any(isinstance(s, OpaqueStatement) for rule in rules for s in rule.statements)
+
+
 def encoder(
     space: PacketVars, direction: Direction, hook: Hook, states: dict[CtState, Set], local: Intervals | None,
     *, mirrored: bool = False,
@@ -206,7 +213,7 @@ class _Way:
         """What is attached to the packets stays from hook to hook; which interfaces are known changes."""
         old = self.view
         self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
-        self.view.mark, self.view.lost = old.mark, old.lost
+        self.view.mark, self.view.lost, self.view.direct = old.mark, old.lost, old.direct
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:
         """K2: where the order of what shares a priority matters and no listing tells it, say so."""
@@ -256,6 +263,13 @@ class _Way:
                     if hook in TRANSLATING:
                         self.translated = self.translated | hit.packets
                         self.marks = tuple(self.view.bits_of_mark())
+        if hook in TRANSLATING and all(map(_all_read, station.chains)):
+            self._keeps_destinations()
+
+    def _keeps_destinations(self) -> None:
+        """First packets that no rule has translated so far have the destination that they came with (K4)."""
+        self.view.direct = self.view.states[CtState.NEW] & ~self.translated
+        self.view.changed()
 
     def _track(self) -> None:
         """From here on the state is a variable; what stays untracked is remembered beside it."""

@@ -53,7 +53,7 @@ class Sieve:
             return self._whole if nat else self._without_nat()
         met, made = self._overlapping(boxes), Made()
         one, other = (arrange(Ruleset(tuple(self._only(t, met, hooks, made, nat) for t in ts))) for ts in self._tables)
-        return one, other
+        return (one, other) if nat else (without_nat(one), without_nat(other))
 
     def _without_nat(self) -> tuple[Arranged, Arranged]:
         one, other = map(without_nat, self._whole)

@@ -290,3 +290,34 @@ def test_what_is_left_behind_is_never_the_same(name: str) -> None:
     assert compare(one, one).same
     assert not compare(one, other).same
     assert not compare(other, one).same
+
+
+ASKS_DNAT = "-A {} -m conntrack --ctstate DNAT -m state --state NEW -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("nat", "lost"),
+    [
+        (NAT.format(DNAT), False),
+        (NAT.format(""), False),
+        ("", False),
+        (NAT.format("-A PREROUTING -p tcp -j FULLCONENAT\n"), True),
+    ],
+    ids=["another port", "empty", "none", "an unknown target"],
+)
+def test_a_first_packet_that_no_rule_translates_is_not_dnat(nat: str, lost: bool) -> None:
+    """K4: behind the nat chains `--ctstate DNAT` is false of a stranger's packet that none of their rules took, unless
+    a target there is unknown; what a rule did translate may be such, and is not compared."""
+    before, after = (rules(FILTER.format(SSH + part) + nat) for part in (ASKS_DNAT.format("INPUT"), ""))
+    found = compare(before, after)
+    assert lost is ((Direction.INBOUND, Population.UNSOLICITED) in {(d.direction, d.population) for d in
+                                                                     found.differences})  # fmt: skip
+    assert bool(nat and not lost and DNAT in nat) is any("translates packets" in why for why in found.undecided)
+
+
+def test_in_front_of_the_nat_chains_a_flow_may_be_translated_already() -> None:
+    """A second packet of an unanswered flow is NEW, too, and DNAT already where mangle asks: so that is not decided."""
+    mangle = "*mangle\n:PREROUTING ACCEPT [0:0]\n{}COMMIT\n"
+    drop = "-A PREROUTING -m conntrack --ctstate DNAT -j DROP\n"
+    before, after = (rules(mangle.format(part) + NAT.format(DNAT)) for part in ("", drop))
+    assert Population.UNSOLICITED in {d.population for d in compare(before, after).differences}

@@ -332,3 +332,46 @@ def test_what_a_host_opens_from_its_service_s_port_is_lost_only_where_nobody_lis
     policy = parse_policy(POLICY, "policy")
     found = decide(before, after, policy, LOCAL, PORTS, listening={Family.IPV4: listening}).obligations
     assert expected is {o.name: o.standing for o in found}["nat-kept"]
+
+
+KUBELET = """*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A OUTPUT -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j DNAT --to-destination {}
+COMMIT
+*filter
+:OUTPUT ACCEPT [0:0]
+-A OUTPUT ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "open_"), [("10.244.0.5:6443", []), ("127.0.0.1:80", ["nat-kept"])], ids=["elsewhere", "the service"]
+)
+def test_kubelet_s_drop_asks_nothing_of_a_service_that_no_rule_translates(target: str, open_: list[str]) -> None:
+    """K4: a first packet to 127.0.0.0/8 that came by the nat chains untranslated is not DNAT: it was dropped before, as
+    it is untracked. Where a rule sends others to the service, those lose their translation."""
+    body = KUBELET.format(target)
+    answers = "-A OUTPUT -o lo -p tcp -m tcp --sport 80 ! --syn -m conntrack --ctstate UNTRACKED -j ACCEPT\n"
+    after = body.replace("-A OUTPUT !", f"{answers}-A OUTPUT !")
+    raw = ["-A PREROUTING -p tcp -m tcp --dport 80 -m addrtype --dst-type LOCAL -j CT --notrack",
+           "-A OUTPUT -p tcp -m tcp --sport 80 ! --syn -m addrtype --src-type LOCAL -j CT --notrack",
+           "-A OUTPUT -o lo -p tcp -m tcp --dport 80 -m addrtype --dst-type LOCAL -j CT --notrack"]  # fmt: skip
+    head = "\n".join(["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *raw, "COMMIT", ""])
+    policy = parse_policy(POLICY.split(b"\n\n")[0], "policy")
+    found = decide(read(body, "before"), read(head + after, "after"), policy, LOCAL, PORTS,
+                   listening={Family.IPV4: Intervals.of(80)}).obligations  # fmt: skip
+    assert open_ == [o.name for o in found if o.standing is not Standing.PROVED]
+
+
+def test_what_comes_out_of_a_translation_may_be_dnat() -> None:
+    """Forwarded packets that a rule sent elsewhere are DNAT: that their accept is gone is not proved to lose nobody."""
+    accept = "-A FORWARD -m conntrack --ctstate DNAT -m state --state NEW -j ACCEPT\n"
+    nat = NAT.replace(
+        NAT.splitlines()[-2], "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.9.0.2"
+    )
+    with_it = BEFORE.replace("-A INPUT -i lo", f"{accept}-A INPUT -i lo")
+    after = text(RAW, ACCEPTS) + nat
+    found = decide(read(with_it + nat, "before"), read(after, "after"), parse_policy(POLICY, "policy"), LOCAL, PORTS)
+    assert {o.name: o.standing for o in found.obligations}["no-loss"] is not Standing.PROVED
