@@ -23,8 +23,9 @@ from conntrim.core.diagnose.rulesets import (
     untracked_hole,
     wide_source_port,
 )  # fmt: skip
-from conntrim.core.diagnose.rulesets.case import case_of
+from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
+from conntrim.core.diagnose.rulesets.proved_edits import proved
 from conntrim.core.model.address import Family
 from conntrim.core.model.finding import Finding
 from conntrim.core.model.flows import FlowTable
@@ -76,8 +77,7 @@ def check_ruleset(
     try:
         with deciding():
             case = case_of(ruleset, local, tick)
-            for module in MODULES if case.sides else ():
-                found += module.check(case)
+            found += _of_rules(case)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
     except NotDecided as why:
@@ -85,7 +85,19 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *_idle_conntrack(ruleset))
-    return Checked(tuple(in_order(out.told)), rules, out.ignored, tuple(undecided), remarks)
+    told = proved(in_order(out.told), ruleset, local, lambda other: _again(other, local, tick), tick)
+    return Checked(tuple(told), rules, out.ignored, tuple(undecided), remarks)
+
+
+def _of_rules(case: RuleCase) -> Iterator[Finding]:
+    for module in MODULES if case.sides else ():
+        yield from module.check(case)
+
+
+def _again(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None]) -> list[Finding]:
+    """What is found in other rules, by the rules alone."""
+    with deciding():
+        return list(_of_rules(case_of(ruleset, local, tick)))
 
 
 def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:

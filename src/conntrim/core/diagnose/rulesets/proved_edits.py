@@ -1,0 +1,118 @@
+"""Edits are shown only where they were carried out in memory first: the finding is gone then, none came, and nothing
+else changed. Each is proved with the earlier ones done, so all of a report can be carried out together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from conntrim.core.change.apply import NotThereError, apply
+from conntrim.core.change.edits import change_of
+from conntrim.core.model.fields import TcpFlag
+from conntrim.core.model.finding import Edit, Finding
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.service import Direction
+from conntrim.core.model.tcp_flags import SYN_MASK
+from conntrim.core.prove.compare import Comparison, Difference, compare
+from conntrim.core.prove.diagram import NotDecided
+from conntrim.core.prove.populations import Population
+
+MOST_RULES = 40_000
+"""Rules looked at again for the sake of edits, all edits together; beyond, they are not shown."""
+
+OPENING = frozenset({"CT104", "CT105", "CT106", "CT115"})
+"""Findings whose advice says what it newly lets in."""
+TURNED = "CT108"
+"""A rule that stands the wrong way round: the table shows that nobody has the connections that it meets."""
+CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
+"""Findings about what gets in that should not: unsolicited packets are to be dropped."""
+
+Recheck = Callable[[Ruleset], Iterable[Finding]]
+
+
+def proved(
+    found: Iterable[Finding], ruleset: Ruleset, local: Intervals | None, recheck: Recheck, tick: Callable[[], None]
+) -> Iterator[Finding]:
+    """The findings, each with its edits if they were proved; `recheck` finds in other rules what is found here.
+
+    First all of them together, for one may need another (the two halves of a service); then the causes without what
+    follows from them, then those of one kind, then each by itself.
+    """
+    findings, trial, taken = list(found), _Trial(ruleset, local, recheck, tick), set[int]()
+    causes = [f for f in findings if not f.caused_by]
+    kinds = [[f for f in findings if f.code == code] for code in dict.fromkeys(f.code for f in findings)]
+    for group in (findings, causes, *kinds, *([f] for f in findings)):
+        rest = [f for f in group if f.edits and id(f) not in taken]
+        if rest and trial.takes(rest):
+            taken.update(map(id, rest))
+    for finding in findings:
+        yield finding if id(finding) in taken else replace(finding, edits=())
+
+
+@dataclass(slots=True)
+class _Trial:
+    """The rules with the edits done that were proved so far."""
+
+    ruleset: Ruleset
+    local: Intervals | None
+    recheck: Recheck
+    tick: Callable[[], None]
+    done: tuple[Edit, ...] = ()
+    now: Ruleset = field(init=False)
+    names: frozenset[str] = field(init=False)
+    left: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now, self.names = self.ruleset, frozenset(f.name for f in self.recheck(self.ruleset))
+        self.left = MOST_RULES // max(sum(len(chain.rules) for t in self.ruleset.tables for chain in t.chains), 1)
+
+    def takes(self, findings: list[Finding]) -> bool:
+        """Whether the edits of these findings are proved; if so they are done from here on."""
+        edits = (*self.done, *(edit for finding in findings for edit in finding.edits))
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        try:
+            after = apply(change_of(edits), self.ruleset)
+            found = compare(self.now, after, self.local, tick=self.tick)
+            there = frozenset(f.name for f in self.recheck(after))
+        except (NotThereError, NotDecided):
+            return False
+        gone = not there & {f.name for f in findings}
+        if not gone or not there <= self.names or _harm(found, {f.code for f in findings}):
+            return False
+        self.done, self.now, self.names = edits, after, there
+        return True
+
+
+def _harm(found: Comparison, codes: set[str]) -> bool:
+    """Whether connections are cut, or something is opened or closed that the findings are not about."""
+    for difference in found.differences:
+        meant = codes & (OPENING if difference.admitted else CLOSING)
+        match difference.population:
+            case Population.WHOLE:
+                harm = not difference.admitted and TURNED not in codes
+            case Population.UNSOLICITED | Population.EXPECTED:
+                harm = not meant and difference.direction is not Direction.LOOPBACK and _opens(difference)
+            case Population.CONNECTIONS | Population.ERRORS:
+                harm = not difference.admitted and not meant
+            case _:
+                assert_never(difference.population)
+        if harm:
+            return True
+    return False
+
+
+def _opens(difference: Difference) -> bool:
+    """Whether packets are among them that open a connection: others come to nothing by themselves."""
+    return not difference.whole or any(_opener(region.witness) for region in difference.regions)
+
+
+def _opener(packet: Packet) -> bool:
+    flags = packet.tcp_flags
+    return packet.protocol != Protocol.TCP or flags is None or flags & SYN_MASK == TcpFlag.SYN
