@@ -158,7 +158,7 @@ def compile_plan(request: Request) -> Plan:
         entries_after=entries[1],
         residual=(*residual_exposure(done), *proof.residual),
         managers=tuple(manager.name for manager in managers_of(request.ruleset)),
-        remarks=(*_remarks(request, done), *remarks_of(policy, facts)),
+        remarks=(*_remarks(request, done), *proof.remarks, *remarks_of(policy, facts)),
         changes=done.changes,
         circumstances=made_for(facts, request.ruleset, policy),
         closed=(*closed(done.services), *_closed(done.courses)),

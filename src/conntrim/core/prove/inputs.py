@@ -243,6 +243,10 @@ class Inputs:
             *earlier, witness = conversation(flow, box.witness, *step)
             yield Broken(name, words, witness, box.conditions, earlier=tuple(earlier))
 
+    def told(self, why: str, packets: Set, universe: Set) -> Iterator[str]:
+        """Packets in words, if there are any."""
+        yield from (words for words, _ in self._shown(why, packets, universe, unheld=False))
+
     def _shown(self, why: str, packets: Set, universe: Set, *, unheld: bool) -> Iterator[tuple[str, Box]]:
         if packets == self.space.nothing:
             return

@@ -61,12 +61,14 @@ MOST_CUTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Connections told by their first packets, and why they lose their translation."""
+    """Connections told by their first packets, and why they lose their translation; `round_lo`: that of their source,
+    and they go from this host to itself."""
 
     why: str
     packets: Set
     universe: Set
     direction: Direction
+    round_lo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,13 @@ class Kept:
                 continue
             packets = self._stateless(hit.packets) & self._turned(direction, hit.statement)
             answered = answers.get((hook, hit.statement), nothing)
-            for lost, why in (
-                (requests, "may translate packets that become untracked"),
-                (answered, "may translate connections whose answers become untracked"),
+            round_lo = direction is LO and hook is Hook.POSTROUTING
+            for lost, why, lo in (
+                (requests, "may translate packets that become untracked", round_lo),
+                (answered, "may translate connections whose answers become untracked", False),
             ):
                 if (mine := packets & lost) != nothing:
-                    yield Cut(f"{hit.rule.where} {why}", mine, self._stateless(universe), direction)
+                    yield Cut(f"{hit.rule.where} {why}", mine, self._stateless(universe), direction, lo)
 
     def _answered(self, direction: Direction) -> dict[tuple[Hook, Nat], Set]:
         """By translation, the packets that it may turn into connections whose answers become untracked."""
@@ -156,7 +159,8 @@ class Kept:
         yield from cuts[:MOST_CUTS]
         if rest := cuts[MOST_CUTS:]:
             why = f"{rest[0].why}, as {len(rest) - 1:,} rules more" if len(rest) > 1 else rest[0].why
-            yield replace(rest[0], why=why, packets=self.space.sets.either([cut.packets for cut in rest]))
+            lo = all(cut.round_lo for cut in rest)
+            yield replace(rest[0], why=why, packets=self.space.sets.either([cut.packets for cut in rest]), round_lo=lo)
 
     def _openers(self, direction: Direction) -> Set:
         """The packets that open flows: over TCP a bare SYN."""

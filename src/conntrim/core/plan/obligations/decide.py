@@ -37,12 +37,13 @@ NOBODY: Mapping[Family, Intervals] = MappingProxyType({})
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What packet sets say: `obligations`; `broken` with packets that the lab can replay; `residual` exposure in
-    words; `costs` are the connections that do not survive falling back."""
+    words; `costs` are the connections that do not survive falling back, `remarks` what else the operator must know."""
 
     obligations: tuple[Obligation, ...]
     broken: tuple[Broken, ...]
     residual: tuple[str, ...]
     costs: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def undecided(self) -> frozenset[str]:
         """The obligations that are not proved."""
@@ -132,6 +133,7 @@ def _in_any_order(told: list[tuple[str, Proof]]) -> Proof:
         tuple(b for b in proofs[0].broken if b.name in broken),
         tuple(dict.fromkeys(text for p in proofs for text in p.residual)),
         merged(text for p in proofs for text in p.costs),
+        tuple(dict.fromkeys(text for p in proofs for text in p.remarks)),
     )
 
 
@@ -196,6 +198,7 @@ class _Case:
             tuple(b for each in found.values() for b in each.broken),
             tuple(dict.fromkeys(found["no-exposure"].listed)),
             merged(found["falls-back"].listed),
+            tuple(dict.fromkeys(found["nat-kept"].listed)),
         )
 
     def _ask(self, inputs: Inputs, found: dict[str, _Found]) -> None:

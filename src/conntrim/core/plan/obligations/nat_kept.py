@@ -4,7 +4,9 @@ How it is decided:
     The first packets of all connections are walked through the nat chains of
     the rules before. Those that a rule may translate, and their answers with
     the addresses and ports that the translation gives them, are held against
-    what becomes untracked (K4, K44).
+    what becomes untracked (K4, K44). What a program of this host marks itself
+    and sends to a service of this host is remarked upon, not counted, where a
+    rule translates its source alone and every packet goes through without.
 
 Broken means:
     Translation silently stops: the answers of a redirected or masqueraded
@@ -19,13 +21,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction
-from conntrim.core.plan.obligations.spec import Said, Spec
+from conntrim.core.plan.obligations.spec import Listed, Said, Spec
+from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
-from conntrim.core.prove.nat_preservation import Kept
+from conntrim.core.prove.nat_preservation import Cut, Kept
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.symbolic_connection import Conversations
 
 NAME = "nat-kept"
+BY_A_PROGRAM = (
+    " where a program of this host marks them so; they go round lo under the address that they were sent from"
+)
 
 
 def by_sets(inputs: Inputs) -> Iterator[Said]:
@@ -33,9 +43,32 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
     listens there (K74)."""
     tcp = inputs.from_services() & inputs.space.protocol(Protocol.TCP)
     for cut in Kept(inputs.space, inputs.pair.whole(), inputs.unheld(), inputs.local or None).cuts():
+        marked = _marked_round_lo(inputs, cut)
+        yield from map(Listed, inputs.told(f"{cut.why}{BY_A_PROGRAM}", marked, cut.universe))
+        lost = cut.packets & ~marked
         mine = tcp if cut.direction in (Direction.OUTBOUND, Direction.LOOPBACK) else inputs.space.nothing
-        yield from inputs.broken(NAME, cut.why, cut.packets & ~mine, cut.universe)
-        yield from inputs.broken(NAME, cut.why, cut.packets & mine, cut.universe, unheld=True)
+        yield from inputs.broken(NAME, cut.why, lost & ~mine, cut.universe)
+        yield from inputs.broken(NAME, cut.why, lost & mine, cut.universe, unheld=True)
+
+
+def _marked_round_lo(inputs: Inputs, cut: Cut) -> Set:
+    """What loses the translation of its source only where a program of this host marked it (SO_MARK), and goes round
+    lo untracked and unhindered: it merely keeps the address that it was sent from."""
+    space = inputs.space
+    if not cut.round_lo or Field.MARK not in space.bits:
+        return space.nothing
+    found = cut.packets & ~space.field(Field.MARK, Intervals.of(0))
+    ways = [inputs.followed(flow).after for flow in inputs.flows if flow.direction is Direction.LOOPBACK]
+    return found & space.sets.either([_goes_untracked(space, way) for way in ways])
+
+
+def _goes_untracked(space: PacketVars, way: Conversations) -> Set:
+    """The connections of which every packet is untracked and gets through, answers whatever mark they bear."""
+    found, marks = space.everything, space.sets.literals(*space.bits[Field.MARK])
+    for who, flags in way.flow.steps():
+        goes = way.untracked(who, flags) & way.passes(who, flags)
+        found = found & (~(~goes).exists(marks) if who == "answer" else goes)
+    return found
 
 
 SPEC = Spec(NAME, "no connection that a rule may translate becomes untracked, and no answer to one", by_sets)

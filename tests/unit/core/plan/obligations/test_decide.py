@@ -375,3 +375,35 @@ def test_what_comes_out_of_a_translation_may_be_dnat() -> None:
     after = text(RAW, ACCEPTS) + nat
     found = decide(read(with_it + nat, "before"), read(after, "after"), parse_policy(POLICY, "policy"), LOCAL, PORTS)
     assert {o.name: o.standing for o in found.obligations}["no-loss"] is not Standing.PROVED
+
+
+TAILSCALE = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -m mark --mark 0x40000/0xff0000 -j MASQUERADE\nCOMMIT\n"
+MARKS = "*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -o lo -j MARK --set-xmark 0x40000/0xff0000\nCOMMIT\n"
+UNMARKED_OUT = BEFORE.replace(
+    "COMMIT", "-A OUTPUT -m conntrack --ctstate UNTRACKED -m mark ! --mark 0x40000/0xff0000 -j DROP\nCOMMIT"
+)
+ONE_ADDRESS = BEFORE.replace(
+    "-A INPUT -i lo -j ACCEPT", "-A INPUT -s 192.168.0.18/32 -i lo -j ACCEPT\n-A INPUT -i lo -j DROP"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "host", "fine"),
+    [(TAILSCALE, BEFORE, True), (TAILSCALE, UNMARKED_OUT, False),
+     (TAILSCALE + MARKS, BEFORE, False), (TAILSCALE, ONE_ADDRESS, False),
+     (TAILSCALE.replace("-m mark --mark 0x40000/0xff0000 ", "-o lo "), BEFORE, False)],
+    ids=["by a program", "answers bear no mark", "by a rule", "admitted by its new address", "without a mark"],
+)  # fmt: skip
+def test_a_source_that_a_program_has_masqueraded_round_lo_by_its_mark_is_remarked(
+    more: str, host: str, fine: bool
+) -> None:
+    """Packets that only a program's own mark has masqueraded on lo go through untracked, too, under their own address:
+    that is said. Where a rule gives the mark, or the address decides who is let in, their translation is lost."""
+    raw = "\n".join(["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *RAW, "COMMIT", ""])
+    accepts = "".join(f"{rule}\n" for rule in ACCEPTS)
+    after = raw + host.replace("-A INPUT -m conntrack", f"{accepts}-A INPUT -m conntrack", 1)
+    policy = parse_policy(POLICY, "policy")
+    found = decide(read(host + more, "before"), read(after + more, "after"), policy, LOCAL, PORTS,
+                   listening={Family.IPV4: Intervals.of(80)})  # fmt: skip
+    assert fine is ({o.name: o.standing for o in found.obligations}["nat-kept"] is Standing.PROVED)
+    assert not fine or ["mark" in words for words in found.remarks] == [True]
