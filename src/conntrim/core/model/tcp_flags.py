@@ -17,6 +17,8 @@ SYN_MASK = TcpFlag.FIN | TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK
 """What `iptables --syn` looks at."""
 BARE_SYN = flags_where(lambda flags: flags & SYN_MASK == TcpFlag.SYN)
 """`--syn`: what opens a connection."""
+SYN_ACK = Intervals.of(TcpFlag.SYN | TcpFlag.ACK)
+"""What answers it."""
 NOT_BARE_SYN = BARE_SYN.complement(8)
 NOT_SYN = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)).complement(8), int(SYN_MASK))
 """`! --syn`, as the masked match that both dialects write."""

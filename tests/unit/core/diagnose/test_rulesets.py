@@ -39,6 +39,9 @@ WEB_IN, WEB_OUT = (
 WEB = tuple(rule.replace("tcp --dport 80", "multiport --dports 80,443") for rule in TIGHT)
 RESETTING = "-A INPUT -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
 OUT_ERRORS = tuple(rule.replace("INPUT", "OUTPUT") for rule in TIGHT[:3])
+OUT_11211 = "-A OUTPUT -p tcp -m tcp --dport 11211 -j CT --notrack"
+OUT_443 = "-A OUTPUT -p udp -m udp --dport 443 -j NOTRACK"
+UDP_443 = ("-A PREROUTING -p udp -m udp --sport 443 -j NOTRACK", OUT_443)
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]] = {
     "tight": ((IN_80, OUT_80), TIGHT, []),
     "hole": (
@@ -250,6 +253,33 @@ def test_an_idle_twin_would_take_the_answers_in_the_state_that_raw_sees(states: 
     found = {f.code: f for f in checked((IN_80, "-A OUTPUT -p tcp -j ACCEPT", idle), TIGHT).findings}
     assert found["CT103"].caused_by == ("CT104 rules:6" if twin else "")
     assert bool(found["CT103"].edits) is not twin
+
+
+KNOWN = (*TIGHT[:3], TIGHT[4])
+BEGUN: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]] = {
+    "refused answers of what never began": (UDP_443, (*TIGHT, OUT_443.replace("NOTRACK", "DROP")), []),
+    "refused answers of what began": (UDP_443, TIGHT, [("CT105", 4)]),
+    "answers without entries of what never began": (
+        (OUT_11211,), (*KNOWN, "-A OUTPUT -p tcp -m tcp --dport 11211 -m conntrack --ctstate NEW -j DROP"),
+        [("CT103", 4)],
+    ),
+    "answers without entries": ((OUT_11211,), TIGHT, [("CT103", 4), ("CT107", 4)]),
+    "acknowledgements alone": (
+        (OUT_11211.replace("-j", "--tcp-flags SYN,ACK ACK -j"),), TIGHT, [("CT103", 4)],
+    ),
+    "questions of which only the answers are untracked": (
+        (OUT_80,), (*TIGHT, "-A OUTPUT -p tcp -m tcp --sport 80 -m conntrack --ctstate NEW -j DROP"),
+        [("CT103", 4), ("CT107", 4)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_a_connection_is_cut_only_where_one_begins(name: str) -> None:
+    """Critical is what ends a connection that the filter would let begin, as the one who opens it or who answers (K15);
+    a rule that takes neither the opening packet nor the first answer leaves the answers their entry."""
+    raw, accepts, expected = BEGUN[name]
+    assert codes(checked(raw, accepts)) == expected
 
 
 REPLAYS: dict[str, tuple[Fate, ...]] = {

@@ -14,7 +14,8 @@ What to do:
 
 Caveats:
     UDP answers without an entry are NEW, not INVALID; they are told here
-    too where the filter refuses them.
+    too where the filter refuses them. Connections that the filter would not
+    let begin are not told.
 """
 
 from __future__ import annotations
@@ -22,11 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import one_way
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.prove.diagram import Set
@@ -37,8 +36,6 @@ from conntrim.core.prove.states import known, settled, unsolicited
 
 CODE, NAME = "CT107", "answers-refused"
 
-SYN_ACK = Intervals.of(TcpFlag.SYN | TcpFlag.ACK)
-
 
 def lost(side: Side, direction: Direction, packets: Set) -> Set:
     """Requests whose first answer would pass as a known connection's and does not without an entry."""
@@ -48,8 +45,15 @@ def lost(side: Side, direction: Direction, packets: Set) -> Set:
     view = MatchEncoder(space, mirrored=True)
     alone = settled(space, way.arrived, unsolicited(view, way.untracked))
     tracked = settled(space, way.arrived, known(view, way.untracked, CtState.ESTABLISHED))
-    first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
-    return side.stateless(scope) & tracked & ~alone & ~way.untracked & first
+    return side.stateless(scope) & tracked & ~alone & ~way.untracked & side.answering()
+
+
+def begun(side: Side, taken: Taken) -> Set:
+    """The connections that begin, and of which the rule takes the opening packet or the first answer: what comes back
+    then finds no entry, or one that has not seen the answer, and is INVALID both times."""
+    opening, answering = side.begun(taken.direction)
+    opened, answered = (side.flagless(taken.packets & kind) for kind in (side.opening(), side.answering()))
+    return (opening & opened) | (answering & answered)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
@@ -62,6 +66,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
             every = [t.packets for s, t in lonely if s is side and t.direction is taken.direction]
             refused[key] = lost(side, taken.direction, side.space.sets.either(every))
         found = refused[key] & side.flagless(taken.packets)
+        found = found & begun(side, taken) if found != side.space.nothing else found
         if found == side.space.nothing:
             continue
         told = side.told(found, taken.direction)

@@ -32,7 +32,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.model.tcp_flags import BARE_SYN
+from conntrim.core.model.tcp_flags import BARE_SYN, SYN_ACK
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.simulate import simulate
@@ -101,6 +101,7 @@ class Side:
     taken: list[Taken] = field(default_factory=list)
     _ways: dict[Direction, Reach] = field(default_factory=dict)
     _backs: dict[Direction, Set] = field(default_factory=dict)
+    _begun: dict[Direction, tuple[Set, Set]] = field(default_factory=dict)
     _admitted: dict[tuple[Direction, CtState | None, bool], Set] = field(default_factory=dict)
 
     def universe(self, direction: Direction) -> Set:
@@ -161,6 +162,34 @@ class Side:
         marked = way.untracked if untracked else self.space.nothing
         states = unsolicited(view, marked) if state is None else known(view, marked, state)
         return settled(self.space, way.arrived, states) & self.universe(direction)
+
+    def begun(self, direction: Direction) -> tuple[Set, Set]:
+        """The untracked packets of a direction, with any flags, of connections that begin where no rule takes them:
+        as those that open one, and as answers. What is translated is among them: its answers look otherwise."""
+        if direction not in self._begun:
+            scope = packets_of(self.space, direction, self.local) & self.flagless(self.untracked(direction))
+            there = reach(self.space, self.full, direction, scope, local=self.local)
+            back = reach(self.space, self.full, BACK[direction], scope, mirrored=True, local=self.local)
+            view, turned = MatchEncoder(self.space), MatchEncoder(self.space, mirrored=True)
+            opened, asked = self._passing(there, view, None), self._passing(back, turned, None)
+            answered, passed = (self._passing(*w, CtState.ESTABLISHED) for w in ((back, turned), (there, view)))
+            other = self.flagless(self.stateless(there.translated | back.translated))
+            lone = ~self.space.protocol(6)  # a datagram may be all there is
+            self._begun[direction] = (opened & (answered | lone)) | other, (asked & passed) | other
+        return self._begun[direction]
+
+    def _passing(self, way: Reach, view: MatchEncoder, state: CtState | None) -> Set:
+        """The connections whose opening packet passes as a stranger's (state None), or whose first answer does in this
+        state, where no rule takes them."""
+        nothing = self.space.nothing
+        states = unsolicited(view, nothing) if state is None else known(view, nothing, state)
+        kind = self.opening() if state is None else self.answering()
+        return self.flagless(settled(self.space, way.arrived, states) & kind)
+
+    def answering(self) -> Set:
+        """Packets that answer what opens something."""
+        space = self.space
+        return space.with_ports & (~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK))
 
     def opening(self) -> Set:
         """Packets that open something: SYNs, and datagrams with ports."""

@@ -13,7 +13,8 @@ What to do:
     that refuses the rest.
 
 Caveats:
-    Packets that hang on a match which is not understood are not told.
+    Packets that hang on a match which is not understood are not told, nor
+    are those of connections that the filter would not let begin.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ CODE, NAME = "CT105", "untracked-refused"
 
 def lost(side: Side, taken: Taken) -> Set:
     """Openings that passed as NEW; for a rule by source port, none of whose packets passes, what passed as part of a
-    connection."""
+    connection. Where no connection begins, none is cut."""
+    refused = _refused(side, taken)
+    if refused == side.space.nothing:
+        return refused
+    opening, answering = side.begun(taken.direction)
+    return refused & (opening | answering)
+
+
+def _refused(side: Side, taken: Taken) -> Set:
     passing = side.admitted(taken.direction, CtState.ESTABLISHED, untracked=True) & taken.packets
     if not by_target(taken.rule) and passing == side.space.nothing:
         established = side.admitted(taken.direction, CtState.ESTABLISHED, untracked=False) & taken.packets

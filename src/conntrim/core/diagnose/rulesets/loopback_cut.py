@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import rewrite
-from conntrim.core.diagnose.rulesets.answers_refused import SYN_ACK
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
@@ -52,7 +51,7 @@ def cut(side: Side) -> Set:
     there = reach(space, side.full, LO, scope, local=side.local)
     back = reach(space, side.full, LO, scope, mirrored=True, local=side.local)
     view, mirrored = MatchEncoder(space), MatchEncoder(space, mirrored=True)
-    first = ~space.protocol(6) | space.field(Field.TCP_FLAGS, SYN_ACK)
+    first = side.answering()
 
     def opened(untracked: Set) -> Set:
         return side.flagless(settled(space, there.arrived, unsolicited(view, untracked)) & side.opening())
