@@ -30,7 +30,7 @@ from conntrim.core.model.service import Direction
 
 WIDTHS = {
     Field.PROTOCOL: 8, Field.SPORT: 16, Field.DPORT: 16, Field.TCP_FLAGS: 8, Field.ICMP: 16, Field.ICMPV6: 16,
-    Field.LENGTH: 16, Field.TTL: 8, Field.DSCP: 6,
+    Field.LENGTH: 16, Field.TTL: 8, Field.DSCP: 6, Field.ECN: 2,
 }  # fmt: skip
 LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
 MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
@@ -207,6 +207,7 @@ class Bits:
             Field.SPORT: packet.sport or 0, Field.DPORT: packet.dport or 0, Field.TCP_FLAGS: packet.tcp_flags or 0,
             Field.ICMP: packet.icmp or 0, Field.ICMPV6: packet.icmp or 0, Field.LENGTH: packet.length or 0,
             Field.TTL: packet.ttl or 0, Field.DSCP: packet.dscp or 0,
+            Field.ECN: packet.ecn or 0,
         }  # fmt: skip
         same = [self.fields[f] == n for f, n in numbers.items()]
         return z3.And(*same, self.iif == codes[0], self.oif == codes[1], self.mark == packet.mark)

@@ -14,9 +14,9 @@ from conntrim.core.model.address import parse_address
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import compare
-from conntrim.core.prove.populations import Population
+from conntrim.core.prove.populations import PACKETS, Population
 from conntrim.lab import document
-from conntrim.lab.claims import Claim, scenes_of
+from conntrim.lab.claims import Claim, scenes_of, unplayable
 from conntrim.lab.replay import answered, batches_of, replay, stage
 
 FIREWALL = document.firewall(document.WEB_PORTS)
@@ -59,7 +59,7 @@ def test_every_population_is_played() -> None:
     before = read(NFT % ('["established", "new"]', 53), "before")
     after = read(NFT % ('["related", "new"]', 54), "after")
     found = compare(before, after)
-    assert set(Population) == {d.population for d in found.differences}
+    assert set(PACKETS) - {Population.EXPECTED} <= {d.population for d in found.differences}
     played = replay(before, after, list(scenes_of(found)))
     assert [] == [one for one in played if not one.confirmed]
     assert len(played) >= 8
@@ -81,7 +81,7 @@ def test_the_verb_tells_what_the_kernel_did(tmp_path: Path, files: tuple[str, ..
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (code, "") == (ended.returncode, ended.stderr)
     same = files == ("rules", "rules")
-    first = "the same: both rule sets treat every packet alike" if same else "this kernel confirms 6 of 6 witnesses"
+    first = "the same: both rule sets treat every packet alike" if same else "this kernel confirms 8 of 8 witnesses"
     assert first == ended.stdout.splitlines()[0]
 
 
@@ -99,6 +99,7 @@ def test_a_witness_has_the_mark_or_length_that_rules_ask_for(key: str, value: in
     """What a host sends can be marked, and be as long as it takes: both are sent so, and dropped."""
     before, after = (read(MARKED % (key, number), "rules") for number in (0, value))
     found = compare(before, after)
-    played = replay(before, after, [s for s in scenes_of(found) if s.claim is Claim.DROPPED])
+    wanted = [s for s in scenes_of(found) if s.claim is Claim.DROPPED and not unplayable(s.witness)]
+    played = replay(before, after, wanted)
     assert [True] * len(played) == [one.confirmed for one in played]
     assert len(played) >= 2
