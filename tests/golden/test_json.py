@@ -10,8 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from conntrim.cli.main import conntrim
+from conntrim.core.model.finding import Severity
 from conntrim.core.model.held import Held
 from conntrim.core.model.incident import Incident
+from conntrim.lab.cause_run import Outcome
+from conntrim.render.causes import outcomes_json
 from conntrim.render.json import to_json
 from tests.fakes.schemas import validated
 from tests.golden.test_transcripts import HERE, TRANSCRIPTS
@@ -56,3 +59,10 @@ def test_the_labs_own() -> None:
     """The story's stages; claims of which none was made."""
     validated(to_json("claims", Held()))
     validated(to_json("incident", Incident(1, 1, (SERVED, KNOCK), ("x",))))
+
+
+def test_causes_are_printed_by_their_schema() -> None:
+    """Each diagnosis of a scenario, with what was wanted and what was named."""
+    validated(
+        outcomes_json([Outcome("a scan", "saved", 300, "CT012", ("CT012",), (), Severity.WARNING, "a port scan")])
+    )

@@ -10,8 +10,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.host.signals import orderly_end
 from conntrim.lab.cause_run import run
 from conntrim.lab.cause_scenarios import HEALTHY, SCENARIOS
-from conntrim.render.causes import outcomes_text
-from conntrim.render.json import to_json
+from conntrim.render.causes import outcomes_json, outcomes_text
 
 
 @click.command("causes")
@@ -31,5 +30,5 @@ def command(ctx: click.Context, *, entries: int, only: str, as_json: bool) -> No
         raise InputError("--only", f"no scenario has {only!r} in its name", advice="leave it out to see all")
     with orderly_end():
         outcomes = run(entries, chosen)
-    say(to_json("lab-causes", outcomes) if as_json else outcomes_text(outcomes))
+    say(outcomes_json(outcomes) if as_json else outcomes_text(outcomes))
     ctx.exit(0 if all(outcome.right for outcome in outcomes) else 1)

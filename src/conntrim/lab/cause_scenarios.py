@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from conntrim.lab.cause_site import (
 OURS = parse_address(GATEWAY)
 SERVER = outside(77)
 """One server somewhere."""
+PATIENCE = 10.0
+"""Seconds that packets under way are waited for."""
 
 ESTABLISHED = "net.netfilter.nf_conntrack_tcp_timeout_established"
 CLOSE_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_close_wait"
@@ -278,6 +281,17 @@ def leak(site: Site, entries: int, stack: ExitStack) -> None:
     for n in range(entries):
         _connecting(site.outside.name, text(outside(n % 300)), 8_443, wait=True).close()
         stack.enter_context(listener.accept()[0])
+    _until_in_state(site, "CLOSE_WAIT", entries)
+
+
+def _until_in_state(site: Site, state: str, entries: int) -> None:
+    """Wait for the last packets of a crowd: a busy machine delivers them late. It goes on after `PATIENCE` as it is."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with entered(site.gateway.name), open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as table:
+            if sum(f" {state} " in line for line in table) >= entries:
+                return
+        time.sleep(0.05)
 
 
 def pool(site: Site, entries: int, stack: ExitStack) -> None:

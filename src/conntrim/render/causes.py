@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from conntrim.core.model.finding import Severity
+from conntrim.render.json import to_json
 from conntrim.render.page import page
 
 
@@ -43,6 +45,36 @@ class Outcome(Protocol):
     @property
     def right(self) -> bool:
         """Whether it is as it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeFields:
+    """What is printed of one diagnosis."""
+
+    scenario: str
+    how: str
+    entries: int
+    wanted: str
+    causes: tuple[str, ...]
+    false_warnings: tuple[str, ...]
+    verdict: Severity
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CausesFields:
+    """What `lab causes` prints as JSON."""
+
+    outcomes: tuple[OutcomeFields, ...]
+
+
+def outcomes_json(outcomes: Sequence[Outcome]) -> str:
+    """One JSON object, kind `causes`."""
+    each = (
+        OutcomeFields(o.scenario, o.how, o.entries, o.wanted, o.causes, o.false_warnings, o.verdict, o.right)
+        for o in outcomes
+    )
+    return to_json("causes", CausesFields(tuple(each)))
 
 
 def outcomes_text(outcomes: Sequence[Outcome]) -> str:

@@ -18,6 +18,7 @@ from conntrim.core.model.record import Recorded
 from conntrim.core.model.replay import Replay
 from conntrim.core.model.truth import Truth
 from conntrim.core.rollout.report import Report
+from conntrim.render.causes import CausesFields
 from conntrim.render.check import CheckedFields, FindingFields
 from conntrim.render.compare import ComparisonFields
 from conntrim.render.json import schema_number
@@ -32,7 +33,7 @@ KINDS: dict[str, type] = {
     "census": Census, "panel": Panel, "record": Recorded, "diagnosis": DIAGNOSED, "plan": Plan,
     "explanation": Explanation, "check": CheckedFields, "comparison": ComparisonFields, "apply": Report,
     "confirm": Report, "rollback": Report, "status": Report, "incident": Incident, "replay": Replay,
-    "truth": Truth, "claims": Held,
+    "truth": Truth, "claims": Held, "causes": CausesFields,
 }  # fmt: skip
 """Kind to the type whose fields it has."""
 
