@@ -240,7 +240,7 @@ def witnesses(found: Comparison, counts: Counter[str]) -> list[Scene]:
 
 
 NOT_PLAYED = "witnesses not played: "
-OPEN = "witnesses that hang on what nobody knows: "
+OPEN = "witnesses that depend on what is unknown to the model: "
 """A match or statement that the model leaves open: the witness names the answer under which it holds."""
 
 

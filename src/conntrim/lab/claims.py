@@ -84,7 +84,7 @@ WITHOUT_ENTRY = ("errors-return", "answers-leave")
 
 
 def scenes_of(found: Comparison | Proof) -> Iterator[Scene]:
-    """The witnesses of a comparison or of a proof, but for those that hang on what nobody can set up here."""
+    """The witnesses of a comparison or of a proof, but for those that depend on what nobody can set up here."""
     if isinstance(found, Proof):
         yield from (scene_of(broken) for broken in found.broken if not broken.conditions)
         return

@@ -368,7 +368,7 @@ def test_entries_are_kept_before_the_rules_and_once_more_after_them() -> None:
 
 
 def test_a_trial_that_cannot_keep_entries_is_refused_unless_accepted() -> None:
-    """What falls-back promises hangs on it; an operator who accepts the loss is told instead."""
+    """What falls-back promises depends on it; an operator who accepts the loss is told instead."""
     for accepted, answer in (((), "fell back"), (("falls-back",), "armed")):
         host = FakeHost()
         host.entries.broken = "no ctnetlink"

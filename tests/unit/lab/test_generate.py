@@ -9,7 +9,7 @@ from conntrim.lab.talk import dialogues
 
 
 def test_the_same_seed_makes_the_same() -> None:
-    """Rule sets and dialogues hang on nothing but the seed."""
+    """Rule sets and dialogues depend on nothing but the seed."""
     first, second = ((ruleset(random).batches(), dialogues(random, 500)) for random in (Random("7:1"), Random("7:1")))
     assert first == second
 

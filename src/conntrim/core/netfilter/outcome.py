@@ -13,7 +13,7 @@ from conntrim.core.netfilter.memory import Entry, Memory
 
 
 class Fate(StrEnum):
-    """How a packet ends; `not decided` where it hangs on something that the model does not know."""
+    """How a packet ends; `not decided` where it depends on something that the model does not know."""
 
     ACCEPT = "accept"
     DROP = "drop"

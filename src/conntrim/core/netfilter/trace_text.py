@@ -119,7 +119,7 @@ def _entries(outcome: Outcome) -> str:
 
 def _where(outcome: Outcome) -> str:
     if outcome.verdict is Fate.NOT_DECIDED:
-        return f": it hangs on {outcome.undecided[0]}" if outcome.undecided else ""
+        return f": it depends on {outcome.undecided[0]}" if outcome.undecided else ""
     step = outcome.by or next((s for s in reversed(outcome.path) if s.kind is StepKind.RULE), None)
     if step is None:
         return ", no rule is against it"

@@ -309,7 +309,7 @@ class ChainTrace:
         return nothing
 
     def _unknown(self, statement: OpaqueStatement, on: Set, ends: dict[str, list[Set]]) -> Set:
-        """A target that nobody here knows may end a packet's way or not, and either way."""
+        """A target that is unknown to the model may end a packet's way or not, and either way."""
         done = does(statement)
         for name in done.writes:
             if name is Field.MARK:

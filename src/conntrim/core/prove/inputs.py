@@ -167,7 +167,7 @@ class Inputs:
         return [flow.requests(self.space) for flow in self.flows if flow.direction is direction]
 
     def about(self, direction: Direction) -> Set:
-        """ICMP errors about the policy's flows, and the resets that answer strangers' packets."""
+        """ICMP errors about the policy's flows, and the resets that answer unsolicited ones."""
         if direction not in self._about:
             found = packets_of(self.space, direction, self.local or None)
             errors = self.space.field(self.space.icmp, ERRORS[self.space.family])

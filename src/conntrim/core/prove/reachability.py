@@ -1,6 +1,6 @@
 """All packets of one direction on their way through the hooks: which arrive, and which conntrack never saw.
 
-Behind conntrack the ct state is a variable, not an assumption: one walk answers for strangers, for packets of
+Behind conntrack the ct state is a variable, not an assumption: one walk answers for unsolicited packets, for packets of
 connections and for errors about them; `states.py` says afterwards which packet is in which state.
 """
 
@@ -142,7 +142,7 @@ def _codes(space: PacketVars, direction: Direction, has: bool) -> Intervals:
 
 
 def _all_read(hung: tuple[Table, Chain]) -> bool:
-    """Whether it is known what a nat chain translates: a target that nobody here knows might, too."""
+    """Whether it is known what a nat chain translates: a target that is unknown to the model might, too."""
     table, base = hung
     rules = (rule for chain in table.below(base) for rule in chain.rules)
     return not any(isinstance(s, OpaqueStatement) for rule in rules for s in rule.statements)

@@ -96,7 +96,7 @@ def marked(space: PacketVars, direction: Direction, before: Reach, after: Reach)
 
 
 def by_kind(space: PacketVars, way: Reach, new: Set) -> dict[str, Set]:
-    """The strangers' packets that each translation takes; `new` are those that conntrack takes for NEW."""
+    """The unsolicited packets that each translation takes; `new` are those that conntrack takes for NEW."""
     found: dict[str, Set] = {}
     for hook, hit in way.hits:
         if isinstance(hit.statement, Nat) and hook in HOOKS.values():

@@ -1,6 +1,6 @@
 """Which rules must meet the same packets before and after a plan, though they may not decide about them.
 
-Theory. The proofs take a match that nobody here understands to answer a packet as it did before. That is so where the
+Theory. The proofs take a match that is unknown to the model to answer a packet as it did before. That is so where the
 answer is the same for every packet of a connection's end. Where it varies from packet to packet, counts, or is changed
 by asking (`limit`, `recent`, a set that packets add to), it is so only if the same packets of each connection come to
 ask. Likewise a statement that others see (a mark that routing reads, a name put into a set) has the effect that it had

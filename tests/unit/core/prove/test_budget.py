@@ -50,7 +50,7 @@ def test_a_full_node_store_is_not_decided() -> None:
 
 
 def test_opaque_matches_everywhere_stay_exact_where_they_are_the_same() -> None:
-    """Three hundred rules that hang on matches nobody understands: the same text is the same answer, another is not."""
+    """Three hundred rules that depend on matches nobody understands: one text is one answer."""
     lines = [f"-A INPUT -p tcp -m tcp --dport {port} -m recent --rcheck --name r{port} --rsource -j ACCEPT"
              for port in range(1000, 1300)]  # fmt: skip
     before = rules(*lines)

@@ -1,4 +1,4 @@
-"""Chains at one priority: what holds in both orders is decided, what does not is said to hang on the order (K2)."""
+"""Chains at one priority: what holds in both orders is decided, what does not is said to depend on the order (K2)."""
 
 from dataclasses import replace
 

@@ -84,7 +84,7 @@ class Told:
 
     @property
     def conditional(self) -> bool:
-        """Whether it holds only if something does that nobody here knows."""
+        """Whether it holds only on a match that is unknown to the model."""
         return bool(self.box.conditions)
 
 
@@ -150,7 +150,7 @@ class Side:
         return self._ways[direction]
 
     def admitted(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
-        """What of them passes, as strangers' (state None) or connections' packets; `untracked` False: had no rule
+        """What of them passes, as unsolicited (state None) or connections' packets; `untracked` False: had no rule
         taken them."""
         key = direction, state, untracked
         if key not in self._admitted:

@@ -79,7 +79,7 @@ def of_entry(match: Match) -> bool:
 
 
 def asks(rule: Rule) -> bool:
-    """Whether a rule that does something hangs on an entry."""
+    """Whether a rule that does something depends on an entry."""
     does = not all(isinstance(s, NoEffect) for s in rule.statements)
     return does and (any(map(of_entrys_mark, rule.statements)) or any(map(of_entry, rule.matches)))
 

@@ -144,7 +144,7 @@ def _json(text: str, source: str) -> Json:
 
 
 def _gathered(document: Json, source: str, unread: list[str]) -> list[Gathered]:
-    """The listing's objects by table; a table of a family that nobody here knows is unread."""
+    """The listing's objects by table; a table of a family that is unknown to the model is unread."""
     tables: dict[tuple[str, str], Gathered] = {}
     for item in document["nftables"]:
         kind, content = one_key(item)

@@ -1,8 +1,9 @@
 """The obligations of a plan, decided: for all packets by sets, for texts, sizes and names by what the plan is made of.
 
 What a policy's own connections may do is asked of each class of packet of the whole dialogue; what everybody else's
-may do is asked of strangers, of connections and of errors, as `compare` does. A set that is empty is a proof. One
-that is not holds a witness - unless all its packets depend on a match that is unknown to the model: not decided.
+may do is asked of unsolicited packets, of connections and of errors, as `compare` does. A set that is empty is a
+proof. One that is not holds a witness - unless all its packets depend on a match that is unknown to the model: then it
+is not decided.
 """
 
 from __future__ import annotations
