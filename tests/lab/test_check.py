@@ -83,7 +83,8 @@ def test_the_kernel_takes_the_advice(host: LabHost) -> None:
     assert (0, []) == (code, report["findings"])
 
 
-CURED = [name for name, (_, found) in NFT_CASES.items() if found]
+CURED = [name for name, (_, found) in NFT_CASES.items() if found and name != "wrong hook"]
+"""Not the rule at a hook where nothing is untracked: moved it would untrack one direction only, so no edit is shown."""
 
 
 def fill_in(command: str) -> str:

@@ -10,12 +10,13 @@ from typing import assert_never
 
 from conntrim.core.change.apply import NotThereError, apply
 from conntrim.core.change.edits import change_of
+from conntrim.core.model.change import AppendRule, DeleteRule, InsertRule, ReplaceRule
 from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.ruleset import Notrack, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
@@ -84,28 +85,47 @@ class _Trial:
         except (NotThereError, NotDecided):
             return False
         gone = not there & {f.name for f in findings}
-        if not gone or not there <= self.names or _harm(found, {f.code for f in findings}):
+        if (
+            not gone
+            or not there <= self.names
+            or _harm(found, {f.code for f in findings}, moving=any(map(_untracks, edits)))
+        ):
             return False
         self.done, self.now, self.names = edits, after, there
         return True
 
 
-def _harm(found: Comparison, codes: set[str]) -> bool:
-    """Whether connections are cut, or something is opened or closed that the findings are not about."""
+def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:
+    """Whether connections are cut, or something is opened or closed that the findings are not about. `moving`: other
+    packets go untracked than before, so connections are judged whole, not by packets with entries of before."""
     for difference in found.differences:
         meant = codes & (OPENING if difference.admitted else CLOSING)
         match difference.population:
             case Population.WHOLE:
-                harm = not difference.admitted and TURNED not in codes
+                harm = not difference.admitted and TURNED not in codes and _certain(difference)
             case Population.UNSOLICITED | Population.EXPECTED:
                 harm = not meant and difference.direction is not Direction.LOOPBACK and _opens(difference)
             case Population.CONNECTIONS | Population.ERRORS:
-                harm = not difference.admitted and not meant
+                harm = not difference.admitted and not meant and not moving
             case _:
                 assert_never(difference.population)
         if harm:
             return True
     return False
+
+
+def _untracks(edit: Edit) -> bool:
+    """Whether an edit is about a NOTRACK rule, or about iptables' table of them."""
+    match edit.operation:
+        case AppendRule(rule=rule) | InsertRule(rule=rule) | ReplaceRule(rule=rule) | DeleteRule(rule=rule):
+            return edit.table.name == "raw" or any(isinstance(s, Notrack) for s in rule.statements)
+        case _:
+            return False
+
+
+def _certain(difference: Difference) -> bool:
+    """Whether it is so whatever a match says that is unknown to the model."""
+    return any(not region.conditions for region in difference.regions)
 
 
 def _opens(difference: Difference) -> bool:
