@@ -33,12 +33,13 @@ _STEPS = (
 )  # fmt: skip
 
 LINE = (
+    "PATH=$PATH:/usr/sbin:/sbin; "
     f's() {{ echo \'{MARK}\'"$*"; "$@" 2>/dev/null; }}; '
     + "; ".join(f"s {step}" for step in _STEPS)
     + f"; echo '{MARK}{TABLE}'; cat /proc/net/nf_conntrack 2>/dev/null || conntrack -L -o extended 2>/dev/null"
     + f" || cat /proc/net/ip_conntrack 2>/dev/null; echo '{MARK}{END}'"
 )
-"""For any POSIX shell, busybox's too. Commands that are not there say nothing."""
+"""For any POSIX shell, busybox's too. Commands that are not there say nothing; a user's PATH may lack those of root."""
 
 _SETTING = re.compile(r"/proc/sys/net/(?:ipv4/|netfilter/|ipv4/netfilter/)*((?:nf|ip)_\w+):(\d+)(?:\s+(\d+))?$")
 SETTINGS = "grep -sH . /proc/sys/net/netfilter/nf_conntrack"
