@@ -44,7 +44,11 @@ def proved(
     First all of them together, for one may need another (the two halves of a service); then the causes without what
     follows from them, then those of one kind, then each by itself.
     """
-    findings, trial, taken = list(found), _Trial(ruleset, local, recheck, tick), set[int]()
+    findings, taken = list(found), set[int]()
+    if not any(finding.edits for finding in findings):
+        yield from findings
+        return
+    trial = _Trial(ruleset, local, recheck, tick)
     causes = [f for f in findings if not f.caused_by]
     kinds = [[f for f in findings if f.code == code] for code in dict.fromkeys(f.code for f in findings)]
     for group in (findings, causes, *kinds, *([f] for f in findings)):
