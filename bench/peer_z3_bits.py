@@ -195,7 +195,7 @@ class Bits:
         return z3.If(protocol == Protocol.TCP, tcp, z3.If(icmp, queries, rest))
 
     def unknown(self, text: str) -> z3.BoolRef:
-        """What nobody here can know: one variable for each text."""
+        """What the model cannot know: one variable for each text."""
         return self.free.setdefault(text, z3.Bool(f"? {text}"))
 
     def holding(self, packet: Packet) -> z3.BoolRef:

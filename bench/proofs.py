@@ -122,7 +122,7 @@ def ask_z3(pair: tuple[Ruleset, Ruleset]) -> None:
 
 
 def ask_us(pair: tuple[Ruleset, Ruleset]) -> None:
-    """The whole answer: every difference in readable boxes, for strangers, connections and errors."""
+    """The whole answer: every difference in readable boxes, for unsolicited packets, connections and errors."""
     compare(*pair)
 
 

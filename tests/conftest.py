@@ -47,7 +47,7 @@ def host() -> Iterator[LabHost]:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """The strangers' rule sets; skips where there are none."""
+    """The other people's rule sets; skips where there are none."""
     path = Path(os.environ.get("CONNTRIM_CORPUS", ROOT.parent / "shared" / "corpus"))
     if not path.is_dir():
         pytest.skip(f"no corpus at {path}; name one with CONNTRIM_CORPUS")

@@ -154,8 +154,8 @@ def open_sockets() -> OpenSockets:
 def trial(netns: str | None) -> str:
     """Of a plan that is on trial in a namespace; "" where there is none, or where the journal is not ours to read."""
     from conntrim.core.model.errors import ConntrimError
-    from conntrim.core.rollout.standing import seconds_left
     from conntrim.core.rollout.states import State
+    from conntrim.core.rollout.status import seconds_left
     from conntrim.host.circumstances import namespace
     from conntrim.host.clock import HostClock
     from conntrim.store.journal import JournalFile, state_directory

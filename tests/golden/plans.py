@@ -1,4 +1,4 @@
-"""Strangers' hosts, a policy for each, and what the plan for it comes to: the rows that tests and the manual share.
+"""Other people's hosts, a policy for each, and what the plan for it comes to: the rows that tests and the manual share.
 
 Every refusal was checked by hand against the rules; the row says what stands in the way.
 """

@@ -1,4 +1,4 @@
-"""The strangers' hosts: what the rows say of their plans is so, and the manual lists all of them."""
+"""Other people's hosts: what the rows say of their plans is so, and the manual lists all of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY = 1 if os.environ.get("CONNTRIM_HOSTS") else 4
 @pytest.mark.corpus
 @pytest.mark.parametrize("host", HOSTS[::EVERY], ids=lambda host: host.name)
 def test_plan_of_a_real_host(corpus: Path, host: Host) -> None:
-    """The plan of a stranger's host is proved, or refused for the obligations that the row names."""
+    """The plan of somebody else's host is proved, or refused for the obligations that the row names."""
     assert host.refused == not_proved(host.plan(corpus))
 
 

@@ -1,4 +1,4 @@
-"""A change is what the kernel lists afterwards: on trial, kept and taken back, on the goldens' and strangers' hosts."""
+"""A change is what the kernel lists afterwards: on trial, kept and taken back, on the goldens' and others' hosts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.lab.planning import (
 from tests.lab.test_plan_corpus import load as load_theirs
 
 EVERY = 1 if os.environ.get("CONNTRIM_HOSTS") else 5
-"""Without CONNTRIM_HOSTS=all every fifth stranger's host is loaded."""
+"""Without CONNTRIM_HOSTS=all every fifth of other people's hosts is loaded."""
 GOLDEN = Path(__file__).parents[1] / "golden/hosts"
 IPTABLES = {"iptables-nft-restore": RH_FIREWALL, "ip6tables-nft-restore": RH_FIREWALL_V6}
 LEGACY = {program.replace("nft", "legacy"): text for program, text in IPTABLES.items()}
@@ -99,7 +99,7 @@ def test_the_kernel_lists_what_the_change_says(host: LabHost, rules: str, role: 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("stranger", HOSTS[::EVERY], ids=lambda host: host.name)
-def test_the_kernel_lists_it_on_strangers_hosts(host: LabHost, corpus: Path, stranger: Host) -> None:
+def test_the_kernel_lists_it_on_other_peoples_hosts(host: LabHost, corpus: Path, stranger: Host) -> None:
     """The same on other people's rules, proved or not: what is compared is the change, not what it is good for."""
     load_theirs(host, corpus, stranger)
     assert [] == differing(host, stranger.policy, stranger.facts())

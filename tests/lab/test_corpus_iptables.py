@@ -1,4 +1,4 @@
-"""The strangers' iptables files against the kernel: what we read, what we write, what it lists."""
+"""Other people's iptables files against the kernel: what we read, what we write, what it lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strangers' nft rule sets against the kernel: read, written, loaded and listed again."""
+"""Other people's nft rule sets against the kernel: read, written, loaded and listed again."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_k14_one_sided_notrack_spares_nothing(checked: KernelCheck, name: str) -
 
 
 def test_k15_the_answer_to_an_untracked_syn_is_refused(checked: KernelCheck) -> None:
-    """The SYN leaves untracked, its SYN/ACK is INVALID and the filter rejects it; the twin rule mends it."""
+    """The SYN leaves untracked, its SYN/ACK is INVALID and the filter rejects it; the counterpart mends it."""
     asks = ">eth0 tcp 192.0.2.1 4000 > 192.0.2.9 11211 S"
     answers = "eth0> tcp 192.0.2.9 11211 > 192.0.2.1 4000 SA"
     one, two = "-A OUTPUT -p tcp --dport 11211 -j NOTRACK\n", "-A PREROUTING -p tcp --sport 11211 -j NOTRACK\n"

@@ -1,7 +1,7 @@
-"""Disagreements that were found and made small, put on trial again: what is mended stays mended.
+"""Disagreements that were found and made small, put on trial again: what is repaired stays so.
 
 A file of `kept/claims` says of which kind it is, and whether the verb is still wrong (`open`) or not (`mended`).
-GOLDEN=accept writes what holds now: whoever mends a verb runs it once, and the file guards it from then on.
+GOLDEN=accept writes what holds now: whoever repairs a verb runs it once, and the file guards it from then on.
 """
 
 import os

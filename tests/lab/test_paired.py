@@ -206,7 +206,7 @@ def test_names_with_spaces_and_quotes(host: LabHost, back_end: str) -> None:
 
 
 def test_one_line_that_is_not_understood_is_one_opaque_rule(host: LabHost, tmp_path: Path) -> None:
-    """A legacy table with a rule that nobody here can read stands with all others, the rule is named, and nothing is
+    """A legacy table with a rule that the model cannot read stands with all others, the rule is named, and nothing is
     proved over it."""
     host.run("iptables-legacy-restore", text=GUARDED)
     odd = "x  y"  # two spaces: the save prints them, but no word has them
@@ -235,7 +235,7 @@ def test_the_kernel_tells_when_rules_change(host: LabHost) -> None:
 
 @pytest.mark.corpus
 def test_strangers_rules_pair(corpus: Path) -> None:
-    """Files of strangers, loaded by iptables-nft: each table comes from both listings, and nothing stays unread."""
+    """Other people's files, loaded by iptables-nft: each table comes from both listings, and nothing stays unread."""
     read_in_full = 0
     for path in sorted((corpus / "iptables").iterdir())[::6]:
         program = "ip6tables" if path.name.startswith("ip6") else "iptables"

@@ -50,7 +50,7 @@ MOST_DRAWS = 20
 """Draws for one number, until the kernel takes both rule sets; one in thirty is refused."""
 
 Verdict = tuple[Family, Direction, Population, bool]
-"""Packets that fare differently: whose, and whether they are newly admitted."""
+"""Packets that are treated differently: whose, and whether they are newly admitted."""
 
 
 @dataclass(frozen=True, slots=True)

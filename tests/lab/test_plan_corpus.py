@@ -1,4 +1,4 @@
-"""Strangers' hosts made again in the lab: their rules loaded, the plan made from the kernel's listing, and checked."""
+"""Others' hosts made again in the lab: their rules loaded, the plan made from the kernel's listing, and checked."""
 
 from __future__ import annotations
 

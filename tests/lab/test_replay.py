@@ -55,7 +55,7 @@ NFT = """{"nftables": [
 
 
 def test_every_population_is_played() -> None:
-    """Strangers, connections and ICMP errors about them, both families, in and through: each witness is confirmed."""
+    """Unsolicited packets, connections and ICMP errors about them, both families, in and through: all confirmed."""
     before = read(NFT % ('["established", "new"]', 53), "before")
     after = read(NFT % ('["related", "new"]', 54), "after")
     found = compare(before, after)

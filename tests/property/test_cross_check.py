@@ -1,4 +1,4 @@
-"""Two evaluators, one meaning: sets of packets and single ones, on the lab's rule sets and on those of strangers."""
+"""Two evaluators, one meaning: sets of packets and single ones, on the lab's rule sets and on those of other people."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def disagreements(ruleset: Ruleset, packets: dict[tuple[Family, Direction], list
 @pytest.mark.parametrize("seed", range(12))
 def test_both_agree_on_made_up_rules(seed: int) -> None:
     """On every match and target that the lab's generator knows, for packets of its dialogues, over IPv4 and IPv6."""
-    random = Random(f"opinions:{seed}")
+    random = Random(f"cross-check:{seed}")
     ruleset = ruleset_of(xt(random).batches())
     packets: dict[tuple[Family, Direction], list[Packet]] = {}
     for packet in chain.from_iterable(dialogues(random, 200)):
@@ -87,7 +87,7 @@ def test_both_agree_on_made_up_rules(seed: int) -> None:
     assert decided > 50
 
 
-# --- strangers' rule sets -------------------------------------------------------------------------------------------
+# --- other people's rule sets ---------------------------------------------------------------------------------------
 
 
 def edges(ruleset: Ruleset, field: Field, low: int, high: int) -> list[int]:

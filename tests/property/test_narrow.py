@@ -89,7 +89,7 @@ to = ["198.51.100.7"]
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(saves(), saves(), st.booleans())
 def test_walks_of_few_rules_end_as_walks_of_all(one: str, other: str, alike: bool) -> None:
-    """A policy's requests, its answers and all that may meet a change fare the same with the rules that they can meet
+    """A policy's requests, its answers and all that may meet a change end the same with the rules that they can meet
     as with all rules: two random rule sets, or one and itself with a rule more on top."""
     before = read(one, "one")
     after = read(one.replace("-A INPUT", "-A INPUT -p tcp -j DROP\n-A INPUT", 1) if alike else other, "other")

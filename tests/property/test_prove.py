@@ -28,7 +28,7 @@ MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(Healt
 
 
 def admitted(ruleset: Ruleset, direction: Direction) -> tuple[PacketVars, Set]:
-    """The strangers' packets that a rule set lets through, as a set."""
+    """The unsolicited packets that a rule set lets through, as a set."""
     space = PacketVars(Family.IPV4, Names.of((ruleset,)))
     way = reach(space, arrange(ruleset), direction, packets_of(space, direction))
     return space, settled(space, way.arrived, unsolicited(MatchEncoder(space), way.untracked))
@@ -39,7 +39,7 @@ def admitted(ruleset: Ruleset, direction: Direction) -> tuple[PacketVars, Set]:
 def test_the_set_holds_exactly_the_packets_that_the_walk_accepts(
     text: str, direction: Direction, data: st.DataObject
 ) -> None:
-    """For a random rule set, membership in the set of admitted strangers is the evaluator's verdict."""
+    """For a random rule set, membership in the set of admitted unsolicited packets is the evaluator's verdict."""
     ruleset = read(text, "random")
     space, found = admitted(ruleset, direction)
     arranged = arrange(ruleset)

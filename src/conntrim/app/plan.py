@@ -22,8 +22,8 @@ from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.plan.propose import Proposal, propose
 from conntrim.core.rollout.record import Journal, Moment
-from conntrim.core.rollout.standing import seconds_left
 from conntrim.core.rollout.states import SETTLING, State
+from conntrim.core.rollout.status import seconds_left
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_report
 

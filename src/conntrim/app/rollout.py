@@ -29,8 +29,8 @@ from conntrim.core.rollout.machine import Rollout, step
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Journal, Lasting
 from conntrim.core.rollout.report import Report, Tuned
-from conntrim.core.rollout.standing import Drift, drift, seconds_left, standing
 from conntrim.core.rollout.states import SETTLING, State
+from conntrim.core.rollout.status import Drift, drift, resumed, seconds_left
 
 
 def apply(
@@ -104,7 +104,7 @@ def rollback_without_journal(ports: Ports) -> Report:
 def status(ports: Ports) -> Report:
     """Where the rollout stands; changes nothing."""
     work = Work(ports, ports.journal.read())
-    rollout = standing(work.run.journal, ports.clock.now(), work.run.own())
+    rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
     report = _report(work, rollout, Tell(Answer.STANDS))
     strays = _strays(work)
     return replace(report, strays=strays, exit_code=report.exit_code or int(bool(strays)))
@@ -121,7 +121,7 @@ def _strays(work: Work) -> tuple[str, ...]:
 def _refused(ports: Ports, why: str) -> Report:
     """Nothing was begun; where the rollout stands."""
     work = Work(ports, ports.journal.read())
-    rollout = standing(work.run.journal, ports.clock.now(), work.run.own())
+    rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
     return _report(work, rollout, Tell(Answer.REFUSED, why))
 
 
@@ -141,7 +141,7 @@ def same_change(one: Plan, other: Plan) -> bool:
 
 def _drive(work: Work, asked: Asked) -> Report:
     """Feed the table until it tells the operator."""
-    rollout = standing(work.run.journal, work.run.ports.clock.now(), work.run.own())
+    rollout = resumed(work.run.journal, work.run.ports.clock.now(), work.run.own())
     heard: Event = asked
     while True:
         rollout, commands = step(rollout, heard)
@@ -236,7 +236,7 @@ def _settled(work: Work, state: State, own: tuple[str, ...]) -> State:
     """What broke a confirm off may have come before the flip: that is still a trial."""
     if state is not State.KEEPING:
         return state
-    return standing(work.run.journal, work.run.ports.clock.now(), own).state
+    return resumed(work.run.journal, work.run.ports.clock.now(), own).state
 
 
 def _deadline(journal: Journal) -> str:

@@ -1,4 +1,4 @@
-"""Our rules on their way into the kernel and out of it: checked, on trial, probed, kept, mended, removed."""
+"""Our rules on their way into the kernel and out of it: checked, on trial, probed, kept, repaired, removed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.placing import Chains, around, chains, fed_by, misplaced
 from conntrim.core.rollout.record import Guard, Swap
-from conntrim.core.rollout.standing import swapped
 from conntrim.core.rollout.states import State
+from conntrim.core.rollout.status import swapped
 from conntrim.core.rollout.swap import FLIP, FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
 
 ASKED_NOW = frozenset({"loads", ROOM})
-MENDING = 60.0
+REPAIRING = 60.0
 """Seconds for which rules that are loaded again carry their guard, until they are swapped a moment later."""
 
 
@@ -174,12 +174,12 @@ class Rules:
         if why := self.unmendable():
             raise RefusedError(f"{why}; conntrim rollback, then conntrim plan -o DIR")
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""
         self.check_mend()
         for at, batch in enumerate(self.run.plan.trial):
             if not self._left(batch)[1]:
-                guard = Guard.starting(self.ports.clock.now(), MENDING)
+                guard = Guard.starting(self.ports.clock.now(), REPAIRING)
                 self.ports.loader.load(batch, guard)
                 self.ports.loader.load(self.run.plan.confirm[at], guard)
         self.run.journal = replace(self.run.journal, own=self.run.look())

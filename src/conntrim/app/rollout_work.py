@@ -35,7 +35,7 @@ class Work:
             Do.PURGE: self.surroundings.purge,
             Do.TUNE: self.surroundings.tune,
             Do.WRITE_FILES: self.surroundings.write_files,
-            Do.MEND: self.rules.mend,
+            Do.REPAIR: self.rules.repair,
             Do.REMOVE_RULES: self._remove,
             Do.RESTORE: self.surroundings.restore,
         }

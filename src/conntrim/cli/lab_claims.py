@@ -36,7 +36,7 @@ TRIES = 60
     "--shrink", "shrunk", metavar="N", type=click.IntRange(0), default=0, help="Make N of the examples small."
 )
 @click.option("--workers", metavar="N", type=NUMBER, default=1, show_default=True, help="Processes.")
-@click.option("--corpus", metavar="DIR", type=FOLDER, help="Rule sets of strangers instead of made-up ones.")
+@click.option("--corpus", metavar="DIR", type=FOLDER, help="Other people's rule sets instead of made-up ones.")
 @click.option("--keep", metavar="DIR", type=FOLDER, help="Write the small examples there, a file each.")
 @click.option("--save", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Add the results to it.")
 @as_json

@@ -1,6 +1,6 @@
 """nft's own text, a language that only nft reads: loaded into an empty network namespace of our own and listed as JSON.
 
-The file is a stranger's, nft runs as root: it may include any file, a device without an end too. So time, memory and
+The file is anybody's, nft runs as root: it may include any file, a device without an end too. So time, memory and
 output are bounded, and what nft quotes of an included file is not shown. The namespace has no name: it goes with us.
 """
 

@@ -58,7 +58,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """For a program that is fed by a stranger: its working directory, bytes of memory, bytes of either output."""
+    """For a program that is fed by anybody: its working directory, bytes of memory, bytes of either output."""
 
     directory: str
     memory: int

@@ -51,7 +51,7 @@ class Words:
         """The matches of one rule: at most one of each group of kinds, mostly few of them."""
         count = self.random.choice((0, 1, 1, 1, 2, 2, 3))
         groups = self.random.sample(range(len(kinds)), min(count, len(kinds)))
-        # The protocol must stand before what hangs on it.
+        # The protocol must stand before what depends on it.
         texts = (self.random.choice(kinds[group])(self) for group in sorted(groups))
         return tuple(text for text in texts if text)
 

@@ -22,7 +22,7 @@ ABOVE = frozenset({table_full.CODE, packets_dropped.CODE, log_overflow.CODE, fil
 MOST_CAUSES, MOST_FINDINGS, MOST_OF_CODE, MOST_REMARKS, MOST_NAMESPACES = 4, 5, 2, 2, 4
 MOST_OF_KIND = {
     RemedyKind.UNTRACK: 4, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1,
-    RemedyKind.LIMIT: 1, RemedyKind.BLOCK: 1, RemedyKind.DELETE: 1, RemedyKind.MEND: 2,
+    RemedyKind.LIMIT: 1, RemedyKind.BLOCK: 1, RemedyKind.DELETE: 1, RemedyKind.REPAIR: 2,
 }  # fmt: skip
 """Rows shown of each, so that the report stays on one screen; `--json` has all."""
 

@@ -1,5 +1,5 @@
 """A record as one SQLite file: written frame by frame, so that a run that is killed loses one frame at most; and read
-as what it is, a stranger's bytes.
+as what it is, anybody's bytes.
 """
 
 from __future__ import annotations

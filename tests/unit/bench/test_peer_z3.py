@@ -27,7 +27,7 @@ from tests.property.rulesets import WAYS, packets, saves
 def test_a_stranger_is_admitted_by_the_formula_where_the_walk_accepts_it(
     text: str, direction: Direction, data: st.DataObject
 ) -> None:
-    """For random rule sets and packets the formula of admitted strangers is the evaluator's verdict."""
+    """For random rule sets and packets the formula of admitted unsolicited packets is the evaluator's verdict."""
     ruleset = read(text, "random")
     peer = Peer(Family.IPV4, (ruleset,))
     admitted = peer.strangers(ruleset, direction)

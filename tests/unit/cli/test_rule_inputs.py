@@ -1,4 +1,4 @@
-"""Rule-set files that are no rule sets, or a stranger's: one clear line, within bounds, and nothing that steers."""
+"""Rule-set files that are no rule sets, or anybody's: one clear line, within bounds, and nothing that steers."""
 
 from __future__ import annotations
 

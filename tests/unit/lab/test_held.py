@@ -10,9 +10,9 @@ from conntrim.core.model.plan import Batch
 from conntrim.core.model.ruleset import Dialect, TableFamily
 from conntrim.lab.dialogue import parse_packet
 from conntrim.lab.held.court import Wanted, exhibit
+from conntrim.lab.held.editing import edited
 from conntrim.lab.held.judge import Both, holes, paired
 from conntrim.lab.held.kept import KeptTrial, format_kept, parse_kept
-from conntrim.lab.held.mending import edited
 from conntrim.lab.held.mutation import Change, Mutation
 from conntrim.lab.held.play import DONE, LOST, Played, halves
 from conntrim.lab.held.stand import hit_prefix

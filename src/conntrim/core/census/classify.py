@@ -64,7 +64,7 @@ class Classifier:
         origin, answerer = Ends.of(block.src, mapped=mapped), Ends.of(block.reply_src, mapped=mapped)
         kind = kinds(origin, answerer, (block.status & np.uint32(Status.SEEN_REPLY)) == 0)
         from_here, to_here = self._local(origin), self._local(answerer)
-        # What a stranger sends to a group arrives here.
+        # What anybody sends to a group arrives here.
         to_here |= (kind != UNICAST) & ~from_here
         turned, port = self._picked_up(block), block.dport
         if turned.any():

@@ -5,7 +5,7 @@ What it says:
 
 Why it matters:
     A helper (ftp, sip, h323) announces each data connection there. Where it
-    finds no room the data connection is a stranger's, and most rule sets
+    finds no room the data connection is unsolicited, and most rule sets
     refuse it: transfers hang, calls have no sound.
 
 What to do:

@@ -49,8 +49,15 @@ def remedies(case: Case, causes: tuple[Cause, ...] = ()) -> tuple[Remedy, ...]:
         return ()
     at_once = [r for cause in causes for r in cause.remedies if r.now and r.matters] if case.crowded else []
     at_once = sorted(at_once, key=lambda remedy: -remedy.worth)[:MOST_AT_ONCE]
-    mend = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.MEND and r.matters][:MOST_AT_ONCE]
-    found = [*at_once, *_enlarge(case), *mend, *_untrack(case, causes), *_keep_alive(case), *_timeouts(case)]
+    repairs = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.REPAIR and r.matters]
+    found = [
+        *at_once,
+        *_enlarge(case),
+        *repairs[:MOST_AT_ONCE],
+        *_untrack(case, causes),
+        *_keep_alive(case),
+        *_timeouts(case),
+    ]
     return tuple(sorted(found, key=lambda remedy: (not remedy.matters, not remedy.now, -remedy.worth)))
 
 

@@ -10,7 +10,7 @@ Why it matters:
     alive.
 
 What to do:
-    Find who fills it (the services named in the report) and untrack or mend
+    Find who fills it (the services named in the report) and untrack or repair
     that; enlarge the table for what is left.
 
 Caveats:

@@ -83,7 +83,8 @@ class RemedyKind(StrEnum):
     LIMIT = "limit"
     BLOCK = "block"
     DELETE = "delete"
-    MEND = "mend"
+    REPAIR = "mend"
+    """JSON keeps the name of the release before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,6 @@ def writes_entry(statement: Statement) -> bool:
 
 
 def may_ask_the_state(kind: str) -> bool:
-    """Whether an opaque match of this kind may answer another thing once its packet's ct state is another: nobody here
-    knows the kind (a match of somebody else's module), or a listing lost what it asks (K36)."""
+    """Whether an opaque match of this kind may answer another thing once its packet's ct state is another: its kind is
+    unknown to the model (a match of somebody else's module), or a listing lost what it asks (K36)."""
     return kind != ORDER and kind not in MATCHES and not asks_the_entry(kind)

@@ -14,7 +14,7 @@ from conntrim.core.netfilter.icmp import ANSWERS
 from conntrim.core.netfilter.states import Class
 
 ANY_PORT = 0
-"""A port that the kernel picked, and nobody here can know."""
+"""A port that the kernel picked, and the model cannot know."""
 
 
 class Tuple(NamedTuple):

@@ -1,4 +1,4 @@
-"""Matches and statements in words, for questions that nobody here can answer."""
+"""Matches and statements in words, for questions that the model cannot answer."""
 
 from __future__ import annotations
 

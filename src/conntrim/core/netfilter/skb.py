@@ -1,4 +1,4 @@
-"""A packet on its way through the hooks, with what is attached to it; and the questions that nobody here can answer."""
+"""A packet on its way through the hooks, with what is attached to it; and questions that the model cannot answer."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def along(changed: Changes, direction: Direction) -> Changes:
 def region(
     space: PacketVars, direction: Direction, changed: Changes, local: Intervals | None = None, *, mirrored: bool = False
 ) -> Set:
-    """All packets (in any ct state) that may fare differently; `mirrored`: told by the packets that they answer."""
+    """All packets, in any ct state, that may be treated differently; `mirrored`: by the packets that they answer."""
     if changed is None:
         return space.everything
     states = {s: space.state(s) for s in CtState}

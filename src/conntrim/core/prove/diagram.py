@@ -24,7 +24,7 @@ is slower with small and large rule sets alike."""
 
 
 class NotDecided(Exception):  # noqa: N818 - it is an answer, not an error
-    """The question is too large for the budget, or asks what nobody here can know."""
+    """The question is too large for the budget, or asks what the model cannot know."""
 
 
 @contextmanager

@@ -93,7 +93,7 @@ COUNTED = ((Field.SRC, "peer"), (Field.SPORT, "source port"), (Field.DPORT, "por
 
 
 def reach_of(box: Box) -> str:
-    """`any peer x 1 source port x 28,232 ports here`: how many strangers' flows a box holds, as three numbers."""
+    """`any peer x 1 source port x 28,232 ports here`: how many unsolicited flows a box holds, as three numbers."""
     ported = set(box.values.get(Field.PROTOCOL, Intervals())) <= WITH_PORTS and Field.PROTOCOL in box.values
     return " x ".join(_count(box, key, what) for key, what in COUNTED if ported or key is Field.SRC)
 

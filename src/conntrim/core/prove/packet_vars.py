@@ -130,7 +130,7 @@ class PacketVars:
         return self.values(Field.CT_STATE, Intervals.of(STATES.index(state)))
 
     def unknown(self, text: str) -> Set:
-        """Where a question that nobody here can answer is answered with yes: one variable for each text."""
+        """Where a question that the model cannot answer is answered with yes: one variable for each text."""
         if text not in self.free:
             self.free[text] = self.sets.add(1)[0]
         return self.sets.var(self.free[text])

@@ -21,7 +21,7 @@ class Do(StrEnum):
     PURGE = "delete the stale entries"
     TUNE = "set the sysctls"
     WRITE_FILES = "write the files"
-    MEND = "load again what is gone"
+    REPAIR = "load again what is gone"
     REMOVE_RULES = "take out the rules"
     RESTORE = "put back sysctls and files"
 
@@ -46,7 +46,7 @@ class Answer(Enum):
     ALREADY_ARMED = ("already on trial", 0)
     ALREADY_CONFIRMED = ("already confirmed", 0)
     KEPT = ("confirmed", 0)
-    MENDED = ("confirmed again", 0)
+    REPAIRED = ("confirmed again", 0)
     UNDONE = ("rolled back", 0)
     NOTHING_TO_UNDO = ("nothing to undo", 0)
     NOTHING_TO_CLEAN = ("nothing to clean", 0)

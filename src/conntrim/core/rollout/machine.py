@@ -12,7 +12,7 @@ Two rules hold everywhere:
 
 The machine is pure. It is fed an event and answers with commands (`Record` the state, `Do` one thing, `Tell` the
 operator); whoever drives it does the thing and feeds back `Done`, `Failed` or `Hangup`, until a `Tell` ends the run.
-It is a Moore machine: the work hangs on the state (`WORK`), so that a state found in the journal after a crash can be
+It is a Moore machine: the work depends on the state (`WORK`), so that a state found in the journal after a crash can be
 entered again, and the table (`TABLE`) says only where an event leads and what the operator is told when it ends.
 
 A trial goes  NOTHING > CHECKING > LOADING > PROBING > TRIAL. A failure in LOADING or PROBING takes out what was loaded
@@ -31,7 +31,7 @@ A rollback    anything > UNDOING > RESTORING > NOTHING.
 EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`standing.py`).
 After a trial that expired or lost rules, an apply first takes out what is left (CLEARING) and a confirm is refused and
 takes it out (WITHDRAWING). Confirmed rules of which a whole table is gone, as after a reload by the program that made
-it, are loaded again by a confirm (MENDING), unless a look shows that this cannot be done (ASSESSING). Rules that the
+it, are loaded again by a confirm (REPAIRING), unless a look shows that this cannot be done (ASSESSING). Rules that the
 journal does not know are touched by a rollback only.
 
 Each asked-for verb has a row in every state: that is the whole of the crash recovery.
@@ -67,7 +67,7 @@ WORK: dict[State, Do] = {
     State.TUNING: Do.TUNE,
     State.WRITING: Do.WRITE_FILES,
     State.ASSESSING: Do.CHECK_MEND,
-    State.MENDING: Do.MEND,
+    State.REPAIRING: Do.REPAIR,
     State.CLEARING: Do.REMOVE_RULES,
     State.BACKING_OUT: Do.REMOVE_RULES,
     State.WITHDRAWING: Do.REMOVE_RULES,
@@ -219,11 +219,11 @@ TABLE: dict[State, Rows] = {
     },
     State.DRIFTED: _only_rollback(State.DRIFTED, Answer.DRIFTED) | {Confirm: To(State.ASSESSING)},
     State.ASSESSING: {
-        Done: To(State.MENDING),
+        Done: To(State.REPAIRING),
         Failed: To(State.DRIFTED, Answer.REFUSED),
         Hangup: To(State.DRIFTED, Answer.INTERRUPTED),
     },
-    State.MENDING: _settling(State.MENDING, To(State.CONFIRMED, Answer.MENDED))
+    State.REPAIRING: _settling(State.REPAIRING, To(State.CONFIRMED, Answer.REPAIRED))
     | {Failed: To(State.DRIFTED, Answer.REFUSED)},
     State.STRAY: _only_rollback(State.STRAY, Answer.STRAY),
     State.CLEARING: _removal(State.CLEARING, To(State.CHECKING)),

@@ -29,7 +29,8 @@ class State(StrEnum):
     PURGING = "purging"
     TUNING = "tuning"
     WRITING = "writing"
-    MENDING = "mending"
+    REPAIRING = "mending"
+    """Journals and JSON keep the name of the release before."""
     WITHDRAWING = "withdrawing"
     UNDOING = "undoing"
     RESTORING = "restoring"
@@ -38,5 +39,5 @@ class State(StrEnum):
 OBSERVED = frozenset({State.EXPIRED, State.LOST, State.DRIFTED, State.STRAY})
 """Never in the journal: seen by looking at the clock and the kernel (`standing.py`)."""
 RESTING = OBSERVED | {State.NOTHING, State.PENDING, State.TRIAL, State.CONFIRMED}
-SETTLING = frozenset({State.KEEPING, State.PURGING, State.TUNING, State.WRITING, State.MENDING})
+SETTLING = frozenset({State.KEEPING, State.PURGING, State.TUNING, State.WRITING, State.REPAIRING})
 """The rules are kept; what goes with them is not complete."""

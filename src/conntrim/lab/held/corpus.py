@@ -1,4 +1,4 @@
-"""Rule sets of strangers as scripts: their interfaces and single addresses become the stand's, untracking is added."""
+"""Others' rule sets as scripts: their interfaces and single addresses become the stand's, untracking is added."""
 
 from __future__ import annotations
 

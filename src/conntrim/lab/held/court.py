@@ -38,7 +38,7 @@ TALKS = 56
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to run: `rulesets` numbers from `first`, of which slice `slice_[0]` of `slice_[1]`; the same seed, the same
-    rule sets. `corpus`: of strangers' rule sets in this folder instead of made-up ones."""
+    rule sets. `corpus`: of other people's rule sets in this folder instead of made-up ones."""
 
     rulesets: int
     seed: int

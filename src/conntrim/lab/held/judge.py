@@ -42,7 +42,7 @@ class Fault(StrEnum):
     EDIT_CHANGES = "an edit changes what peers see of a dialogue"
     EDITS_LEAVE = "all edits done, a dialogue is still dead"
     EDITS_UNCLEAN = "all edits done, the report is not clean"
-    SAME = "said to be the same, and a dialogue fares otherwise"
+    SAME = "said to be the same, and a dialogue is treated otherwise"
 
 
 @dataclass(frozen=True, slots=True)

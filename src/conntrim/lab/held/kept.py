@@ -1,8 +1,8 @@
 """A disagreement kept as a small file: rules, dialogues, and what was wrong. Readable, and put on trial again for ever.
 
 ```
-# said to be the same, and a dialogue fares otherwise
-kind: said to be the same, and a dialogue fares otherwise | rule deleted, to itself, tcp
+# said to be the same, and a dialogue is treated otherwise
+kind: said to be the same, and a dialogue is treated otherwise | rule deleted, to itself, tcp
 status: open
 change: rule deleted / ip filter / INPUT / -i lo || -j ACCEPT
 talk: tcp / loopback / IPV4 / host 127.0.0.1 20004 / host 127.0.0.1 80

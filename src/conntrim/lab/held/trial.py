@@ -14,6 +14,7 @@ from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.host import programs
 from conntrim.lab.expect import ruleset_of
+from conntrim.lab.held.editing import blank, commanded, edited, edits_of
 from conntrim.lab.held.judge import (
     NO_EFFECT,
     Both,
@@ -26,7 +27,6 @@ from conntrim.lab.held.judge import (
     paired,
     silent,
 )  # fmt: skip
-from conntrim.lab.held.mending import blank, commanded, edited, edits_of
 from conntrim.lab.held.mutation import Mutation
 from conntrim.lab.held.play import DONE, Played, play
 from conntrim.lab.held.stand import Stand
@@ -227,7 +227,7 @@ class Bench:
     # --- compare ------------------------------------------------------------------------------------------------
 
     def compare(self, exhibit: Exhibit, told: Told, before: Sequence[Played]) -> list[Disagreement]:
-        """One rule changed: where a dialogue fares otherwise, `compare` does not say that all is the same."""
+        """One rule changed: where a dialogue is treated otherwise, `compare` does not say that all is the same."""
         changed = exhibit.mutation(exhibit.script) if exhibit.mutation else None
         if changed is None or changed == exhibit.script:
             return []

@@ -1,4 +1,4 @@
-"""Strangers' rule sets: what is found in them, counted, so that a change of a check is seen.
+"""Other people's rule sets: what is found in them, counted, so that a change of a check is seen.
 
 The largest hosts take a second each: all but one of them only with CONNTRIM_TORTURE set.
 """

@@ -187,7 +187,7 @@ CURED = [name for name, (_, _, found) in CASES.items() if found and name not in 
 
 @pytest.mark.parametrize("name", CURED)
 def test_an_edit_cures_its_finding_and_opens_nothing(name: str) -> None:
-    """Carried out, the edits leave nothing to find; no stranger gets in whom the advice does not name."""
+    """Carried out, the edits leave nothing to find; no unsolicited packet gets in that the advice does not name."""
     raw, accepts, expected = CASES[name]
     before = text(raw, accepts)
     after = edited(before, check_ruleset(read(before, "rules"), None).findings)

@@ -100,7 +100,7 @@ def test_what_comes_out_of_a_translation_has_the_mark_of_what_went_in(before: st
 
 
 def test_a_translation_that_no_stranger_meets_hides_no_difference() -> None:
-    """A DNAT for RELATED packets alone takes no stranger's, so what a stranger newly may is told."""
+    """A DNAT for RELATED packets alone takes no unsolicited one, so what such a packet newly may is shown."""
     nat = NAT.format("-A PREROUTING -p udp -m conntrack --ctstate RELATED -j DNAT --to-destination 172.17.0.2:80\n")
     dns = "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n"
     found = compare(rules(FILTER.format(SSH) + nat), rules(FILTER.format(SSH + dns) + nat))
@@ -306,8 +306,8 @@ ASKS_DNAT = "-A {} -m conntrack --ctstate DNAT -m state --state NEW -j ACCEPT\n"
     ids=["another port", "empty", "none", "an unknown target"],
 )
 def test_a_first_packet_that_no_rule_translates_is_not_dnat(nat: str, lost: bool) -> None:
-    """K4: behind the nat chains `--ctstate DNAT` is false of a stranger's packet that none of their rules took, unless
-    a target there is unknown; what a rule did translate may be such, and is not compared."""
+    """K4: behind the nat chains `--ctstate DNAT` is false of an unsolicited packet that none of their rules took,
+    unless a target there is unknown; what a rule did translate may be such, and is not compared."""
     before, after = (rules(FILTER.format(SSH + part) + nat) for part in (ASKS_DNAT.format("INPUT"), ""))
     found = compare(before, after)
     assert lost is ((Direction.INBOUND, Population.UNSOLICITED) in {(d.direction, d.population) for d in

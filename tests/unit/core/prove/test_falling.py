@@ -85,7 +85,7 @@ def test_answers_under_way_are_lost_over_udp() -> None:
 
 
 def test_where_the_model_cannot_tell_it_does_not_list() -> None:
-    """A match that nobody here knows is told as the condition of what it decides."""
+    """A match that is unknown to the model is told as the condition of what it decides."""
     made = plan(WEB, filtered(LO, ESTABLISHED, f"-m unknown --sort 3 {NOT_SYN}", NEW80))
     (stalled,) = (cost for cost in made.costs if "stall" in cost)
     assert "`unknown: --sort 3, asked of a packet in state NEW` matches" in stalled

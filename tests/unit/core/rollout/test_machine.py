@@ -214,21 +214,21 @@ def test_rules_are_kept_only_through_the_swap() -> None:
         others = {
             State.TRIAL: {State.PROBING},
             State.TUNING: {State.PENDING},  # which holds no rules
-            State.CONFIRMED: {State.REVIEWING, State.MENDING},
+            State.CONFIRMED: {State.REVIEWING, State.REPAIRING},
         }
         assert leading - {before} <= others.get(after, {State.REVIEWING})
 
 
 def test_what_a_reload_took_is_loaded_again_by_a_confirm() -> None:
-    """Only confirmed rules that are gone can be mended, and nothing is purged or written for that."""
+    """Only confirmed rules that are gone can be repaired, and nothing is purged or written for that."""
     assert [
         ">> Confirm", "<< check what is gone",
         ">> Done", "<< record mending", "<< load again what is gone",
         ">> Done", "<< record confirmed", "<< tell confirmed again",
     ] == dialogue(State.DRIFTED, Confirm(), Done(), Done())  # fmt: skip
-    assert {s for s in State if any(r.state is State.MENDING for r in TABLE[s].values())} == {
+    assert {s for s in State if any(r.state is State.REPAIRING for r in TABLE[s].values())} == {
         State.ASSESSING,
-        State.MENDING,
+        State.REPAIRING,
     }
 
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_loaded_again_is_not_asked_to_be_confirmed_for_ever() -> 
     ] == dialogue(State.DRIFTED, Confirm(), Failed("half is left"), Rollback())  # fmt: skip
     assert [
         ">> Failed full", "<< record confirmed", "<< tell refused: full",
-    ] == dialogue(State.MENDING, Failed("full"))  # fmt: skip
+    ] == dialogue(State.REPAIRING, Failed("full"))  # fmt: skip
 
 
 def test_hangup_amid_undoing_stays_to_be_finished() -> None:

@@ -5,8 +5,8 @@ from textwrap import dedent
 
 from conntrim.core.model.plan import Batch
 from conntrim.core.rollout.record import Guard, Journal, Moment, Swap
-from conntrim.core.rollout.standing import standing
 from conntrim.core.rollout.states import State
+from conntrim.core.rollout.status import resumed
 from conntrim.core.rollout.swap import FLIP, FLIPPED, steps
 from tests.fakes.plans import fake_plan
 
@@ -77,17 +77,17 @@ def test_the_flip_decides_what_a_deadline_means() -> None:
     before, flipped = ("trial", "pending"), ("trial", "pending", FLIPPED)
     dead = replace(journal(FILTER, RAW), swap=Swap(2, before))
     assert FLIP == steps(dead)[2]
-    assert State.SWAPPING is standing(dead, NOW, before).state
-    assert State.EXPIRED is standing(dead, LATER, before).state
-    assert State.KEEPING is standing(dead, LATER, flipped).state
+    assert State.SWAPPING is resumed(dead, NOW, before).state
+    assert State.EXPIRED is resumed(dead, LATER, before).state
+    assert State.KEEPING is resumed(dead, LATER, flipped).state
     last = replace(dead, swap=Swap(4, flipped))
-    assert State.KEEPING is standing(last, LATER, ("kept",)).state
+    assert State.KEEPING is resumed(last, LATER, ("kept",)).state
     begun = replace(dead, state=State.KEEPING)
-    assert State.SWAPPING is standing(begun, NOW, before).state
-    assert State.EXPIRED is standing(begun, LATER, before).state
+    assert State.SWAPPING is resumed(begun, NOW, before).state
+    assert State.EXPIRED is resumed(begun, LATER, before).state
 
 
 def test_a_restart_amid_the_swap_is_seen() -> None:
     """The rules are gone after a restart, which is no step of the swap."""
     dead = replace(journal(FILTER, RAW), swap=Swap(4, ("trial",)))
-    assert State.LOST is standing(dead, replace(NOW, boot="another"), ()).state
+    assert State.LOST is resumed(dead, replace(NOW, boot="another"), ()).state

@@ -11,7 +11,7 @@ Why it matters:
     full. Each try of a client holds another entry.
 
 What to do:
-    Mend the program: it hangs, or has too few workers. Raise its backlog and
+    Repair the program: it hangs, or has too few workers. Raise its backlog and
     net.core.somaxconn. `ss -ltn` shows Recv-Q above Send-Q there.
 
 Caveats:
@@ -66,8 +66,9 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         tuple(evidence),
         tuple(against),
         (
-            cures.mend("mend or restart the program", f"ss -ltnp sport = :{port}", works_in="at once for new clients"),
-            cures.mend("raise its backlog and net.core.somaxconn", "sysctl -w net.core.somaxconn=4096",
+            cures.repair("restart or repair the program", f"ss -ltnp sport = :{port}",
+                         works_in="at once for new clients"),
+            cures.repair("raise its backlog and net.core.somaxconn", "sysctl -w net.core.somaxconn=4096",
                        works_in="when the program listens anew"),
             cures.timeout("nf_conntrack_tcp_timeout_syn_sent", 20),
         ),

@@ -62,12 +62,12 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
             ),
             ("clients behind one address translation look alike",),
             (
-                cures.mend(
+                cures.repair(
                     f"drop the questions before tracking: udp/{top.value} is closed meanwhile",
                     f"iptables -t raw -I PREROUTING -p udp --dport {top.value} -j DROP", works_in="at once",
                 ),
                 cures.delete(f"udp/{top.value}", "-p", "udp", "--dport", str(top.value)),
-                cures.mend(f"close {name} to the outside, or limit its answers"),
+                cures.repair(f"close {name} to the outside, or limit its answers"),
             ),
             tuple(view.name(each.value) for each in victims[:3]),
         )  # fmt: skip

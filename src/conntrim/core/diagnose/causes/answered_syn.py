@@ -45,7 +45,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         ("a kernel that keeps SYN_SENT after a reset shows every refused connection so",),
         (
-            cures.mend("look what the server answers", f"tcpdump -ni any host {view.names(view.server, theirs, 1)}"),
+            cures.repair("look what the server answers", f"tcpdump -ni any host {view.names(view.server, theirs, 1)}"),
             cures.timeout("nf_conntrack_tcp_timeout_syn_sent", 20),
         ),
     )

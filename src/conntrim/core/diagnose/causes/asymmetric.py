@@ -47,7 +47,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         ("a restart of connection tracking looks alike for five minutes",) if turned else (),
         (
-            cures.mend("mend the routes: both directions here, or none", "ip route get ADDRESS, at both ends"),
+            cures.repair("repair the routes: both directions here, or none", "ip route get ADDRESS, at both ends"),
             cures.delete("unanswered connections", "-p", "tcp", "--state", "ESTABLISHED", "-u", "UNREPLIED"),
         ),
     )

@@ -9,7 +9,7 @@ Why it matters:
     but an hour where kube-proxy sets it.
 
 What to do:
-    Mend the program: `ss -tnp state close-wait` names it. Put the time-out
+    Repair the program: `ss -tnp state close-wait` names it. Put the time-out
     back to 60 (kube-proxy: `conntrack.tcpCloseWaitTimeout`).
 
 Caveats:
@@ -56,7 +56,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         (),
         (
             *fixes,
-            cures.mend("mend the program that does not close", "ss -tnp state close-wait"),
+            cures.repair("repair the program that does not close", "ss -tnp state close-wait"),
             cures.delete("closed connections", "-p", "tcp", "--state", "CLOSE_WAIT"),
         ),
         view.owners(theirs, case.facts.owners),

@@ -126,9 +126,9 @@ class Cures:
         return self._remedy(RemedyKind.KEEP_ALIVE, "keep connections open (keep-alive, a pool)", ("in the program",),
                             "when it starts anew", "")  # fmt: skip
 
-    def mend(self, title: str, *how: str, works_in: str = "when it is done") -> Remedy:
+    def repair(self, title: str, *how: str, works_in: str = "when it is done") -> Remedy:
         """Something outside of conntrack, where the reason lies."""
-        return self._remedy(RemedyKind.MEND, title, how, works_in, "")
+        return self._remedy(RemedyKind.REPAIR, title, how, works_in, "")
 
 
 def _iptables(address: int) -> str:

@@ -51,7 +51,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         (),
         (
-            cures.mend("a cache on this host, which asks once" if here else "a resolver here, which asks once"),
+            cures.repair("a cache on this host, which asks once" if here else "a resolver here, which asks once"),
             *cures.untrack(),
             cures.service_timeout(17, 53, 5),
             cures.timeout("nf_conntrack_udp_timeout", 10),

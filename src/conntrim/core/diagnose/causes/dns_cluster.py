@@ -46,8 +46,8 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         (),
         (
-            cures.mend("NodeLocal DNSCache on each node: its questions are not tracked"),
-            cures.mend("ndots:1 in the pods, or names with a dot at their end", works_in="with each new pod"),
+            cures.repair("NodeLocal DNSCache on each node: its questions are not tracked"),
+            cures.repair("ndots:1 in the pods, or names with a dot at their end", works_in="with each new pod"),
             cures.service_timeout(17, 53, 5),
             cures.timeout("nf_conntrack_udp_timeout", 10),
         ),

@@ -45,8 +45,8 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         (),
         (
-            cures.mend(f"drop udp/{port} to groups before tracking", drop, works_in="at once for new entries"),
-            cures.mend("untrack broadcasts by destination type", notrack, works_in="at once for new entries"),
+            cures.repair(f"drop udp/{port} to groups before tracking", drop, works_in="at once for new entries"),
+            cures.repair("untrack broadcasts by destination type", notrack, works_in="at once for new entries"),
             cures.timeout("nf_conntrack_udp_timeout", 10),
         ),
         tuple(view.name(top.value) for top in view.tops(view.client, theirs, 3)),

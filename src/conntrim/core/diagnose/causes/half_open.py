@@ -10,7 +10,7 @@ Why it matters:
     two minutes.
 
 What to do:
-    Mend or take out the server named. Refuse instead of dropping, at the
+    Repair or take out the server named. Refuse instead of dropping, at the
     firewall on the way: a reset ends the entry.
 
 Caveats:
@@ -50,7 +50,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         tuple(against),
         (
-            cures.mend(f"mend {name}, or the firewall on the way to it"),
+            cures.repair(f"repair {name}, or the firewall on the way to it"),
             cures.timeout("nf_conntrack_tcp_timeout_syn_sent", 20),
             cures.delete("half-open connections", "-p", "tcp", "--state", "SYN_SENT"),
         ),

@@ -56,7 +56,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         ("a proxy with many short connections looks alike where nothing is reset",) if not reset.any() else (),
         (
-            cures.mend("check less often, or over a connection that is kept"),
+            cures.repair("check less often, or over a connection that is kept"),
             *cures.untrack(),
             cures.timeout("nf_conntrack_tcp_timeout_time_wait", 30),
         ),

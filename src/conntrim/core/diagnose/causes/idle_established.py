@@ -48,7 +48,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         (f"{view.count(theirs)} connections without a packet for an hour", *view.by_service(theirs, "idle")),
         (),
         (
-            cures.mend("TCP keep-alive in the application"),
+            cures.repair("TCP keep-alive in the application"),
             cures.timeout("nf_conntrack_tcp_timeout_established", 7_440),
         ),
         view.owners(theirs, case.facts.owners),

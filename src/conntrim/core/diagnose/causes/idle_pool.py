@@ -50,7 +50,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         (),
         (
-            cures.mend("a smaller pool, or an idle time-out in it"),
+            cures.repair("a smaller pool, or an idle time-out in it"),
             *cures.untrack(),
             cures.timeout("nf_conntrack_tcp_timeout_established", 7_440),
         ),

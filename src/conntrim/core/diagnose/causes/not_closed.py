@@ -39,7 +39,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         (f"{view.count(theirs)} wait for a last packet", *view.by_service(theirs, "closed by one side")),
         (),
         (
-            cures.mend("look for rules that drop FIN, RST or INVALID packets"),
+            cures.repair("look for rules that drop FIN, RST or INVALID packets"),
             cures.timeout("nf_conntrack_tcp_timeout_fin_wait", 60),
             cures.timeout("nf_conntrack_tcp_timeout_last_ack", 15),
         ),

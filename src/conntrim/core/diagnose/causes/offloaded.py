@@ -40,5 +40,5 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
             f"most to {view.ports_named(theirs)}",
         ),
         (),
-        (cures.mend("offload only what lasts: `ct bytes` in front of `flow add`", works_in="for new flows"),),
+        (cures.repair("offload only what lasts: `ct bytes` in front of `flow add`", works_in="for new flows"),),
     )

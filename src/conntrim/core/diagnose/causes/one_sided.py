@@ -55,7 +55,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         (),
         (
             *cures.untrack(),
-            cures.mend("write the rule for the other direction, in PREROUTING and in OUTPUT", "conntrim check",
+            cures.repair("write the rule for the other direction, in PREROUTING and in OUTPUT", "conntrim check",
                        works_in="at once; old entries time out"),
         ),
     )  # fmt: skip

@@ -50,7 +50,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         (),
         (
-            cures.mend(f"untrack udp/{port} to that port, both ways", *how, works_in="at once for new entries"),
+            cures.repair(f"untrack udp/{port} to that port, both ways", *how, works_in="at once for new entries"),
             cures.service_timeout(17, port, 10),
             cures.timeout("nf_conntrack_udp_timeout", 10),
         ),

@@ -66,7 +66,7 @@ def _claim(cures: Cures, view: View, theirs: Mask, end: tuple[int, int]) -> Clai
     name, unanswered = view.name(client), theirs & ~view.replied
     peers, ports = view.distinct(view.server, theirs), view.distinct(view.port, theirs)
     here = bool(view.outbound[theirs & (view.client == client)].any())
-    limit = cures.mend("DHT off, fewer peers, in the program") if here else cures.limit(client, tcp=False)
+    limit = cures.repair("DHT off, fewer peers, in the program") if here else cures.limit(client, tcp=False)
     return Claim(
         theirs,
         f"peer-to-peer (DHT) of {name}, {view.percent(unanswered, theirs)} unanswered",

@@ -46,7 +46,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         tuple(against),
         (
-            cures.mend("wait ten minutes, then look again", works_in="ten minutes"),
-            cures.mend("look for a NOTRACK rule without its counterpart", "conntrim check"),
+            cures.repair("wait ten minutes, then look again", works_in="ten minutes"),
+            cures.repair("look for a NOTRACK rule without its counterpart", "conntrim check"),
         ),
     )

@@ -62,7 +62,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
 def _claim(cures: Cures, view: View, theirs: Mask, client: int, targets: str) -> Claim:
     name, here = view.name(client), bool(view.outbound[theirs].any())
     against = ("a monitoring system that looks for hosts does the same on purpose",)
-    how = cures.mend("find the program", "ss -tpn state syn-sent") if here else cures.block(client)
+    how = cures.repair("find the program", "ss -tpn state syn-sent") if here else cures.block(client)
     return Claim(
         theirs,
         f"port scan from {name} to {targets}",
@@ -72,6 +72,6 @@ def _claim(cures: Cures, view: View, theirs: Mask, client: int, targets: str) ->
             f"most to {view.ports_named(theirs)}",
         ),
         against,
-        (how, cures.delete(name, "-s", name), cures.mend(f"find what runs on {name}" if not here else "end it")),
+        (how, cures.delete(name, "-s", name), cures.repair(f"find what runs on {name}" if not here else "end it")),
         (name,),
     )

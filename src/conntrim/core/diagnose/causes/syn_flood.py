@@ -67,7 +67,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         ("answers that get lost on their way to the clients would look alike",),
         (
-            cures.mend("SYNPROXY answers without an entry", *proxy, works_in="at once for new entries"),
+            cures.repair("SYNPROXY answers without an entry", *proxy, works_in="at once for new entries"),
             cures.timeout("nf_conntrack_tcp_timeout_syn_recv", 10),
             cures.delete(f"tcp/{port} half-open", "-p", "tcp", "--dport", str(port), "--state", "SYN_RECV"),
         ),

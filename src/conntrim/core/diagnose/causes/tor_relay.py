@@ -43,5 +43,5 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
             f"{view.count(went)} go out to {view.different(view.server, went)}",
         ),
         (),
-        (*cures.untrack(), cures.mend("enlarge the table: the connections are in use")),
+        (*cures.untrack(), cures.repair("enlarge the table: the connections are in use")),
     )

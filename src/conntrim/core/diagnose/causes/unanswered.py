@@ -9,7 +9,7 @@ Why it matters:
 
 What to do:
     Inbound: drop it before connection tracking (raw table) if nobody should
-    ask. Outbound: mend the server that is asked. Syslog, metrics and other
+    ask. Outbound: repair the server that is asked. Syslog, metrics and other
     one-way senders never get an answer: untrack them.
 
 Caveats:
@@ -47,7 +47,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         (),
         (
-            cures.mend("mend the server that is asked, or stop asking"),
+            cures.repair("repair the server that is asked, or stop asking"),
             *cures.untrack(),
             cures.timeout("nf_conntrack_udp_timeout", 10),
         ),

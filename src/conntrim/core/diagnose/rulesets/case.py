@@ -179,7 +179,7 @@ class Side:
         return self._begun[direction]
 
     def _passing(self, way: Reach, view: MatchEncoder, state: CtState | None) -> Set:
-        """The connections whose opening packet passes as a stranger's (state None), or whose first answer does in this
+        """The connections whose opening packet passes as unsolicited (state None), or whose first answer does in this
         state, where no rule takes them."""
         nothing = self.space.nothing
         states = unsolicited(view, nothing) if state is None else known(view, nothing, state)
@@ -345,7 +345,7 @@ def names_field(rule: Rule, name: Field) -> bool:
 
 
 def trusts_source_port(rule: Rule) -> bool:
-    """An accept that names a source port and nothing that a stranger cannot choose."""
+    """An accept that names a source port and nothing that its sender cannot choose."""
     asked = [states_asked(m) for m in rule.matches if states_asked(m)]
     known = any(CtState.NEW not in states and CtState.UNTRACKED not in states for states in asked)
     plain = not any(isinstance(m, OpaqueMatch | CtIn) for m in rule.matches)

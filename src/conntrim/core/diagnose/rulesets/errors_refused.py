@@ -13,7 +13,7 @@ What to do:
     refuses INVALID or everything else.
 
 Caveats:
-    Strangers may then send such errors too; the kernel checks them against
+    Anybody may then send such errors too; the kernel checks them against
     the sockets they are about.
 """
 

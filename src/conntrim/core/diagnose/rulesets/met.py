@@ -29,7 +29,7 @@ COLUMNS = frozenset({
 """What has to be read of the entries."""
 
 MOST_BOXES = 8
-"""Boxes that a rule's packets may fall into; rules of stranger shapes are not counted."""
+"""Boxes that a rule's packets may fall into; rules of odder shapes are not counted."""
 
 MOST_PEERS = 4
 """Far ends that are told by name."""

@@ -61,6 +61,6 @@ def check(case: RuleCase) -> Iterator[Finding]:
     for rule in rules.values():
         yield Finding(
             CODE, Severity.WARNING, "no untracked packet comes to this rule, which is about them alone", (rule.text,),
-            rule.place, ("remove it; or, if it is for a service that runs, mend the NOTRACK rules of that service",),
+            rule.place, ("remove it; or, if it is for a service that runs, repair the NOTRACK rules of that service",),
             edits=(rewrite.removed(case.home(rule), rule),),
         )  # fmt: skip

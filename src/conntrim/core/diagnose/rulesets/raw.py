@@ -20,7 +20,7 @@ from conntrim.core.prove.states import in_front
 
 RAW = XT_HOOKS["raw"][1]
 MOST_PARTS = 4
-"""Rules that one cure may take; packets of stranger shapes have none."""
+"""Rules that one cure may take; packets of odder shapes have none."""
 
 FEW = 0.1
 """Less of either is chance: a rule for port 80 and one for port 443 share what goes from one to the other."""

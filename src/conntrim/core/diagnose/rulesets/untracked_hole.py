@@ -1,8 +1,8 @@
-"""UNTRACKED is accepted, and strangers can make their packets untracked.
+"""UNTRACKED is accepted, and senders of unsolicited packets can make them so.
 
 What it says:
     A NOTRACK rule takes packets by their source port alone, and the filter
-    accepts whatever is UNTRACKED. A stranger who sends from that port
+    accepts whatever is UNTRACKED. Whoever sends from that port
     reaches ports that the filter refuses to everybody else.
 
 Why it matters:
@@ -63,7 +63,7 @@ class Exposure:
 
 
 def opened(side: Side, taken: Taken) -> Set:
-    """What strangers may open only because this rule makes it untracked."""
+    """What anybody may open only because this rule makes it untracked."""
     as_they_are = side.admitted(taken.direction, None, untracked=True)
     tracked = side.admitted(taken.direction, None, untracked=False)
     return as_they_are & ~tracked & side.opening() & taken.packets & ~side.meant
@@ -97,7 +97,7 @@ def findings(
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
-    """Rules by source port through which strangers reach what they could not reach tracked."""
+    """Rules by source port through which unsolicited packets reach what they could not reach tracked."""
     yield from findings(case, CODE, exposures(case, targeted=False), _title, _advice)
 
 
@@ -106,5 +106,5 @@ def _advice(one: Exposure) -> tuple[str, ...]:
 
 
 def _title(one: Exposure) -> str:
-    who = "the peers it names reach" if one.pinned else "strangers reach"
-    return f"{who} closed ports: this NOTRACK rule makes their packets UNTRACKED, which is accepted"
+    who = "the peers it names reach" if one.pinned else "unsolicited packets reach"
+    return f"{who} closed ports: this NOTRACK rule makes the packets UNTRACKED, which is accepted"

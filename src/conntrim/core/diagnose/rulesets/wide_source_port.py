@@ -2,7 +2,7 @@
 
 What it says:
     A rule accepts packets by their source port, and asks neither for a peer
-    nor for a port of ours nor for a known connection. Strangers who send
+    nor for a port of ours nor for a known connection. Whoever sends
     from that port reach ports that the rule set refuses to everybody else.
 
 Why it matters:
@@ -44,7 +44,7 @@ PASSED = (Fate.ACCEPT, Fate.NOT_DECIDED)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
-    """Accepts by source port through which strangers reach what is closed otherwise."""
+    """Accepts by source port through which unsolicited packets reach what is closed otherwise."""
     rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if trusts_source_port(r)}
     if not rules:
         return
@@ -92,7 +92,7 @@ def _fitting(side: Side, case: RuleCase, rule: Rule) -> Set:
 def _opened(
     side: Side, scope: Set, without: Arranged, owners: dict[int, Rule], direction: Direction
 ) -> dict[int, Set]:  # fmt: skip
-    """By rule the strangers' openings that come to it and that nothing else lets in. A later base chain may refuse some
+    """By rule the unsolicited openings that come to it, which nothing else lets in. A later base chain may refuse some
     of them all the same: the witness is walked through the whole rule set."""
     space = side.space
     scope = packets_of(space, direction, side.local) & scope & side.opening()

@@ -40,6 +40,6 @@ def by_plan(c: Compiled) -> Iterator[Judgement]:
 
 
 SPEC = Spec(
-    NAME, "each operation of the trial adds and is guarded; with the guard false every packet fares as before",
+    NAME, "each operation of the trial adds and is guarded; with the guard false every packet is treated as before",
     by_plan=by_plan,
 )  # fmt: skip

@@ -51,4 +51,4 @@ def _residual(inputs: Inputs, found: Set, universe: Set, direction: Direction) -
         yield Listed(f"and more, {direction}")
 
 
-SPEC = Spec(NAME, "no stranger's packet is newly admitted outside the policy's own connections", by_sets)
+SPEC = Spec(NAME, "no unsolicited packet is newly admitted outside the policy's own connections", by_sets)

@@ -48,7 +48,7 @@ def swapped(journal: Journal, own: tuple[str, ...]) -> int:
     return journal.swap.steps + (journal.swap.own != own)
 
 
-def standing(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
+def resumed(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
     """The rollout that a new run takes up."""
     match journal.state:
         case State.TRIAL:
