@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import assert_never
 
 from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
@@ -166,6 +167,8 @@ def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | NothingToT
                 return Tell(Answer.NOT_RECORDED, unwritten) if unwritten and not answer.exit_code else Tell(answer, why)
             case Do():
                 return _attempt(work, command)
+            case _:
+                assert_never(command)
     raise AssertionError("the table gave neither work nor an answer")
 
 

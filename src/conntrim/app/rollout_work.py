@@ -87,6 +87,6 @@ class Work:
             case State.PURGING if run.journal.state is State.KEEPING:
                 own = run.own()
                 journal = replace(run.journal, own=own, swap=Swap(len(steps(run.journal)), own))
-            case _:
+            case _:  # the rest: nothing but the state changes
                 journal = run.journal
         run.keep(replace(journal, state=state, history=history))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import assert_never
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, MULTICAST
@@ -50,7 +51,10 @@ def holds(claim: Claim, packet: Packet, before: Trace, after: Trace) -> bool:
             return was and not is_
         case Claim.TRACKED:
             return not _untracked(after)
-    return bool(before) and not _untracked(before) and _untracked(after)
+        case Claim.UNTRACKED:
+            return bool(before) and not _untracked(before) and _untracked(after)
+        case _:
+            assert_never(claim)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from conntrim.core.emit.nft_address import address_text
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_option import prefix_text
@@ -110,7 +112,12 @@ def _xt(match: CtIn, v6: bool) -> str | None:
             return f"{inverted}--ctproto {span}" if match.values.size == 1 else None
         case CtKey.EXPIRATION:
             return f"{inverted}--ctexpire {span}"
-    return None
+        case (
+            CtKey.SRC | CtKey.DST | CtKey.SPORT | CtKey.DPORT | CtKey.STATUS | CtKey.MARK | CtKey.ZONE | CtKey.FAMILY
+        ):  # fmt: skip
+            return None
+        case _:
+            assert_never(match.key)
 
 
 def _colon(values: Intervals) -> str:

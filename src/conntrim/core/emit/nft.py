@@ -171,29 +171,33 @@ def _nat(nat: Nat, family: TableFamily) -> str:
 
 def statement_text(statement: Statement, family: TableFamily) -> str:
     """One statement in a table of this family."""
-    text = ""
     match statement:
         case End():
-            text = _end(statement)
+            return _end(statement)
         case Jump(chain, goto):
-            text = f"{'goto' if goto else 'jump'} {chain}"
+            return f"{'goto' if goto else 'jump'} {chain}"
         case Return():
-            text = "return"
+            return "return"
         case Notrack():
-            text = "notrack"
-        case SetZone(zone, way) if zone is not None:
-            text = f"ct {way + ' ' if way else ''}zone set {zone}"
+            return "notrack"
         case SetZone() | CtTemplate():
-            refused(statement)
+            return _template(statement)
         case SetMark():
-            text = _mark(statement)
+            return _mark(statement)
         case Helper(name):
-            text = f'ct helper set "{name}"'
+            return f'ct helper set "{name}"'
         case Nat():
-            text = _nat(statement, family)
-        case _:
-            text = _worded(statement)
-    return text
+            return _nat(statement, family)
+        case NoEffect() | OpaqueStatement():
+            return _worded(statement)
+    assert_never(statement)
+
+
+def _template(statement: SetZone | CtTemplate) -> str:
+    """Of what is attached before conntrack nft says a zone by its number."""
+    if isinstance(statement, CtTemplate) or statement.zone is None:
+        refused(statement)
+    return f"ct {f'{statement.way} ' if statement.way else ''}zone set {statement.zone}"
 
 
 def _worded(statement: NoEffect | OpaqueStatement) -> str:

@@ -69,7 +69,8 @@ def _mark(mark: SetMark) -> str | None:
             return f"CONNMARK --save-mark --nfmask {mark.kept:#x} --ctmask {mark.mask:#x}"
         case (MarkOf.PACKET, MarkOf.ENTRY) if not mark.value:
             return f"CONNMARK --restore-mark --nfmask {mark.mask:#x} --ctmask {mark.kept:#x}"
-    return None
+        case _:  # the rest: what nft computes of both, and a packet's mark of itself
+            return None
 
 
 def _nat(nat: Nat, v6: bool) -> str | None:
@@ -110,6 +111,10 @@ def _target(statement: Statement, v6: bool) -> str:
             text = _nat(statement, v6)
         case NoEffect(kind, options) | OpaqueStatement(kind, options) if kind.isupper():
             text = f"{kind} {options}".strip()
+        case NoEffect() | OpaqueStatement() | Jump() | SetZone() | CtTemplate() | Helper():
+            pass
+        case _:
+            assert_never(statement)
     if text is None:
         raise NotExpressible(f"no iptables target does {statement}")
     return text
@@ -126,8 +131,10 @@ def _template(statements: tuple[Statement, ...]) -> str | None:
                 options.append(f"--helper {name}")
             case CtTemplate(text):
                 options.append(text)
-            case _:
+            case End() | Jump() | Return() | Notrack() | SetMark() | Nat() | NoEffect() | OpaqueStatement():
                 return None
+            case _:
+                assert_never(statement)
     return f"CT {' '.join(options)}".strip()
 
 
@@ -138,7 +145,7 @@ def target_words(statements: tuple[Statement, ...], v6: bool = False) -> Iterato
             return
         case (Jump(chain, goto),):
             yield f"-{'g' if goto else 'j'} {chain}"
-        case _:
+        case _:  # the rest: one target, or the parts of one
             template = _template(statements)
             if template is None and len(statements) > 1:
                 raise NotExpressible("an iptables rule has one target")

@@ -119,6 +119,8 @@ def _templated(on: Traversal, statement: SetZone | CtTemplate | Helper, table: T
         case Helper(name):
             if isinstance(attached, Tracked) and not attached.confirmed:
                 on.skb.attached = replace(attached, entry=replace(attached.entry, helper=name))
+        case _:
+            assert_never(statement)
 
 
 def _mark(on: Traversal, statement: SetMark, table: Table) -> Ending:

@@ -274,7 +274,12 @@ class ChainTrace:
                 return self.view.space.unknown(f"{question(statement)}: nothing is found")
             case Nat(elsewhere=Elsewhere(looks_up=True)):
                 return self.view.space.unknown(f"{translation(statement)}: nothing is found")
-        return None
+            case SetMark() | OpaqueStatement() | Nat() | End() | Jump() | Return() | NoEffect():
+                return None
+            case Notrack() | SetZone() | CtTemplate() | Helper():
+                return None
+            case _:
+                assert_never(statement)
 
     def _statement(self, rule: Rule, statement: Statement, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         nothing = self.view.space.nothing
@@ -341,8 +346,12 @@ class ChainTrace:
                 self._move(CtState.INVALID, CtState.NEW, on)
                 if isinstance(statement, SetZone) and self.table.dialect is Dialect.NFTABLES:
                     self._move(CtState.UNTRACKED, CtState.NEW, on)  # K10
+            case SetZone() | CtTemplate() | Helper():
+                pass  # behind conntrack every packet has its state
             case SetMark():
                 self._mark(statement, on)
+            case _:
+                assert_never(statement)
 
     def _move(self, source: CtState, target: CtState, on: Set) -> None:
         states = self.view.states

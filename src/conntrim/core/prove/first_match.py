@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
+from typing import assert_never
 
-from conntrim.core.model.ruleset import End, NoEffect, Return, Rule, Table, Verdict
+from conntrim.core.model.marks import SetMark
+from conntrim.core.model.nat import Nat
+from conntrim.core.model.ruleset import (
+    CtTemplate,
+    End,
+    Helper,
+    Jump,
+    NoEffect,
+    Notrack,
+    OpaqueStatement,
+    Return,
+    Rule,
+    SetZone,
+    Table,
+    Verdict,
+)
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 
@@ -64,9 +80,22 @@ def plain_end(rule: Rule) -> str | None:
     deciding = [s for s in rule.statements if not isinstance(s, NoEffect)]
     if len(deciding) != 1:
         return None
-    match deciding[0]:
+    match statement := deciding[0]:
         case End(verdict=verdict):
             return KINDS.get(verdict)
         case Return():
             return LEFT
-    return None
+        case (
+            Jump()
+            | Notrack()
+            | SetZone()
+            | CtTemplate()
+            | SetMark()
+            | Helper()
+            | Nat()
+            | NoEffect()
+            | OpaqueStatement()
+        ):
+            return None
+        case _:
+            assert_never(statement)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import assert_never
 
 from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
@@ -233,8 +234,13 @@ class _Way:
                     self.alive = self._walk(table, chain, hook, station.priority)
             case Kind.NAT:
                 self._nat(station, hook)
-            case Kind.CONNTRACK if not self.tracked:
-                self._track()
+            case Kind.CONNTRACK:
+                if not self.tracked:
+                    self._track()
+            case Kind.DEFRAG:
+                pass  # whole packets come here
+            case _:
+                assert_never(station.kind)
 
     def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
         early = not self.tracked and priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT)

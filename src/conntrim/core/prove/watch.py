@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import assert_never
 
 from conntrim.core.model.fields import VARYING
 from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, effect_of, writes_entry
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     Chain,
+    CtTemplate,
     End,
     Helper,
     In,
@@ -28,6 +31,7 @@ from conntrim.core.model.ruleset import (
     NoEffect,
     Notrack,
     OpaqueMatch,
+    OpaqueStatement,
     Return,
     Rule,
     SetZone,
@@ -183,7 +187,12 @@ def _idle(rule: Rule, table: Table, depth: int = 0) -> bool:
                     continue
             case Return() if depth:
                 continue
-        return False
+            case NoEffect() | Jump() | Return() | End() | Notrack() | SetZone() | CtTemplate():
+                return False
+            case SetMark() | Helper() | Nat() | OpaqueStatement():
+                return False
+            case _:
+                assert_never(statement)
     return True
 
 

@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 OBSERVED = frozenset({State.EXPIRED, State.LOST, State.DRIFTED, State.STRAY})
-"""Never in the journal: seen by looking at the clock and the kernel (`standing.py`)."""
+"""Never in the journal: seen by looking at the clock and the kernel (`status.py`)."""
 RESTING = OBSERVED | {State.NOTHING, State.PENDING, State.TRIAL, State.CONFIRMED}
 SETTLING = frozenset({State.KEEPING, State.PURGING, State.TUNING, State.WRITING, State.REPAIRING})
 """The rules are kept; what goes with them is not complete."""

@@ -59,7 +59,7 @@ def resumed(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
             return Rollout(State.STRAY, f"{len(own)} rules of ours are loaded that the journal does not know")
         case State.CONFIRMED if gone := len(drift(journal, own).missing):
             return Rollout(State.DRIFTED, f"{gone} of {len(journal.own)} confirmed rules are gone from the kernel")
-        case state:
+        case state:  # the rest: as the journal says
             return Rollout(state)
 
 

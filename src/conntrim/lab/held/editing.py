@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from conntrim.core.model.finding import Edit, Finding, How
 from conntrim.core.model.plan import Batch
@@ -41,6 +42,8 @@ def edited(batches: Sequence[Batch], edits: Iterable[Edit]) -> tuple[Batch, ...]
                 here.clear()
             case How.APPEND | How.CHAIN:
                 raise ValueError("only nft's rule sets get chains")
+            case _:
+                assert_never(edit.how)
     texts = {
         program: "".join(f"{line}\n" for slot in by_line.values() for part in slot for line in part)
         for program, by_line in slots.items()

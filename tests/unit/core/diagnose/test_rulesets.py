@@ -150,6 +150,18 @@ def test_each_check_finds_its_own_and_nothing_else(name: str) -> None:
     assert expected == codes(checked(raw, accepts))
 
 
+@pytest.mark.parametrize(("target", "said"), [
+    ("CT --notrack", "are untracked already"), ("CT --zone 1", "have a zone already"),
+    ("CT --ctevents new", "have a template already"), ("ACCEPT", "are accepted before"), ("DROP", "are dropped before"),
+    ("NFQUEUE --queue-num 0", "go to a program before"),
+])  # fmt: skip
+def test_what_an_earlier_rule_did_is_said(target: str, said: str) -> None:
+    """K9, K10: why NOTRACK comes too late, by what stands in front of it."""
+    found = checked((f"-A PREROUTING -p tcp -m tcp --dport 80 -j {target}", IN_80), TIGHT).findings
+    (title,) = (f.title for f in found if f.code == "CT104")
+    assert f"its packets {said}" in title
+
+
 def test_a_rule_s_comment_leaves_a_finding_out() -> None:
     """The comment names the code; the finding goes, and is counted."""
     marked = IN_80.replace("-j CT", '-m comment --comment "conntrim: ignore CT103 answers go another way" -j CT')

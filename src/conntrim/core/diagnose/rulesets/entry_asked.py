@@ -35,18 +35,26 @@ from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     AnyOf,
+    CtTemplate,
     Dialect,
+    End,
     Field,
+    Helper,
     In,
     InSet,
     Interface,
+    Jump,
     Match,
     NoEffect,
+    Notrack,
     OpaqueMatch,
     OpaqueStatement,
+    Return,
     Rule,
+    SetZone,
     Statement,
     XtConntrack,
 )
@@ -91,7 +99,10 @@ def of_entrys_mark(statement: Statement) -> bool:
             return statement.of_entry
         case OpaqueStatement(kind=kind):
             return kind == "CONNMARK"
-    return False
+        case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat() | NoEffect():
+            return False
+        case _:
+            assert_never(statement)
 
 
 def without(rule: Rule) -> tuple[Match, ...] | None:

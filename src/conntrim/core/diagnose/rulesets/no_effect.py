@@ -22,12 +22,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
 from conntrim.core.model.finding import Edit, Finding, Severity
+from conntrim.core.model.marks import SetMark
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Base, End, Field, Helper, Interface, Jump, Notrack, Rule, SetZone, Verdict
+from conntrim.core.model.ruleset import (
+    Base,
+    CtTemplate,
+    End,
+    Field,
+    Helper,
+    Interface,
+    Jump,
+    NoEffect,
+    Notrack,
+    OpaqueStatement,
+    Return,
+    Rule,
+    SetZone,
+    Verdict,
+)
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK
 from conntrim.core.netfilter.outcome import StepKind
@@ -163,6 +181,15 @@ def _shadow(case: RuleCase, rule: Rule, witness: Packet, hook: Hook) -> Why:
     return Why("earlier rules or chains end its packets' way", (such_as(witness),), UNCLEAR, witness, ())
 
 
+ENDED: dict[Verdict, str] = {
+    Verdict.ACCEPT: "its packets are accepted before, by",
+    Verdict.DROP: "its packets are dropped before, by",
+    Verdict.REJECT: "its packets are refused before, by",
+    Verdict.QUEUE: "its packets go to a program before, by",
+}
+"""What a verdict did to packets that never came."""
+
+
 def _does(rule: Rule) -> str:
     """What an earlier rule does to a packet that NOTRACK then leaves alone (K9, K10)."""
     for statement in rule.statements:
@@ -173,10 +200,14 @@ def _does(rule: Rule) -> str:
                 return "its packets have a zone already, by"
             case Helper():
                 return "its packets have a helper already, by"
-            case End(verdict=Verdict.ACCEPT):
-                return "its packets are accepted before, by"
+            case CtTemplate():
+                return "its packets have a template already, by"
             case End():
-                return "its packets are dropped before, by"
+                return ENDED[statement.verdict]
+            case Jump() | Return() | SetMark() | Nat() | NoEffect() | OpaqueStatement():
+                continue
+            case _:
+                assert_never(statement)
     return ""
 
 

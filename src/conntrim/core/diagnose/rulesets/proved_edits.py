@@ -10,7 +10,21 @@ from typing import assert_never
 
 from conntrim.core.change.apply import NotThereError, apply
 from conntrim.core.change.edits import change_of
-from conntrim.core.model.change import AppendRule, DeleteRule, InsertRule, ReplaceRule
+from conntrim.core.model.change import (
+    AddChain,
+    AddObject,
+    AddSet,
+    AddTable,
+    AppendRule,
+    DeleteChain,
+    DeleteObject,
+    DeleteRule,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+    InsertRule,
+    ReplaceRule,
+)
 from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.intervals import Intervals
@@ -123,8 +137,13 @@ def _untracks(edit: Edit) -> bool:
     match edit.operation:
         case AppendRule(rule=rule) | InsertRule(rule=rule) | ReplaceRule(rule=rule) | DeleteRule(rule=rule):
             return edit.table.name == "raw" or any(isinstance(s, Notrack) for s in rule.statements)
-        case _:
+        case (
+            FlushChain() | AddTable() | AddChain() | AddSet() | AddObject()
+            | DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable()
+        ):  # fmt: skip
             return False
+        case _:
+            assert_never(edit.operation)
 
 
 def _certain(difference: Difference) -> bool:

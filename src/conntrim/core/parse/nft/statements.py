@@ -132,7 +132,8 @@ def needs(expression: Json, done: Statement, family: TableFamily) -> tuple[In, .
         case Nat():
             _, content = one_key(expression)
             return FAMILIES.get(str((content or {}).get("family", "")), ())
-    return ()
+        case _:  # the rest: they say nothing of the packet
+            return ()
 
 
 FAMILIES: dict[str, tuple[In, ...]] = {"ip": (V4,), "ip6": (V6,)}
