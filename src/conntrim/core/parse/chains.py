@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Chain, Jump, Rule
 
 
-def jumps(chain: Chain) -> Iterator[tuple[str, Rule]]:
+def jumps(chain: Chain) -> list[tuple[str, Rule]]:
     """The chains a chain jumps to, and from which rule."""
-    for rule in chain.rules:
-        for statement in rule.statements:
-            if isinstance(statement, Jump):
-                yield statement.chain, rule
+    return [(done.chain, rule) for rule in chain.rules for done in rule.statements if type(done) is Jump]
 
 
 def check_jumps(chains: Iterable[Chain], source: str) -> None:
     """InputError where a jump has no end or comes back to where it was; deep nesting is no reason."""
-    edges = {chain.name: list(jumps(chain)) for chain in chains}
+    edges = {chain.name: jumps(chain) for chain in chains}
     for found in edges.values():
         for target, rule in found:
             if target not in edges:
                 message = f"jump to chain {target}, which this table does not have"
                 raise InputError(source, message, line=rule.place.line)
-    done: set[str] = set()
+    done = {name for name, found in edges.items() if not found}
     for start in edges:
         if start not in done:
             _walk(start, edges, done, source)

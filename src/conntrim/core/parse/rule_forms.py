@@ -126,7 +126,7 @@ def _placed(found: list[tuple[int, str]]) -> str:
     for number, line in found:
         lines += [""] * (number - at - 1)
         lines.append(line)
-        at = number
+        at = number + line.count("\n")
     return "\n".join(lines)
 
 
@@ -147,6 +147,9 @@ class _Scan:
     def read(self) -> None:
         """All of it."""
         while self.at < len(self.text):
+            if self.depth and self.form is Form.SAVE:
+                self.table()
+                continue
             end = self.text.find("\n", self.at)
             end = len(self.text) if end < 0 else end
             if not self.depth and (_BRACE if self.form is not Form.NFT_TEXT else _JSON).match(self.text, self.at):
@@ -187,6 +190,23 @@ class _Scan:
         else:
             self.add(self.form, line)
 
+    def table(self) -> None:
+        """The rest of an open table of iptables', which is most of a text, in one piece."""
+        end, text = self.at, self.text
+        while (end := text.find("COMMIT", end)) >= 0:
+            first, last = text.rfind("\n", 0, end) + 1, text.find("\n", end)
+            end = len(text) if last < 0 else last
+            if text[max(first, self.at) : end].strip() == "COMMIT":
+                self.depth = 0
+                break
+        piece = text[self.at : end] if end >= 0 else text[self.at :].removesuffix("\n")
+        for at, line in enumerate(lines := piece.split("\n")):
+            if len(line) > LONGEST:
+                self.number += at
+                self.bad(f"a line of {len(line):,} characters", WANTED)
+        self.lines[Form.SAVE].append((self.number, piece))
+        self.at, self.number = self.at + len(piece) + 1, self.number + len(lines)
+
     def session(self, said: str) -> bool:
         """A command that shows rules, or its prompt; InputError for one that changes some."""
         typed = typed_in(said)
@@ -218,8 +238,8 @@ class _Scan:
         """A line of this form, which may open a block or close it."""
         self.lines.setdefault(form, []).append((self.number, line))
         said = line.strip()
-        if form is Form.SAVE:
-            self.depth = 1 if said[:1] == "*" else 0 if said == "COMMIT" else self.depth
+        if form is Form.SAVE:  # what is open is read by `table`
+            self.depth = int(said[:1] == "*")
         elif form is Form.IPSET_LIST:
             self.depth = 1 if said == "Members:" else self.depth if said else 0
         elif form is Form.NFT_TEXT:

@@ -182,7 +182,9 @@ def _connmark(given: Given) -> Given:
 def _string(given: Given) -> Given:
     """A hexadecimal string of printable characters is listed as a string."""
     return tuple(
-        Option(o.negated, "string", (text,)) if o.name == "hex-string" and (text := _printable(o.values[0])) else o
+        Option(o.negated, "string", (text,))
+        if o.name == "hex-string" and (text := _printable(" ".join(o.values)))
+        else o
         for o in given
     )
 

@@ -35,7 +35,8 @@ def translation(target: str, given: Given, v6: bool) -> Nat:
     """A translation; what is not read of it stays in its own words."""
     kind = TARGETS[target]
     named = [o for o in given if o.name not in FLAGS]
-    flags = tuple(flag for flag in NatFlag if any(FLAGS.get(o.name) is flag for o in given))
+    said = {FLAGS[o.name] for o in given if o.name in FLAGS}
+    flags = tuple([flag for flag in NatFlag if flag in said]) if said else ()
     try:
         if len(named) > 1:
             raise ValueError("several targets")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from conntrim.core.dialect.xt import OPTIONS, Says, XtOption
 from conntrim.core.model.fields import DEVICES, Field
@@ -40,6 +41,9 @@ MODULE = re.compile(r"[\w-]{1,29}", re.ASCII)
 SPACED = frozenset({"name", "hashlimit-name", "match-set", "add-set", "del-set", "map-set"})
 """Options with a name that may have spaces, which the save programs print without quotes (K76)."""
 
+COMMENT = "comment"
+"""The match that says nothing to the kernel."""
+
 DEVICE = re.compile(r"[^\s/]{1,15}")
 """What can be the name of an interface (IFNAMSIZ)."""
 
@@ -60,7 +64,7 @@ class Reader:
 
     words: list[str]
     v6: bool
-    chains: Collection[str]
+    chains: Container[str]
     listed: str = ""
     at: int = 0
     negated: bool = False
@@ -246,7 +250,7 @@ def _addresses(reader: Reader) -> list[list[Match]]:
     return found
 
 
-def _others(reader: Reader) -> list[Match]:
+def _base(reader: Reader) -> list[Match]:
     """Interfaces, protocol, fragment, in iptables-save's order."""
     found: list[Match | None] = []
     for row in BASE_ROWS:
@@ -256,8 +260,7 @@ def _others(reader: Reader) -> list[Match]:
     return [match for match in found if match is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """What a rule line says: one list of matches for each rule that it makes, statements, comment."""
 
     matches: list[tuple[Match, ...]]
@@ -265,23 +268,31 @@ class Body:
     comment: str
 
 
-def body(words: list[str], v6: bool, chains: Collection[str], listed: str = "") -> Body:
+def body(words: list[str], v6: bool, chains: Container[str], listed: str = "") -> Body:
     """The words behind `-A CHAIN`; ValueError says what is wrong with them. `listed` as `Reader` has it."""
     reader = Reader(words, v6, chains, listed)
     reader.read()
+    ranges, tail = others(reader)
+    rows = [(*sorted((*row, *ranges), key=_source_first), *tail) for row in _addresses(reader)]
+    return Body(rows, statements(reader), comment(reader))
+
+
+def comment(reader: Reader) -> str:
+    """What the last comment says."""
+    last = next((group for group in reversed(reader.groups) if group.name == COMMENT), None)
+    return last.options[-1].values[0] if last and last.options else ""
+
+
+def others(reader: Reader) -> tuple[list[In], tuple[Match, ...]]:
+    """What a rule matches beside -s and -d: ranges that stand where those do, and what stands behind."""
     negated, text = reader.base.get("p", (True, ""))
-    wanted = None if negated or (listed and not known_protocol(text)) else protocol(text)
+    wanted = None if negated or (reader.listed and not known_protocol(text)) else protocol(text)
     extended: list[Match] = []
-    comment = ""
     for group in reader.groups:
-        if group.name == "comment":
-            comment = group.options[-1].values[0] if group.options else ""
-        else:
-            extended += meaning(group.name, tuple(group.options), wanted, v6)
-    rows = _addresses(reader)
+        if group.name != COMMENT:
+            extended += meaning(group.name, tuple(group.options), wanted, reader.v6)
     ranges = _lifted(reader, extended)
-    tail = (*_others(reader), *extended)
-    return Body([(*sorted((*row, *ranges), key=_source_first), *tail) for row in rows], _statements(reader), comment)
+    return ranges, (*_base(reader), *extended)
 
 
 def _lifted(reader: Reader, extended: list[Match]) -> list[In]:
@@ -299,7 +310,8 @@ def _source_first(match: Match) -> bool:
     return isinstance(match, In) and match.field is Field.DST
 
 
-def _statements(reader: Reader) -> tuple[Statement, ...]:
+def statements(reader: Reader) -> tuple[Statement, ...]:
+    """What the rule does."""
     if reader.target is not None:
         given: Given = tuple(reader.target.options)
         return effect(reader.target.name, given, reader.v6)

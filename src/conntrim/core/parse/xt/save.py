@@ -27,8 +27,8 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
 from conntrim.core.parse.unread import opaque_rule
+from conntrim.core.parse.xt.form import Forms
 from conntrim.core.parse.xt.options import TARGETS
-from conntrim.core.parse.xt.rule import body
 from conntrim.core.parse.xt.tokens import split, split_listed
 
 POLICIES = {"ACCEPT": Verdict.ACCEPT, "DROP": Verdict.DROP, "-": Verdict.ACCEPT, "QUEUE": Verdict.QUEUE}
@@ -142,7 +142,9 @@ def _blocks(text: str, source: str, faults: Faults) -> Iterable[Block]:
         line = raw.strip()
         if not line:
             continue
-        if line[0] == "#":
+        if line[0] in "-[" and block is not None:
+            block.rules.append((number, line))
+        elif line[0] == "#":
             header = line if "enerated by" in line else header
         elif line[0] == "*":
             if block is not None:
@@ -169,15 +171,13 @@ def _known_table(name: str, source: str, line: int, faults: Faults) -> str:
 
 
 def _line(block: Block, line: str, source: str, number: int, faults: Faults) -> None:
-    """A chain or a rule line into its block."""
+    """A chain's line into its block."""
     if line[0] == ":":
         words = line[1:].split()
         if not words or (len(words) > 1 and words[1] not in POLICIES):
             faults.found(source, f"no chain in {line[:40]!r}", line=number, advice="as in :INPUT ACCEPT [0:0]")
         for name in words[:1]:
             block.policies[name] = POLICIES.get(words[1] if len(words) > 1 else "-", Verdict.ACCEPT), number
-    elif line[0] in "-[":
-        block.rules.append((number, line))
     else:
         faults.found(source, f"{line[:40]!r} is no line of a save file", line=number)
 
@@ -220,16 +220,15 @@ def _dialect(header: str) -> Dialect:
 
 def _table(block: Block, source: str, family: TableFamily, dialect: Dialect, faults: Faults) -> Table:
     """A block understood, its jumps checked."""
-    builtin = XT_CHAINS[block.name]
-    rules: dict[str, list[Rule]] = {name: [] for name in (*map(str.upper, builtin), *block.policies)}
+    builtin = {hook.upper(): Hook(hook) for hook in XT_CHAINS[block.name]}
+    rules: dict[str, list[Rule]] = {name: [] for name in (*builtin, *block.policies)}
     _commands(block, rules, source)
     chains: list[Chain] = []
     _rules(block, rules, source, family, faults)
     for name, listed in rules.items():
         policy, line = block.policies.get(name, (Verdict.ACCEPT, block.line))
         base = None
-        if name.isupper() and name.lower() in builtin:
-            hook = Hook(name.lower())
+        if (hook := builtin.get(name)) is not None:
             base = Base(XT_HOOKS[block.name][0], hook, xt_priority(dialect, block.name, hook), policy)
         chains.append(Chain(name, tuple(listed), base, Place(source, line)))
     try:
@@ -241,6 +240,8 @@ def _table(block: Block, source: str, family: TableFamily, dialect: Dialect, fau
 
 def _commands(block: Block, rules: dict[str, list[Rule]], source: str) -> None:
     """-N and -P, which hand-written files have; they leave the rule lines."""
+    if not any(line[:2] in ("-N", "-P") for _, line in block.rules):
+        return
     kept = []
     for number, line in block.rules:
         words = line.split()
@@ -255,41 +256,33 @@ def _commands(block: Block, rules: dict[str, list[Rule]], source: str) -> None:
 
 def _rules(block: Block, rules: dict[str, list[Rule]], source: str, family: TableFamily, faults: Faults) -> None:
     """Every rule line into its chain; one that is not understood is opaque as a whole."""
-    v6, chains = family is TableFamily.IP6, frozenset(rules)
+    forms = Forms(family is TableFamily.IP6, frozenset(rules), faults.listed)
     for number, line in block.rules:
+        place = Place(source, number)
         try:
-            _rule(rules, line, Place(source, number), _Reading(v6, chains, faults.listed))
+            _rule(rules, line, place, forms)
         except ValueError as error:
             faults.found(source, str(error), line=number, text=line)
             chain = line.split()[1] if " " in line else ""
-            rules.get(chain, []).append(opaque_rule(line, Place(source, number)))
+            rules.get(chain, []).append(opaque_rule(line, place))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the lines of a table have in common."""
-
-    v6: bool
-    chains: frozenset[str]
-    listed: bool
-
-
-def _rule(rules: dict[str, list[Rule]], line: str, place: Place, given: _Reading) -> None:
+def _rule(rules: dict[str, list[Rule]], line: str, place: Place, forms: Forms) -> None:
     """One line: counters, -A or -I, chain, body."""
     if line[0] == "[":
         counters = _COUNTERS.match(line)
         if counters is None:
             raise ValueError("no counters and rule in this line")
         line = line[counters.end() :]
-    words = split_listed(line) if given.listed else split(line)
+    words = split_listed(line) if forms.listed else split(line)
     if len(words) < 2 or words[0] not in ("-A", "-I", "--append", "--insert"):
         raise ValueError(f"{words[0] if words else line} is no command of a save file; -A and -I are")
-    chain, first, at = words[1], 2, len(rules.get(words[1], ()))
-    if chain not in given.chains:
-        raise ValueError(f"rule in chain {chain}, which this table does not have")
+    chain = rules.get(words[1])
+    if chain is None:
+        raise ValueError(f"rule in chain {words[1]}, which this table does not have")
+    at, first = len(chain), 2
     if words[0] in ("-I", "--insert"):
         numbered = len(words) > 2 and words[2].isdecimal()
         at, first = (int(words[2]) - 1, 3) if numbered else (0, 2)
-    said = body(words[first:], given.v6, given.chains, line if given.listed else "")
-    made = [Rule(matches, said.statements, place, line, said.comment) for matches in said.matches]
-    rules[chain][at:at] = made
+    rows, statements, comment = forms.body(words[first:], line)
+    chain[at:at] = [Rule(matches, statements, place, line, comment) for matches in rows]

@@ -36,6 +36,8 @@ def split(line: str) -> list[str]:
 def _quoted_words(line: str) -> list[str] | None:
     """The words of a line without backslashes whose quotes each hold one whole word; None for every other line."""
     first, *parts = line.split('"')
+    if len(parts) == 2 and first[-1:] == parts[1][:1] == " ":  # a comment, as in nearly every line that has quotes
+        return [*first.split(), parts[0], *parts[1].split()]
     if len(parts) % 2 or (first and not first[-1].isspace()):
         return None
     words = first.split()
@@ -55,6 +57,8 @@ def split_listed(line: str) -> list[str]:
     """The words of a line that a save program printed: a quote that does not begin a word is part of it."""
     if '"' not in line:
         return line.split()
+    if "\\" not in line and (plain := _quoted_words(line)) is not None:
+        return plain
     found = _LISTED.findall(line)
     return [_ESCAPE.sub(r"\1", word[1:-1]) if word[0] == '"' and len(word) > 1 and word[-1] == '"' else word
             for word in found]  # fmt: skip
