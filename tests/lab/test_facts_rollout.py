@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import select
+import signal
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -75,3 +80,40 @@ def test_k72_an_entry_outlives_the_accept_that_let_its_first_packet_in() -> None
         other.sendto(b"a stranger's", (WEB, PORT))
         near.sendto(b"second", (WEB, PORT))
         assert [data, heard(far)] == [b"first", b"second"]
+
+
+RANGES = "ip saddr { 0.0.0.1-192.168.0.98, 192.168.0.100-255.255.255.254 }"
+ROUNDS = 40
+
+
+def test_k104_rules_that_come_in_beside_others_let_no_packet_through() -> None:
+    """A set with ranges comes empty with its rule: with an old rule beside it no packet of a flood meets neither."""
+    with bridged(["client=20", "web=18"]) as hosts:
+        web = hosts["web"]
+        hook = "type filter hook input priority 0;"
+        web.run("nft", "-f", "-", text=f"table ip t {{ chain input {{ {hook} {RANGES} accept; counter drop; }}; }}")
+        with flood(hosts["client"], WEB):
+            for _ in range(ROUNDS):
+                listed = json.loads(web.run("nft", "-ja", "list", "chain", "ip", "t", "input"))["nftables"]
+                web.run("nft", "insert", "rule", "ip", "t", "input", RANGES, "counter", "accept")
+                web.run("nft", "delete", "rule", "ip", "t", "input", "handle", str(listed[-2]["rule"]["handle"]))
+        counted = re.findall(r"packets (\d+)", web.run("nft", "list", "chain", "ip", "t", "input"))
+    assert int(counted[0]) > 0
+    assert "0" == counted[-1]
+
+
+@contextmanager
+def flood(host: LabHost, address: str) -> Iterator[None]:
+    """UDP as fast as one process sends it, from a process of its own, as long as the context lasts."""
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException), entered(host.name), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            while os.getppid() != 1:
+                with suppress(OSError):
+                    sending.sendto(b"x", (address, 99))
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

@@ -21,6 +21,7 @@ from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.plan.propose import Proposal, propose
+from conntrim.core.rollout.batches import checkable
 from conntrim.core.rollout.record import Journal, Moment
 from conntrim.core.rollout.states import SETTLING, State
 from conntrim.core.rollout.status import seconds_left
@@ -115,7 +116,7 @@ def _checked(plan: Plan, check: Check | None) -> Plan:
     """The plan with `loads` decided by the kernel."""
     if check is None or not plan.trial:
         return plan
-    complaints = [(batch, words) for batch in plan.trial if (words := check(batch))]
+    complaints = [(batch, words) for batch in checkable(plan.trial) if (words := check(batch))]
     if complaints:
         batch, words = complaints[0]
         decided = Obligation("loads", Standing.BROKEN, f"{batch.program} refuses a batch", words)

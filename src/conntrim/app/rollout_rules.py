@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,13 +12,14 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, Plan, Standing
 from conntrim.core.plan.freshness import shown
 from conntrim.core.plan.obligations.room import NAME as ROOM
+from conntrim.core.rollout.batches import checkable
 from conntrim.core.rollout.claim import Claim, claim_of
 from conntrim.core.rollout.ours import belongs
 from conntrim.core.rollout.placing import Chains, around, chains, fed_by, misplaced
 from conntrim.core.rollout.record import Guard, Swap
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.status import swapped
-from conntrim.core.rollout.swap import FLIP, FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, steps
+from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, confirming, flip_at, steps
 
 ASKED_NOW = frozenset({"loads", ROOM})
 REPAIRING = 60.0
@@ -78,7 +78,7 @@ class Rules:
             self._check_each()
 
     def _check_each(self) -> None:
-        for batch in self.run.plan.trial:
+        for batch in checkable(self.run.plan.trial):
             self.ports.loader.check(batch, self.run.guard)
 
     def _check_obligations(self) -> None:
@@ -121,14 +121,16 @@ class Rules:
         self._refuse_moved()
         if found := self.ports.freshness.around(self.run.plan):
             raise RefusedError(f"not as it was proved: {shown(found)}; conntrim rollback, then conntrim plan -o DIR")
-        pending = itertools.takewhile(lambda step: step is not FLIP, steps(self.run.journal))
+        to_do = steps(self.run.journal)
+        pending = to_do[: flip_at(to_do)]
         for batch in (*self.run.plan.confirm, *(step for step in pending if isinstance(step, Batch))):
             self.ports.loader.check(batch, self.run.guard)
 
     def load_kept(self) -> None:
         """All that falls back with the trial: up to the flip, or the whole swap where there is none."""
         to_do = steps(self.run.journal)
-        self._go_on(to_do, to_do.index(FLIP) if FLIP in to_do else len(to_do))
+        flip = flip_at(to_do)
+        self._go_on(to_do, len(to_do) if flip is None else flip)
         self._refuse_moved()
 
     def keep(self) -> None:
@@ -177,11 +179,11 @@ class Rules:
     def repair(self) -> None:
         """Each table that was made anew without ours gets them again, guarded first: a crash amid it expires."""
         self.check_mend()
-        for at, batch in enumerate(self.run.plan.trial):
+        for batch in self.run.plan.trial:
             if not self._left(batch)[1]:
                 guard = Guard.starting(self.ports.clock.now(), REPAIRING)
-                self.ports.loader.load(batch, guard)
-                self.ports.loader.load(self.run.plan.confirm[at], guard)
+                for loaded in (batch, *confirming(self.run.plan, batch)):
+                    self.ports.loader.load(loaded, guard)
         self.run.journal = replace(self.run.journal, own=self.run.look())
 
     def remove(self) -> None:

@@ -19,6 +19,7 @@ from conntrim.core.model.change import (
     DeleteRule,
     DeleteSet,
     DeleteTable,
+    FillSet,
     FlushChain,
     InsertRule,
     Operation,
@@ -145,7 +146,9 @@ class Draft:
             case AddChain(name, base):
                 self.chains[name] = Chain(name, (), base)
             case AddSet(named):
-                self.sets[named.name] = named
+                self.sets[named.name] = replace(named, elements=())
+            case FillSet(named):
+                self.sets[named.name] = replace(self.sets[named.name], elements=named.elements)
             case AddObject(text):
                 self.objects.append(text)
             case DeleteChain(name):

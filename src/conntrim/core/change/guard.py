@@ -21,6 +21,7 @@ from conntrim.core.model.change import (
     DeleteRule,
     DeleteSet,
     DeleteTable,
+    FillSet,
     FlushChain,
     InsertRule,
     Operation,
@@ -60,9 +61,12 @@ def is_own_table(table: TableKey) -> bool:
 def guarded(change: Change, protocols: Collection[int], *, old: bool = False) -> Change:
     """The trial of a change that only adds; `protocols` are those of the packets that it is about.
 
-    `old`: the 2.6 era has no guard in the kernel, only the comments tell a trial's rules.
+    nft's own table is armed last, by filling a set: sets with intervals that come with a rule hold nothing yet when
+    the rule begins to act (K104). `old`: the 2.6 era has no guard in the kernel, only comments tell a trial's rules.
     """
-    return Change(tuple(_guarded(t, protocols, old) for t in change.transactions))
+    own = [t.table for t in change.transactions if is_own_table(t.table)]
+    arming = [Transaction(table, (FillSet(_armed(protocols), f"{SECONDS}s"),)) for table in own]
+    return Change((*(_guarded(t, protocols, old) for t in change.transactions), *arming))
 
 
 def _guarded(transaction: Transaction, protocols: Collection[int], old: bool) -> Transaction:
@@ -72,8 +76,11 @@ def _guarded(transaction: Transaction, protocols: Collection[int], old: bool) ->
         for op in transaction.operations
     ]
     if table.dialect is Dialect.NFTABLES:
-        armed = _armed(protocols if is_own_table(table) else {*protocols, *ERRORS})
-        done.insert(int(done[0] == AddTable()), AddSet(armed, f"{SECONDS}s"))
+        armed = _armed({*protocols, *ERRORS})
+        if is_own_table(table):
+            done.insert(int(done[0] == AddTable()), AddSet(armed))
+        else:
+            done[:0] = [AddSet(armed), FillSet(armed, f"{SECONDS}s")]
     return Transaction(table, tuple(done))
 
 
@@ -99,24 +106,38 @@ def _armed(protocols: Collection[int]) -> NamedSet:
 
 
 def kept(change: Change, trial: Change) -> Change:
-    """From the trial of a change to the change itself: plain rules take the places of the guarded ones."""
-    pairs = zip(change.transactions, trial.transactions, strict=True)
-    return Change(tuple(Transaction(t.table, tuple(_kept(plain, t))) for plain, t in pairs))
+    """From the trial of a change to the change itself: plain rules take the places of the guarded ones.
+
+    nft's guards lose their end first: from then on nothing falls back. Plain rules come in beside the guarded ones, and
+    these go only after that: for a moment the plain ones may match nothing (K104).
+    """
+    pairs = list(zip(change.transactions, trial.transactions, strict=False))  # the trial's last ones only arm it
+    nft = [(plain, tried) for plain, tried in pairs if plain.table.dialect is Dialect.NFTABLES]
+    return Change(
+        (
+            *(Transaction(op_table, (FillSet(named),)) for op_table, named in _filled(trial)),
+            *(Transaction(plain.table, tuple(_placed(plain, tried))) for plain, tried in pairs),
+            *(Transaction(plain.table, tuple(_cleared(tried))) for plain, tried in nft),
+        )
+    )
 
 
-def _kept(plain: Transaction, trial: Transaction) -> Iterator[Operation]:
+def _filled(trial: Change) -> Iterator[tuple[TableKey, NamedSet]]:
+    return ((t.table, op.named) for t in trial.transactions for op in t.operations if isinstance(op, FillSet))
+
+
+def _placed(plain: Transaction, trial: Transaction) -> Iterator[Operation]:
     came, tried = _met(plain), _met(trial)
     if plain.table.dialect is not Dialect.NFTABLES:
         yield from (DeleteRule(op.chain, op.rule) for op in reversed(tried))
         yield from came
-        return
-    if is_own_table(plain.table):
-        for op in came:
-            yield from (FlushChain(op.chain), op)
     else:
-        pairs = list(zip(reversed(came), reversed(tried), strict=True))
+        pairs = zip(reversed(came), reversed(tried), strict=True)
         yield from (InsertRule(op.chain, op.rule, guarded.rule) for op, guarded in pairs)
-        yield from (DeleteRule(guarded.chain, guarded.rule) for _, guarded in pairs)
+
+
+def _cleared(trial: Transaction) -> Iterator[Operation]:
+    yield from (DeleteRule(op.chain, op.rule) for op in reversed(_met(trial)))
     yield DeleteSet(ARMED)
 
 
@@ -133,7 +154,7 @@ def _ends(operation: Operation, table: TableKey, inner: Collection[str]) -> bool
             return is_own_table(table)
         case AddChain(name, base):
             return is_own(table, name) and (base is None or base.policy is Verdict.ACCEPT)
-        case AddSet(named):
+        case AddSet(named) | FillSet(named):
             return named.name == ARMED
         case AppendRule(chain, rule) | InsertRule(chain, rule):
             return chain in inner or GUARDS[table.dialect] in rule.matches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import assert_never
 
 from conntrim.core.model.change import (
@@ -17,6 +18,7 @@ from conntrim.core.model.change import (
     DeleteRule,
     DeleteSet,
     DeleteTable,
+    FillSet,
     FlushChain,
     InsertRule,
     Operation,
@@ -39,9 +41,11 @@ def _inverted(transaction: Transaction) -> Iterator[Operation]:
     if AddTable() in transaction.operations:
         yield DeleteTable()
         return
-    own = {op.name for op in transaction.operations if isinstance(op, AddChain)}
+    chains = {op.name for op in transaction.operations if isinstance(op, AddChain)}
+    sets = {op.named.name for op in transaction.operations if isinstance(op, AddSet)}
     for operation in reversed(transaction.operations):
-        if not (isinstance(operation, PutRule) and operation.chain in own):
+        in_chain = isinstance(operation, PutRule) and operation.chain in chains
+        if not (in_chain or (isinstance(operation, FillSet) and operation.named.name in sets)):
             yield _opposite(operation)
 
 
@@ -53,6 +57,8 @@ def _opposite(operation: Operation) -> Operation:
             return DeleteChain(name)
         case AddSet(named):
             return DeleteSet(named.name)
+        case FillSet(named):
+            return FillSet(replace(named, elements=()))
         case AddObject(text):
             return DeleteObject(text)
         case AppendRule(chain, rule) | InsertRule(chain, rule):

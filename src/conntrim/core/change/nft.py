@@ -21,6 +21,7 @@ from conntrim.core.model.change import (
     DeleteRule,
     DeleteSet,
     DeleteTable,
+    FillSet,
     FlushChain,
     InsertRule,
     Operation,
@@ -75,8 +76,12 @@ def _part(operation: PartOperation, where: str) -> Iterator[str]:
         case AddChain(name, base):
             yield f"add chain {where} {name}{_hung(base)}"
             yield f"flush chain {where} {name}"
-        case AddSet(named, timeout):
-            yield from _set(where, named, timeout)
+        case AddSet(named):
+            declared = "; ".join(part for part in (f"type {named.kind}", named.declaration) if part)
+            yield f"add set {where} {named.name} {{ {declared}; }}"
+            yield f"flush set {where} {named.name}"
+        case FillSet(named, timeout):
+            yield from _elements(where, named, timeout)
         case AddObject(text):
             yield "\n".join([f"table {where} {{", *object_lines(json.loads(text)), "}"])
         case DeleteChain(name):
@@ -98,9 +103,7 @@ def _hung(base: Base | None) -> str:
     return f" {{ type {base.type} hook {base.hook} priority {base.priority}; policy {base.policy}; }}"
 
 
-def _set(where: str, named: NamedSet, timeout: str) -> Iterator[str]:
-    declared = "; ".join(part for part in (f"type {named.kind}", named.declaration) if part)
-    yield f"add set {where} {named.name} {{ {declared}; }}"
+def _elements(where: str, named: NamedSet, timeout: str) -> Iterator[str]:
     yield f"flush set {where} {named.name}"
     if named.elements:
         lives = f" timeout {timeout}" if timeout else ""

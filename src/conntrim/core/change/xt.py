@@ -19,6 +19,7 @@ from conntrim.core.model.change import (
     DeleteRule,
     DeleteSet,
     DeleteTable,
+    FillSet,
     FlushChain,
     InsertRule,
     Operation,
@@ -69,7 +70,7 @@ def _part(operation: PartOperation) -> Iterator[str]:
             yield f":{name} - [0:0]"
         case DeleteChain(name):
             yield from (f"-F {name}", f"-X {name}")
-        case AddChain() | AddSet() | AddObject() | DeleteSet() | DeleteObject() | DeleteTable():
+        case AddChain() | AddSet() | FillSet() | AddObject() | DeleteSet() | DeleteObject() | DeleteTable():
             raise NotExpressible(f"iptables-restore has no words for {operation}")
         case _:
             assert_never(operation)

@@ -43,7 +43,14 @@ class AddChain:
 
 @dataclass(frozen=True, slots=True)
 class AddSet:
-    """A set with its elements, each of which lives for `timeout` where that is told."""
+    """A set, empty."""
+
+    named: NamedSet
+
+
+@dataclass(frozen=True, slots=True)
+class FillSet:
+    """These elements take the place of all that the set holds; each lives for `timeout` where that is told."""
 
     named: NamedSet
     timeout: str = ""
@@ -127,7 +134,9 @@ class DeleteTable:
 
 PutRule = AppendRule | InsertRule
 RuleOperation = PutRule | ReplaceRule | DeleteRule | FlushChain
-PartOperation = AddTable | AddChain | AddSet | AddObject | DeleteChain | DeleteSet | DeleteObject | DeleteTable
+PartOperation = (
+    AddTable | AddChain | AddSet | FillSet | AddObject | DeleteChain | DeleteSet | DeleteObject | DeleteTable
+)
 Operation = RuleOperation | PartOperation
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re  # rule text: batches are read as they are written
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 
 from conntrim.core.model.plan import CHAIN_PREFIX, HANDLE, OWN_TABLE, Batch
@@ -48,10 +49,34 @@ class Put:
         return self.table == _OWN if self.program == "nft" else self.chain.startswith(CHAIN_PREFIX)
 
 
+class Phase(Enum):
+    """What a batch of a confirm does in nft; all of iptables, and of releases before this one, is one placing."""
+
+    KEEP = "the guard loses its end"
+    PLACE = "plain rules come in"
+    CLEAR = "guarded rules and their guard go"
+
+
+_PHASES = {"flush set": Phase.KEEP, "delete rule": Phase.CLEAR}
+
+
+def phase(batch: Batch) -> Phase:
+    """What a batch of a confirm does."""
+    return _PHASES.get(" ".join(batch.text.split(maxsplit=2)[:2]), Phase.PLACE)
+
+
 def table_of(batch: Batch) -> str:
     """The table that a batch is about: `filter`, or `inet filter` in nft."""
     first = batch.text.partition("\n")[0]
     return " ".join(first.split()[2:4]) if batch.program == "nft" else first.removeprefix("*")
+
+
+def checkable(batches: Iterable[Batch]) -> tuple[Batch, ...]:
+    """The batches as they can be checked before any is loaded: those of nft build on each other, and are one."""
+    found = tuple(batches)
+    nft = "".join(batch.text for batch in found if batch.program == "nft")
+    others = tuple(batch for batch in found if batch.program != "nft")
+    return (*others, Batch("nft", nft)) if nft else others
 
 
 def puts(batches: Iterable[Batch]) -> Iterator[Put]:

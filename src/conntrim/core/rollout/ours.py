@@ -170,7 +170,7 @@ def _nft_ours(items: list[Item], claim: Claim, with_table: bool) -> Iterator[Nft
         if OWN_TABLE not in (name, table) and name != ARMED and NAME not in str(body.get("comment", "")):
             continue
         mean = msgspec.json.encode(_meaning(body), order="deterministic")
-        comment = f' "{body["comment"]}"' if "comment" in body else ""
+        comment = f' "{body["comment"]}"' if "comment" in body else " for good" if _lasting(body) else ""
         path = f"{family} {table}".strip()
         text = f"nft {kind} {path} {name}{comment} #{hashlib.sha256(mean).hexdigest()[:8]}"
         seen, ours = _seen(body, text), with_table
@@ -179,6 +179,16 @@ def _nft_ours(items: list[Item], claim: Claim, with_table: bool) -> Iterator[Nft
         altered = kind == "rule" and not ours and claim.altered(seen)
         if ours or altered:
             yield NftObject(kind, path, name, int(body.get("handle", 0)), text, altered)
+
+
+def _lasting(body: dict[str, Any]) -> bool:
+    """A set of ours whose elements no longer time out: its rules are kept."""
+    return body.get("name") == ARMED and any("timeout" not in _element(each) for each in body.get("elem", ()))
+
+
+def _element(listed: Any) -> dict[str, Any]:
+    found = listed.get("elem") if isinstance(listed, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def belongs(batch: Batch, own: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from conntrim.core.rollout.machine import Rollout
 from conntrim.core.rollout.record import Journal, Moment
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import FLIP, steps
+from conntrim.core.rollout.swap import flip_at, steps
 
 MARGIN = 0.5
 """Seconds before the deadline in which a confirm is no longer begun: a swap across it would flap."""
@@ -79,8 +79,8 @@ def _swapping(journal: Journal, now: Moment, own: tuple[str, ...]) -> Rollout:
     if journal.guard is not None and journal.guard.boot != now.boot:
         return Rollout(State.LOST, "the host was restarted amid a confirm")
     to_do = steps(journal)
-    done = to_do[: swapped(journal, own)]
-    if FLIP in done or done == to_do:
+    done, flip = swapped(journal, own), flip_at(to_do)
+    if done >= len(to_do) if flip is None else done > flip:
         return Rollout(State.KEEPING)
     if seconds_left(journal, now) <= MARGIN:
         return Rollout(State.EXPIRED, "a confirm died amid the swap and the deadline has passed since")

@@ -1,20 +1,24 @@
 """The steps of a confirm's swap, cut so that whatever dies amid them leaves the trial whole or the kept rules whole.
 
-An nft transaction holds any number of tables: the batches of nft are one step. iptables has a transaction for each
-table of each family, and two of them are not one: kept accepts whose untracking fell back admit what was never
-admitted before. So the kept rules come in beside the guarded ones first, inert (*pending*): they want an address in a
-list of `-m recent` that is empty. Filling that list (`FLIP`) keeps all of them at once. Only then, table by table, do
-plain rules take the place of both. Before the flip everything ends with the trial; after it nothing does.
+An nft transaction holds any number of tables: neighbours of one phase are one step. First the guards lose their end,
+which keeps all rules at once; then plain rules come in beside the guarded ones, and then these go (K104).
+
+iptables has a transaction for each table of each family, and two of them are not one: kept accepts whose untracking
+fell back admit what was never admitted before. So the kept rules come in beside the guarded ones first, inert
+(*pending*): they want an address in a list of `-m recent` that is empty. Filling that list (`FLIP`) keeps all of them
+at once. Only then, table by table, do plain rules take the place of both. Before the step that keeps all, everything
+ends with the trial; after it nothing does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
-from conntrim.core.model.plan import Batch
-from conntrim.core.rollout.batches import puts, table_of
+from conntrim.core.model.plan import Batch, Plan
+from conntrim.core.rollout.batches import Phase, phase, puts, table_of
 from conntrim.core.rollout.record import Journal
 
 TRIAL_LIST, KEPT_LIST = "conntrim", "conntrim-kept"
@@ -32,6 +36,11 @@ FLIP: Final = Flip()
 Step = Batch | Flip
 
 
+def flip_at(to_do: Sequence[Step]) -> int | None:
+    """Which of the steps keeps all rules at once; None where only all of them together do."""
+    return next((n for n, step in enumerate(to_do) if isinstance(step, Flip) or phase(step) is Phase.KEEP), None)
+
+
 def steps(journal: Journal) -> tuple[Step, ...]:
     """What a confirm of the plan on trial does, each step changing what is listed of ours."""
     if journal.plan is None:
@@ -41,6 +50,11 @@ def steps(journal: Journal) -> tuple[Step, ...]:
     if len(waiting) < 2:  # one transaction needs no other to be whole
         return _one_nft(batches)
     return (*waiting, FLIP, *_one_nft([_final(batch) for batch in batches]))
+
+
+def confirming(plan: Plan, batch: Batch) -> tuple[Batch, ...]:
+    """What a confirm loads into the table that a batch of the trial fills."""
+    return tuple(b for b in plan.confirm if (b.program, table_of(b)) == (batch.program, table_of(batch)))
 
 
 def recent(program: str, name: str, seconds: int = 0) -> str:
@@ -79,11 +93,7 @@ def _inserts(batch: Batch) -> list[tuple[str, int, str]]:
 
 
 def _one_nft(batches: Sequence[Batch]) -> tuple[Batch, ...]:
-    """The same batches, with neighbours that nft loads in one transaction."""
-    merged: list[Batch] = []
-    for batch in batches:
-        if merged and merged[-1].program == batch.program == "nft":
-            merged[-1] = Batch("nft", merged[-1].text + batch.text)
-        else:
-            merged.append(batch)
-    return tuple(merged)
+    """The same batches, with neighbours of one phase that nft loads in one transaction."""
+    runs = groupby(enumerate(batches), lambda item: phase(item[1]) if item[1].program == "nft" else item[0])
+    found = [[batch for _, batch in run] for _, run in runs]
+    return tuple(Batch(run[0].program, "".join(batch.text for batch in run)) for run in found)

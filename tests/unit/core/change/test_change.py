@@ -171,7 +171,22 @@ def test_each_dialect_has_its_own_guard() -> None:
     ]
     elements = (f"{name} timeout @SECONDS@s" for name in ("icmp", "tcp", "ipv6-icmp"))
     assert f"add element inet base conntrim_armed {{ {', '.join(elements)} }}" in nft_trial
-    assert "add element inet conntrim conntrim_armed { tcp timeout @SECONDS@s }" in nft_trial
+    assert [
+        "flush set inet conntrim conntrim_armed",
+        "add element inet conntrim conntrim_armed { tcp timeout @SECONDS@s }",
+    ] == emit(guarded(NFT_PLAN, {6}), nft())[-1].text.splitlines()
+
+
+def test_nft_keeps_its_rules_before_plain_ones_take_their_place() -> None:
+    """Guards without an end, plain rules beside the guarded ones, then these go: no packet meets neither (K104)."""
+    trial = guarded(NFT_PLAN, {6})
+    texts = [batch.text.splitlines() for batch in emit(kept(NFT_PLAN, trial), apply(trial, nft()))]
+    assert [
+        ["flush set", "add element"], ["flush set", "add element"],
+        ["insert rule", "insert rule"], ["insert rule"],
+        ["delete rule", "delete rule", "delete set"], ["delete rule", "delete set"],
+    ] == [[" ".join(line.split()[:2]) for line in text] for text in texts]  # fmt: skip
+    assert not any("timeout" in line for text in texts for line in text)
 
 
 BARE: dict[str, tuple[TableKey, Operation]] = {

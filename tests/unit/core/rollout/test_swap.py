@@ -7,7 +7,7 @@ from conntrim.core.model.plan import Batch
 from conntrim.core.rollout.record import Guard, Journal, Moment, Swap
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.status import resumed
-from conntrim.core.rollout.swap import FLIP, FLIPPED, steps
+from conntrim.core.rollout.swap import FLIP, FLIPPED, flip_at, steps
 from tests.fakes.plans import fake_plan
 
 GUARD = Guard(1_000, 100.0, "boot", recent=61)
@@ -62,9 +62,24 @@ def test_kept_rules_wait_beside_the_guarded_ones_until_the_flip() -> None:
 
 
 def test_nft_is_one_transaction() -> None:
-    """All batches of nft that follow each other are one step, and need no flip."""
-    two = Batch("nft", "delete a\n"), Batch("nft", "delete b\n")
-    assert (Batch("nft", "delete a\ndelete b\n"),) == steps(journal(*two))
+    """All batches of nft that follow each other are one step, and need no flip: so in journals of earlier releases."""
+    two = Batch("nft", "insert rule a\n"), Batch("nft", "flush chain b\n")
+    assert (Batch("nft", "insert rule a\nflush chain b\n"),) == steps(journal(*two))
+    assert None is flip_at(steps(journal(*two)))
+
+
+def test_nft_goes_phase_by_phase() -> None:
+    """Guards for good in all tables at once, then nothing falls back; plain rules; the guarded ones go."""
+    phases = (
+        ["flush set a\n", "flush set b\n"],
+        ["insert rule a\n", "insert rule b\n"],
+        ["delete rule a\n", "delete rule b\n"],
+    )
+    to_do = steps(dead := journal(*(Batch("nft", text) for phase in phases for text in phase)))
+    assert tuple(Batch("nft", "".join(phase)) for phase in phases) == to_do
+    assert 0 == flip_at(to_do)
+    assert State.EXPIRED is resumed(dead, LATER, ("trial",)).state
+    assert State.KEEPING is resumed(dead, LATER, ("trial for good",)).state
 
 
 def test_without_the_second_guard_the_batches_are_the_steps() -> None:
