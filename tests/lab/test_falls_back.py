@@ -81,7 +81,7 @@ SHAPES: dict[str, tuple[str, str, bool]] = {
     "not loose": ("iptables-nft-restore", xt((LO, E, *ACCEPTS)), False),
     "by reset": ("iptables-nft-restore", xt((LO, E, *ACCEPTS, "-p tcp -j REJECT --reject-with tcp-reset")), True),
 }
-TRIAL, LONG, TICK = 2.0, 120.0, 0.05
+TRIAL, LONG, TICK = 3.0, 120.0, 0.05
 
 
 @dataclass
