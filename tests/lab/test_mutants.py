@@ -44,8 +44,13 @@ from tests.lab.planning import (
 )
 
 MANY = int(os.environ.get("CONNTRIM_MUTANTS", "3"))
-OPEN = ("is not known", "`an SCTP chunk that may open an association` does not match")
-"""Reasons to leave a harmless mutant open: the order within the priority of defrag, what the model cannot see."""
+OPEN = (
+    "is not known",
+    "`an SCTP chunk that may open an association` does not match",
+    "not so while a program listens at that port on all addresses",
+)
+"""Reasons to leave a harmless mutant open: the order within the priority of defrag, what the model cannot see, and what
+the host's programs do (K74)."""
 ROLES = {"web": (WEB, WEB_POLICY), "cache": (CACHE, CACHE_POLICY)}
 DIALECTS = ("iptables", "nftables")
 

@@ -12,6 +12,7 @@ from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.diagnose.rulesets.untracked_hole import CODE
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.ruleset import TableFamily
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import compare
 from conntrim.core.prove.populations import PACKETS, Population
@@ -103,3 +104,28 @@ def test_a_witness_has_the_mark_or_length_that_rules_ask_for(key: str, value: in
     played = replay(before, after, wanted)
     assert [True] * len(played) == [one.confirmed for one in played]
     assert len(played) >= 2
+
+
+ONE_SIDED = """\
+*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 80 -m addrtype --dst-type LOCAL -j CT --notrack
+-A OUTPUT -p tcp -m tcp --sport 80 {}-j CT --notrack
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -m conntrack --ctstate INVALID -j DROP
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("family", [TableFamily.IP, TableFamily.IP6])
+def test_connections_under_an_address_that_is_none_of_the_hosts_are_played_so(family: TableFamily) -> None:
+    """K123: their requests are taken in, and to the rules that ask for its type the address is not the host's own. So
+    answers alone are untracked once the rule for them no longer asks."""
+    own = Intervals.of(parse_address("192.168.0.18"), parse_address("2001:db8::18"))
+    before, after = (read(ONE_SIDED.format(asks), "rules", family) for asks in ("-m addrtype --src-type LOCAL ", ""))
+    played = replay(before, after, list(scenes_of(compare(before, after, own))))
+    assert [] == [one for one in played if not one.confirmed and not one.missing]
+    assert 3 == sum(one.confirmed for one in played)

@@ -90,7 +90,8 @@ WITHOUT_ENTRY = ("errors-return", "answers-leave")
 def scenes_of(found: Comparison | Proof) -> Iterator[Scene]:
     """The witnesses of a comparison or of a proof, but for those that depend on what nobody can set up here."""
     if isinstance(found, Proof):
-        yield from (scene_of(broken) for broken in found.broken if not broken.conditions)
+        told = (broken for broken in found.broken if broken.population is not Population.EXPECTED)
+        yield from (scene_of(broken) for broken in told if not broken.conditions)
         return
     for difference in found.differences:
         claim = Claim.ADMITTED if difference.admitted else Claim.DROPPED

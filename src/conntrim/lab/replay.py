@@ -6,7 +6,7 @@ The namespace has the interfaces that the witnesses name; addresses and routes a
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,7 +14,7 @@ from itertools import chain
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.emit.nft import nft_text
 from conntrim.core.model.address import Family, format_address
-from conntrim.core.model.address_types import LOOPBACK
+from conntrim.core.model.address_types import LOOPBACK, AddressType
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.replay import Played
@@ -29,6 +29,8 @@ from conntrim.lab.oracle import Network, Oracle, Trace, consulting, delivered, s
 PROGRAMS = {TableFamily.IP: "iptables-restore", TableFamily.IP6: "ip6tables-restore"}
 SOMEBODY = "address add 2001:db8:ffff::1/128 dev lo nodad\n"
 """A host without any IPv6 address sends nothing, not even what names its sender."""
+TAKEN_IN = 77
+"""The routing table of what is taken in under an address that is none of the host's own."""
 BITS = {Family.IPV4: 32, Family.IPV6: 128}
 
 
@@ -89,7 +91,8 @@ class Stage:
     @contextmanager
     def scenery(self, packets: Sequence[Packet]) -> Iterator[None]:
         """The routes that these packets need, for the time being."""
-        words = list(dict.fromkeys(chain.from_iterable(map(surroundings, packets))))
+        foreign = frozenset(filter(None, map(foreign_end, packets)))
+        words = list(dict.fromkeys(chain.from_iterable(surroundings(packet, foreign) for packet in packets)))
         self._ip("add", words)
         try:
             yield
@@ -97,9 +100,10 @@ class Stage:
             self._ip("del", reversed(words))
 
     def _ip(self, verb: str, words: Iterable[str]) -> None:
-        lines = "".join(word.replace(" ", f" {verb} ", 1) + "\n" for word in words)
-        if lines:
-            self.oracle.host.run("ip", "-batch", "-", text=lines)
+        said = [word.replace(" ", f" {verb} ", 1) + "\n" for word in words]
+        for version, lines in (("-4", [w for w in said if ":" not in w]), ("-6", [w for w in said if ":" in w])):
+            if lines:
+                self.oracle.host.run("ip", version, "-batch", "-", text="".join(lines))
 
     @contextmanager
     def listening(self, packet: Packet) -> Iterator[None]:
@@ -129,22 +133,38 @@ def answered(trace: Trace) -> bool:
     return delivered(trace) and trace[-1].answer and trace[-1].hook is Hook.POSTROUTING
 
 
-def surroundings(packet: Packet) -> Iterator[str]:
+def foreign_end(packet: Packet) -> int | None:
+    """The address under which the host takes this packet in or sends it, where that is to be none of its own: rules
+    ask for the address's type, and the packet has another than the host's own addresses (K73)."""
+    if packet.iif and packet.oif not in ("", "lo"):
+        return None
+    end, kind = (packet.src, packet.src_type) if packet.oif else (packet.dst, packet.dst_type)
+    return end if kind is AddressType.UNICAST else None
+
+
+def surroundings(packet: Packet, foreign: Collection[int] = ()) -> Iterator[str]:
     """What a packet needs to go its way, in `ip`'s words without the verb: `route 192.0.2.9/32 dev eth0`.
 
     What makes an address the host's own is its local route. An IPv6 address gets that from a work queue, some time
-    later; the route alone is there at once.
+    later; the route alone is there at once. Packets to a foreign address stay here by a rule for those that come in,
+    as a transparent proxy has it: to whoever asks for its type the address is elsewhere (K123).
     """
     bits = BITS[packet.family]
     src, dst = (f"{format_address(a)}/{bits}" for a in (packet.src, packet.dst))
     if "lo" in (packet.iif, packet.oif):
-        ours = (text for text, number in ((src, packet.src), (dst, packet.dst)) if number not in LOOPBACK)
+        ends = (src, packet.src), (dst, packet.dst)
+        ours = (text for text, number in ends if number not in LOOPBACK and number not in foreign)
         yield from (f"route local {text} dev lo table local" for text in ours)
+    elif not packet.oif and packet.dst in foreign:
+        yield f"rule iif {packet.iif} to {dst} lookup {TAKEN_IN}"
+        yield f"route local {dst} dev lo table {TAKEN_IN}"
+        yield f"route {dst} dev {packet.iif}"
+        yield f"route {src} dev {packet.iif}"
     elif not packet.oif:
         yield f"route local {dst} dev lo table local"
         yield f"route {src} dev {packet.iif}"
     elif not packet.iif:
-        yield f"route local {src} dev lo table local"
+        yield f"route local {src} dev lo table local" if packet.src not in foreign else f"route {src} dev {packet.oif}"
         yield f"route {dst} dev {packet.oif}"
     else:
         yield f"route {dst} dev {packet.oif}"

@@ -28,7 +28,7 @@ from conntrim.core.prove.packet_text import describe
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change
 from conntrim.core.prove.populations import PACKETS, Population, Question, families_of
-from conntrim.core.prove.reachability import told_of
+from conntrim.core.prove.reachability import packets_of, told_of
 from conntrim.core.prove.traces_left import left_out, traces_left
 
 MOST_REGIONS = 8
@@ -197,6 +197,8 @@ class _Family:
         space = self.inputs.space
         share = Fraction(part.sat_count(space.sets.variables), universe.sat_count(space.sets.variables))
         every = self.inputs.question(direction).universe(population)
+        if turn:  # they may be under an address that is none of this host's
+            every = every | self.inputs.stateless(packets_of(space, direction, self.inputs.local, foreign=True))
         if direction is Direction.LOOPBACK and not self.inputs.local:  # 127.0.0.1 is there on every host
             lo = space.field(Field.DST, LOOPBACK) & space.field(Field.SRC, LOOPBACK)
             part, every = (part & lo, every & lo) if part & lo != space.nothing else (part, every)
@@ -205,9 +207,9 @@ class _Family:
         return Difference(space.family, direction, population, admitted, share, regions, whole)
 
     def _region(self, box: Box, turn: tuple[Flow, tuple[str, int]] | None) -> Region:
-        words = describe(self.inputs.space, box)
+        words, shown = describe(self.inputs.space, box), self.inputs.typed(box.witness)
         if turn is None:
-            return Region(words, box.share, box.witness, box.conditions)
+            return Region(words, box.share, shown, box.conditions)
         flow, step = turn
-        *earlier, witness = conversation(flow, box.witness, *step)
+        *earlier, witness = conversation(flow, shown, *step)
         return Region(words, box.share, witness, box.conditions, tuple(earlier))

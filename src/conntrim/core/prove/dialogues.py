@@ -51,7 +51,7 @@ class Dialogues:
         """The requests of those connections: they or their answers are untracked under one rule set only."""
         if self._touched is None:
             inputs, space, pair, direction = self.inputs, self.inputs.space, self.inputs.pair, self.direction
-            universe, found = self._anybodys(), space.nothing
+            universe, found = self.anybodys(), space.nothing
             for way, turned in ((direction, False), (BACK[direction], True)):
                 meeting = region(space, way, along(pair.changed, way), inputs.local or None, mirrored=turned)
                 one, other = map(before_tracking, pair.along(way))
@@ -64,7 +64,7 @@ class Dialogues:
             self._touched = universe & found.exists(flags) & ~mine
         return self._touched
 
-    def _anybodys(self) -> Set:
+    def anybodys(self) -> Set:
         """The first packets of all connections, those under an address that is none of this host's among them."""
         inputs, direction, local = self.inputs, self.direction, self.inputs.local or None
         found = packets_of(inputs.space, direction, local)

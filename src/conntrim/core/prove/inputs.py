@@ -23,6 +23,7 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS, SYN, Flow, conversation
+from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.nat_preservation import before_tracking
 from conntrim.core.prove.packet_text import describe
 from conntrim.core.prove.packet_vars import PacketVars
@@ -251,16 +252,16 @@ class Inputs:
         if packets == self.space.nothing:
             return
         (box, *_), _ = boxes(self.space, packets, universe, 1)
-        box = replace(box, witness=self._typed(box.witness))
+        box = replace(box, witness=self.typed(box.witness))
         words = f"{why}: {describe(self.space, box)}"
         if unheld:
             words = f"{words}; not so while a program listens at that port on all addresses"
             box = replace(box, conditions={**box.conditions, SOMEBODY: True})
         yield words, box
 
-    def _typed(self, packet: Packet) -> Packet:
+    def typed(self, packet: Packet) -> Packet:
         """A packet that this host sends or takes in under an address which is none of its own says so."""
-        if not self.local or (packet.iif and packet.oif):
+        if not self.local or (packet.iif and packet.oif not in ("", LO)):
             return packet
         ours = self.local | LOOPBACK | MULTICAST | BROADCAST
         if packet.oif and packet.src not in ours:

@@ -69,7 +69,7 @@ def _halves(inputs: Inputs, direction: Direction) -> Iterator[Said]:
 def _half(everybodys: Dialogues, flow: Flow, scope: Set) -> Iterator[Said]:
     inputs = everybodys.inputs
     before, after = everybodys.follow(flow, scope)
-    opened, whole = before.opened(), inputs.stateless(scope)
+    opened, whole = before.opened(), inputs.stateless(everybodys.anybodys())
     unheld = flow.label == OWN_PORT and flow.protocol == Protocol.TCP
     for step in flow.steps():
         lost = opened & before.passes(*step) & ~after.passes(*step)
