@@ -35,6 +35,8 @@ def family_of(address: int) -> Family:
 
 def parse_address(text: str) -> int:
     """`192.0.2.1` or `2001:db8::1` to its 128-bit number; ValueError if it is no address."""
+    if (plain := _PLAIN_V4.fullmatch(text)) is not None and plain[5] is None:
+        return _plain_prefix(plain)[0]
     address = ip_address(text)
     return MAPPED | int(address) if isinstance(address, IPv4Address) else int(address)
 

@@ -290,6 +290,15 @@ class NamedSet:
     dynamic: bool = False
     anonymous: bool = False
     declaration: str = ""
+    _numbers: list[Intervals] = field(init=False, compare=False, repr=False, default_factory=list)
+
+    def numbers(self) -> Intervals:
+        """What the first parts of all elements are, as far as they are numbers: all of a set of one part. Sets have
+        tens of thousands of elements, and are asked by every rule that names them."""
+        if not self._numbers:
+            spans = [span for key, *_ in self.elements if isinstance(key, Intervals) for span in key.ranges]
+            self._numbers.append(Intervals.union_of(spans))
+        return self._numbers[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +319,14 @@ class Table:
     _chains: dict[str, Chain] = field(init=False, compare=False, repr=False)
     _sets: dict[str, NamedSet] = field(init=False, compare=False, repr=False)
     _below: dict[str, tuple[Chain, ...]] = field(init=False, compare=False, repr=False)
+    _kinds: dict[str, frozenset[type[Statement]]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # The first of a name counts; a node of Kubernetes has tens of thousands of chains, each jumped to by name.
         object.__setattr__(self, "_chains", {chain.name: chain for chain in reversed(self.chains)})
         object.__setattr__(self, "_sets", {each.name: each for each in reversed(self.sets)})
         object.__setattr__(self, "_below", {})
+        object.__setattr__(self, "_kinds", {})
 
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
@@ -332,6 +343,13 @@ class Table:
                         todo.append(target)
             self._below[chain.name] = tuple(found.values())
         return self._below[chain.name]
+
+    def kinds(self, chain: Chain) -> frozenset[type[Statement]]:
+        """What the rules do that packets may come to from a chain of this table, by type."""
+        if chain.name not in self._kinds:
+            every = (rule.statements for below in self.below(chain) for rule in below.rules)
+            self._kinds[chain.name] = frozenset({type(s) for statements in every for s in statements})
+        return self._kinds[chain.name]
 
     def set(self, name: str) -> NamedSet | None:
         """The set of that name."""

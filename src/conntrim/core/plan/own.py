@@ -47,8 +47,9 @@ def is_own_chain(chain: Chain) -> bool:
 
 def is_own_rule(rule: Rule) -> bool:
     """A plan's rule in a chain that is not: its whole comment is one, and it asks for what such a rule asks for."""
-    jumps = any(isinstance(s, Jump) and s.chain.startswith(CHAIN_PREFIX) for s in rule.statements)
-    return jumps or (is_own_comment(rule.comment) and any(map(_asks_state, rule.matches)))
+    if rule.comment and is_own_comment(rule.comment) and any(map(_asks_state, rule.matches)):
+        return True
+    return any([type(s) is Jump and s.chain.startswith(CHAIN_PREFIX) for s in rule.statements])
 
 
 def _asks_state(match: Match) -> bool:
@@ -69,12 +70,17 @@ def without_own(ruleset: Ruleset) -> Ruleset:
 
 
 def _stripped(table: Table) -> Table:
-    chains = (c for c in table.chains if not is_own_chain(c))
-    return replace(
-        table,
-        chains=tuple(replace(c, rules=tuple(r for r in c.rules if not is_own_rule(r))) for c in chains),
-        sets=tuple(s for s in table.sets if s.name != ARMED),
-    )
+    """What is not ours of a table; where nothing is, the table itself, which is looked at once."""
+    left = tuple(_without_rules(c) for c in table.chains if not is_own_chain(c))
+    sets = tuple(s for s in table.sets if s.name != ARMED)
+    if len(sets) == len(table.sets) and [*map(id, left)] == [*map(id, table.chains)]:
+        return table
+    return replace(table, chains=left, sets=sets)
+
+
+def _without_rules(chain: Chain) -> Chain:
+    own = any(map(is_own_rule, chain.rules))
+    return replace(chain, rules=tuple(r for r in chain.rules if not is_own_rule(r))) if own else chain
 
 
 def own_comments(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
@@ -104,17 +110,17 @@ def fingerprint(ruleset: Ruleset) -> str:
 
 def parts(ruleset: Ruleset) -> dict[str, str]:
     """A short digest of each chain and set that is not ours: tells where two rule sets differ."""
-    found: dict[str, str] = {}
+    found, texts = dict[str, str](), _Texts()
     for table in without_own(ruleset).tables:
         if not _does_something(table):
             continue
         where = f"{table.dialect.value} {table.family.value} {table.name}"
         for chain in table.chains:
-            found[f"chain {chain.name} of {where}"] = _short(_chain_said(chain))
+            found[f"chain {chain.name} of {where}"] = _short(texts.chain(chain))
         for each in table.sets:
-            found[f"set {each.name} of {where}"] = _short(_set_said(each))
+            found[f"set {each.name} of {where}"] = _short(repr(_set_said(each)))
         for each_object in table.objects:
-            found[f"{_object_name(each_object)} of {where}"] = _short(each_object)
+            found[f"{_object_name(each_object)} of {where}"] = _short(repr(each_object))
     return found
 
 
@@ -124,12 +130,23 @@ def _object_name(text: str) -> str:
     return f"{kind} {content.get('name', '')}".strip()
 
 
-def _short(said: object) -> str:
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
+def _short(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
-def _chain_said(chain: Chain) -> object:
-    return chain.name, chain.base, [(r.matches, r.statements, r.comment) for r in chain.rules]
+class _Texts(dict[int, str]):
+    """What `repr` says of matches and statements, by identity: most are shared by many rules. Whoever uses it holds
+    them."""
+
+    def of(self, parts: tuple[object, ...]) -> str:
+        """As `repr` of the tuple."""
+        found = [self[id(each)] if id(each) in self else self.setdefault(id(each), repr(each)) for each in parts]
+        return f"({', '.join(found)}{',' if len(found) == 1 else ''})"
+
+    def chain(self, chain: Chain) -> str:
+        """A chain's name, base and rules: each rule's matches, statements and comment."""
+        rules = [f"({self.of(r.matches)}, {self.of(r.statements)}, {r.comment!r})" for r in chain.rules]
+        return f"({chain.name!r}, {chain.base!r}, [{', '.join(rules)}])"
 
 
 def _set_said(named: NamedSet) -> object:
@@ -142,7 +159,9 @@ def _does_something(table: Table) -> bool:
 
 
 def _said(table: Table) -> str:
-    chains = [_chain_said(chain) for chain in table.chains]
-    sets = [_set_said(each) for each in table.sets]
-    objects = (sorted(table.objects),) if table.objects else ()
-    return repr((table.dialect.value, table.family.value, table.name, chains, sets, table.dormant, *objects))
+    texts = _Texts()
+    chains = f"[{', '.join(map(texts.chain, table.chains))}]"
+    sets = repr([_set_said(each) for each in table.sets])
+    objects = [repr(sorted(table.objects))] if table.objects else []
+    names = map(repr, (table.dialect.value, table.family.value, table.name))
+    return f"({', '.join((*names, chains, sets, repr(table.dormant), *objects))})"

@@ -110,6 +110,10 @@ class ChainTrace:
     _path: list[Rule] = field(default_factory=list)
     _ends: dict[tuple[str, int], Ends] = field(default_factory=dict)
     _impure: dict[str, bool] = field(default_factory=dict)
+    _watched: dict[int, tuple[Item, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watched = self.watch.items if self.watch else {}
 
     def base(self, chain: Chain, incoming: Set) -> Set:
         """The packets that a base chain lets go on."""
@@ -154,10 +158,6 @@ class ChainTrace:
                 self._apart(r) or any(map(self._has_effect, r.statements)) for r in chain.rules
             )
         return self._impure[chain.name]
-
-    @property
-    def _watched(self) -> dict[int, tuple[Item, ...]]:
-        return self.watch.items if self.watch else {}
 
     def _apart(self, rule: Rule) -> bool:
         """Whether a rule is looked at by itself."""

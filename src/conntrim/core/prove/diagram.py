@@ -6,8 +6,10 @@ This package is the only door to oxidd; `Set` is its function type, with `&`, `|
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from oxidd.bcdd import BCDDFunction as Set
 from oxidd.bcdd import BCDDManager
@@ -37,6 +39,15 @@ def deciding() -> Iterator[None]:
 
 
 __all__ = ["CACHE", "NODES", "Diagrams", "NotDecided", "Set", "deciding"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Bits of a number, highest first, and sorted ranges that it may be in, with where each begins."""
+
+    bits: Sequence[Set | None]
+    ranges: list[tuple[int, int]]
+    lows: list[int]
 
 
 class Diagrams:
@@ -86,7 +97,26 @@ class Diagrams:
     def among(self, bits: Sequence[Set | None], values: Intervals) -> Set:
         """Where the number with these bits (highest first, None where masked out and so zero) is one of `values`."""
         last = (1 << len(bits)) - 1
-        return self.either([self._between(bits, low, min(high, last)) for low, high in values.ranges if low <= last])
+        ranges = [(low, min(high, last)) for low, high in values.ranges if low <= last]
+        return self._within(_Numbers(bits, ranges, [low for low, _ in ranges]), 0, 0, 0, len(ranges))
+
+    def _within(self, numbers: _Numbers, at: int, base: int, first: int, stop: int) -> Set:
+        """Where the number, whose bits above the one numbered `at` are those of `base`, is in one of the ranges from
+        `first` on to `stop`, all of which have such numbers. Halved as long as there are several: so each node of a
+        large set is made once, and no set of sets is put together."""
+        bits, width = numbers.bits, len(numbers.bits) - at
+        if first == stop:
+            return self.nothing
+        if stop - first == 1:
+            low, high = numbers.ranges[first]
+            return self._between(bits[at:], max(low - base, 0), min(high - base, (1 << width) - 1))
+        half = base + (1 << width - 1)
+        middle = bisect_left(numbers.lows, half, first, stop)
+        below = self._within(numbers, at + 1, base, first, middle)
+        if (bit := bits[at]) is None:
+            return below
+        both = middle > first and numbers.ranges[middle - 1][1] >= half
+        return bit.ite(self._within(numbers, at + 1, half, middle - both, stop), below)
 
     def _between(self, bits: Sequence[Set | None], low: int, high: int) -> Set:
         """One range: the leading bits that its ends share, then at least the one or at most the other end."""
@@ -112,7 +142,9 @@ class Diagrams:
 
     def _at_least(self, bits: Sequence[Set | None], low: int) -> Set:
         found = self.everything
-        for bit in reversed(bits):
+        zeros = (low & -low).bit_length() - 1 if low else len(bits)  # below the last one, whatever it is
+        low >>= zeros
+        for bit in reversed(bits[: max(len(bits) - zeros, 0)]):
             if low & 1:
                 found = self.nothing if bit is None else bit & found
             elif bit is not None:
@@ -122,7 +154,9 @@ class Diagrams:
 
     def _at_most(self, bits: Sequence[Set | None], high: int) -> Set:
         found = self.everything
-        for bit in reversed(bits):
+        ones = (~high & high + 1).bit_length() - 1  # below the last zero, whatever it is
+        high >>= ones
+        for bit in reversed(bits[: max(len(bits) - ones, 0)]):
             if high & 1:
                 found = self.everything if bit is None else bit.imp(found)
             elif bit is not None:

@@ -255,8 +255,7 @@ class MatchEncoder:
 
     def _elements(self, named: NamedSet, fields: tuple[Field | str, ...]) -> Set:
         if len(fields) == 1 and isinstance(fields[0], Field) and FIELDS[fields[0]].source is not Source.DEVICE:
-            spans = [r for (key, *_) in named.elements if isinstance(key, Intervals) for r in key.ranges]
-            return self.field(fields[0], Intervals.union_of(spans))
+            return self.field(fields[0], named.numbers())
         found: list[Set] = []
         for element in named.elements:
             here = self.space.everything

@@ -101,6 +101,7 @@ class Kept:
         scope = universe & either([requests, *answers.values()])
         if scope == nothing:
             return
+        whole = self._stateless(universe)
         for hook, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
             if not isinstance(hit.statement, Nat):
                 continue
@@ -112,7 +113,7 @@ class Kept:
                 (answered, "may translate connections whose answers become untracked", False),
             ):
                 if (mine := packets & lost) != nothing:
-                    yield Cut(f"{hit.rule.where} {why}", mine, self._stateless(universe), direction, lo)
+                    yield Cut(f"{hit.rule.where} {why}", mine, whole, direction, lo)
 
     def _answered(self, direction: Direction) -> dict[tuple[Hook, Nat], Set]:
         """By translation, the packets that it may turn into connections whose answers become untracked."""

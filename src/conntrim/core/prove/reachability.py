@@ -145,8 +145,7 @@ def _codes(space: PacketVars, direction: Direction, has: bool) -> Intervals:
 def _all_read(hung: tuple[Table, Chain]) -> bool:
     """Whether it is known what a nat chain translates: a target that is unknown to the model might, too."""
     table, base = hung
-    rules = (rule for chain in table.below(base) for rule in chain.rules)
-    return not any(isinstance(s, OpaqueStatement) for rule in rules for s in rule.statements)
+    return OpaqueStatement not in table.kinds(base)
 
 
 def encoder(

@@ -298,7 +298,7 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
         side = Side(space, full, early, told_of(local, family), _meant(space, ruleset))
         side.taken += _taken(side)
         sides.append(side)
-    homes = {id(r): Home(t, c) for t in ruleset.tables for c in t.chains for r in c.rules}
+    homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}
     return RuleCase(ruleset, tuple(sides), rules, full, homes)
 
 
@@ -341,20 +341,21 @@ def names_untracked(rule: Rule) -> bool:
 
 def names_field(rule: Rule, name: Field) -> bool:
     """Whether a rule names values of this field."""
-    return any(isinstance(m, In) and m.field is name for m in rule.matches)
+    return name in [m.field for m in rule.matches if type(m) is In]
 
 
 def trusts_source_port(rule: Rule) -> bool:
     """An accept that names a source port and nothing that its sender cannot choose."""
+    if not names_field(rule, Field.SPORT) or End(Verdict.ACCEPT) not in rule.statements:
+        return False
     asked = [states_asked(m) for m in rule.matches if states_asked(m)]
     known = any(CtState.NEW not in states and CtState.UNTRACKED not in states for states in asked)
     plain = not any(isinstance(m, OpaqueMatch | CtIn) for m in rule.matches)
-    opens = End(Verdict.ACCEPT) in rule.statements and names_field(rule, Field.SPORT)
-    return opens and plain and not known and not any(names_field(rule, name) for name in (Field.DPORT, Field.SRC))
+    return plain and not known and not any(names_field(rule, name) for name in (Field.DPORT, Field.SRC))
 
 
 def _notrack(rule: Rule) -> bool:
-    return any(isinstance(s, Notrack) for s in rule.statements)
+    return Notrack in map(type, rule.statements)
 
 
 def _early(table: Table) -> Table:

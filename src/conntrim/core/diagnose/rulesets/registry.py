@@ -105,7 +105,7 @@ def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
     active = arrange(ruleset).active
     for family, name in ((Family.IPV4, "IPv4"), (Family.IPV6, "IPv6")):
         tables = (t for t in ruleset.tables if family in FAMILIES.get(t.family, ()))
-        untracks = any(isinstance(s, Notrack) for t in tables for c in t.chains for r in c.rules for s in r.statements)
+        untracks = any(Notrack in map(type, r.statements) for t in tables for c in t.chains for r in c.rules)
         if untracks and not active[family]:
             yield f"none of these rules uses conntrack for {name}: newer kernels track nothing there (K5)"
 

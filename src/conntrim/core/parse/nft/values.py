@@ -86,4 +86,6 @@ def spans(kind: str, value: Json) -> list[tuple[int, int]]:
 def intervals(kind: str, value: Json, shift: int = 0) -> Intervals:
     """The same as a set, moved to its place in the field."""
     found = spans(kind, value)
+    if len(found) == 1 and not shift:  # an element of a set, which may have tens of thousands
+        return Intervals(tuple(found))
     return Intervals.union_of((low << shift, (high + 1 << shift) - 1) for low, high in found)
