@@ -21,6 +21,7 @@ from conntrim.core.model.change import (
     DeleteRule,
     DeleteSet,
     DeleteTable,
+    FillSet,
     FlushChain,
     InsertRule,
     ReplaceRule,
@@ -139,7 +140,7 @@ def _untracks(edit: Edit) -> bool:
             return edit.table.name == "raw" or any(isinstance(s, Notrack) for s in rule.statements)
         case (
             FlushChain() | AddTable() | AddChain() | AddSet() | AddObject()
-            | DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable()
+            | DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable() | FillSet()
         ):  # fmt: skip
             return False
         case _:
