@@ -266,6 +266,13 @@ class Chain:
     rules: tuple[Rule, ...]
     base: Base | None = None
     place: Place = field(default=Place(""), compare=False)
+    _jumps: list[tuple[str, ...]] = field(init=False, compare=False, repr=False, default_factory=list)
+
+    def jumps(self) -> tuple[str, ...]:
+        """The names of the chains that its rules send packets to, in their order: whoever walks a table asks."""
+        if not self._jumps:
+            self._jumps.append(tuple([s.chain for rule in self.rules for s in rule.statements if type(s) is Jump]))
+        return self._jumps[0]
 
 
 Key = Intervals | tuple[str, ...]
@@ -337,7 +344,7 @@ class Table:
         if chain.name not in self._below:
             found, todo = {chain.name: chain}, [chain]
             while todo:
-                for name in (s.chain for rule in todo.pop().rules for s in rule.statements if type(s) is Jump):
+                for name in todo.pop().jumps():
                     if name not in found and (target := self._chains.get(name)) is not None:
                         found[name] = target
                         todo.append(target)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
-from typing import assert_never
 
-from conntrim.core.model.marks import SetMark
-from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
-    CtTemplate,
     End,
-    Helper,
-    Jump,
     NoEffect,
-    Notrack,
-    OpaqueStatement,
     Return,
     Rule,
-    SetZone,
     Table,
     Verdict,
 )
@@ -77,25 +68,9 @@ def _folded(view: MatchEncoder, rules: Sequence[Rule], table: Table) -> dict[str
 
 def plain_end(rule: Rule) -> str | None:
     """Where a rule that does nothing but end (and count) sends its packets; None for every other rule."""
-    deciding = [s for s in rule.statements if not isinstance(s, NoEffect)]
+    deciding = [s for s in rule.statements if type(s) is not NoEffect]
     if len(deciding) != 1:
         return None
-    match statement := deciding[0]:
-        case End(verdict=verdict):
-            return KINDS.get(verdict)
-        case Return():
-            return LEFT
-        case (
-            Jump()
-            | Notrack()
-            | SetZone()
-            | CtTemplate()
-            | SetMark()
-            | Helper()
-            | Nat()
-            | NoEffect()
-            | OpaqueStatement()
-        ):
-            return None
-        case _:
-            assert_never(statement)
+    if isinstance(end := deciding[0], End):
+        return KINDS.get(end.verdict)
+    return LEFT if isinstance(end, Return) else None

@@ -63,8 +63,8 @@ class MatchEncoder:
     lost: dict[Field, Set] = field(default_factory=dict)
     direct: Set | None = None
     version: int = 0
-    _made: dict[object, Set] = field(default_factory=dict)
-    _made_now: dict[object, Set] = field(default_factory=dict)
+    _made: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
+    _made_now: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
     _signature: int | None = None
 
     def __post_init__(self) -> None:
@@ -111,12 +111,12 @@ class MatchEncoder:
 
     def match(self, match: Match, table: Table) -> Set:
         """The packets that a match holds for."""
-        key: object = (match, id(table)) if isinstance(match, InSet) else match
+        key = (id(match), id(table)) if type(match) is InSet else id(match)
         made = self._made.get(key) or self._made_now.get(key)
         if made is None:
-            made = self._match(match, table)
+            made = self._match(match, table), (match, table)  # holding them keeps their ids theirs
             (self._made_now if changes(match) else self._made)[key] = made
-        return made
+        return made[0]
 
     def _match(self, match: Match, table: Table) -> Set:
         match match:

@@ -5,7 +5,7 @@ On a node of Kubernetes they are ten thousand rules, and a node's own services m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
@@ -26,6 +26,7 @@ from conntrim.core.model.ruleset import (
     Return,
     SetZone,
     Statement,
+    Table,
     Verdict,
     asked_fields,
 )  # fmt: skip
@@ -36,11 +37,25 @@ from conntrim.core.netfilter.hooks import JOURNEYS, Arranged, Kind, Station
 def only_translate(arranged: Arranged, family: Family, direction: Direction) -> bool:
     """Whether the nat chains on a direction's way stop nobody, and nobody else asks for a mark that they give."""
     stations = [s for hook in JOURNEYS[direction] for group in arranged.groups[family, hook] for s in group]
-    nat = _all(station for station in stations if station.kind is Kind.NAT)
-    if not all(map(_lets_pass, nat)):
+    nat = [each for station in stations if station.kind is Kind.NAT for each in station.chains]
+    if not all(base.base is None or base.base.policy is Verdict.ACCEPT for _, base in nat):
+        return False
+    done = [s for table, base in nat if table.kinds(base) - PLAIN for s in _done(table, base) if type(s) not in PLAIN]
+    if not all(map(_harmless, done)):
         return False
     others = _all(station for station in stations if station.kind is Kind.CHAIN)
-    return not any(map(_marks, nat)) or not any(map(_asks, others))
+    return not any(type(s) is SetMark for s in done) or not any(map(_asks, others))
+
+
+PLAIN = frozenset({Jump, Return, Nat, NoEffect})
+"""Statements that stop nobody and leave nothing behind, whatever they say: of ten thousands nearly all."""
+
+
+def _done(table: Table, base: Chain) -> Iterator[Statement]:
+    """What the rules do that packets may come to from a chain."""
+    for chain in table.below(base):
+        for rule in chain.rules:
+            yield from rule.statements
 
 
 def _all(stations: Iterable[Station]) -> list[Chain]:
@@ -52,11 +67,6 @@ def _all(stations: Iterable[Station]) -> list[Chain]:
             seen.add((id(table), id(base)))
             found |= {(id(table), id(chain)): chain for chain in table.below(base)}
     return list(found.values())
-
-
-def _lets_pass(chain: Chain) -> bool:
-    policy = chain.base is None or chain.base.policy is Verdict.ACCEPT
-    return policy and all(map(_harmless, (s for rule in chain.rules for s in rule.statements)))
 
 
 def _harmless(statement: Statement) -> bool:
@@ -72,10 +82,6 @@ def _harmless(statement: Statement) -> bool:
             return False
         case _:
             assert_never(statement)
-
-
-def _marks(chain: Chain) -> bool:
-    return any(type(s) is SetMark for rule in chain.rules for s in rule.statements)
 
 
 def _asks(chain: Chain) -> bool:

@@ -84,6 +84,7 @@ class Kept:
     """What becomes untracked: one answer a direction, for all the rules that may translate there."""
     _found: dict[Hook, tuple[Nat, ...]] = field(default_factory=dict, compare=False)
     _answers: dict[tuple[Hook, tuple[Direction, ...]], dict[Nat, Set]] = field(default_factory=dict, compare=False)
+    _alike: dict[tuple[Hook, Direction, Set, Intervals], Set] = field(default_factory=dict, compare=False)
     _addresses: dict[tuple[Direction, Field], Intervals | None] = field(default_factory=dict, compare=False)
 
     def cuts(self) -> Iterator[Cut]:
@@ -98,7 +99,7 @@ class Kept:
         nothing, either = self.space.nothing, self.space.sets.either
         requests, answers = self._newly(direction, mirrored=False), self._answered(direction)
         universe = self._openers(direction)
-        scope = universe & either([requests, *answers.values()])
+        scope = universe & either([requests, *dict.fromkeys(answers.values())])
         if scope == nothing:
             return
         whole = self._stateless(universe)
@@ -211,6 +212,9 @@ class Kept:
         addresses, ports = spans(nat)
         ours = self.local | LOOPBACK if self.local else None
         to = ours if nat.kind in OWN_ADDRESS else addresses
+        if not source and ports is not None and to is addresses and to is not None and to.size == 1:
+            ((only, _),) = to.ranges
+            return self._before_one(hook, way, space.where(after, address, only), ports)
         after = after if to is None else after & space.field(address, to)
         if ports is not None:
             return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])
@@ -223,6 +227,15 @@ class Kept:
             for old, new in CLASSES
         ]
         return usual & space.sets.either(parts)
+
+    def _before_one(self, hook: Hook, way: Direction, after: Set, ports: Intervals) -> Set:
+        """The same for one destination, of which `after` are the connections: a node of Kubernetes has thousands, and
+        of most of them the answers become untracked in the same way."""
+        key = hook, way, after, ports
+        if key not in self._alike:
+            port = self.space.field(Field.DPORT, ports)
+            self._alike[key] = self._without(after & port, Field.DPORT, *ELSEWHERE[hook])
+        return self._alike[key]
 
     def _ends(self, way: Direction, address: Field) -> Intervals | None:
         """The addresses that connections have whose answers become untracked; None: too many to name."""

@@ -98,6 +98,20 @@ class PacketVars:
             made = self._made[key, values, mask] = self.sets.among(kept, self._own(key, values))
         return made
 
+    def where(self, found: Set, key: Field, number: int) -> Set:
+        """The vectors of a set that have this property, whatever else it might be: without its variables. Where they
+        stand above all others that is one way down the diagram."""
+        bits = self.bits[key]
+        own = self._own(key, Intervals.of(number))
+        if not own:
+            return self.nothing
+        if bits[0] != 0:
+            return (found & self.values(key, Intervals.of(number))).exists(self.sets.literals(*bits))
+        ((value, _),) = own.ranges
+        while (ends := found.cofactors()) and (level := found.node_level()) is not None and level < len(bits):
+            found = ends[0 if value >> len(bits) - 1 - level & 1 else 1]
+        return found
+
     def _sets_of(self, key: Field) -> list[Set | None]:
         if key not in self._bits:
             self._bits[key] = [self.sets.var(n) for n in self.variables(key)]

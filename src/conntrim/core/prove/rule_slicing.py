@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.ruleset import Chain, Jump, Ruleset, Table
+from conntrim.core.model.ruleset import Chain, Ruleset, Table
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 from conntrim.core.prove.bounds import ALL, Bounds, shifted
@@ -24,8 +24,8 @@ MOST_BOUNDS = 1024
 """Boxes a question may consist of; with more, looking for rules costs more than it saves."""
 
 
-Made = dict[int, tuple[Chain, tuple[str, ...]]]
-"""By a chain's identity what is left of it, and where that jumps."""
+Made = dict[int, Chain]
+"""By a chain's identity what is left of it."""
 
 
 class Sieve:
@@ -78,10 +78,9 @@ class Sieve:
         while todo:
             chain = todo.pop()
             if id(chain) not in made:
-                few = self._listed.few(chain, met[self._listed.of(chain)])
-                made[id(chain)] = few, tuple(s.chain for r in few.rules for s in r.statements if type(s) is Jump)
-            for name in made[id(chain)][1]:
+                made[id(chain)] = self._listed.few(chain, met[self._listed.of(chain)])
+            for name in made[id(chain)].jumps():
                 if name not in found and (target := table.chain(name)) is not None:
                     found[name] = target
                     todo.append(target)
-        return replace(table, chains=tuple(made[id(c)][0] for c in table.chains if c.name in found))
+        return replace(table, chains=tuple(made[id(c)] for c in table.chains if c.name in found))

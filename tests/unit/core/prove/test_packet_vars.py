@@ -1,8 +1,12 @@
-"""The order of the variables: what a diagram costs, told in nodes."""
+"""The order of the variables: what a diagram costs, told in nodes; and one value of a property taken out of a set."""
 
 from __future__ import annotations
 
-from conntrim.core.model.address import Family
+from random import Random
+
+from conntrim.core.model.address import MAPPED, Family
+from conntrim.core.model.fields import Field
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.parse.ruleset import read
@@ -32,3 +36,22 @@ def test_who_may_send_and_what_is_served_cost_their_sum() -> None:
     served = nodes(*SERVED)
     checked = nodes(*CHECKS, "-A FORWARD -p tcp -j ACCEPT")
     assert nodes(*CHECKS, *SERVED) <= served + checked
+
+
+def test_where_a_property_has_one_value_is_found_at_either_end_of_the_diagram() -> None:
+    """The way down that the first variables have, and the quantifier that all others have, say the same."""
+    space, chance = PacketVars(Family.IPV4, Names(("", "lo", "eth0"))), Random(2)
+    for _ in range(50):
+        nets = [(MAPPED | chance.getrandbits(28) << 4, chance.choice((15, 0))) for _ in range(4)]
+        parts = [
+            space.field(key, Intervals.of((low, low | size))) & space.field(Field.DPORT, Intervals.of(80 + at))
+            for key in (Field.SRC, Field.DST)
+            for at, (low, size) in enumerate(nets)
+        ]
+        packets = space.sets.either(parts)
+        for key in (Field.SRC, Field.DST, Field.DPORT):
+            number = chance.choice([80, 81]) if key is Field.DPORT else chance.choice(nets)[0]
+            here = packets & space.values(key, Intervals.of(number))
+            expected = here.exists(space.sets.literals(*space.bits[key]))
+            assert expected == space.where(packets, key, number)
+    assert space.nothing == space.where(space.everything, Field.DST, 1), "no IPv4 address"
