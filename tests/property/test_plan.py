@@ -1,4 +1,4 @@
-"""What a plan proves by boxes, asked of the packet evaluator: random filters, real dialogues, unsolicited packets."""
+"""What a plan proves by sets, asked of the packet evaluator: random filters, real dialogues, unsolicited packets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_proved_means_delivered(text: str) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(filters())
-def test_strangers_fare_as_before(text: str) -> None:
+def test_what_is_outside_is_treated_as_before(text: str) -> None:
     """Packets outside the legs are treated the same after the plan, proved or not: nothing is let in, none is lost."""
     plan = made(text)
     for packet in OUTSIDE:

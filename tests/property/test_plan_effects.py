@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conntrim.core.model.packet import Packet
@@ -66,8 +66,7 @@ def counted(ruleset: Ruleset, opener: Packet, yes: bool) -> tuple[list[bool], bo
 def test_proved_means_that_the_same_packets_are_counted(text: str) -> None:
     """Where `no-ct-dependence` is proved, each packet of a connection that went through is counted as before."""
     plan = made(text)
-    if standing(plan)["no-ct-dependence"] is not Standing.PROVED:
-        return
+    assume(standing(plan)["no-ct-dependence"] is Standing.PROVED)
     for opener in OPENERS:
         for yes in (True, False):
             before, through = counted(plan.before, opener, yes)

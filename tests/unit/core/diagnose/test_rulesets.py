@@ -301,15 +301,16 @@ REPLAYS: dict[str, tuple[Fate, ...]] = {
 """What becomes of a finding's witness in the rule set as it stands."""
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name, (_, _, found) in CASES.items() if REPLAYS.keys() & dict(found)])
 def test_witnesses_replay(name: str) -> None:
     """What a finding calls reachable is accepted, what it calls refused is dropped, by the readable evaluator."""
     raw, accepts, _ = CASES[name]
     rules = ruleset(raw, accepts)
-    for finding in check_ruleset(rules, None).findings:
-        if finding.code in REPLAYS:
-            assert finding.witness is not None
-            assert simulate(rules, finding.witness).verdict in REPLAYS[finding.code]
+    found = [f for f in check_ruleset(rules, None).findings if f.code in REPLAYS]
+    assert found
+    for finding in found:
+        assert finding.witness is not None
+        assert simulate(rules, finding.witness).verdict in REPLAYS[finding.code]
 
 
 def test_a_packet_that_nat_misses_is_untracked() -> None:
