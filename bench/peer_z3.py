@@ -14,6 +14,7 @@ import z3
 from bench.peer_z3_bits import Bits, Ends, Way, bare, either
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.protocol import Protocol
@@ -22,7 +23,6 @@ from conntrim.core.model.ruleset import (
     CtTemplate,
     Dialect,
     End,
-    Field,
     Helper,
     Jump,
     NoEffect,

@@ -10,13 +10,13 @@ import z3
 from conntrim.core.model.address import MAPPED, V4_ALL, Family, parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     AnyOf,
     Dialect,
-    Field,
     In,
     InSet,
     Interface,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family, family_of, parse_address
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Ruleset, TcpFlag
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue, error_about

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import is_own_comment
@@ -14,7 +15,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
-    Field,
     In,
     Jump,
     Match,

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from conntrim import wiring
-from conntrim.core.change.guard import XT_GUARD
+from conntrim.core.change.apply import apply
+from conntrim.core.change.emit import emit
+from conntrim.core.change.guard import XT_GUARD, guarded, kept
+from conntrim.core.change.invert import invert
+from conntrim.core.model.change import AppendRule, Change, TableKey, Transaction
 from conntrim.core.model.facts import HostFacts
+from conntrim.core.model.fields import Field
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.normal import normal
+from conntrim.core.model.place import Place
 from conntrim.core.model.policy import Policy
-from conntrim.core.model.ruleset import Chain, Dialect, OpaqueMatch, Rule, Ruleset, Table, Verdict
+from conntrim.core.model.ruleset import Chain, Dialect, End, In, OpaqueMatch, Rule, Ruleset, Table, Verdict
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.compile import Request, compiled
 from conntrim.lab.netns import LabHost
@@ -95,6 +102,28 @@ def test_the_kernel_lists_what_the_change_says(host: LabHost, rules: str, role: 
     address, policy = ROLES[role]
     policy = (GOLDEN / f"{role}.toml").read_bytes() if rules == "goldens" else policy
     assert [] == differing(host, parse_policy(policy, "policy"), facts(address, listening=(80, 11211)))
+
+
+def test_two_rules_at_the_end_of_one_nft_chain_keep_their_order(host: LabHost) -> None:
+    """Appended one behind the other they stand so in the kernel's listing, on trial, kept and taken back."""
+    host.run("nft", "-f", "-", text=NFT_FIREWALL)
+    before, until = listed(host), deadline(600)
+    table = next(t for t in before.tables if t.chain("input") is not None)
+    rules = [
+        Rule(
+            (In(Field.PROTOCOL, Intervals.of(6)), In(Field.DPORT, Intervals.of(port))),
+            (End(Verdict.ACCEPT),), Place("test"), "", f"conntrim:0123abcd {port}",
+        )
+        for port in (8082, 8081)
+    ]  # fmt: skip
+    plain = Change((Transaction(TableKey.of(table), tuple(AppendRule("input", rule) for rule in rules)),))
+    trial = guarded(plain, {6})
+    on_trial, after = apply(trial, before), apply(plain, before)
+    for change, base, meant in (
+        (trial, before, on_trial), (kept(plain, trial), on_trial, after), (invert(plain), after, before),
+    ):  # fmt: skip
+        load(host, emit(change, base), until)
+        assert compared(meant) == compared(listed(host))
 
 
 @pytest.mark.corpus

@@ -10,6 +10,7 @@ import pytest
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
@@ -18,7 +19,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
-    Field,
     In,
     Rule,
     Ruleset,

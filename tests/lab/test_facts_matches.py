@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
@@ -12,7 +13,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
-    Field,
     In,
     Match,
     Notrack,

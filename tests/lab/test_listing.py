@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 
-from conntrim.core.model.ruleset import Dialect, End, Field, In, Notrack, Ruleset, TableFamily, Verdict
+from conntrim.core.model.fields import Field
+from conntrim.core.model.ruleset import Dialect, End, In, Notrack, Ruleset, TableFamily, Verdict
 from conntrim.host.listing import KernelListing
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost

@@ -9,9 +9,10 @@ import pytest
 
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import NAMES
-from conntrim.core.model.ruleset import Dialect, Field, In, InSet, OpaqueMatch, Rule, Ruleset, TableFamily
+from conntrim.core.model.ruleset import Dialect, In, InSet, OpaqueMatch, Rule, Ruleset, TableFamily
 from conntrim.host.listing import KernelListing
 from conntrim.host.nf_tables import generation, legacy_names, table_names
 from conntrim.lab.netns import LabHost, lab_host

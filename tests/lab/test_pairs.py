@@ -22,10 +22,11 @@ from bench.peer_z3 import Peer, Walked
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.replay import Played
-from conntrim.core.model.ruleset import Field, Ruleset, SetZone
+from conntrim.core.model.ruleset import Ruleset, SetZone
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.prove.compare import Comparison, Region, compare

@@ -12,10 +12,11 @@ import pytest
 
 from conntrim.core.model.address import MAPPED, Family
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field, In, Interface, Ruleset
+from conntrim.core.model.ruleset import In, Interface, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES, arrange
 from conntrim.core.netfilter.outcome import Fate

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
-from conntrim.core.model.ruleset import Field, Jump, Notrack, Ruleset
+from conntrim.core.model.ruleset import Jump, Notrack, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.policy import parse_policy

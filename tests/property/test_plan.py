@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conntrim.core.model.address import MAPPED, Family
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Standing
-from conntrim.core.model.ruleset import Ruleset, TcpFlag
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.netfilter.dialogue import Talk, dialogue, run
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate

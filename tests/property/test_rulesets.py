@@ -13,6 +13,7 @@ from conntrim.core.emit.nft import nft_text
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import MAPPED, parse_address
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import MarkOf, SetMark
@@ -25,7 +26,6 @@ from conntrim.core.model.ruleset import (
     CtTemplate,
     Dialect,
     End,
-    Field,
     In,
     Interface,
     Jump,

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from conntrim.app.explain import explain
 from conntrim.core.model.address import family_of, parse_address
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.printable import one_line
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Ruleset, TcpFlag
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.plan.own import without_own
 from conntrim.core.rollout.probe import Fate, How, Probe, Session, session_of
 from conntrim.host import programs

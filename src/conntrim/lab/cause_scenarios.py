@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.host.netns import entered
 from conntrim.lab.cause_site import (
     CLOSED,

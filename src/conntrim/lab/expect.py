@@ -10,14 +10,14 @@ from typing import Any
 from conntrim.core.model.address import Family, parse_address, parse_prefix
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import FIELDS
+from conntrim.core.model.fields import FIELDS, TcpFlag
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, Table, TableFamily, TcpFlag
+from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, Table, TableFamily
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange

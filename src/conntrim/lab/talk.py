@@ -10,9 +10,9 @@ from dataclasses import replace
 from random import Random
 
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue

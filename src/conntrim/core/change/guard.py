@@ -30,9 +30,10 @@ from conntrim.core.model.change import (
     TableKey,
     Transaction,
 )
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, OWN_TABLE, SECONDS, TRIAL_SUFFIX
-from conntrim.core.model.ruleset import Dialect, Field, InSet, Match, NamedSet, OpaqueMatch, Rule, TableFamily, Verdict
+from conntrim.core.model.ruleset import Dialect, InSet, Match, NamedSet, OpaqueMatch, Rule, TableFamily, Verdict
 
 XT_GUARD = OpaqueMatch("time", f"--datestop {DEADLINE}")
 NFT_GUARD = InSet(ARMED, (Field.PROTOCOL,))

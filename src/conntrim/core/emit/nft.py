@@ -11,6 +11,7 @@ from typing import assert_never
 
 from conntrim.core.emit.nft_match import around, key_text, match_text, refused
 from conntrim.core.model.address import Family, family_of, format_address
+from conntrim.core.model.fields import Field
 from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
@@ -20,7 +21,6 @@ from conntrim.core.model.ruleset import (
     CtTemplate,
     Dialect,
     End,
-    Field,
     Helper,
     In,
     Jump,

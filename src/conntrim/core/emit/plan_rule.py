@@ -16,9 +16,10 @@ from conntrim.core.emit.nft_match import Around, around, chosen, match_text
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_match import in_order
 from conntrim.core.model.address import family_of
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import protocol_name
-from conntrim.core.model.ruleset import Dialect, Field, In, Match, Rule, Table, TableFamily, asked_fields
+from conntrim.core.model.ruleset import Dialect, In, Match, Rule, Table, TableFamily, asked_fields
 
 OLD_WORDS = (("-m conntrack --ctstate", "-m state --state"), ("-j CT --notrack", "-j NOTRACK"))
 """The 2.6 era's words: CT came with 2.6.34."""

@@ -12,12 +12,11 @@ from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.emit.xt_option import base_words, listed_ports, option_words, port_list
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.fields import DEVICES
+from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.ruleset import (
     CT_STATES,
     NATIVE_SET,
     AnyOf,
-    Field,
     In,
     InSet,
     Interface,

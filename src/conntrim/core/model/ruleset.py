@@ -12,9 +12,7 @@ from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.fields import DEVICES
-from conntrim.core.model.fields import Field as Field  # noqa: PLC0414 - a word of the rule set too
-from conntrim.core.model.fields import TcpFlag as TcpFlag  # noqa: PLC0414
+from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat

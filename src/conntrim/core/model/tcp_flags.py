@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, TcpFlag
+from conntrim.core.model.ruleset import In
 
 
 def flags_where(test: Callable[[int], bool]) -> Intervals:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import FIELDS
+from conntrim.core.model.fields import FIELDS, TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import RESET, Answered, Reject
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.icmp import ANSWERS, ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.skb import Attached, Orphan, Template, Tracked

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Ruleset, TcpFlag
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import Arranged, arrange
 from conntrim.core.netfilter.icmp import ICMP

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.fields import Field
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
@@ -19,7 +20,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     CtTemplate,
     End,
-    Field,
     Helper,
     In,
     InSet,

@@ -12,9 +12,10 @@ from enum import Enum, IntEnum
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState, TcpState
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, In, TcpFlag
+from conntrim.core.model.ruleset import In
 from conntrim.core.netfilter.icmp import ICMP, Icmp, any_code
 
 FIN, SYN, RST, ACK, URG = TcpFlag.FIN, TcpFlag.SYN, TcpFlag.RST, TcpFlag.ACK, TcpFlag.URG

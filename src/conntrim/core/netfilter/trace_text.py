@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from conntrim.core.model.address import format_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.explanation import Explanation, Line, Told
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, protocol_name
-from conntrim.core.model.ruleset import Field, In, Notrack, Rule, TcpFlag
+from conntrim.core.model.ruleset import In, Notrack, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import Arranged, direction_of
 from conntrim.core.netfilter.matches import about_state

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.dialect.xt import SET_PARTS
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import (
     NATIVE_SET,
     Chain,
     Dialect,
-    Field,
     InSet,
     Key,
     Match,

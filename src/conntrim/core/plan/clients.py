@@ -12,9 +12,10 @@ from itertools import pairwise
 
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.address_types import BROADCAST, MULTICAST
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Untrack
-from conntrim.core.model.ruleset import Dialect, Field
+from conntrim.core.model.ruleset import Dialect
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.ground import Ground
 from conntrim.core.plan.legs import Leg, Way, legs_of

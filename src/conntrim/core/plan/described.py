@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import DEVICES
+from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Match, Table
+from conntrim.core.model.ruleset import In, Match, Table
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO

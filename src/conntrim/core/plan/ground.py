@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Chain, Field, Ruleset, Table
+from conntrim.core.model.ruleset import Chain, Ruleset, Table
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, Arranged, Kind
 from conntrim.core.plan.described import Described

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import LOOPBACK
+from conntrim.core.model.fields import Field
 from conntrim.core.model.nat import Nat
-from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.ground import Ground
 from conntrim.core.plan.legs import Leg, Way, reply_to

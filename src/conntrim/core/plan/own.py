@@ -9,13 +9,13 @@ from typing import assert_never
 
 from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, TRIAL_SUFFIX, is_own_comment
 from conntrim.core.model.ruleset import (
     AnyOf,
     Chain,
     Dialect,
-    Field,
     In,
     InSet,
     Interface,

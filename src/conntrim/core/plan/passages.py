@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, In, TcpFlag
+from conntrim.core.model.ruleset import In
 from conntrim.core.model.service import Hook
 from conntrim.core.model.tcp_flags import BARE_SYN, flags_where
 from conntrim.core.plan.described import Described

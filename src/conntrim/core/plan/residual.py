@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import End, Field, Verdict
+from conntrim.core.model.ruleset import End, Verdict
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.legs import Leg

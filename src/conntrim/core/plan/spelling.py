@@ -8,11 +8,11 @@ from itertools import product
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
     Dialect,
-    Field,
     In,
     Interface,
     Match,

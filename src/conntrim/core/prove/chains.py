@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import Answer, answer_of, does
 from conntrim.core.model.marks import MarkOf, SetMark
@@ -16,7 +17,6 @@ from conntrim.core.model.ruleset import (
     CtTemplate,
     Dialect,
     End,
-    Field,
     Helper,
     Jump,
     Match,

@@ -14,9 +14,10 @@ from fractions import Fraction
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import LOOPBACK
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Field, Ruleset
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address_types import LOOPBACK
-from conntrim.core.model.ruleset import Field
+from conntrim.core.model.fields import Field
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.diagram import Set

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Standing
-from conntrim.core.model.ruleset import Chain, Field, InSet, Match, Ruleset
+from conntrim.core.model.ruleset import Chain, InSet, Match, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.question_text import membership, question

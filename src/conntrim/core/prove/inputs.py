@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST, AddressType
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import VARYING
+from conntrim.core.model.fields import VARYING, Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, TcpFlag
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
 from conntrim.core.netfilter.hooks import Arranged

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.fields import Field
 from conntrim.core.model.kinds import writes_entry
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
@@ -17,7 +18,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     CtTemplate,
     End,
-    Field,
     Helper,
     Jump,
     NoEffect,

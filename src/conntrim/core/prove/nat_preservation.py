@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.circumstances import LINK_LOCAL
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
-from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, Arranged, Kind
 from conntrim.core.netfilter.nat import spans

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import End, Field, Jump, NoEffect, Notrack, Return, Ruleset
+from conntrim.core.model.ruleset import End, Jump, NoEffect, Notrack, Return, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged
 from conntrim.core.netfilter.icmp import ICMP

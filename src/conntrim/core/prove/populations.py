@@ -10,9 +10,10 @@ from typing import assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, MULTICAST
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, Ruleset, TcpFlag
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import BARE_SYN, flags_where
 from conntrim.core.netfilter.hooks import FAMILIES

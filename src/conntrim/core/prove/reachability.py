@@ -13,11 +13,12 @@ from typing import assert_never
 from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, Field, OpaqueStatement, Table
+from conntrim.core.model.ruleset import Chain, OpaqueStatement, Table
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station

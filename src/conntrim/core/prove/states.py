@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.ruleset import Field
+from conntrim.core.model.fields import Field
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder

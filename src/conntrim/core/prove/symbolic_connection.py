@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Field
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory

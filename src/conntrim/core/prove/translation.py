@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field, Rule
+from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.memory import Tuple, tuple_of
 from conntrim.lab.entries import Kept
 from conntrim.lab.held.stand import PORTS, Arrival, Seen, Shot, Stand

@@ -12,8 +12,8 @@ from functools import cache
 from random import Random
 
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.lab.held.stand import HOST, PORTS
 
 SYN, ACK, FIN, RST, PSH = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST, TcpFlag.PSH

@@ -29,13 +29,13 @@ from conntrim.core.model.change import (
     TableKey,
     Transaction,
 )
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
     Base,
     Dialect,
     End,
-    Field,
     In,
     Jump,
     NamedSet,
@@ -134,6 +134,19 @@ def test_rules_stand_where_they_were_put() -> None:
     """Inserted from the last place to the first each stands before the rule whose index it names."""
     assert [0, 80, 22, 81] == ports(apply(XT_PLAN, xt()), "INPUT")
     assert [22, 80, 23, 81] == ports(apply(NFT_PLAN, nft()), "input")
+
+
+def test_rules_at_a_chain_s_end_keep_their_order() -> None:
+    """Two rules appended to one nft chain stand in the order of the change, on trial and kept; iptables alike."""
+    first, second = (rule(port, comment=f"conntrim:1a2b3c4d {port}") for port in (80, 81))
+    for table, chain, before in ((NFT, "input", nft()), (XT, "INPUT", xt())):
+        plain = change(table, AppendRule(chain, first), AppendRule(chain, second))
+        trial = guarded(plain, {6})
+        on_trial = apply(trial, before)
+        assert [80, 81] == ports(on_trial, chain)[-2:]
+        assert [80, 81] == ports(apply(kept(plain, trial), on_trial), chain)[-2:]
+        fed = [line for line in lines(plain, before) if "dport" in line]
+        assert ["dport 80", "dport 81"] == [line[line.index("dport") :][:8] for line in fed]
 
 
 def test_iptables_makes_a_table_with_its_built_in_chains() -> None:

@@ -2,13 +2,13 @@
 
 import pytest
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import Answer, Effect, answer_of, effect_of
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.ruleset import (
     Dialect,
     End,
-    Field,
     In,
     InSet,
     Match,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conntrim.core.model.address import Family, family_of, parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
@@ -13,7 +14,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
-    Field,
     In,
     Match,
     Notrack,
@@ -23,7 +23,6 @@ from conntrim.core.model.ruleset import (
     Statement,
     Table,
     TableFamily,
-    TcpFlag,
     Verdict,
     XtConntrack,
 )

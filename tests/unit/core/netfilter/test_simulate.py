@@ -10,6 +10,7 @@ from conntrim.core.model.address import parse_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
@@ -20,7 +21,6 @@ from conntrim.core.model.ruleset import (
     Chain,
     Dialect,
     End,
-    Field,
     In,
     Jump,
     Notrack,

@@ -6,8 +6,9 @@ import pytest
 
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, InSet, NamedSet
+from conntrim.core.model.ruleset import InSet, NamedSet
 from conntrim.core.parse.ruleset import read, read_all
 
 RULES = "*filter\n-A INPUT -m set --match-set {} {} -j DROP\n{}COMMIT\n"

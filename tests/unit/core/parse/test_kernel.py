@@ -10,11 +10,11 @@ from conntrim.core.emit.iptables import rule_words
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.digest import digest
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import (
     Dialect,
     End,
-    Field,
     In,
     InSet,
     OpaqueMatch,

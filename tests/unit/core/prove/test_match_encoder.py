@@ -6,8 +6,9 @@ import pytest
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Match, OpaqueMatch, XtConntrack
+from conntrim.core.model.ruleset import In, Match, OpaqueMatch, XtConntrack
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import Names

@@ -12,13 +12,13 @@ from typing import assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
     AnyOf,
     Chain,
     End,
-    Field,
     In,
     InSet,
     Interface,

@@ -32,6 +32,7 @@ from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
@@ -41,7 +42,6 @@ from conntrim.core.model.ruleset import (
     CtTemplate,
     Dialect,
     End,
-    Field,
     Helper,
     In,
     InSet,

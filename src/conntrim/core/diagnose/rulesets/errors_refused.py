@@ -24,10 +24,11 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import Field, In
+from conntrim.core.model.ruleset import In
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set

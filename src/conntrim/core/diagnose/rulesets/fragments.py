@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import raw
 from conntrim.core.diagnose.rulesets.case import RuleCase, names_field
 from conntrim.core.diagnose.rulesets.no_effect import bases_of
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import DEFRAG
 

@@ -28,9 +28,10 @@ from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, Interface, Rule
+from conntrim.core.model.ruleset import Interface, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder

@@ -15,11 +15,12 @@ from conntrim.core.census.membership import Ends, Mask, Membership
 from conntrim.core.diagnose.rulesets.case import RuleCase, Taken
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import LOOPBACK
+from conntrim.core.model.fields import Field
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import WITH_PORTS
-from conntrim.core.model.ruleset import Field, Rule
+from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.cube_cover import boxes
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, Told, by_target
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit
-from conntrim.core.model.ruleset import Field, In, Interface, Match, Rule
+from conntrim.core.model.ruleset import In, Interface, Match, Rule
 
 
 def edits(case: RuleCase, taken: Taken, by: Rule | None) -> tuple[Edit, ...]:

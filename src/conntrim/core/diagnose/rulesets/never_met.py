@@ -26,9 +26,10 @@ from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, names_field, states_asked
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, Interface, Match, Rule
+from conntrim.core.model.ruleset import Interface, Match, Rule
 from conntrim.core.model.service import Direction
 
 CODE, NAME = "CT113", "accept-never-met"

@@ -26,6 +26,7 @@ from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
@@ -34,7 +35,6 @@ from conntrim.core.model.ruleset import (
     Base,
     CtTemplate,
     End,
-    Field,
     Helper,
     Interface,
     Jump,

@@ -25,8 +25,9 @@ from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import no_effect, raw, rewrite
 from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, such_as
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
-from conntrim.core.model.ruleset import Field, Interface, Rule
+from conntrim.core.model.ruleset import Interface, Rule
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_SYN
 from conntrim.core.prove.match_encoder import MatchEncoder

@@ -26,12 +26,13 @@ from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import RESET
-from conntrim.core.model.ruleset import End, Field, In, Match, Rule, TcpFlag, Verdict
+from conntrim.core.model.ruleset import End, In, Match, Rule, Verdict
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import CONNTRACK, arrange

@@ -14,7 +14,7 @@ from conntrim.core.model.address import Family, format_address, parse_address
 from conntrim.core.model.change import AppendRule, DeleteRule, InsertRule, PutRule, ReplaceRule, TableKey
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.fields import mirror
+from conntrim.core.model.fields import Field, mirror
 from conntrim.core.model.finding import Edit, How, Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Unspeakable
@@ -23,7 +23,6 @@ from conntrim.core.model.ruleset import (
     AnyOf,
     Dialect,
     End,
-    Field,
     In,
     InSet,
     Interface,

@@ -28,11 +28,11 @@ from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase
 from conntrim.core.diagnose.rulesets.met import Met, count
 from conntrim.core.model.address import format_address
-from conntrim.core.model.fields import mirror
+from conntrim.core.model.fields import Field, mirror
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Field, In, Match, Rule
+from conntrim.core.model.ruleset import In, Match, Rule
 from conntrim.core.model.service import Hook
 from conntrim.core.model.tcp_flags import NOT_SYN
 

@@ -25,8 +25,9 @@ from dataclasses import dataclass, replace
 
 from conntrim.core.diagnose.rulesets import narrow
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, by_target, such_as
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.ruleset import Field, In, Rule
+from conntrim.core.model.ruleset import In, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 

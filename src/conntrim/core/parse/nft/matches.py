@@ -10,21 +10,11 @@ from conntrim.core.dialect.nft import FRAGMENT, TYPES, Spelt
 from conntrim.core.dialect.nft import V4 as V4_ONLY
 from conntrim.core.model.address import MAPPED
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import DEVICES, FIELDS, full
+from conntrim.core.model.fields import DEVICES, FIELDS, Field, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.protocol import WITH_PORTS
-from conntrim.core.model.ruleset import (
-    Field,
-    In,
-    InSet,
-    Interface,
-    Key,
-    Match,
-    NamedSet,
-    OpaqueMatch,
-    TableFamily,
-)  # fmt: skip
+from conntrim.core.model.ruleset import In, InSet, Interface, Key, Match, NamedSet, OpaqueMatch, TableFamily
 from conntrim.core.parse.nft import entry
 from conntrim.core.parse.nft.left import V4, Left, Name, Unread, left
 from conntrim.core.parse.nft.values import ADDRESSES, BITMASKS, flags, intervals, number

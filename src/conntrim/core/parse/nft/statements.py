@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words, words
 from conntrim.core.model.refusal import CODES, RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
     End,
-    Field,
     Helper,
     In,
     Jump,

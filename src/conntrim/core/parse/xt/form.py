@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.protocol import NUMBERS
-from conntrim.core.model.ruleset import Field, Jump, Match, Statement
+from conntrim.core.model.ruleset import Jump, Match, Statement
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.numbers import prefix
 from conntrim.core.parse.xt.options import MATCHES, TARGETS

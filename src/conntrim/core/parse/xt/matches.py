@@ -7,19 +7,10 @@ from functools import lru_cache, partial
 
 from conntrim.core.dialect import names
 from conntrim.core.dialect.xt import MODULE_ALIASES, NEEDS_PROTOCOL, OPTIONS, Says, XtOption
-from conntrim.core.model.fields import FIELDS, full
+from conntrim.core.model.fields import FIELDS, Field, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import (
-    CT_STATES,
-    AnyOf,
-    Field,
-    In,
-    InSet,
-    Match,
-    OpaqueMatch,
-    XtConntrack,
-)
+from conntrim.core.model.ruleset import CT_STATES, AnyOf, In, InSet, Match, OpaqueMatch, XtConntrack
 from conntrim.core.parse.xt import entry
 from conntrim.core.parse.xt.canonical import Given, Option, written
 from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, span

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Elsewhere, Nat, NatFlag, NatKind, Span
-from conntrim.core.model.ruleset import Field
 from conntrim.core.parse.xt.canonical import Given, written
 from conntrim.core.parse.xt.numbers import address, number, prefix
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 from conntrim.core.dialect.names import SERVICES
 from conntrim.core.model.address import MAPPED, V4_ALL, parse_address
-from conntrim.core.model.fields import FIELDS
+from conntrim.core.model.fields import FIELDS, Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import NUMBERS
-from conntrim.core.model.ruleset import Field, In
+from conntrim.core.model.ruleset import In
 
 ALL_BITS = (1 << 128) - 1
 V4 = Intervals((V4_ALL,))

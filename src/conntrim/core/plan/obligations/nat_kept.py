@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Field
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.obligations.spec import Listed, Said, Spec
 from conntrim.core.prove.diagram import Set

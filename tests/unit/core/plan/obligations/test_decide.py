@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Standing
-from conntrim.core.model.ruleset import TcpFlag
 from conntrim.core.netfilter.dialogue import run
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
