@@ -103,7 +103,8 @@ class _Loading:
         """The interfaces that nft or the kernel did not find."""
         for found in _ERROR.finditer(errors):
             if found["said"] == "Interface does not exist":
-                name = text_of(bytes_of(found["shown"])[int(found["first"]) - 1 : int(found["last"])])
+                shown = found["shown"] or self.line(int(found["line"]))  # nft 0.9.8 shows no line of its standard input
+                name = text_of(bytes_of(shown)[int(found["first"]) - 1 : int(found["last"])])
                 yield from self.defined(name.strip('"'))
             elif found["said"].endswith("No such file or directory"):
                 for said in _DEVICES.findall(self.text):
@@ -128,6 +129,10 @@ class _Loading:
                 return
         raise HostError("ip link add", f"no interface {names[0]} can be made: {ended.errors.strip()}")
 
+    def line(self, number: int) -> str:
+        """A line of the text, empty behind its end."""
+        return next(iter(self.text.split("\n")[number - 1 : number]), "")
+
     def complaint(self, ended: programs.Ended) -> InputError:
         """nft's first error: of the file itself with its line, of an included one without what stands there."""
         found = _ERROR.search(ended.errors)
@@ -138,7 +143,6 @@ class _Loading:
         if found["file"] not in ("/dev/stdin", "-"):
             said = re.sub(r"'[^']*'", "a word", found["said"])
             return InputError(self.source, f"nft does not take {found['file']}, line {line}: {said}", advice=ADVICE)
-        lines = self.text.split("\n")
-        statement = " ".join(lines[line - 1].split())[:80] if line <= len(lines) else "its end"
+        statement = " ".join(self.line(line).split())[:80] or "its end"
         message = f"nft does not take `{statement}`: {found['said']}"
         return InputError(self.source, message, line=line, advice=ADVICE)

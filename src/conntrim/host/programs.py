@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryFile
@@ -33,18 +34,31 @@ PACKAGES = {"nft": "nftables", "iptables-save": "iptables", "ip": "iproute2", "a
 """Program to Debian package, where the names differ."""
 
 
+_PATH: ContextVar[tuple[str, ...]] = ContextVar("path", default=PATH)
+
+
+@contextmanager
+def preferring(directory: str) -> Iterator[None]:
+    """Look into this directory first: the lab asks the programs of other releases, and nobody else does."""
+    before = _PATH.set((directory, *_PATH.get()))
+    try:
+        yield
+    finally:
+        _PATH.reset(before)
+
+
 def find(name: str) -> str | None:
     """The absolute path of a program, None where it is not installed; a path stays what it is."""
     if name.startswith("/"):
         return name
-    return next((p for d in PATH if os.access(p := f"{d}/{name}", os.X_OK)), None)
+    return next((p for d in _PATH.get() if os.access(p := f"{d}/{name}", os.X_OK)), None)
 
 
 def environment() -> dict[str, str]:
     """The caller's, but what a program itself starts (ufw: iptables, ip) is found where it was found, and its
     extensions where it was built to look for them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_PROGRAMS)}
-    return kept | {"PATH": ":".join(PATH)}
+    return kept | {"PATH": ":".join(_PATH.get())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ REJECTS: dict[str, tuple[str, ...]] = {
     "ip": ("", "--reject-with icmp-host-prohibited", "--reject-with icmp-admin-prohibited"),
     "ip6": ("", "--reject-with icmp6-adm-prohibited", "--reject-with icmp6-addr-unreachable"),
 }
-NFT_REJECTS = ("reject", "reject with icmpx admin-prohibited", "reject with icmpx port-unreachable")
+NFT_REJECTS = ("reject", "reject with icmpx type admin-prohibited", "reject with icmpx type port-unreachable")
 
 
 def ruleset(random: Random) -> Script:
@@ -139,7 +139,7 @@ SETS = (
     "set pairs6 { type ipv6_addr . inet_service; flags interval;"
     " elements = { 2001:db8::1 . 80, 2001:db8::/64 . 22-53 }\n }",
     "map what { type inet_service : verdict; elements = { 22 : drop, 80 : accept, 443 : return }\n }",
-    "map whose { typeof ct state : verdict; elements = { invalid : drop, established : accept }\n }",
+    "map whose { type ct_state : verdict; elements = { invalid : drop, established : accept }\n }",
 )
 """Named sets and verdict maps of every table."""
 

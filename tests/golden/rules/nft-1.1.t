@@ -48,7 +48,7 @@ newproto field 5 drop ; ok ; newproto field 5 drop ; {"expr": [{"match": {"op": 
 - ; ok ; (no nft rule says OpaqueMatch(kind='xor', text="{'match': {'op': '==', 'left': {'xor': [{'meta': {'key': 'mark'}}, 5]}, 'right': 5}}")) ; {"expr": [{"match": {"op": "==", "left": {"xor": [{"meta": {"key": "mark"}}, 5]}, "right": 5}}, {"drop": null}]}
 quota over 25 mbytes ; ok ; quota over 25 mbytes ; {"expr": [{"quota": {"val": 25, "val_unit": "mbytes", "inv": true}}]}
 quota name "q" ; ok ; quota name "q" ; {"expr": [{"quota": "q"}]}
-limit rate 10/second ; ok ; limit rate 10/second ; {"expr": [{"limit": {"rate": 10, "per": "second"}}]}
+limit rate 10/second ; ok ; limit rate 10/second burst 5 packets ; {"expr": [{"limit": {"rate": 10, "per": "second"}}]}
 limit name "l" ; ok ; limit name "l" ; {"expr": [{"limit": "l"}]}
 fwd device "eth1" ; ok ; fwd device "eth1" ; {"expr": [{"fwd": {"dev": "eth1"}}]}
 fwd ip to 192.0.2.1 device "eth1" ; ok ; fwd ip to 192.0.2.1 device "eth1" ; {"expr": [{"fwd": {"dev": "eth1", "family": "ip", "addr": "192.0.2.1"}}]}

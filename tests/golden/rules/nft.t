@@ -154,15 +154,15 @@ tcp dport vmap { 22 : accept, 23 : drop, 80-90 : jump user } ; ok ; meta l4proto
 ip saddr vmap { 10.0.0.0/8 : accept, 192.0.2.1 : continue } ; ok ; meta nfproto ipv4 ip saddr 10.0.0.0/8 accept || meta nfproto ipv4 ip saddr 192.0.2.1 ; {"expr": [{"vmap": {"key": {"payload": {"protocol": "ip", "field": "saddr"}}, "data": {"set": [[{"prefix": {"addr": "10.0.0.0", "len": 8}}, {"accept": null}], ["192.0.2.1", {"continue": null}]]}}}]}
 counter tcp dport 22 accept ; ok ; meta l4proto 6 tcp dport 22 counter accept ; {"expr": [{"counter": {"packets": 0, "bytes": 0}}, {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"accept": null}]}
 tcp dport 22 counter log prefix "ssh " accept ; ok ; meta l4proto 6 tcp dport 22 counter log prefix "ssh " accept ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"counter": {"packets": 0, "bytes": 0}}, {"log": {"prefix": "ssh "}}, {"accept": null}]}
-reject ; ok ; reject with icmpx port-unreachable ; {"expr": [{"reject": {"type": "icmpx", "expr": "port-unreachable"}}]}
-reject with icmp host-unreachable ; ok ; meta nfproto ipv4 reject with icmp host-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "host-unreachable"}}]}
-reject with icmp prot-unreachable ; ok ; meta nfproto ipv4 reject with icmp prot-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "prot-unreachable"}}]}
-reject with icmpv6 admin-prohibited ; ok ; meta nfproto ipv6 reject with icmpv6 admin-prohibited ; {"expr": [{"reject": {"type": "icmpv6", "expr": "admin-prohibited"}}]}
-reject with icmpx admin-prohibited ; ok ; reject with icmpx admin-prohibited ; {"expr": [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]}
-reject with icmpx host-unreachable ; ok ; reject with icmpx host-unreachable ; {"expr": [{"reject": {"type": "icmpx", "expr": "host-unreachable"}}]}
-reject with icmp frag-needed ; ok ; meta nfproto ipv4 reject with icmp frag-needed ; {"expr": [{"reject": {"type": "icmp", "expr": "frag-needed"}}]}
-reject with icmp 7 ; ok ; meta nfproto ipv4 reject with icmp 7 ; {"expr": [{"reject": {"type": "icmp", "expr": 7}}]}
-reject with icmpv6 2 ; ok ; meta nfproto ipv6 reject with icmpv6 2 ; {"expr": [{"reject": {"type": "icmpv6", "expr": 2}}]}
+reject ; ok ; reject with icmpx type port-unreachable ; {"expr": [{"reject": {"type": "icmpx", "expr": "port-unreachable"}}]}
+reject with icmp host-unreachable ; ok ; meta nfproto ipv4 reject with icmp type host-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "host-unreachable"}}]}
+reject with icmp prot-unreachable ; ok ; meta nfproto ipv4 reject with icmp type prot-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "prot-unreachable"}}]}
+reject with icmpv6 admin-prohibited ; ok ; meta nfproto ipv6 reject with icmpv6 type admin-prohibited ; {"expr": [{"reject": {"type": "icmpv6", "expr": "admin-prohibited"}}]}
+reject with icmpx admin-prohibited ; ok ; reject with icmpx type admin-prohibited ; {"expr": [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]}
+reject with icmpx host-unreachable ; ok ; reject with icmpx type host-unreachable ; {"expr": [{"reject": {"type": "icmpx", "expr": "host-unreachable"}}]}
+reject with icmp frag-needed ; ok ; meta nfproto ipv4 reject with icmp type frag-needed ; {"expr": [{"reject": {"type": "icmp", "expr": "frag-needed"}}]}
+reject with icmp 7 ; ok ; meta nfproto ipv4 reject with icmp type 7 ; {"expr": [{"reject": {"type": "icmp", "expr": 7}}]}
+reject with icmpv6 2 ; ok ; meta nfproto ipv6 reject with icmpv6 type 2 ; {"expr": [{"reject": {"type": "icmpv6", "expr": 2}}]}
 tcp dport 22 reject with tcp reset ; ok ; meta l4proto 6 tcp dport 22 reject with tcp reset ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"reject": {"type": "tcp reset"}}]}
 tcp dport 22 comment "a comment" ; ok ; meta l4proto 6 tcp dport 22 comment "a comment" ; {"comment": "a comment", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}]}
 notrack ; ok ; notrack ; {"expr": [{"notrack": null}]}
@@ -174,12 +174,12 @@ numgen inc mod 2 0 ; ok ; numgen inc mod 2 0 ; {"expr": [{"match": {"op": "==", 
 ip saddr 10.0.0.0/8 tcp dport 22 accept ; ok ; ip saddr 10.0.0.0/8 meta l4proto 6 tcp dport 22 accept ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"prefix": {"addr": "10.0.0.0", "len": 8}}}}, {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"accept": null}]}
 icmp type echo-request ; ok ; meta l4proto 1 icmp type 8 ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "icmp", "field": "type"}}, "right": "echo-request"}}]}
 meta protocol ip ; ok ; meta protocol ip ; {"expr": [{"match": {"op": "==", "left": {"meta": {"key": "protocol"}}, "right": "ip"}}]}
-reject ; ok ; reject with icmp port-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "port-unreachable"}}]}
+reject ; ok ; reject with icmp type port-unreachable ; {"expr": [{"reject": {"type": "icmp", "expr": "port-unreachable"}}]}
 tcp sport 11211 notrack ; ok ; meta l4proto 6 tcp sport 11211 notrack ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "sport"}}, "right": 11211}}, {"notrack": null}]}
 @ip6
 ip6 saddr 2001:db8::/32 tcp dport 22 accept ; ok ; ip6 saddr 2001:db8::/32 meta l4proto 6 tcp dport 22 accept ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "saddr"}}, "right": {"prefix": {"addr": "2001:db8::", "len": 32}}}}, {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"accept": null}]}
 icmpv6 type echo-request ; ok ; meta l4proto 58 icmpv6 type 128 ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "icmpv6", "field": "type"}}, "right": "echo-request"}}]}
-reject ; ok ; reject with icmpv6 port-unreachable ; {"expr": [{"reject": {"type": "icmpv6", "expr": "port-unreachable"}}]}
+reject ; ok ; reject with icmpv6 type port-unreachable ; {"expr": [{"reject": {"type": "icmpv6", "expr": "port-unreachable"}}]}
 udp dport 53 ip6 daddr 2001:db8::1 notrack ; ok ; meta l4proto 17 udp dport 53 ip6 daddr 2001:db8::1 notrack ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 53}}, {"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "daddr"}}, "right": "2001:db8::1"}}, {"notrack": null}]}
 @inet
 - ; fail ; an object in a shape that nft does not print: 'expr' ; {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from conntrim.host.programs import PATH, run
+from conntrim.host.programs import PATH, find, preferring, run
 
 
 def test_what_a_program_starts_is_found_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +21,14 @@ def test_iptables_own_variables_are_not_handed_on(monkeypatch: pytest.MonkeyPatc
     for name in ("XTABLES_LIBDIR", "XTABLES_LOCKFILE", "IPTABLES_LIB_DIR", "IP6TABLES_LIB_DIR"):
         monkeypatch.setenv(name, "/nowhere")
     assert "" == run(["sh", "-c", "env | grep TABLES_ || true"])
+
+
+def test_another_release_s_programs_come_first_only_where_they_were_asked_for(tmp_path: Path) -> None:
+    """The directory is looked into first, its programs start each other, and afterwards nobody knows of it."""
+    before = find("sh")
+    for name, text in (("sh", 'exec /bin/sh "$@"'), ("nft", "echo of the tree")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    with preferring(str(tmp_path)):
+        assert (str(tmp_path / "sh"), "of the tree\n") == (find("sh"), run(["sh", "-c", "nft"]))
+    assert before == find("sh")

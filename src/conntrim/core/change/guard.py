@@ -36,7 +36,8 @@ from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, OWN_TABLE, S
 from conntrim.core.model.ruleset import Dialect, InSet, Match, NamedSet, OpaqueMatch, Rule, TableFamily, Verdict
 
 XT_GUARD = OpaqueMatch("time", f"--datestop {DEADLINE}")
-NFT_GUARD = InSet(ARMED, (Field.PROTOCOL,))
+NFT_GUARD = InSet(ARMED, (Field.PROTOCOL, Field.PROTOCOL))
+"""Twice the protocol: behind `meta l4proto @set` nft 1.1 takes no port or flag of a protocol any more (K141)."""
 GUARDS: dict[Dialect, Match] = {
     Dialect.IPTABLES_NFT: XT_GUARD,
     Dialect.IPTABLES_LEGACY: XT_GUARD,
@@ -102,8 +103,8 @@ def _with_guard(rule: Rule, dialect: Dialect, old: bool) -> Rule:
 
 
 def _armed(protocols: Collection[int]) -> NamedSet:
-    elements = tuple((Intervals.of(number),) for number in sorted(protocols))
-    return NamedSet(ARMED, elements, kind="inet_proto", dynamic=True, declaration="flags timeout")
+    elements = tuple((Intervals.of(number),) * 2 for number in sorted(protocols))
+    return NamedSet(ARMED, elements, kind="inet_proto . inet_proto", dynamic=True, declaration="flags timeout")
 
 
 def kept(change: Change, trial: Change) -> Change:

@@ -120,7 +120,7 @@ def _answer(reject: Reject) -> str:
     if reject == RESET:
         return reject.kind.value
     names = {code: name for name, code in CODES[reject.kind].items()}
-    return f"{reject.kind} {names.get(reject.code, reject.code)}"
+    return f"{reject.kind} type {names.get(reject.code, reject.code)}"  # the word `type` is what nft 0.9.8 wants (K140)
 
 
 def _queue(queue: Queue) -> str:

@@ -206,7 +206,7 @@ def _limit(content: Json) -> str:
         return f'limit name "{content}"'
     unit = f" {content['rate_unit']}" if content.get("rate_unit", "packets") != "packets" else ""
     over = "over " if content.get("inv") else ""
-    burst = content.get("burst", 0)
+    burst = content.get("burst", 0 if unit else 5)  # nft 0.9.8 does not list that many packets (K140)
     burst_unit = content.get("burst_unit", "packets")
     tail = f" burst {burst} {burst_unit}" if burst else ""
     return f"limit rate {over}{content['rate']}{unit}/{content['per']}{tail}"

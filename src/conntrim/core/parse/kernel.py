@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import UNREAD, Dialect, NamedSet, OpaqueMatch, Ruleset, Table, TableFamily
@@ -37,9 +37,9 @@ def read_kernel(saves: Iterable[Save], nft: str | None, ipsets: str | None) -> R
     remarks: list[str] = []
     tables: list[Table] = []
     for save in saves:
-        read = read_listing(save.text, save.program, save.family)
+        read = read_listing(save.text, save.program, save.family, save.dialect)
         if nft is None or save.dialect is not Dialect.IPTABLES_NFT:
-            tables += [replace(table, dialect=save.dialect) for table in read.tables]
+            tables += read.tables
             unread += read.unread
             continue
         known = _known(read, save, natives, remarks)

@@ -182,11 +182,11 @@ def test_each_dialect_has_its_own_guard() -> None:
     assert ["add rule inet base input", "insert rule inet base input", "add rule inet conntrim prerouting"] == [
         " ".join(a.split()[:5]) for a in armed[3:]
     ]
-    elements = (f"{name} timeout @SECONDS@s" for name in ("icmp", "tcp", "ipv6-icmp"))
+    elements = (f"{name} . {name} timeout @SECONDS@s" for name in ("icmp", "tcp", "ipv6-icmp"))
     assert f"add element inet base conntrim_armed {{ {', '.join(elements)} }}" in nft_trial
     assert [
         "flush set inet conntrim conntrim_armed",
-        "add element inet conntrim conntrim_armed { tcp timeout @SECONDS@s }",
+        "add element inet conntrim conntrim_armed { tcp . tcp timeout @SECONDS@s }",
     ] == emit(guarded(NFT_PLAN, {6}), nft())[-1].text.splitlines()
 
 

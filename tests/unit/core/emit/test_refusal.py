@@ -52,6 +52,6 @@ def test_a_computed_queue_stays_in_nft_words() -> None:
 def test_a_reject_is_said_by_the_other_dialect() -> None:
     """`--reject-with icmp-admin-prohibited` is nft's `icmp admin-prohibited`; iptables has no `icmpx`."""
     refused = by_iptables("REJECT --reject-with admin-prohib")
-    assert "reject with icmp admin-prohibited" == statement_text(refused, TableFamily.INET)
+    assert "reject with icmp type admin-prohibited" == statement_text(refused, TableFamily.INET)
     with pytest.raises(NotExpressible):
         list(target_words((End(Verdict.REJECT, Reject(Answered.ICMPX, 1)),)))

@@ -136,9 +136,10 @@ FAMILY_VALUES: dict[str, tuple[str, str]] = {
 UNSAID: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset({
     ("limit", "limit-burst", ("5",)),
     ("LOG", "log-level", ("4",)),
+    ("string", "to", ("65535",)),
     ("time", "datestop", ("2038-01-19T03:14:07",)),
 })  # fmt: skip
-"""Defaults that are not listed; the last is listed by 1.8.9 though nobody gave it."""
+"""Defaults that are not listed; the two last are listed by some versions though nobody gave them."""
 
 ORDERS: dict[str, str] = {
     "recent": "set rcheck update remove seconds reap hitcount rttl name mask rsource rdest",

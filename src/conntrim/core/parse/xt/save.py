@@ -38,6 +38,9 @@ _V6_NAME = re.compile(r"ip6|v6|before6|after6|user6", re.IGNORECASE)
 _V4_WORDS = re.compile(r" (?:-[sd]|--(?:src|dst|source|destination)) (?:! )?\d+\.\d+\.| -p icmp\b")
 _V6_WORDS = re.compile(r"icmp6-|icmpv6|ipv6-icmp| (?:-[sd]|--(?:src|dst|source|destination)) (?:! )?[0-9a-f]*:", re.I)
 _PROGRAM = re.compile(r"\bip(6?)tables[\w-]*-save")
+_UNNAMED = re.compile(r"-save v1\.8\.[3-7]\b(?! \(nf_tables)")
+"""The header of the versions that do not name their back end."""
+
 _COUNTERS = re.compile(r"\[\d+:\d+\]\s+")
 
 
@@ -89,12 +92,11 @@ class Noted:
         self.notes.append(f"{source}:{line}: {message}" + (f": {text}" if text else ""))
 
 
-def read_listing(text: str, source: str, family: TableFamily) -> Ruleset:
-    """What a save program printed of this kernel: a line that is not understood is one opaque rule, and `unread`."""
+def read_listing(text: str, source: str, family: TableFamily, dialect: Dialect) -> Ruleset:
+    """What the save program of that back end printed of this kernel: a line that is not understood is one opaque rule,
+    and `unread`."""
     faults = Noted()
-    tables = tuple(
-        _table(block, source, family, _dialect(block.header), faults) for block in _blocks(text, source, faults)
-    )
+    tables = tuple(_table(block, source, family, dialect, faults) for block in _blocks(text, source, faults))
     return Ruleset(tables, unread=tuple(faults.notes))
 
 
@@ -119,6 +121,10 @@ def read_blocks(blocks: Sequence[Block], source: str, faults: Faults, family: Ta
             remarks.append(f"{source}:{block.line}: table {block.name} stands here again; a restore keeps the last")
         tables.pop(key, None)
         tables[key] = table
+    if _UNNAMED.search(known):
+        remarks.append(
+            f"{source}: iptables 1.8.3 to 1.8.7 does not say which back end it is: taken as nft's, not legacy's"
+        )
     remarks += foreign_targets(tables.values())
     return Ruleset(tuple(tables.values()), tuple(remarks), unread=tuple(faults.notes))
 
@@ -212,9 +218,9 @@ def _content(block: Block) -> TableFamily | None:
 
 
 def _dialect(header: str) -> Dialect:
-    """iptables-nft-save names its back end, before 1.8.3 by the name xtables-save; a header without one is the legacy
-    back end's, or of the old days."""
-    told = not header or "nf_tables" in header or "xtables-" in header
+    """iptables-nft-save names its back end, before 1.8.3 by the name xtables-save; from there to 1.8.7 both print one
+    header (K139), and most systems have nft's. Any other header without one is the legacy back end's."""
+    told = not header or "nf_tables" in header or "xtables-" in header or _UNNAMED.search(header)
     return Dialect.IPTABLES_NFT if told else Dialect.IPTABLES_LEGACY
 
 
