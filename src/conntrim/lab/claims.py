@@ -95,8 +95,8 @@ def scenes_of(found: Comparison | Proof) -> Iterator[Scene]:
         return
     for difference in found.differences:
         claim = Claim.ADMITTED if difference.admitted else Claim.DROPPED
-        if difference.population is Population.EXPECTED:
-            continue  # no helper is there to expect them
+        if difference.population in (Population.EXPECTED, Population.TRANSLATED):
+            continue  # no helper is there to expect them; nobody stands where they are sent
         for region in difference.regions:
             if region.conditions:
                 continue

@@ -15,6 +15,8 @@ from conntrim.core.prove.populations import Population
 from conntrim.render.json import to_json
 from conntrim.render.page import page, wrapped
 
+MOST_TARGETS = 4
+"""Targets of translations named."""
 LONGEST_EXACT = 32
 """Characters of a fraction that a reader still takes in; longer ones are in the JSON."""
 LEAST_PERCENT, MOST_COUNTED = Fraction(1, 10_000), 10**12
@@ -26,11 +28,12 @@ WHOSE: dict[Population, str] = {
     Population.CONNECTIONS: "packets of connections",
     Population.ERRORS: "ICMP errors about connections",
     Population.EXPECTED: "connections that a helper expects",
+    Population.TRANSLATED: "unsolicited packets",
     Population.WHOLE: "whole connections",
 }
 JSON_NAMES: dict[Population, str] = {
     Population.UNSOLICITED: "strangers", Population.CONNECTIONS: "connections", Population.ERRORS: "errors",
-    Population.EXPECTED: "expected", Population.WHOLE: "dialogues",
+    Population.EXPECTED: "expected", Population.TRANSLATED: "translated", Population.WHOLE: "dialogues",
 }  # fmt: skip
 """`strangers` is the name of the release before; it becomes `unsolicited` with the next one, as `packets` says now."""
 WAYS: dict[Direction, str] = {
@@ -58,6 +61,7 @@ class _Difference:
     exact_share: str
     regions: list[_Region]
     all_regions: bool
+    translated_to: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ def compare_json(found: Comparison) -> str:
             WHOSE[d.population],
             float(d.share), str(d.share),
             [_Region(r.words, float(r.share), str(r.share), describe_packet(r.witness)) for r in d.regions], d.whole,
+            list(d.to),
         )
         for d in found.differences
     ]  # fmt: skip
@@ -115,12 +120,17 @@ def _answer(found: Comparison) -> str:
         return "not the same: packets go where they went, but something else differs"
     if not found.differences:
         return "not decided"
-    admits = {d.direction for d in found.differences if d.admitted}
-    drops = {d.direction for d in found.differences if not d.admitted}
+    admits = {d.direction for d in found.differences if d.admitted and not d.to}
+    drops = {d.direction for d in found.differences if not d.admitted and not d.to}
     parts = [
         f"{word} packets {_listed([WAYS[d] for d in WAYS if d in ways])}"
         for word, ways in (("admits", admits), ("drops", drops))
         if ways
+    ]
+    parts += [
+        f"{word} {targets(tuple(dict.fromkeys(sent)))}"
+        for admitted, word in ((True, "reaches"), (False, "loses"))
+        if (sent := [to for d in found.differences if d.admitted is admitted for to in d.to])
     ]
     return f"AFTER newly {' and newly '.join(parts)}"
 
@@ -129,10 +139,18 @@ def _listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def targets(to: tuple[str, ...]) -> str:
+    """Where packets are sent, the first of many."""
+    more = len(to) - MOST_TARGETS
+    return f"{', '.join(to[:MOST_TARGETS])} and {more} more" if more > 0 else _listed(list(to))
+
+
 def _difference(difference: Difference) -> Iterator[str]:
     change = "newly admitted" if difference.admitted else "newly dropped"
+    if difference.to:
+        change = f"{'newly reachable' if difference.admitted else 'no longer reachable'}: {targets(difference.to)}, for"
     whose = f"{FAMILIES[difference.family]} {WHOSE[difference.population]} {WAYS[difference.direction]}"
-    yield from wrapped(f"{change}: {share(difference.share)} of {whose}")
+    yield from wrapped(f"{change}{' ' if difference.to else ': '}{share(difference.share)} of {whose}")
     for region in difference.regions:
         yield from wrapped(f"- {region.words}", "  ")
         yield from wrapped(f"such as {describe_packet(region.witness)}", "      ")

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from conntrim.core.model.ct_match import TRANSLATED, CtIn
 from conntrim.core.model.fields import VARYING, Field
-from conntrim.core.model.marks import SetMark
+from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
     AnyOf,
@@ -75,6 +75,18 @@ MATCHES: dict[str, Answer] = {
 }  # fmt: skip
 """OpaqueMatch matches by kind. `owner` varies: resets and what a socket in TIME_WAIT sends have none. A routing header
 (`rt`) is an option of the sender's socket, and all its packets have it."""
+
+
+PRIVATE = frozenset({"limit", "meta random", "nth", "numgen", "quota", "random", "statistic"})
+"""Kinds of what counts for its own rule alone: no other rule, table or program is asked for the same count."""
+
+STATEFUL = frozenset({"CONNMARK", "CONNSECMARK", "SET", "ct label", "ct mark", "ct secmark", "quota"})
+"""Kinds of statements that leave behind what a rule may be asked later for the same packet."""
+
+
+def counts_alone(match: OpaqueMatch) -> bool:
+    """Whether what a match counts is its own rule's."""
+    return match.kind.removeprefix("xt ") in PRIVATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +205,19 @@ def writes_entry(statement: Statement) -> bool:
         case CtTemplate():
             return True
         case End() | Jump() | Return() | Notrack() | SetZone() | Helper() | Nat():
+            return False
+        case _:
+            assert_never(statement)
+
+
+def writes_state(statement: Statement) -> bool:
+    """Whether a statement may change what later matches are told of sets, names and entries for the same packet."""
+    match statement:
+        case OpaqueStatement() | NoEffect():
+            return statement.kind.removeprefix("xt ") in STATEFUL or does(statement) is ANYTHING
+        case SetMark():
+            return statement.to is MarkOf.ENTRY
+        case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
             return False
         case _:
             assert_never(statement)

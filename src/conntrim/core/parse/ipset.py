@@ -42,9 +42,29 @@ class Raw:
     kind: str
     v6: bool
     dynamic: bool
+    options: tuple[str, ...] = ()
     elements: list[tuple[Key, ...]] = field(default_factory=list)
     nested: list[tuple[Key, bool]] = field(default_factory=list)
     known: bool = True
+    members: list[str] = field(default_factory=list)
+
+    @property
+    def netmask(self) -> int | None:
+        """The length of the prefixes that a set of single addresses keeps instead."""
+        at = self.options.index("netmask") + 1 if "netmask" in self.options else 0
+        return int(self.options[at]) if 0 < at < len(self.options) and self.parts[0] == "ip" else None
+
+    @property
+    def declaration(self) -> str:
+        """What else it was made with: its default time-out."""
+        at = self.options.index("timeout") if "timeout" in self.options else len(self.options)
+        return " ".join(self.options[at : at + 2])
+
+
+def _widened(addresses: Intervals, length: int, v6: bool) -> Intervals:
+    """Addresses with all others of their prefixes."""
+    rest = (1 << ((128 if v6 else 32) - length)) - 1
+    return Intervals.of(*((low & ~rest, high | rest) for low, high in addresses.ranges))
 
 
 def _address(text: str, v6: bool) -> tuple[Key, ...]:
@@ -92,7 +112,19 @@ def read_ipsets(text: str, source: str) -> tuple[NamedSet, ...]:
                 _line(words, sets)
         except ValueError as error:
             raise InputError(source, str(error), line=line) from error
+    for each in sets.values():
+        _filled(each, sets)
     return tuple(_finished(each) for each in sets.values())
+
+
+def _filled(to: Raw, sets: dict[str, Raw]) -> None:
+    """A list holds what its members hold in the end, whichever was made or filled first."""
+    for member in map(sets.get, to.members):
+        to.known = to.known and member is not None and (not to.elements or to.parts == member.parts)
+        if member is not None:
+            to.parts, to.dynamic = member.parts, to.dynamic or member.dynamic
+            to.elements += member.elements
+            to.known = to.known and member.known and not any(hole for _, hole in member.nested)
 
 
 _CREATE = re.compile(r"create (.*?) ((?:hash|bitmap|list):\S+)(.*)")
@@ -113,11 +145,13 @@ def _line(words: list[str], sets: dict[str, Raw]) -> None:
     if words[0] == "create" and len(words) > 2:
         _, _, parts = words[2].partition(":")
         v6 = "inet6" in words[3:]
-        sets[words[1]] = Raw(words[1], tuple(parts.split(",")), words[2], v6, "timeout" in words[3:])
+        made = Raw(words[1], tuple(parts.split(",")), words[2], v6, "timeout" in words[3:], tuple(words[3:]))
+        made.known = "bitmask" not in made.options
+        sets[words[1]] = made
     elif words[0] == "add" and len(words) > 2:
         if words[1] not in sets:
             raise ValueError(f"element of set {words[1]}, which is not created before")
-        _add(sets[words[1]], words[2], _options(words[3:]), sets)
+        _add(sets[words[1]], words[2], _options(words[3:]))
     else:
         raise ValueError(f"{words[0]!r} is no line of ipset save")
 
@@ -128,14 +162,9 @@ def _options(words: list[str]) -> frozenset[str]:
     return frozenset(words[:at] + words[at + 2 :])
 
 
-def _add(to: Raw, element: str, options: frozenset[str], sets: dict[str, Raw]) -> None:
+def _add(to: Raw, element: str, options: frozenset[str]) -> None:
     if to.kind == "list:set":
-        member = sets.get(element)
-        to.known = to.known and member is not None and (not to.elements or to.parts == member.parts)
-        if member is not None:
-            to.parts, to.dynamic = member.parts, to.dynamic or member.dynamic
-            to.elements += member.elements
-            to.known = to.known and member.known and not any(hole for _, hole in member.nested)
+        to.members.append(element)
         return
     words = element.split(",")
     try:
@@ -148,6 +177,8 @@ def _add(to: Raw, element: str, options: frozenset[str], sets: dict[str, Raw]) -
             raise
         to.known = False
         return
+    if isinstance(keys[0], Intervals) and (net := to.netmask) is not None:
+        keys = (_widened(keys[0], net, to.v6), *keys[1:])
     if "wildcard" in options and isinstance(keys[-1], tuple):
         keys = (*keys[:-1], tuple(f"{name}*" for name in keys[-1]))
     hole = "nomatch" in options
@@ -166,7 +197,14 @@ def _finished(raw: Raw) -> NamedSet:
         for key, hole in sorted(sized, key=lambda one: -one[0].size):
             held = held - key if hole else held | key
         elements = [(held,)]
-    return NamedSet(raw.name, tuple(elements) if raw.known else (), raw.known, kind=_kind(raw), dynamic=raw.dynamic)
+    return NamedSet(
+        raw.name,
+        tuple(elements) if raw.known else (),
+        raw.known,
+        kind=_kind(raw),
+        dynamic=raw.dynamic,
+        declaration=raw.declaration,
+    )
 
 
 def _kind(raw: Raw) -> str:

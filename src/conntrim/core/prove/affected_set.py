@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from itertools import compress
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
@@ -30,7 +28,6 @@ from conntrim.core.model.ruleset import (
     OpaqueMatch,
     Rule,
     Ruleset,
-    Statement,
     Table,
     Verdict,
     XtConntrack,
@@ -38,18 +35,15 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS
+from conntrim.core.prove.alignment import apart, keyed
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder, changes
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.rule_index import Listed
-
-MOST_PAIRS = 4_000_000
-"""Pairs of rules that may be aligned in one chain; beyond, everything between the common ends counts as changed."""
+from conntrim.core.prove.turns import in_its_turn
 
 MOST_DEPTH = 16
 """Jumps followed into new chains."""
-
-Meaning = tuple[tuple[Match, ...], tuple[Statement, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +58,13 @@ class Changed:
     hooks: frozenset[Hook]
 
 
-def _meaning(rule: Rule) -> Meaning:
-    return rule.matches, tuple(s for s in rule.statements if not isinstance(s, NoEffect))
-
-
 Changes = list[Changed] | None
 """All of them; None where more than rules differ (a table, a base chain, a set)."""
 
 
 def changed_rules(before: Ruleset, after: Ruleset, listed: Listed) -> Changes:
     """The rules that only one side has."""
-    old, new = _keyed(before), _keyed(after)
+    old, new = keyed(before), keyed(after)
     found: list[Changed] = []
     for key in old.keys() | new.keys():
         one, other = old.get(key), new.get(key)
@@ -87,7 +77,7 @@ def changed_rules(before: Ruleset, after: Ruleset, listed: Listed) -> Changes:
 
 def sharing(before: Ruleset, after: Ruleset) -> Ruleset:
     """AFTER, with the chains of BEFORE where both are equal: what is one thing is looked at once."""
-    old = {key: {c.name: c for c in table.chains} for key, table in _keyed(before).items()}
+    old = {key: {c.name: c for c in table.chains} for key, table in keyed(before).items()}
     tables = []
     for table in after.tables:
         there = old.get((table.dialect, table.family, table.name), {})
@@ -109,11 +99,6 @@ def _hooked(table: Table, other: Table) -> dict[str, Base]:
             if c.base and (c.name in there or c.base.policy is not Verdict.ACCEPT)}  # fmt: skip
 
 
-def _keyed(ruleset: Ruleset) -> dict[tuple[str, str, str], Table]:
-    kept = (t for t in ruleset.tables if not t.dormant)
-    return {(t.dialect, t.family, t.name): t for t in kept}
-
-
 def _in_table(one: Table, other: Table, listed: Listed) -> list[Changed] | None:
     old, new = {c.name: c for c in one.chains}, {c.name: c for c in other.chains}
     if _hooked(one, other) != _hooked(other, one):
@@ -125,20 +110,22 @@ def _in_table(one: Table, other: Table, listed: Listed) -> list[Changed] | None:
     sides = (one, frozenset(old.keys() - new.keys())), (other, frozenset(new.keys() - old.keys()))
     bases = {n for n, c in [*old.items(), *new.items()] if c.base}
     for name in (old.keys() & new.keys()) | bases:
-        apart = _apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
-        for rules, (table, own) in zip(apart, sides, strict=True):
-            hooks = _hooks(table, name, listed) if rules else frozenset()
+        if old.get(name) is new.get(name):
+            continue
+        apart_ = apart(old.get(name, Chain(name, ())), new.get(name, Chain(name, ())))
+        for rules, (table, own) in zip(apart_, sides, strict=True):
+            hooks = _hooks(table, name) if rules else frozenset()
             found += [Changed(r, table, early, own, hooks) for r in rules]
     return found
 
 
-def _hooks(table: Table, name: str, listed: Listed) -> frozenset[Hook]:
+def _hooks(table: Table, name: str) -> frozenset[Hook]:
     """The hooks from which packets may come into a chain."""
     callers: dict[str, set[str]] = {}
     for chain in table.chains:
-        for rule in compress(chain.rules, listed.having(Jump, chain)):
+        for rule in chain.rules:
             for statement in rule.statements:
-                if isinstance(statement, Jump):
+                if type(statement) is Jump:
                     callers.setdefault(statement.chain, set()).add(chain.name)
     seen, todo = {name}, [name]
     while todo:
@@ -156,36 +143,9 @@ def _sets(table: Table) -> dict[str, object]:
 
 def _early(table: Table, listed: Listed) -> bool:
     """Whether a chain of the table runs before conntrack, or changes states behind it."""
-    return any(c.base is not None and c.base.priority <= CONNTRACK for c in table.chains) or any(
-        listed.having(Notrack, c).any() for c in table.chains
-    )
-
-
-def _apart(old: Chain, new: Chain) -> tuple[list[Rule], list[Rule]]:
-    """The rules that only the one and only the other chain has, aligned in order."""
-    if old is new:
-        return [], []
-    start = _alike(old.rules, new.rules)
-    old_rules, new_rules = old.rules[start:], new.rules[start:]
-    end = _alike(old_rules[::-1], new_rules[::-1])
-    old_rules, new_rules = old_rules[: len(old_rules) - end], new_rules[: len(new_rules) - end]
-    if not old_rules or not new_rules or len(old_rules) * len(new_rules) > MOST_PAIRS:
-        return list(old_rules), list(new_rules)
-    numbers: dict[Meaning, int] = {}
-    x, y = ([numbers.setdefault(_meaning(r), len(numbers)) for r in rules] for rules in (old_rules, new_rules))
-    gone: list[Rule] = []
-    come: list[Rule] = []
-    for kind, i, j, k, m in SequenceMatcher(None, x, y, autojunk=False).get_opcodes():
-        if kind != "equal":
-            gone += old_rules[i:j]
-            come += new_rules[k:m]
-    return gone, come
-
-
-def _alike(old: tuple[Rule, ...], new: tuple[Rule, ...]) -> int:
-    """How many rules mean the same from the start on; a plan shares most of its rules with what was there."""
-    pairs = enumerate(zip(old, new, strict=False))
-    return next((i for i, (a, b) in pairs if a is not b and _meaning(a) != _meaning(b)), min(len(old), len(new)))
+    if any(c.base is not None and c.base.priority <= CONNTRACK for c in table.chains):
+        return True
+    return listed.anywhere(Notrack) and any(listed.having(Notrack, c).any() for c in table.chains)
 
 
 def parts(changed: Changed) -> Iterator[tuple[Match, ...]]:
@@ -243,7 +203,8 @@ def _wide(view: MatchEncoder, match: Match, changed: Changed, loops: bool) -> Se
         case In() | XtConntrack() | CtIn() | AnyOf() | InSet() | OpaqueMatch():
             loose = any(_moves(FIELDS[field], loops) for field in asked_fields(match))
             early = changed.early and changes(match)
-            return everything if loose or early else view.match(match, changed.table)
+            open_ = view.space.occurrences is not None and in_its_turn(match, changed.table)
+            return everything if loose or early or open_ else view.match(match, changed.table)
         case _:
             assert_never(match)
 

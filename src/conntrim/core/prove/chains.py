@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -32,9 +32,10 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )  # fmt: skip
 from conntrim.core.netfilter.question_text import question, queue, translation
-from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.diagram import NotDecided, Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.turns import Again, Turns, as_it_is
 from conntrim.core.prove.watch import Item, Sight, Watch, Why
 
 MOST_JUMPS = 64
@@ -95,7 +96,8 @@ class ChainTrace:
 
     `early`: before conntrack, where zones and helpers are templates (K10). `scope` are the packets that the question
     is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened, `sights` the
-    packets that came to what is watched, `visits` those that came to traced rules (by default there are none).
+    packets that came to what is watched, `visits` those that came to traced rules (by default there are none). `turns`:
+    what counts is asked anew by each rule (turns.py); else once for its text.
     """
 
     view: MatchEncoder
@@ -104,6 +106,7 @@ class ChainTrace:
     scope: Set
     watch: Watch | None = None
     traced: Traced = field(default_factory=dict)
+    turns: Turns | None = None
     hits: list[Hit] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
@@ -131,7 +134,11 @@ class ChainTrace:
     def _chain(self, name: str, incoming: Set, depth: int) -> Ends:
         """A user's chain: walked once for all packets where it has no effects, else for each way in."""
         chain = self.table.chain(name)
-        if chain is None or depth > MOST_JUMPS:
+        if depth > MOST_JUMPS:
+            raise NotDecided(
+                f"{self.table.family} {self.table.name} {name}: more than {MOST_JUMPS} jumps one in another"
+            )
+        if chain is None:
             return Ends(self.view.space.nothing, self.view.space.nothing, incoming)
         if self.impure(chain):
             return self._rules(chain, incoming, depth)
@@ -192,11 +199,14 @@ class ChainTrace:
 
     def _statements(self, rule: Rule, live: Set, ends: dict[str, list[Set]], depth: int) -> Set:
         """A rule with effects, jumps or something unknown; the packets that go on to the next rule."""
-        hit = self._fitting(rule.matches, live)
-        on, broken = hit, self.view.space.nothing
         items = self._watched.get(id(rule), ())
         if items:
-            self._asked(rule, items, live)
+            comes = self._coming(rule, live)
+            self._asked(rule, items, comes)
+            hit = comes[-1]
+        else:
+            hit = self._fitting(rule.matches, live)
+        on, broken = hit, self.view.space.nothing
         if hit == broken:
             return live
         for at, statement in enumerate(rule.statements):
@@ -209,7 +219,7 @@ class ChainTrace:
             if ended is not None:
                 on, broken = on & ~ended, broken | (on & ended)
             self._path.append(rule)
-            on = self._statement(rule, statement, on, ends, depth)
+            on = self._statement(rule, at, on, ends, depth)
             self._path.pop()
         return (live & ~hit) | on | broken
 
@@ -221,23 +231,37 @@ class ChainTrace:
                 break
         return live
 
+    def _coming(self, rule: Rule, live: Set) -> list[Set]:
+        """The packets that come to each match of a rule, and behind them those that all hold for."""
+        comes = [live]
+        for at, match in enumerate(rule.matches):
+            if live != self.view.space.nothing:
+                live = live & self._answer(rule, at, match, live)
+            comes.append(live)
+        return comes
+
+    def _answer(self, rule: Rule, at: int, match: Match, live: Set) -> Set:
+        """The packets that a match holds for, of those that come to it; each question in its turn."""
+        if self.turns is None or not (parts := list(self.turns.asking(rule, at, match, self.table, live))):
+            return self.view.match(match, self.table)
+        return self.view.space.sets.either([part & self.view.match(match, self.table, again) for part, again in parts])
+
     def _visited(self, chain: str, rule: Rule, live: Set) -> None:
         fits = self._fitting(self.traced[id(rule)], live)
         mark = tuple(self.view.mark) if self.view.mark is not None else None
         self.visits.append(Visit(chain, rule, live, fits, tuple(self._path), mark))
 
-    def _asked(self, rule: Rule, items: tuple[Item, ...], live: Set) -> None:
+    def _asked(self, rule: Rule, items: tuple[Item, ...], comes: Sequence[Set]) -> None:
         """Who comes to the matches that are watched: what counts is asked in its turn; an answer that only varies
         matters where all that stays the same holds."""
         steady = [m for m in rule.matches if answer_of(m, self.table) is Answer.SAME]
         for item in items:
             if item.why is Why.ASKS:
-                self._saw(rule, item, self._asking(rule, item, live))
-            elif item.why in (Why.COUNTS, Why.VARIES):
-                on = live
-                for match in rule.matches[: item.at] if item.why is Why.COUNTS else steady:
-                    on = on & self.view.match(match, self.table)
-                self._saw(rule, item, on)
+                self._saw(rule, item, self._asking(rule, item, comes[0]))
+            elif item.why is Why.COUNTS:
+                self._saw(rule, item, comes[item.at])
+            elif item.why is Why.VARIES:
+                self._saw(rule, item, self._fitting(steady, comes[0]))
 
     def _asking(self, rule: Rule, item: Item, live: Set) -> Set:
         """The packets whose entry is asked: those that all else holds for."""
@@ -281,13 +305,18 @@ class ChainTrace:
             case _:
                 assert_never(statement)
 
-    def _statement(self, rule: Rule, statement: Statement, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
-        nothing = self.view.space.nothing
+    def _parts(self, rule: Rule, at: int, on: Set) -> Iterator[tuple[Set, Again]]:
+        """The packets that a statement's questions are about."""
+        if self.turns is None:
+            yield on, as_it_is
+        else:
+            yield from self.turns.done(rule, at, rule.statements[at], on)
+
+    def _statement(self, rule: Rule, at: int, on: Set, ends: dict[str, list[Set]], depth: int) -> Set:
+        nothing, statement = self.view.space.nothing, rule.statements[at]
         match statement:
-            case NoEffect():
-                return on
             case End(verdict=Verdict.QUEUE):
-                accepts = self.view.space.unknown(queue(statement))
+                accepts = self._queued(rule, at, queue(statement), on)
                 ends[ACCEPTED].append(on & accepts)
                 ends[DROPPED].append(on & ~accepts)
             case End():
@@ -305,26 +334,42 @@ class ChainTrace:
                 self.hits.append(Hit(rule, statement, on))
                 ends[ACCEPTED].append(on)
             case OpaqueStatement():
-                return self._unknown(statement, on, ends)
-            case Notrack() | SetZone() | CtTemplate() | Helper() | SetMark():
-                self._effect(rule, statement, on)
+                return self._unknown(rule, at, on, ends)
+            case NoEffect() | Notrack() | SetZone() | CtTemplate() | Helper() | SetMark():
+                for part, again in self._parts(rule, at, on):
+                    self._effect(rule, statement, part, again)
                 return on
             case _:
                 assert_never(statement)
         return nothing
 
-    def _unknown(self, statement: OpaqueStatement, on: Set, ends: dict[str, list[Set]]) -> Set:
+    def _queued(self, rule: Rule, at: int, text: str, on: Set) -> Set:
+        """The packets that a program lets go on."""
+        unknown = self.view.space.unknown
+        parts = [part & unknown(text + again(text)) for part, again in self._parts(rule, at, on)]
+        return self.view.space.sets.either(parts)
+
+    def _unknown(self, rule: Rule, at: int, on: Set, ends: dict[str, list[Set]]) -> Set:
+        """A target that is unknown to the model, each time that packets come to it."""
+        statement = rule.statements[at]
+        assert isinstance(statement, OpaqueStatement)
+        left = [self._unknown_once(statement, part, ends, again) for part, again in self._parts(rule, at, on)]
+        return self.view.space.sets.either(left)
+
+    def _unknown_once(self, statement: OpaqueStatement, on: Set, ends: dict[str, list[Set]], again: Again) -> Set:
         """A target that is unknown to the model may end a packet's way or not, and either way."""
-        done = does(statement)
+        done, unknown, text = does(statement), self.view.space.unknown, question(statement)
         for name in done.writes:
             if name is Field.MARK:
-                self._any_mark(on & ~self.view.stateless() if done.entry_mark else on, question(statement))
-            else:
+                self._any_mark(on & ~self.view.stateless() if done.entry_mark else on, text + again(text))
+            elif self.turns is None:
                 self.view.forget(name, on)
+            else:
+                self.view.write(name, on, text + again(text))
         if done.goes_on:
             return on
-        text = question(statement)
-        stops, accepts = self.view.space.unknown(text), self.view.space.unknown(f"{text} accepts")
+        accepted = f"{text} accepts"
+        stops, accepts = unknown(text + again(text)), unknown(accepted + again(accepted))
         ends[ACCEPTED].append(on & stops & accepts)
         ends[DROPPED].append(on & stops & ~accepts)
         return on & ~stops
@@ -335,7 +380,11 @@ class ChainTrace:
             bits[at] = on.ite(self.view.space.unknown(f"{why} gives bit {31 - at}"), bit)
         self.view.changed()
 
-    def _effect(self, rule: Rule, statement: Notrack | SetZone | CtTemplate | Helper | SetMark, on: Set) -> None:
+    def _effect(
+        self, rule: Rule, statement: NoEffect | Notrack | SetZone | CtTemplate | Helper | SetMark, on: Set, again: Again
+    ) -> None:
+        if isinstance(statement, NoEffect):
+            return
         took = on & self.view.states[CtState.INVALID] if isinstance(statement, Notrack) else on
         if took != self.view.space.nothing:
             self.hits.append(Hit(rule, statement, took))
@@ -349,7 +398,7 @@ class ChainTrace:
             case SetZone() | CtTemplate() | Helper():
                 pass  # behind conntrack every packet has its state
             case SetMark():
-                self._mark(statement, on)
+                self._mark(statement, on, again)
             case _:
                 assert_never(statement)
 
@@ -361,7 +410,7 @@ class ChainTrace:
             states[target] = states[target] | moved
             self.view.changed()
 
-    def _mark(self, statement: SetMark, on: Set) -> None:
+    def _mark(self, statement: SetMark, on: Set, again: Again) -> None:
         """A mark restored from an entry may be any; a packet without one keeps its own (K24)."""
         if statement.to is MarkOf.ENTRY:
             return
@@ -373,7 +422,8 @@ class ChainTrace:
                 continue
             found = space.nothing if statement.mask >> here & 1 else bit
             if statement.source is MarkOf.ENTRY and statement.kept >> here & 1:
-                found = found ^ space.unknown(f"{question(statement)}: bit {here} of the entry's mark")
+                text = f"{question(statement)}: bit {here} of the entry's mark"
+                found = found ^ space.unknown(text + again(text))
             found = found ^ (space.everything if statement.value >> here & 1 else space.nothing)
             bits[at] = on.ite(found, bit)
         self.view.changed()

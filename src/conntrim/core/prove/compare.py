@@ -19,10 +19,12 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
+from conntrim.core.prove.alignment import twins
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
 from conntrim.core.prove.dialogues import Dialogues
 from conntrim.core.prove.flows import Flow, conversation
+from conntrim.core.prove.followed import Translations
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.orders import orders
 from conntrim.core.prove.packet_text import describe
@@ -30,7 +32,9 @@ from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change
 from conntrim.core.prove.populations import PACKETS, Population, Question, families_of
 from conntrim.core.prove.reachability import packets_of, told_of
-from conntrim.core.prove.traces_left import left_out, traces_left
+from conntrim.core.prove.traces_left import declared, expected, left_out, traces_left
+from conntrim.core.prove.turns import Occurrences
+from conntrim.core.prove.unusual import unusual
 
 MOST_REGIONS = 8
 """Boxes shown of one difference."""
@@ -57,7 +61,8 @@ class Region:
 class Difference:
     """Packets of one family, direction and population that are treated differently.
 
-    `admitted`: AFTER newly admits them; else it newly drops them. `share` is the exact part of all such packets,
+    `admitted`: AFTER newly admits them; else it newly drops them. `to`: where they are translated to; the packets are
+    told as they came. `share` is the exact part of all such packets,
     `whole` whether `regions` cover all of it.
     """
 
@@ -68,6 +73,7 @@ class Difference:
     share: Fraction
     regions: tuple[Region, ...]
     whole: bool
+    to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ def compare(
     undecided = dict.fromkeys(
         [*unread, *left_out(before, after), *(why for _, c in told for why in c.undecided), *open_]
     )
-    return replace(first, undecided=tuple(undecided))
+    others = (*dict.fromkeys(declared(before, after)), *first.others)
+    return replace(first, others=others, undecided=tuple(undecided))
 
 
 def _compared(
@@ -118,9 +125,10 @@ def _compared(
     for family in families_of(*rulesets):
         try:
             with deciding():
-                space, pair = PacketVars(family, change.names, tick), change.pair(family)
+                asked = Occurrences(twins(*change.rulesets))
+                space, pair = PacketVars(family, change.names, tick, asked), change.pair(family)
                 ours = told_of(local, family) or Intervals()
-                each = _Family(Inputs(space, pair, [], ours, loose, translations=True))
+                each = _Family(Inputs(space, pair, [], ours, loose, translations=True, refusals=True))
                 found += each.differences()
                 remarks |= dict.fromkeys(each.doubts)
                 others += each.others
@@ -147,12 +155,27 @@ class _Family:
     def differences(self) -> Iterator[Difference]:
         """What differs, direction by direction: packets by population, then whole connections."""
         for direction in ALL:
-            question = self.inputs.question(direction)
-            yield from self._populations(question)
-            yield from self._dialogues(direction)
+            question, found = self.inputs.question(direction), list[Difference]()
+            found += self._populations(question)
+            found += self._dialogues(direction)
+            found += self._translated(direction)
+            yield from found
             self.doubts += question.doubts
-            self.others += (*question.others, *traces_left(self.inputs, direction))
-            self.undecided += question.undecided
+            left = list(traces_left(self.inputs, direction))
+            if not found and not left:  # else they are told with the others
+                left = [*expected(self.inputs, direction), *unusual(self.inputs, direction)]
+            self.others += left
+
+    def _translated(self, direction: Direction) -> Iterator[Difference]:
+        """Who newly reaches what a rule translates to, and who no longer does."""
+        found = Translations(self.inputs, direction)
+        universe = self.inputs.question(direction).universe(Population.TRANSLATED)
+        for each in found.differences():
+            yield self._difference(
+                direction, Population.TRANSLATED, each.packets, universe, admitted=each.admitted, to=each.targets
+            )
+        self.others += found.others
+        self.undecided += found.undecided
 
     def _populations(self, question: Question) -> Iterator[Difference]:
         before, after = question.before, question.after
@@ -192,7 +215,7 @@ class _Family:
 
     def _difference(
         self, direction: Direction, population: Population, part: Set, universe: Set, *, admitted: bool,
-        turn: tuple[Flow, tuple[str, int]] | None = None,
+        turn: tuple[Flow, tuple[str, int]] | None = None, to: tuple[str, ...] = (),
     ) -> Difference:  # fmt: skip
         """`turn`: the sets are of connections, told by their requests, and this packet of them is meant."""
         space = self.inputs.space
@@ -205,7 +228,7 @@ class _Family:
             part, every = (part & lo, every & lo) if part & lo != space.nothing else (part, every)
         found, whole = boxes(space, part, every, MOST_REGIONS)
         regions = tuple(self._region(box, turn) for box in found)
-        return Difference(space.family, direction, population, admitted, share, regions, whole)
+        return Difference(space.family, direction, population, admitted, share, regions, whole, to)
 
     def _region(self, box: Box, turn: tuple[Flow, tuple[str, int]] | None) -> Region:
         words, shown = describe(self.inputs.space, box), self.inputs.typed(box.witness)

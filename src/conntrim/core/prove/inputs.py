@@ -70,7 +70,8 @@ class Followed:
 @dataclass(slots=True)
 class Inputs:
     """One family; thrown away at its end. `local` are the host's addresses (empty: not known), `listening` the TCP
-    ports at which programs listen on all addresses; `translations`: it is asked who is translated."""
+    ports at which programs listen on all addresses; `translations`: it is asked who is translated;
+    `refusals`: who is refused with an answer."""
 
     space: PacketVars
     pair: Pair
@@ -79,11 +80,15 @@ class Inputs:
     loose: bool
     listening: Intervals = Intervals()
     translations: bool = False
+    refusals: bool = False
     _questions: dict[Direction, Question] = field(default_factory=dict)
     _followed: dict[int, Followed] = field(default_factory=dict)
     _about: dict[Direction, Set] = field(default_factory=dict)
-    _watched: Known = field(default_factory=Known)
+    _watched: Known = field(init=False)
     _varying: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._watched = Known(self.refusals)
 
     # --- walks ------------------------------------------------------------------------------------------------------
 

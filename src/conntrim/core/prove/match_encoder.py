@@ -33,6 +33,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.turns import Again, as_it_is
 
 Kinds = Iterable[tuple[int, Intervals]]
 """Which addresses are of which kind, read from the top (address_types.py)."""
@@ -46,7 +47,8 @@ class MatchEncoder:
     interfaces this hook knows. `local` are the host's addresses, None where nobody told; `from_host`, `to_host` say
     then that the source, the destination, is the host's. `hops` were taken off the TTL on the way here (K63). `version`
     counts changes of states and mark. `lost`: the packets of which a rule wrote the field: nobody knows what it is now.
-    Without `states` the state is a variable like others.
+    `written`: the bits, highest first, that a field has now that rules wrote, where each writing is followed by itself
+    (turns.py). Without `states` the state is a variable like others. `dnated`: all packets here were translated.
     `direct`: the first packets that came by all that translates destinations, and kept theirs (None: not known).
     """
 
@@ -61,11 +63,14 @@ class MatchEncoder:
     mark: list[Set] | None = None
     hops: int = 0
     lost: dict[Field, Set] = field(default_factory=dict)
+    written: dict[Field, list[Set]] = field(default_factory=dict)
     direct: Set | None = None
+    dnated: bool = False
     version: int = 0
     _made: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
     _made_now: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
     _signature: int | None = None
+    _again: Again = as_it_is
 
     def __post_init__(self) -> None:
         self.states = self.states or {state: self.space.state(state) for state in CtState}
@@ -82,11 +87,21 @@ class MatchEncoder:
         self._made.clear()
         self.changed()
 
+    def write(self, name: Field, packets: Set, why: str) -> None:
+        """A rule gave this field of these packets a value that may be any."""
+        key = self.key(name)
+        bits = self.written.setdefault(name, [self.space.sets.var(n) for n in self.space.variables(key)])
+        for at, bit in enumerate(bits):
+            bits[at] = packets.ite(self.space.unknown(f"{why} gives bit {len(bits) - 1 - at} of {name}"), bit)
+        self._made.clear()
+        self.changed()
+
     def signature(self) -> Hashable:
         """Two views with the same signature see the same in the same packets."""
         if self._signature is None:
             told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
             seen = *told, *self.states.values(), *(self.mark or ()), self.direct, *self.lost.items()
+            seen = *seen, *((name, *bits) for name, bits in self.written.items())
             self._signature = self.space.signatures.setdefault(seen, len(self.space.signatures))
         return self._signature
 
@@ -109,8 +124,13 @@ class MatchEncoder:
             found = found & self.match(match, table)
         return found
 
-    def match(self, match: Match, table: Table) -> Set:
-        """The packets that a match holds for."""
+    def match(self, match: Match, table: Table, again: Again = as_it_is) -> Set:
+        """The packets that a match holds for; `again`: what tells this asking from others (turns.py)."""
+        if again is not as_it_is:
+            self._again = again
+            found = self._match(match, table)
+            self._again = as_it_is
+            return found
         key = (id(match), id(table)) if type(match) is InSet else id(match)
         made = self._made.get(key) or self._made_now.get(key)
         if made is None:
@@ -140,11 +160,23 @@ class MatchEncoder:
     def field(self, name: Field, values: Intervals, mask: int | None = None) -> Set:
         """The packets whose field `& mask` is one of `values`."""
         special = SPECIAL.get(name)
+        if name in self.written:
+            return self._written(name, values, mask)
         found = special(self, name, values, mask) if special else self.space.field(self.key(name), values, mask)
         if name not in self.lost:
             return found
         having = self.space.needs.get(self.key(name), self.space.everything)
         return self.lost[name].ite(having & self.space.unknown(question(In(name, values, mask))), found)
+
+    def _written(self, name: Field, values: Intervals, mask: int | None) -> Set:
+        bits, values = self.written[name], self.space.own(name, values)
+        if name is Field.TTL:
+            values = self._came(values)
+        kept = [b if mask is None or mask >> (len(bits) - 1 - i) & 1 else None for i, b in enumerate(bits)]
+        return self.space.needs.get(self.key(name), self.space.everything) & self.space.sets.among(kept, values)
+
+    def _ask(self, text: str) -> Set:
+        return self.space.unknown(text + self._again(text))
 
     def family(self, name: Field, values: Intervals, mask: int | None) -> Set:
         """A space has packets of one family only."""
@@ -166,8 +198,11 @@ class MatchEncoder:
 
     def hop_limit(self, name: Field, values: Intervals, mask: int | None) -> Set:
         """The TTL as it is here, told by the one that the packet came with."""
-        came = Intervals.of(*((low + self.hops, high + self.hops) for low, high in values.ranges))
-        return self.space.field(name, came)
+        return self.space.field(name, self._came(values))
+
+    def _came(self, values: Intervals) -> Intervals:
+        """A TTL as it was before the hops that were taken off it."""
+        return Intervals.of(*((low + self.hops, high + self.hops) for low, high in values.ranges))
 
     def _always(self, answer: bool) -> Set:
         return self.space.everything if answer else self.space.nothing
@@ -175,9 +210,13 @@ class MatchEncoder:
     def _interface(self, way: str, names: Iterable[str], negated: bool = False) -> Set:
         codes = self.space.names.codes(names, negated)
         known = self.has_in if way == "in" else self.has_out
+        if known and DEVICES[way] in self.written:
+            return self._written(DEVICES[way], codes, None)
         return self.space.values(self.key(DEVICES[way]), codes) if known else self._always(0 in codes)
 
     def _addresses(self, name: Field, values: Intervals) -> Set:
+        if name in self.written:
+            return self._written(name, values, None)
         return self.space.values(self.key(name), values)
 
     def address_type(self, name: Field, wanted: Intervals, mask: int | None) -> Set:
@@ -209,20 +248,24 @@ class MatchEncoder:
 
     def _of_entry(self, match: CtIn) -> Set:
         """What the entry says. Whether a destination is translated is known of first packets behind the nat chains."""
-        said = self.space.unknown(question(match))
+        said = self._ask(question(match))
+        if self.dnated and replace(match, negated=True) == any_of(Status.DST_NAT):
+            return self._always(not match.negated)
         if replace(match, negated=True) != any_of(Status.DST_NAT) or self.direct is None:
             return said
         return said & ~self.direct if match.negated else said | self.direct
 
     def _xt_conntrack(self, match: XtConntrack) -> Set:
         without = self.stateless()
-        others = self.space.unknown(question(match)) if match.others else self.space.everything
+        others = self._ask(question(match)) if match.others else self.space.everything
         if match.states is None:
             return ~without & others
         found = self.field(Field.CT_STATE, match.states)
         for name, asked in (("SNAT", match.snat), ("DNAT", match.dnat)):
             if asked:
-                translated = ~without & self.space.unknown(f"--ctstate {name}")
+                translated = ~without & self._ask(f"--ctstate {name}")
+                if name == "DNAT" and self.dnated:
+                    translated = ~without
                 if name == "DNAT" and self.direct is not None:
                     translated = translated & ~self.direct
                 found = found & ~translated if match.negated else found | translated
@@ -232,10 +275,10 @@ class MatchEncoder:
         kind = match.kind.split()[0] if match.kind else ""
         if kind not in WITHOUT_ENTRY and may_ask_the_state(match.kind):
             return self.space.sets.either([
-                found & self.space.unknown(f"{question(match)}, asked of a packet in state {state.name}")
+                found & self._ask(f"{question(match)}, asked of a packet in state {state.name}")
                 for state, found in self.states.items()
             ])  # fmt: skip
-        answer = self.space.unknown(question(match))
+        answer = self._ask(question(match))
         if kind not in WITHOUT_ENTRY:
             return answer
         without = self.stateless()
@@ -245,7 +288,7 @@ class MatchEncoder:
     def _in_set(self, match: InSet, table: Table) -> Set:
         named = table.set(match.set_name)
         if named is None or not named.known or named.dynamic or not all(isinstance(f, Field) for f in match.fields):
-            found = self.space.unknown(membership(match))
+            found = self._ask(membership(match))
         else:
             found = self._elements(named, match.fields)
         present = self._present(match.fields)

@@ -19,6 +19,7 @@ from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.prove.diagram import Diagrams, Set
 from conntrim.core.prove.names import Names
+from conntrim.core.prove.turns import Occurrences
 
 ADDRESS_BITS = {Family.IPV4: 32, Family.IPV6: 128}
 IIF, OIF = Field.IIF, Field.OIF
@@ -28,10 +29,14 @@ STATES: tuple[CtState, ...] = tuple(CtState)
 
 
 class PacketVars:
-    """The variables of one family. `names` are the interfaces that any rule set of this question tells apart."""
+    """The variables of one family. `names` are the interfaces that any rule set of this question tells apart;
+    `occurrences`: what counts is a question of each rule's own (turns.py), else one for its text."""
 
-    def __init__(self, family: Family, names: Names, tick: Callable[[], None] = lambda: None) -> None:
-        self.family, self.names = family, names
+    def __init__(
+        self, family: Family, names: Names, tick: Callable[[], None] = lambda: None,
+        occurrences: Occurrences | None = None,
+    ) -> None:  # fmt: skip
+        self.family, self.names, self.occurrences = family, names, occurrences
         self.sets = Diagrams(tick)
         self.icmp, self.icmp_protocol = ICMP[family].field, ICMP[family].protocol
         """The family's own ICMP; the other one's is nonsense there and never made."""
@@ -44,6 +49,7 @@ class PacketVars:
         ):  # fmt: skip
             self.bits[key] = self.sets.add(own.get(key, FIELDS[key].bits))
         self.free: dict[str, int] = {}
+        self._fresh: dict[str, list[Set]] = {}
         self.known: dict[Hashable, tuple[object, Any]] = {}
         """What was found about chains, with what it was found from (chains.py)."""
         self.signatures: dict[Hashable, int] = {}
@@ -130,6 +136,24 @@ class PacketVars:
         low, high = V4_ALL
         return Intervals.of(*((max(a, low) - MAPPED, min(b, high) - MAPPED) for a, b in values.ranges
                               if a <= high and b >= low))  # fmt: skip
+
+    def own(self, key: Field, values: Intervals) -> Intervals:
+        """Values as a property's variables have them."""
+        return self._own(key, values)
+
+    def fresh(self, name: str, bits: int) -> list[Set]:
+        """Bits that no packet came with, highest first: always the same for a name."""
+        if name not in self._fresh:
+            self._fresh[name] = [self.sets.var(n) for n in self.sets.add(bits)]
+        return self._fresh[name]
+
+    def without_fresh(self, found: Set) -> Set:
+        """The packets of a set, whatever such bits are."""
+        cube = self.everything
+        for bits in self._fresh.values():
+            for bit in bits:
+                cube = cube & bit
+        return found.exists(cube)
 
     def whole(self, key: Field, number: int) -> int:
         """A number of this property's variables as the model writes it: addresses are 128 bits there."""

@@ -55,6 +55,11 @@ class Pair:
             self._made[direction, answers, nat] = self.sieve.arranged(boxes, JOURNEYS[direction], nat=nat)
         return self._made[direction, answers, nat]
 
+    @property
+    def tracks(self) -> bool:
+        """Whether either rule set switches conntrack on: else nobody is tracked (K5)."""
+        return any(arranged.active[self.sieve.family] for arranged in self.whole())
+
     def only_translate(self, direction: Direction) -> bool:
         """Whether the nat chains on that way do nothing but translate, in both rule sets, and the change gives nobody a
         mark."""

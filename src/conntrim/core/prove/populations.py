@@ -5,6 +5,7 @@ established connections, of ICMP errors about them.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import assert_never
 
 from conntrim.core.model.address import Family
@@ -44,6 +45,8 @@ class Population(StrEnum):
     """ICMP errors about established connections: RELATED, or UNTRACKED."""
     EXPECTED = "expected connections"
     """The first packets of connections that a helper expects: RELATED, or UNTRACKED."""
+    TRANSLATED = "unsolicited packets that a rule translates"
+    """Unsolicited packets told as they came, with what they are translated to."""
     WHOLE = "connections as a whole"
     """Connections packet by packet, told by their requests: of these some are untracked."""
 
@@ -77,25 +80,31 @@ class Question:
         self.view = MatchEncoder(space)
         self.before, self.after = (reach(space, a, direction, self.scope, local=local, watch=watch) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
-        self.undecided = met(space, pair.whole(), arranged, direction, self.scope, local=local)
-        self.others = marked(space, direction, self.before, self.after)
+        self._met = partial(met, space, pair.whole(), arranged, direction, self.scope, local=local)
+        self._marked = partial(marked, space, direction, self.before, self.after)
+
+    @property
+    def others(self) -> list[str]:
+        """What differs of translated packets, where nobody follows them."""
+        return self._marked()
+
+    @property
+    def undecided(self) -> list[str]:
+        """What may come out of a translation, where nobody follows it."""
+        return self._met()
 
     def translated(self) -> Set:
-        """Unsolicited packets that either rule set sends elsewhere; where they differ in that, `others` says so."""
+        """Unsolicited packets that either rule set sends elsewhere."""
         ways = []
         for way in (self.before, self.after):
             new = unsolicited(self.view, way.untracked, self.loose)[CtState.NEW]
             ways.append(by_kind(self.space, way, new))
-        nothing = self.space.nothing
-        for name in ways[0].keys() | ways[1].keys():
-            if ways[0].get(name, nothing) != ways[1].get(name, nothing):
-                self.others.append(f"{self.direction}: the two rule sets translate different packets by {name}")
         return self.space.sets.either([found for way in ways for found in way.values()])
 
     def admitted(self, way: Reach, population: Population) -> Set:
         """The packets of a population that a rule set lets through."""
         match population:
-            case Population.UNSOLICITED:
+            case Population.UNSOLICITED | Population.TRANSLATED:
                 states = unsolicited(self.view, way.untracked, self.loose)
             case Population.CONNECTIONS | Population.WHOLE:
                 states = known(self.view, way.untracked, CtState.ESTABLISHED)
@@ -111,7 +120,7 @@ class Question:
         stateless = self.all.exists(space.sets.literals(*space.bits[Field.CT_STATE])) & existing(space, self.direction)
         tcp, icmp = space.protocol(Protocol.TCP), space.protocol(space.icmp_protocol)
         match population:
-            case Population.UNSOLICITED:
+            case Population.UNSOLICITED | Population.TRANSLATED:
                 return stateless
             case Population.WHOLE:  # nobody holds a connection with a group of hosts
                 many = MULTICAST | BROADCAST

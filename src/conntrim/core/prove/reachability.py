@@ -6,6 +6,7 @@ connections and for errors about them; `states.py` says afterwards which packet 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import assert_never
@@ -29,6 +30,7 @@ from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars
 from conntrim.core.prove.states import in_front
+from conntrim.core.prove.turns import Turns
 from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Watch
 
 SEES: dict[Hook, tuple[bool, bool]] = {
@@ -65,10 +67,11 @@ class Reach:
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
     say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
-    `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left_marks` are
-    the mark's bits at the end (empty: nobody looked at it).
+    `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left` are
+    the bits at the end of the fields that rules looked at or wrote.
     """
 
+    direction: Direction
     arrived: Set
     untracked: Set
     templated: Set
@@ -78,7 +81,7 @@ class Reach:
     marks: tuple[Set, ...] = ()
     sights: tuple[tuple[Hook, Sight], ...] = ()
     visits: tuple[Visit, ...] = ()
-    left_marks: tuple[Set, ...] = ()
+    left: Mapping[Field, tuple[Set, ...]] = field(default_factory=dict)
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -99,12 +102,7 @@ def packets_of(
     that this host sends or takes in under an address that is none of its own, as a transparent proxy does (K73).
     """
     view = MatchEncoder(space, mirrored=mirrored)
-    other_icmp = Protocol.ICMPV6 if space.icmp is Field.ICMP else Protocol.ICMP
-    found = ~space.protocol(other_icmp) & view.field(Field.SRC, ADDRESSES[space.family])
-    found = found & view.field(Field.DST, ADDRESSES[space.family])
-    found = found & space.values(view.key(IIF), _codes(space, direction, direction in COMES))
-    found = found & space.values(view.key(OIF), _codes(space, direction, direction in GOES))
-    found = found & space.values(Field.CT_STATE, Intervals.of((0, len(STATES) - 1)))
+    found = shaped(space, direction, mirrored=mirrored)
     if direction is Direction.LOOPBACK:
         home = (local or Intervals()) | LOOPBACK | MULTICAST | BROADCAST
         return found & view.field(Field.DST, home) if local else found
@@ -122,6 +120,17 @@ def packets_of(
     }[direction]
 
 
+def shaped(space: PacketVars, direction: Direction, *, mirrored: bool = False) -> Set:
+    """All that the interfaces say goes one way, from and to any address."""
+    view = MatchEncoder(space, mirrored=mirrored)
+    other_icmp = Protocol.ICMPV6 if space.icmp is Field.ICMP else Protocol.ICMP
+    found = ~space.protocol(other_icmp) & view.field(Field.SRC, ADDRESSES[space.family])
+    found = found & view.field(Field.DST, ADDRESSES[space.family])
+    found = found & space.values(view.key(IIF), codes_of(space, direction, direction in COMES))
+    found = found & space.values(view.key(OIF), codes_of(space, direction, direction in GOES))
+    return found & space.values(Field.CT_STATE, Intervals.of((0, len(STATES) - 1)))
+
+
 def existing(space: PacketVars, direction: Direction) -> Set:
     """The packets as long as their headers at least; of those to be forwarded, such as have a hop left."""
     found = space.everything
@@ -137,7 +146,8 @@ def existing(space: PacketVars, direction: Direction) -> Set:
     return found
 
 
-def _codes(space: PacketVars, direction: Direction, has: bool) -> Intervals:
+def codes_of(space: PacketVars, direction: Direction, has: bool) -> Intervals:
+    """The codes of the interfaces of a direction's packets; `has`: on the side where there is one."""
     if direction is Direction.LOOPBACK:
         return space.names.codes((LO,))
     return space.names.codes(("", LO), negated=True) if has else Intervals.of(0)
@@ -163,6 +173,15 @@ def encoder(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What is known of packets whose destination was translated: the mark's bits (empty: none looked at it), and by
+    hook the bits of the fields that are other ones now."""
+
+    marks: tuple[Set, ...]
+    fields: Mapping[Hook, Mapping[Field, list[Set]]]
+
+
 @dataclass(slots=True)
 class _Way:
     """One walk along one direction; thrown away at its end."""
@@ -173,9 +192,12 @@ class _Way:
     scope: Set
     mirrored: bool
     local: Intervals | None
-    image: bool = False
+    image: bool | Image = False
+    hooks: tuple[Hook, ...] = ()
     watch: Watch | None = None
     traced: Traced = field(default_factory=dict)
+    turns: Turns | None = None
+    marked: bool = False
     view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -195,26 +217,47 @@ class _Way:
         self.view = MatchEncoder(self.space, in_front(self.space), self.mirrored, local=self.local)
         if self.image:
             self._track()  # and whatever mark it has, it got before
-        elif self.direction in COMES:
+            if isinstance(self.image, Image):
+                self.view.mark = self._mark_before(self.image.marks)
+        elif self.direction in COMES and not self.marked:
             self.view.mark = [nothing] * 32  # what comes from the wire carries no mark
-        for hook in JOURNEYS[self.direction]:
+        for hook in self.hooks or JOURNEYS[self.direction]:
             self._enter(hook)
             for group in self.arranged.groups[self.space.family, hook]:
-                if self.image and hook in TRANSLATING and group[0].priority <= NAT_DST:
+                if self._done(hook, group[0].priority):
                     continue
                 self._order(acting(group), hook)
                 for station in group:
                     self._station(station, hook)
+        left = {name: tuple(bits) for name, bits in self.view.written.items()}
+        if self.view.mark:
+            left[Field.MARK] = tuple(self.view.mark)
         return Reach(
-            self.alive, self.untracked, self.templated, self.translated, tuple(self.hits), tuple(self.doubts),
-            self.marks, tuple(self.sights), tuple(self.visits), tuple(self.view.mark or ()),
+            self.direction, self.alive, self.untracked, self.templated, self.translated, tuple(self.hits),
+            tuple(self.doubts), self.marks, tuple(self.sights), tuple(self.visits), left,
         )  # fmt: skip
+
+    def _mark_before(self, marks: tuple[Set, ...]) -> list[Set] | None:
+        if marks:
+            return list(marks)
+        return [self.space.nothing] * 32 if self.direction in COMES else None
+
+    def _done(self, hook: Hook, priority: int) -> bool:
+        """Whether translated packets have passed it: round lo they come to PREROUTING as any others."""
+        if not self.image or hook not in TRANSLATING or priority > NAT_DST:
+            return False
+        again = isinstance(self.image, Image) and hook is not JOURNEYS[self.direction][0]
+        return not again or priority == NAT_DST
 
     def _enter(self, hook: Hook) -> None:
         """What is attached to the packets stays from hook to hook; which interfaces are known changes."""
         old = self.view
         self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
         self.view.mark, self.view.lost, self.view.direct = old.mark, old.lost, old.direct
+        self.view.written = old.written
+        if isinstance(self.image, Image):
+            self.view.dnated = True
+            self.view.written = old.written | {name: list(bits) for name, bits in self.image.fields[hook].items()}
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:
         """K2: where the order of what shares a priority matters and no listing tells it, say so."""
@@ -244,7 +287,7 @@ class _Way:
 
     def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
         early = not self.tracked and priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT)
-        walk = ChainTrace(self.view, table, early, self.scope, self.watch, self.traced)
+        walk = ChainTrace(self.view, table, early, self.scope, self.watch, self.traced, self.turns)
         passed = walk.base(chain, self.alive)
         self.visits += walk.visits
         self.sights += [(hook, sight) for sight in walk.sights]
@@ -256,7 +299,7 @@ class _Way:
         error = self.space.protocol(self.space.icmp_protocol)  # about a flow that has its entry
         first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
         for table, chain in station.chains:
-            walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced)
+            walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced, self.turns)
             incoming = self.alive & first
             passed = walk.base(chain, incoming)
             self.visits += walk.visits
@@ -295,12 +338,16 @@ def reach(
     *,
     mirrored: bool = False,
     local: Intervals | None = None,
-    image: bool = False,
+    image: bool | Image = False,
     watch: Watch | None = None,
     traced: Traced = NONE,
+    hooks: tuple[Hook, ...] = (),
+    marked: bool = False,
 ) -> Reach:
     """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
-    translated on, as what came out there, whatever mark it got before. `watch`: note who comes to what is watched;
+    translated on, as what came out there, whatever mark it got before, or what is known of it. `hooks`: no more than
+    these. `marked`: what comes from the wire may have got any mark before. `watch`: note who comes to what is watched;
     `traced`: who comes to these rules.
     """
-    return _Way(space, arranged, direction, scope, mirrored, local, image, watch, traced).run()
+    turns = Turns(space.occurrences, space.nothing) if space.occurrences is not None and watch is not None else None
+    return _Way(space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked).run()

@@ -30,9 +30,11 @@ class Listed:
         self._numbers: dict[int, int] = dict(base._numbers) if base else {}
         self._of: dict[int, NDArray[np.int64]] = dict(base._of) if base else {}
         self._held = [c.rules for r in rulesets for t in r.tables for c in t.chains]
-        for rules in self._held:
-            if id(rules) not in self._of:
-                self._of[id(rules)] = self._numbered(rules)
+        new_ones = {id(rules): rules for rules in self._held if id(rules) not in self._of}
+        numbered, at = self._numbered([rule for rules in new_ones.values() for rule in rules]), 0
+        for key, rules in new_ones.items():
+            self._of[key] = numbered[at : at + len(rules)]
+            at += len(rules)
         own = {id(m): m for rule in self._own for m in rule.matches if type(m) is Interface}
         self.interfaces: tuple[Interface, ...] = (*(base.interfaces if base else ()), *own.values())
         new = np.fromiter(self._own, dtype=np.object_, count=len(self._own))
@@ -62,6 +64,10 @@ class Listed:
     def having(self, kind: type[Statement], chain: Chain) -> NDArray[np.bool_]:
         """Which of a chain's rules have a statement of this kind."""
         return self._among(kind)[self.of(chain)]
+
+    def anywhere(self, kind: type[Statement]) -> bool:
+        """Whether any rule has a statement of this kind."""
+        return bool(self._among(kind).any())
 
     def _among(self, kind: type[Statement]) -> NDArray[np.bool_]:
         if kind not in self._having:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.ruleset import Chain, Ruleset, Table
+from conntrim.core.model.ruleset import Base, Chain, Ruleset, Table
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
 from conntrim.core.prove.bounds import ALL, Bounds, shifted
@@ -40,6 +40,7 @@ class Sieve:
         self._listed = listed or Listed(rulesets)
         self._whole = (arrange(rulesets[0]), arrange(rulesets[1]))
         self._tables = [[t for t in r.tables if family in FAMILIES.get(t.family, ())] for r in rulesets]
+        self._bases: dict[int, list[tuple[Chain, Base]]] = {}
         self._bounds = self._listed.bounds(family)
 
     def arranged(
@@ -73,7 +74,7 @@ class Sieve:
 
     def _only(self, table: Table, met: NDArray[np.bool_], hooks: Collection[Hook], made: Made, nat: bool) -> Table:
         """The chains that packets can come to, each with the rules that they can match."""
-        todo = [c for c in table.chains if c.base and c.base.hook in hooks and (nat or c.base.type != "nat")]
+        todo = [c for c, base in self._hung(table) if base.hook in hooks and (nat or base.type != "nat")]
         found = {c.name: c for c in todo}
         while todo:
             chain = todo.pop()
@@ -83,4 +84,10 @@ class Sieve:
                 if name not in found and (target := table.chain(name)) is not None:
                     found[name] = target
                     todo.append(target)
-        return replace(table, chains=tuple(made[id(c)] for c in table.chains if c.name in found))
+        return replace(table, chains=tuple(made[id(c)] for c in found.values()))
+
+    def _hung(self, table: Table) -> list[tuple[Chain, Base]]:
+        """A table's base chains: few of the tens of thousands that a node of Kubernetes has."""
+        if id(table) not in self._bases:
+            self._bases[id(table)] = [(c, c.base) for c in table.chains if c.base]
+        return self._bases[id(table)]

@@ -33,7 +33,7 @@ HOOKS: dict[Direction, Hook] = {
 """Where destinations of a direction's packets are translated; what comes in may be forwarded because of it."""
 
 
-def _rules(space: PacketVars, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule, Nat]]:
+def rules_at(space: PacketVars, arranged: Arranged, hook: Hook) -> Iterator[tuple[Rule, Nat]]:
     """Every rule of the tables with a nat chain at this hook that translates."""
     tables = {id(t): t for group in arranged.groups[space.family, hook] for s in group for t, c in s.chains
               if c.base and c.base.type == "nat"}  # fmt: skip
@@ -74,7 +74,7 @@ def met(
     """The rules of both rule sets whose packets may come out where the two differ; `scope` are what the change meets,
     `met_by` the rules that those can meet."""
     hook = HOOKS[direction]
-    rules = [(rule, nat) for arranged in whole for rule, nat in _rules(space, arranged, hook)]
+    rules = [(rule, nat) for arranged in whole for rule, nat in rules_at(space, arranged, hook)]
     if not rules:
         return []
     ways = (reach(space, arranged, direction, scope, local=local, image=True) for arranged in met_by)

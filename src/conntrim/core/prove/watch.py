@@ -52,6 +52,7 @@ class Why(Enum):
     COUNTS = "counts packets of {}, or is changed by asking"
     LOGS = "logs packets of {}"
     ACTS = "does something to packets of {} that others see"
+    REFUSES = "answers packets of {} that it refuses"
     ASKS = "asks the conntrack entry of {}"
     WRITES = "writes to the conntrack entry of {}"
 
@@ -90,6 +91,8 @@ class Sight:
 class Known:
     """Rules and chains that were looked at, by identity; chains are `held`, so that their ids stay theirs."""
 
+    refusals: bool = False
+    """Rules that answer what they refuse are watched too."""
     rules: dict[int, tuple[Item, ...]] = field(default_factory=dict)
     chains: dict[int, tuple[dict[int, tuple[Item, ...]], set[str]]] = field(default_factory=dict)
     held: list[Chain] = field(default_factory=list)
@@ -127,12 +130,19 @@ def _watched(chain: Chain, table: Table, known: Known) -> tuple[dict[int, tuple[
     known.held.append(chain)
     for rule in chain.rules:
         if (items := known.rules.get(id(rule))) is None:
-            items = known.rules[id(rule)] = () if _plain(rule) else tuple(items_of(rule, table))
+            refuses = tuple(_refusals(rule)) if known.refusals else ()
+            items = known.rules[id(rule)] = (*refuses, *(() if _plain(rule) else items_of(rule, table)))
         if items:
             found[id(rule)] = items
             varying = (m for m in rule.matches if answer_of(m, table) is not Answer.SAME)
             texts.update(membership(m) if isinstance(m, InSet) else question(m) for m in varying)
     return found, texts
+
+
+def _refusals(rule: Rule) -> Iterator[Item]:
+    for at, statement in enumerate(rule.statements):
+        if isinstance(statement, End) and statement.verdict is Verdict.REJECT:
+            yield Item(Why.REFUSES, statement, at)
 
 
 MOST_DEPTH = 4

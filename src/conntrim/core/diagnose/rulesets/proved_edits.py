@@ -124,6 +124,8 @@ def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:
                 harm = not difference.admitted and TURNED not in codes and _certain(difference)
             case Population.UNSOLICITED | Population.EXPECTED:
                 harm = not meant and difference.direction is not Direction.LOOPBACK and _opens(difference)
+            case Population.TRANSLATED:
+                harm = not meant
             case Population.CONNECTIONS | Population.ERRORS:
                 harm = not difference.admitted and not meant and not moving
             case _:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.nft_words import Json, Unspeakable, one_key
 from conntrim.core.model.ruleset import (
@@ -26,8 +27,9 @@ from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
 from conntrim.core.parse.nft.commands import commanded, listing_of
 from conntrim.core.parse.nft.matches import Context
-from conntrim.core.parse.nft.rule import Maps, Told, rules, text_of
+from conntrim.core.parse.nft.rule import Maps, Told, once, rules, text_of
 from conntrim.core.parse.nft.sets import named_set, object_text, volatile, written
+from conntrim.core.parse.nft.statements import writes
 from conntrim.core.parse.unread import opaque_rule
 
 ADVICE = "give me the whole output of `nft -j list ruleset`"
@@ -165,8 +167,8 @@ def _sort(kind: str, content: Json, table: Gathered) -> None:
     """One object to its place."""
     if kind == "table":
         flags = content.get("flags", [])
-        # nft 1.0.6 prints only the first letter of the flags.
-        table.dormant = flags == "d" or "dormant" in flags
+        # nft 1.0.6 prints one letter of the word, the first or the last one.
+        table.dormant = flags in ("d", "t") or "dormant" in flags
     elif kind == "chain":
         table.chains[str(content["name"])] = content
     elif kind == "rule":
@@ -192,11 +194,29 @@ def _table(table: Gathered, source: str, unread: list[str] | None = None) -> Lis
         made = tuple(rule for each in listed[name] for rule in each.rules)
         chains.append(Chain(name, made, _base(content), Place(source)))
     check_jumps(chains, source)
+    chains = _looked_up_once(chains, listed)
     filled = {name for found in table.rules.values() for rule in found for name in written(rule["expr"])}
     sets: list[NamedSet] = [named_set(content, table.family, filled) for content in table.sets] + context.anonymous
     objects = tuple(object_text(kind, content, filled) for kind, content in table.objects)
     read = Table(Dialect.NFTABLES, table.family, table.name, tuple(chains), tuple(sets), table.dormant, objects)
     return ListedTable(read, listed)
+
+
+def _looked_up_once(chains: list[Chain], listed: dict[str, tuple[Listed, ...]]) -> list[Chain]:
+    """The chains with what a verdict map's rules cannot be asked left open."""
+    if not any(len(each.rules) > 1 for found in listed.values() for each in found):
+        return chains
+    whole, known = Table(Dialect.NFTABLES, TableFamily.INET, "", tuple(chains)), dict[str, frozenset[Field]]()
+
+    def written(name: str) -> frozenset[Field]:
+        if name not in known and (target := whole.chain(name)) is not None:
+            rules = (rule for chain in whole.below(target) for rule in chain.rules)
+            known[name] = frozenset[Field]().union(*(writes(s) for rule in rules for s in rule.statements))
+        return known.get(name, frozenset())
+
+    for name, found in listed.items():
+        listed[name] = tuple(replace(each, rules=once(each.rules, written)) for each in found)
+    return [replace(c, rules=tuple(r for each in listed[c.name] for r in each.rules)) for c in chains]
 
 
 def _listed(content: Json, context: Context, maps: Maps, source: str, unread: list[str] | None) -> Listed:

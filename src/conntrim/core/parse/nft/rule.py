@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.nft_words import Json
 from conntrim.core.model.ruleset import (
-    In,
+    Jump,
     Match,
     NoEffect,
     OpaqueMatch,
     OpaqueStatement,
     Rule,
     Statement,
+    asked_fields,
 )
 from conntrim.core.parse.nft.matches import Context, comparison, spoken
 from conntrim.core.parse.nft.statements import MATCHING, needs, statement, writes
@@ -43,6 +46,23 @@ class Sofar:
     def rule(self, told: Told) -> Rule:
         """The rule as it stands."""
         return Rule(self.matches, self.statements, told.place, told.text, told.comment, told.handle)
+
+
+def once(made: tuple[Rule, ...], written: Callable[[str], frozenset[Field]]) -> tuple[Rule, ...]:
+    """The rules of one verdict map: the kernel looks its key up once, and a chain jumped to may change it meanwhile.
+
+    `written` tells the fields that rules of a chain write. A rule behind such a jump cannot be asked for them.
+    """
+    lost, kept = frozenset[Field](), list[Rule]()
+    for rule in made:
+        matches = tuple(m for m in rule.matches if not lost.intersection(asked_fields(m)))
+        kept.append(
+            rule if matches == rule.matches else replace(rule, matches=(*matches, OpaqueMatch(ORDER, rule.text)))
+        )
+        for done in rule.statements:
+            if isinstance(done, Jump) and not done.goto:
+                lost |= written(done.chain)
+    return tuple(kept)
 
 
 def text_of(expressions: list[Json]) -> str:
@@ -130,8 +150,8 @@ class Reading:
         if all(isinstance(done, NoEffect) for done in sofar.statements):
             return sofar
         self.made.append(sofar.rule(self.told))
-        written = {writes(done) for done in sofar.statements}
-        kept = tuple(m for m in sofar.matches if not (isinstance(m, In) and m.field in written))
+        written = frozenset[Field]().union(*map(writes, sofar.statements))
+        kept = tuple(m for m in sofar.matches if not written.intersection(asked_fields(m)))
         return Sofar(kept if kept == sofar.matches else (*kept, OpaqueMatch(ORDER, self.told.text)))
 
     def mapped(self, vmap: Json, rest: list[Json], sofar: Sofar) -> None:

@@ -90,9 +90,23 @@ def named_set(content: Json, family: TableFamily, filled: Collection[str] = ()) 
     except (Unread, Unspeakable):
         known = False
     return NamedSet(
-        str(content["name"]), elements, known, json.dumps(content.get("elem", [])), kind_text(content["type"]),
-        volatile(content) or str(content["name"]) in filled, declaration=_declaration(content, flags),
+        str(content["name"]), elements, known, json.dumps(_lasting(content.get("elem", []))),
+        kind_text(content["type"]), volatile(content) or str(content["name"]) in filled,
+        declaration=_declaration(content, flags),
     )  # fmt: skip
+
+
+PASSING = frozenset({"expires", "counter"})
+"""What an element says of how things stand."""
+
+
+def _lasting(elements: Json) -> Json:
+    """Elements without what is another thing at each listing; counters say nothing, limits and time-outs stay."""
+    return [
+        {"elem": {k: v for k, v in each["elem"].items() if k not in PASSING}}
+        if isinstance(each, dict) and isinstance(each.get("elem"), dict) else each
+        for each in elements
+    ]  # fmt: skip
 
 
 def _declaration(content: Json, flags: list[str]) -> str:

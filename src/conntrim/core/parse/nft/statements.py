@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import assert_never
 
 from conntrim.core.model.fields import Field
+from conntrim.core.model.kinds import does
 from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words, words
 from conntrim.core.model.refusal import CODES, RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
+    CtTemplate,
     End,
     Helper,
     In,
@@ -210,6 +213,16 @@ def _name(kind: str, content: Json) -> str:
     return str(kind)
 
 
-def writes(done: Statement) -> Field | None:
-    """The field of ours that a statement changes, as far as the model sees it."""
-    return Field.MARK if isinstance(done, SetMark) and done.to is MarkOf.PACKET else None
+def writes(done: Statement) -> frozenset[Field]:
+    """The fields of ours that a statement changes, as far as the model sees it."""
+    match done:
+        case SetMark():
+            return frozenset({Field.MARK}) if done.to is MarkOf.PACKET else frozenset()
+        case Notrack() | SetZone():
+            return frozenset({Field.CT_STATE})
+        case NoEffect() | OpaqueStatement():
+            return frozenset(does(done).writes)
+        case End() | Jump() | Return() | Nat() | Helper() | CtTemplate():
+            return frozenset()
+        case _:
+            assert_never(done)
