@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants cross-check opinions claims torture fuzz coverage panel versions bench golden setup clean
+.PHONY: demo test check lab mutants cross-check opinions claims plans torture fuzz coverage panel versions bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 
@@ -40,6 +40,10 @@ opinions: cross-check  # its name before; gone with the next release
 # What check, its edits and compare say, held to the kernel; CLAIMS='--seed 7 --rulesets 500 --slice 1/4'.
 claims: setup
 	nice $(PY) -m conntrim lab claims --save docs/claims.json $(CLAIMS)
+
+# Proved plans under traffic, from the trial to the roll back; PLANS='--seed 7 --hosts 200 --slice 1/4 --workers 2'.
+plans: setup
+	nice $(PY) -m conntrim lab plans --save docs/plans.json $(PLANS)
 
 # The census at full size: 1,000 real samples against their bounds, a saved table of 2 GB. Needs root, some minutes.
 coverage: setup

@@ -1,4 +1,4 @@
-"""K44, K45: the port that a translated connection gets, and the answer that nobody turns back."""
+"""K44, K45, K143: the port that a translated connection gets, and the answer that nobody turns back."""
 
 from __future__ import annotations
 
@@ -56,6 +56,34 @@ def test_port_stays_or_becomes_one_of_its_class(hosts: Hosts, port: int) -> None
     assert "192.168.0.1" == seen[1][0]
     assert seen[1][1] != port
     assert seen[1][1] in CLASSES[port]
+
+
+@pytest.mark.parametrize(
+    ("masquerades", "address", "seen"),
+    [(False, "", "192.168.0.1"), (True, "", "192.168.0.1"), (False, "10.9.0.1", "10.9.0.1"),
+     (True, "10.9.0.1", "192.168.0.1")],
+)  # fmt: skip
+def test_masquerading_gives_the_address_that_a_program_has_anyway(
+    hosts: Hosts, masquerades: bool, address: str, seen: str
+) -> None:
+    """K143: the host's own packets have the address that masquerading would give, unless a program binds to another."""
+    gate = hosts["gate"]
+    hosts["server"].run("ip", "route", "add", "10.9.0.0/24", "via", "192.168.0.1")
+    if masquerades:
+        gate.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE")
+    with closing(bound(hosts["server"], "192.168.0.17", 5300)) as server, closing(bound(gate, address, 5400)) as mine:
+        mine.sendto(b"?", ("192.168.0.17", 5300))
+        assert (seen, 5400) == server.recvfrom(16)[1]
+
+
+@pytest.mark.parametrize("address", ["192.168.0.1", "10.9.0.1", "127.0.0.5"])
+def test_round_lo_a_packet_comes_from_where_it_goes_to(hosts: Hosts, address: str) -> None:
+    """K143: a program that binds to nothing asks each address of its own host from that address."""
+    gate = hosts["gate"]
+    with closing(bound(gate, address, 5300)) as server, closing(bound(gate, "", 5400)) as mine:
+        mine.sendto(b"?", (address, 5300))
+        expected = "127.0.0.1" if address.startswith("127") else address
+        assert (expected, 5400) == server.recvfrom(16)[1]
 
 
 @pytest.mark.parametrize(("untracked", "source"), [(False, 5301), (True, 5300)])

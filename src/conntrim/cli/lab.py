@@ -10,6 +10,7 @@ VERBS: dict[str, str] = {
     "causes": "each cause of a full table made on this kernel, and whether diagnose names it",
     "claims": "what check, its edits and compare say, held to this kernel",
     "incident": "the source document's story, from a full table to a quiet one",
+    "plans": "plans that are proved, tried and taken back under traffic on this kernel",
     "replay": "the witnesses of a comparison as real packets",
     "truth": "the model against this kernel, packet by packet",
 }

@@ -33,7 +33,7 @@ KINDS: dict[str, type] = {
     "census": Census, "panel": Panel, "record": Recorded, "diagnosis": DIAGNOSED, "plan": Plan,
     "explanation": Explanation, "check": CheckedFields, "comparison": ComparisonFields, "apply": Report,
     "confirm": Report, "rollback": Report, "status": Report, "incident": Incident, "replay": Replay,
-    "truth": Truth, "claims": Held, "causes": CausesFields,
+    "truth": Truth, "claims": Held, "plans": Held, "causes": CausesFields,
 }  # fmt: skip
 """Kind to the type whose fields it has."""
 

@@ -11,6 +11,7 @@ from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.ruleset import (
     Dialect,
     In,
@@ -70,10 +71,17 @@ def _pieces(field: Field, values: Intervals, dialect: Dialect) -> tuple[Interval
     if dialect is Dialect.NFTABLES:
         return (values,)
     if field in ADDRESS_FIELDS:
-        return tuple(prefixes(values))
+        return _addresses(values)
     if field in PORT_FIELDS:
         return tuple(port_groups(values))
     return tuple(icmp_types(values)) if field in ICMP_FIELDS else (values,)
+
+
+def _addresses(values: Intervals) -> tuple[Intervals, ...]:
+    """Prefixes; all but one prefix of a family is one rule too, with `!`."""
+    parts = tuple(prefixes(values))
+    rest = (ADDRESSES[family_of(values.ranges[0][0])] - values) if len(parts) > 1 else Intervals()
+    return (values,) if rest and len(list(prefixes(rest))) == 1 else parts
 
 
 def state_match(state: CtState, dialect: Dialect) -> Match:

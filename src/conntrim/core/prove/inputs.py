@@ -148,7 +148,7 @@ class Inputs:
         """The requests of a flow's connections."""
         scope = packets_of(self.space, flow.direction, self.local or None) & flow.connections(self.space)
         if flow.direction is Direction.LOOPBACK:  # nobody opens a connection from the port that he serves at
-            scope = scope & ~self.space.field(Field.SPORT, flow.fields[Field.DPORT])
+            scope = scope & ~self.space.field(Field.SPORT, flow.fields[Field.DPORT]) & self.unheld()
         return scope
 
     def own(self, direction: Direction) -> Set:

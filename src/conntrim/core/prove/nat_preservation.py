@@ -48,13 +48,22 @@ CLASSES: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
 )  # fmt: skip
 """Source ports, and those that one of them may become where the rule names none (K44)."""
 
+KEPT_ALONE = Intervals.of((512, 599))
+"""Ports that none becomes and that stay where they are free (K44)."""
+
 OWN_ADDRESS = frozenset({NatKind.MASQUERADE, NatKind.REDIRECT})
 """Translations that give an address of the host's own."""
 
-UNUSUAL = Intervals.of((0, 1023))
-"""Source ports that no client opens a TCP connection from, but for the r-services of old."""
+MOST_ADDRESSES = 64
+"""Addresses of a host that are told one by one."""
+MANY, FEW = 1024, 16
+"""Ports: of so many that the kernel picks from, a service's few are picked seldom."""
 
 
+REQUESTS_UNTRACKED = "may translate packets that become untracked"
+BY_CHANCE = ", if one keeps or is given just that port"
+BOUND = ", where a program binds to another address than that of the interface by which they leave"
+ANSWERED_UNTRACKED = "may translate connections whose answers become untracked"
 MOST_CUTS = 8
 """Rules of one direction that are told one by one."""
 
@@ -62,13 +71,15 @@ MOST_CUTS = 8
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Connections told by their first packets, and why they lose their translation; `round_lo`: that of their source,
-    and they go from this host to itself."""
+    and they go from this host to itself. `seldom`: one of thousands, or none.
+    """
 
     why: str
     packets: Set
     universe: Set
     direction: Direction
     round_lo: bool = False
+    seldom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,10 @@ class Kept:
     _known: dict[tuple[Direction, bool], Set] = field(default_factory=dict, compare=False)
     """What becomes untracked: one answer a direction, for all the rules that may translate there."""
     _found: dict[Hook, tuple[Nat, ...]] = field(default_factory=dict, compare=False)
-    _answers: dict[tuple[Hook, tuple[Direction, ...]], dict[Nat, Set]] = field(default_factory=dict, compare=False)
-    _alike: dict[tuple[Hook, Direction, Set, Intervals], Set] = field(default_factory=dict, compare=False)
+    _answers: dict[tuple[Hook, tuple[Direction, ...], bool], dict[Nat, Set]] = field(
+        default_factory=dict, compare=False
+    )
+    _alike: dict[tuple[Hook, Set, Intervals], Set] = field(default_factory=dict, compare=False)
     _addresses: dict[tuple[Direction, Field], Intervals | None] = field(default_factory=dict, compare=False)
 
     def cuts(self) -> Iterator[Cut]:
@@ -97,9 +110,10 @@ class Kept:
     def _cuts(self, direction: Direction) -> Iterator[Cut]:
         """Those of one direction: only packets that may be lost are walked, through every chain on their way."""
         nothing, either = self.space.nothing, self.space.sets.either
-        requests, answers = self._newly(direction, mirrored=False), self._answered(direction)
+        requests = self._newly(direction, mirrored=False)
+        answers, by_chance = (self._answered(direction, seldom=seldom) for seldom in (False, True))
         universe = self._openers(direction)
-        scope = universe & either([requests, *dict.fromkeys(answers.values())])
+        scope = universe & either([requests, *dict.fromkeys((*answers.values(), *by_chance.values()))])
         if scope == nothing:
             return
         whole = self._stateless(universe)
@@ -107,26 +121,32 @@ class Kept:
             if not isinstance(hit.statement, Nat):
                 continue
             packets = self._stateless(hit.packets) & self._turned(direction, hit.statement)
-            answered = answers.get((hook, hit.statement), nothing)
+            answered, seldom = (found.get((hook, hit.statement), nothing) for found in (answers, by_chance))
             round_lo = direction is LO and hook is Hook.POSTROUTING
-            for lost, why, lo in (
-                (requests, "may translate packets that become untracked", round_lo),
-                (answered, "may translate connections whose answers become untracked", False),
+            bound = self._bound(direction, hit.statement)
+            for lost, why, lo, rare in (
+                (requests & ~bound, REQUESTS_UNTRACKED, round_lo, ""),
+                (requests & bound, REQUESTS_UNTRACKED, False, BOUND),
+                (answered, ANSWERED_UNTRACKED, False, ""),
+                (seldom, ANSWERED_UNTRACKED, False, BY_CHANCE),
             ):
                 if (mine := packets & lost) != nothing:
-                    yield Cut(f"{hit.rule.where} {why}", mine, whole, direction, lo)
+                    yield Cut(f"{hit.rule.where} {why}{rare}", mine, whole, direction, lo, bool(rare))
 
-    def _answered(self, direction: Direction) -> dict[tuple[Hook, Nat], Set]:
-        """By translation, the packets that it may turn into connections whose answers become untracked."""
+    def _answered(self, direction: Direction, *, seldom: bool) -> dict[tuple[Hook, Nat], Set]:
+        """By translation, the packets that it may turn into connections whose answers become untracked; `seldom`: those
+        that do by chance, and without it all others."""
         found: dict[tuple[Hook, Nat], Set] = {}
         for hook in JOURNEYS[direction]:
             nothing, ways = self.space.nothing, ANSWERED.get((hook, direction), ())
             ways = tuple(way for way in ways if self._newly(way, mirrored=True) != nothing)
-            if (hook, ways) not in self._answers:
+            if (hook, ways, seldom) not in self._answers:
                 asked = (nat for nat in (self._translations(hook) if ways else ()) if self._may_meet(hook, nat, ways))
-                each = {nat: self._turned_into(hook, nat, ways) for nat in asked}
-                self._answers[hook, ways] = {nat: packets for nat, packets in each.items() if packets != nothing}
-            found |= {(hook, nat): packets for nat, packets in self._answers[hook, ways].items()}
+                each = {nat: self._turned_into(hook, nat, ways, seldom=seldom) for nat in asked}
+                self._answers[hook, ways, seldom] = {
+                    nat: packets for nat, packets in each.items() if packets != nothing
+                }
+            found |= {(hook, nat): packets for nat, packets in self._answers[hook, ways, seldom].items()}
         return found
 
     def _may_meet(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...]) -> bool:
@@ -138,8 +158,24 @@ class Kept:
         ends = [self._ends(way, address) for way in ways]
         return any(each is None or nat.addresses[0] in each for each in ends)
 
-    def _turned_into(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...]) -> Set:
-        return self.space.sets.either([self._before_it(hook, nat, way) for way in ways])
+    def _turned_into(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...], *, seldom: bool) -> Set:
+        found = []
+        for way in ways:
+            after, few = self._newly(way, mirrored=True), self._few(hook, nat, way)
+            if few != self.space.nothing:
+                after = after & (few if seldom else ~few)
+            elif seldom:
+                continue
+            found.append(self._before_it(hook, nat, after))
+        return self.space.sets.either(found)
+
+    def _few(self, hook: Hook, nat: Nat, way: Direction) -> Set:
+        """TCP connections that would have one of a few ports, of thousands that a source may keep or get (K44): who
+        does not mean that port has it by chance, and no client of TCP means a server's."""
+        many = nat.ports is None or nat.ports[1] - nat.ports[0] >= MANY
+        ports = self._ends(way, Field.SPORT) if many and hook in (Hook.POSTROUTING, Hook.INPUT) else None
+        single = Intervals(tuple(r for r in ports.ranges if r[1] - r[0] < FEW)) if ports is not None else Intervals()
+        return self.space.field(Field.SPORT, single) & self.space.protocol(Protocol.TCP)
 
     def _translations(self, hook: Hook) -> tuple[Nat, ...]:
         """What the nat chains of a hook may do."""
@@ -157,12 +193,13 @@ class Kept:
 
     def _told(self, found: Iterable[Cut]) -> Iterator[Cut]:
         """Each by itself, as long as they are few; a node of Kubernetes has thousands that lose the same."""
-        cuts = list(found)
-        yield from cuts[:MOST_CUTS]
-        if rest := cuts[MOST_CUTS:]:
-            why = f"{rest[0].why}, as {len(rest) - 1:,} rules more" if len(rest) > 1 else rest[0].why
-            lo = all(cut.round_lo for cut in rest)
-            yield replace(rest[0], why=why, packets=self.space.sets.either([cut.packets for cut in rest]), round_lo=lo)
+        every = list(found)
+        for cuts in ([cut for cut in every if not cut.seldom], [cut for cut in every if cut.seldom]):
+            yield from cuts[:MOST_CUTS]
+            if rest := cuts[MOST_CUTS:]:
+                why = f"{rest[0].why}, as {len(rest) - 1:,} rules more" if len(rest) > 1 else rest[0].why
+                lo, packets = all(cut.round_lo for cut in rest), self.space.sets.either([cut.packets for cut in rest])
+                yield replace(rest[0], why=why, packets=packets, round_lo=lo)
 
     def _openers(self, direction: Direction) -> Set:
         """The packets that open flows: over TCP a bare SYN."""
@@ -204,9 +241,16 @@ class Kept:
         single = len(global_.ranges) == 1 and global_.ranges[0][0] == global_.ranges[0][1]
         return ~self.space.field(Field.SRC, self.local) if single else self.space.everything
 
-    def _before_it(self, hook: Hook, nat: Nat, way: Direction) -> Set:
-        """The packets that a translation may turn into connections whose answers become untracked."""
-        space, after = self.space, self._newly(way, mirrored=True)
+    def _bound(self, direction: Direction, nat: Nat) -> Set:
+        """What a program binds to another address than the kernel gives, which is the one that masquerading gives: that
+        of the interface by which a connection leaves, and round lo the one that it goes to (K143)."""
+        if nat.kind is not NatKind.MASQUERADE or not self.local or direction not in (OUT, LO):
+            return self.space.nothing
+        return self.space.field(Field.SRC, self.local) if direction is OUT else bound_on_lo(self.space, self.local)
+
+    def _before_it(self, hook: Hook, nat: Nat, after: Set) -> Set:
+        """The packets that a translation may turn into such connections."""
+        space = self.space
         source = hook in (Hook.POSTROUTING, Hook.INPUT)
         address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
         addresses, ports = spans(nat)
@@ -214,24 +258,24 @@ class Kept:
         to = ours if nat.kind in OWN_ADDRESS else addresses
         if not source and ports is not None and to is addresses and to is not None and to.size == 1:
             ((only, _),) = to.ranges
-            return self._before_one(hook, way, space.where(after, address, only), ports)
+            return self._before_one(hook, space.where(after, address, only), ports)
         after = after if to is None else after & space.field(address, to)
         if ports is not None:
             return self._without(after & space.field(port, ports), port, address, *ELSEWHERE[hook])
         if not source:
             return self._without(after, address, *ELSEWHERE[hook])
-        usual = ~(space.protocol(Protocol.TCP) & space.field(port, UNUSUAL))
         parts = [
             space.field(port, Intervals.of(old))
             & self._without(after & space.field(port, Intervals.of(new)), port, address, *ELSEWHERE[hook])
             for old, new in CLASSES
         ]
-        return usual & space.sets.either(parts)
+        kept = self._without(after & space.field(port, KEPT_ALONE), address, *ELSEWHERE[hook])
+        return space.sets.either([*parts, kept])
 
-    def _before_one(self, hook: Hook, way: Direction, after: Set, ports: Intervals) -> Set:
+    def _before_one(self, hook: Hook, after: Set, ports: Intervals) -> Set:
         """The same for one destination, of which `after` are the connections: a node of Kubernetes has thousands, and
         of most of them the answers become untracked in the same way."""
-        key = hook, way, after, ports
+        key = hook, after, ports
         if key not in self._alike:
             port = self.space.field(Field.DPORT, ports)
             self._alike[key] = self._without(after & port, Field.DPORT, *ELSEWHERE[hook])
@@ -251,6 +295,14 @@ class Kept:
         """Whatever these properties are."""
         numbers = sorted({n for key in keys for n in self.space.bits[key]})
         return found.exists(self.space.sets.literals(*numbers))
+
+
+def bound_on_lo(space: PacketVars, local: Intervals) -> Set:
+    """What goes from one of the host's addresses to another: round lo a packet comes from where it goes to, unless a
+    program binds (K143)."""
+    single = [low for low, high in local.ranges if low == high][:MOST_ADDRESSES]
+    spans = [Intervals.of(own) for own in single]
+    return space.sets.either([space.field(Field.SRC, own) & ~space.field(Field.DST, own) for own in (*spans, LOOPBACK)])
 
 
 def before_tracking(arranged: Arranged) -> Arranged:

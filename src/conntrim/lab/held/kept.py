@@ -48,7 +48,7 @@ def format_kept(kept: KeptTrial) -> str:
     lines += [f"kind: {kept.kind}", f"status: {kept.status}"]
     lines += ["strict: yes"] if shown.strict else []
     lines += [f"change: {_change(shown.mutation)}"] if shown.mutation else []
-    lines += [f"talk: {_talk(each)}" for each in shown.dialogues]
+    lines += [f"talk: {talk_text(each)}" for each in shown.dialogues]
     texts = [f"{MARK}{b.program}\n{b.text}" for b in shown.script.batches() if b.program in PROGRAMS]
     return "\n".join([*lines, *texts])
 
@@ -59,7 +59,7 @@ def parse_kept(text: str, source: str) -> KeptTrial:
     said = [line.partition(": ") for line in head.splitlines() if line and not line.startswith("#")]
     values = {name: value for name, _, value in said}
     try:
-        talks = tuple(_parse_talk(value) for name, _, value in said if name == "talk")
+        talks = tuple(parse_talk(value) for name, _, value in said if name == "talk")
         mutation = _parse_change(values["change"]) if "change" in values else None
         script = script_of([tuple(part.split("\n", 1)) for part in parts])
         shown = Exhibit(script, values.get("strict") == "yes", talks, mutation)
@@ -69,12 +69,14 @@ def parse_kept(text: str, source: str) -> KeptTrial:
         raise InputError(source, f"no kept trial: {error}") from error
 
 
-def _talk(talk: Dialogue) -> str:
+def talk_text(talk: Dialogue) -> str:
+    """A dialogue as one line."""
     ends = (f"{e.place} {format_address(e.address)} {e.port}" for e in (talk.a, talk.b))
     return " / ".join([talk.kind, talk.path, talk.family.name, *ends])
 
 
-def _parse_talk(text: str) -> Dialogue:
+def parse_talk(text: str) -> Dialogue:
+    """The opposite of `talk_text`; ValueError, KeyError where it is none."""
     kind, path, family, a, b = text.split(" / ")
     ends = [End(place, parse_address(address), int(port)) for place, address, port in (x.split() for x in (a, b))]
     if kind not in KINDS and kind not in LONE:

@@ -199,7 +199,7 @@ class _Case:
             tuple(b for each in found.values() for b in each.broken),
             tuple(dict.fromkeys(found["no-exposure"].listed)),
             merged(found["falls-back"].listed),
-            tuple(dict.fromkeys(found["nat-kept"].listed)),
+            tuple(dict.fromkeys((*found["nat-kept"].listed, *found["no-loss"].listed))),
         )
 
     def _ask(self, inputs: Inputs, found: dict[str, _Found]) -> None:

@@ -4,9 +4,11 @@ How it is decided:
     The first packets of all connections are walked through the nat chains of
     the rules before. Those that a rule may translate, and their answers with
     the addresses and ports that the translation gives them, are held against
-    what becomes untracked (K4, K44). What a program of this host marks itself
-    and sends to a service of this host is remarked upon, not counted, where a
-    rule translates its source alone and every packet goes through without.
+    what becomes untracked (K4, K44). Remarked upon, not counted, are: what
+    loses its answers only if of thousands of ports it has the service's; what
+    a program binds to another address than its way has (K143); what a program
+    of this host marks itself and sends to this host, where a rule translates
+    its source alone.
 
 Broken means:
     Translation silently stops: the answers of a redirected or masqueraded
@@ -29,13 +31,9 @@ from conntrim.core.plan.obligations.spec import Listed, Said, Spec
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.nat_preservation import Cut, Kept
-from conntrim.core.prove.packet_vars import PacketVars
-from conntrim.core.prove.symbolic_connection import Conversations
 
 NAME = "nat-kept"
-BY_A_PROGRAM = (
-    " where a program of this host marks them so; they go round lo under the address that they were sent from"
-)
+BY_A_PROGRAM = " where a program of this host marks them so; round lo they keep the address that they were sent from"
 
 
 def by_sets(inputs: Inputs) -> Iterator[Said]:
@@ -43,6 +41,9 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
     listens there (K74)."""
     tcp = inputs.from_services() & inputs.space.protocol(Protocol.TCP)
     for cut in Kept(inputs.space, inputs.pair.whole(), inputs.unheld(), inputs.local or None).cuts():
+        if cut.seldom:
+            yield from map(Listed, inputs.told(cut.why, cut.packets, cut.universe))
+            continue
         marked = _marked_round_lo(inputs, cut)
         yield from map(Listed, inputs.told(f"{cut.why}{BY_A_PROGRAM}", marked, cut.universe))
         lost = cut.packets & ~marked
@@ -52,23 +53,11 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
 
 
 def _marked_round_lo(inputs: Inputs, cut: Cut) -> Set:
-    """What loses the translation of its source only where a program of this host marked it (SO_MARK), and goes round
-    lo untracked and unhindered: it merely keeps the address that it was sent from."""
+    """What loses the translation of its source only where a program of this host marked it (SO_MARK)."""
     space = inputs.space
     if not cut.round_lo or Field.MARK not in space.bits:
         return space.nothing
-    found = cut.packets & ~space.field(Field.MARK, Intervals.of(0))
-    ways = [inputs.followed(flow).after for flow in inputs.flows if flow.direction is Direction.LOOPBACK]
-    return found & space.sets.either([_goes_untracked(space, way) for way in ways])
-
-
-def _goes_untracked(space: PacketVars, way: Conversations) -> Set:
-    """The connections of which every packet is untracked and gets through, answers whatever mark they bear."""
-    found, marks = space.everything, space.sets.literals(*space.bits[Field.MARK])
-    for who, flags in way.flow.steps():
-        goes = way.untracked(who, flags) & way.passes(who, flags)
-        found = found & (~(~goes).exists(marks) if who == "answer" else goes)
-    return found
+    return cut.packets & ~space.field(Field.MARK, Intervals.of(0))
 
 
 SPEC = Spec(NAME, "no connection that a rule may translate becomes untracked, and no answer to one", by_sets)

@@ -22,11 +22,12 @@ from dataclasses import replace
 
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
-from conntrim.core.plan.obligations.spec import Said, Spec
+from conntrim.core.plan.obligations.spec import Listed, Said, Spec
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.dialogues import Dialogues
 from conntrim.core.prove.flows import Flow, others
 from conntrim.core.prove.inputs import Inputs
+from conntrim.core.prove.nat_preservation import bound_on_lo
 from conntrim.core.prove.populations import DIRECTIONS, PACKETS, Population
 
 NAME = "no-loss"
@@ -34,6 +35,8 @@ OWN_PORT = (
     "of connections that this host itself opens from the service's port to whom the rules do not let ask it "
     "(`from` in the policy keeps them apart)"
 )
+
+BOUND = ", where a program binds to one of this host's addresses to ask another"
 
 
 def by_sets(inputs: Inputs) -> Iterator[Said]:
@@ -73,6 +76,10 @@ def _half(everybodys: Dialogues, flow: Flow, scope: Set) -> Iterator[Said]:
     unheld = flow.label == OWN_PORT and flow.protocol == Protocol.TCP
     for step in flow.steps():
         lost = opened & before.passes(*step) & ~after.passes(*step)
+        if flow.label == OWN_PORT and everybodys.direction is Direction.LOOPBACK:
+            bound = bound_on_lo(inputs.space, inputs.local)
+            yield from map(Listed, inputs.told(f"newly dropped, {flow.label}{BOUND}", lost & bound, whole))
+            lost = lost & ~bound
         yield from inputs.broken_of(
             NAME, f"newly dropped, {flow.label}", lost, flow, step, universe=whole, unheld=unheld
         )

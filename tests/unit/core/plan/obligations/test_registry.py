@@ -35,7 +35,11 @@ BREAKING = {
     "our own's": (WEB, NAT.format("-A OUTPUT -d 192.168.0.18 -p tcp -j REDIRECT --to-ports 80\n"), "nat-kept"),
     "gateway": (INBOUND.format("udp", 53), NAT.format(MASQUERADE), "nat-kept"),
     "gateway to the cache": (CACHE, NAT.format("-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE\n"), "nat-kept"),
-    "gateway's free ports": (INBOUND.format("tcp", 8080), NAT.format(MASQUERADE), "nat-kept"),
+    "gateway's few ports": (
+        INBOUND.format("tcp", 8080),
+        NAT.format("-A POSTROUTING -o eth0 -p tcp -j MASQUERADE --to-ports 8000-8099\n"),
+        "nat-kept",
+    ),
     "docker": (
         WEB,
         NAT.replace(":OUTPUT", ":DOCKER - [0:0]\n:OUTPUT").format(
@@ -89,6 +93,39 @@ def test_ports_of_its_own_keep_a_gateway_s_clients_apart(ports: str) -> None:
     rule = f"-A POSTROUTING -o eth0 -p udp -j MASQUERADE{ports}\n"
     made = plan(INBOUND.format("udp", 53), FORWARDING + NAT.format(rule))
     assert PORTS[ports] is obligation(made, "nat-kept").standing
+
+
+@pytest.mark.parametrize(("port", "standing"), [(514, Standing.BROKEN), (700, Standing.BROKEN)])
+def test_a_gateway_s_client_keeps_a_port_that_none_is_given(port: int, standing: Standing) -> None:
+    """K44: a source port from 512 to 599 is given to nobody, and kept by who has it."""
+    accept = f"-A INPUT -p udp -m udp --dport {port} -j ACCEPT\nCOMMIT"
+    made = plan(INBOUND.format("udp", port), FORWARDING.replace("COMMIT", accept) + NAT.format(MASQUERADE))
+    assert standing is obligation(made, "nat-kept").standing
+
+
+CHANCES = {
+    "kept or given": (MASQUERADE, 1, "if one keeps or is given just that port"),
+    "from thousands": ("-A POSTROUTING -o eth0 -p tcp -j MASQUERADE --to-ports 1024-65535\n", 1, "just that port"),
+    "from others": ("-A POSTROUTING -o eth0 -p tcp -j MASQUERADE --to-ports 20000-60000\n", 0, ""),
+}
+
+
+@pytest.mark.parametrize("name", CHANCES)
+def test_one_of_thousands_is_remarked_upon(name: str) -> None:
+    """K44: a gateway's TCP client has a service's port by chance alone: listed, where its rule can give that port."""
+    rule, count, words = CHANCES[name]
+    made = plan(INBOUND.format("tcp", 8080), FORWARDING + NAT.format(rule))
+    assert Standing.PROVED is obligation(made, "nat-kept").standing
+    told = [remark for remark in made.remarks if "may translate" in remark]
+    assert count == len(told)
+    assert all(words in remark for remark in told)
+
+
+def test_who_binds_to_another_address_is_remarked_upon() -> None:
+    """K143: of a host with two addresses masquerading changes only what a program binds to the other one."""
+    made = plan(CACHE, PLAIN + NAT.format(MASQUERADE), facts("192.168.0.18", "10.9.0.1"))
+    assert Standing.PROVED is obligation(made, "nat-kept").standing
+    assert any("where a program binds to another address" in remark for remark in made.remarks)
 
 
 def test_zone_set_after_the_plan_s_own_rule_changes_nothing() -> None:
