@@ -6,9 +6,10 @@ import pytest
 
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import IPV4, IPV6
-from conntrim.core.model.ruleset import Dialect, End, Field, In, TableFamily, Verdict
+from conntrim.core.model.ruleset import Dialect, End, In, TableFamily, Verdict
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.spelling import spell
 
