@@ -22,6 +22,7 @@ HEADER = """\
 #   to         outbound only, and never left out: the servers, as addresses or prefixes
 #   from       inbound only: the clients; leave it out for whoever the filter admits
 #   family     "ipv4" or "ipv6"; leave it out for both
+#   keep_lo_tracked  true where connections over lo are to stay tracked
 """
 FAMILY_NAMES: dict[Family, str] = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
 
@@ -59,6 +60,8 @@ def _untrack(entry: Untrack, note: str) -> str:
         lines.append(f"{key} = [{_addresses(entry.peers)}]")
     if entry.family is not None:
         lines.append(f'family = "{FAMILY_NAMES[entry.family]}"')
+    if entry.keep_lo_tracked:
+        lines.append("keep_lo_tracked = true")
     return "\n".join(lines) + "\n"
 
 

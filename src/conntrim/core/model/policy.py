@@ -27,6 +27,7 @@ class Untrack:
 
     `peers` are the clients of an inbound service (empty: whoever the filter admits) or the pinned servers of an
     outbound one (never empty). `family` pins an inbound service to one address family; peers of one family pin too.
+    `keep_lo_tracked`: what goes over `lo` stays as it is.
     """
 
     direction: Direction
@@ -35,6 +36,7 @@ class Untrack:
     peers: Intervals = Intervals()
     place: Place = Place("policy")
     family: Family | None = None
+    keep_lo_tracked: bool = False
 
     def __str__(self) -> str:
         name = f"{self.direction} {protocol_name(self.protocol)}/{format_ports(self.ports)}"

@@ -33,7 +33,7 @@ PROTOCOLS = {protocol_name(p): int(p) for p in sorted(WITH_PORTS)}
 TIMEOUT_KEYS = frozenset(t.key for t in (*TCP_TIMEOUTS.values(), *OTHER_TIMEOUTS.values()))
 
 TOP_KEYS = ("untrack", "table", "timeouts")
-UNTRACK_KEYS = ("direction", "protocol", "ports", "to", "from", "family")
+UNTRACK_KEYS = ("direction", "protocol", "ports", "to", "from", "family", "keep_lo_tracked")
 TABLE_KEYS = ("max", "buckets")
 
 TOO_DOTTED = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){16}""")
@@ -68,6 +68,11 @@ class _Reader:
         if not isinstance(value, str) or value not in words:
             self.refuse(path, f"{path[-1]} = {value!r}", f"one of: {', '.join(words)}")
         return words[value]
+
+    def truth(self, path: Path, value: object) -> bool:
+        if not isinstance(value, bool):
+            self.refuse(path, f"{path[-1]} = {value!r}", "true or false")
+        return value
 
     def number(self, path: Path, value: object, low: int = 1) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value < LARGEST:
@@ -140,6 +145,7 @@ def _untrack(read: _Reader, path: Path, value: object) -> Untrack:
     found = Untrack(
         direction, protocol, read.ports((*path, "ports"), given["ports"]), peers,
         Place(read.source, line_of(read.lines, path)), family,
+        read.truth((*path, "keep_lo_tracked"), given.get("keep_lo_tracked", False)),
     )  # fmt: skip
     if not found.families():
         read.refuse((*path, "family"), f"no address in {wanted} is of this family", "drop family, or the addresses")

@@ -37,7 +37,7 @@ from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.ground import Ground
-from conntrim.core.plan.legs import Leg, Way, legs_of
+from conntrim.core.plan.legs import Leg, Way, kept_on_lo, legs_of
 from conntrim.core.plan.managers import managers_of
 from conntrim.core.plan.nat_exemption import exempted
 from conntrim.core.plan.obligations.decide import Proof, obligations, proved
@@ -112,7 +112,8 @@ def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW, tracked:
 def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily) -> list[Rule]:
     interfaces = {"out": "lo"} if leg.loopback else {}
     told = Described(leg.fields, CtState.UNTRACKED, interfaces)
-    comment = leg.label if isinstance(what, Notrack) else f"{leg.label} translated"
+    why = "tracked" if leg.service.keep_lo_tracked else "translated"
+    comment = leg.label if isinstance(what, Notrack) else f"{leg.label} {why}"
     rules = spell(told, what, comment, dialect, family, tracked=False)
     counts = isinstance(what, Notrack) and dialect is Dialect.NFTABLES
     return [replace(rule, statements=(COUNTER, what)) for rule in rules] if counts else rules
@@ -256,7 +257,8 @@ def _placed(request: Request, base: Ruleset, listed: Listed, dialect: Dialect, *
             legs = tuple(leg for each in services for leg in legs_of(each.service, *where, each.clients))
             found = admissions(grounds, passages(legs), bind=bind)
             already = tuple(_already(base, grounds, legs))
-            return _Placed(services, legs, found, exempted(grounds, legs), already)
+            kept = (*(leg for entry in entries for leg in kept_on_lo(entry, *where)), *exempted(grounds, legs))
+            return _Placed(services, legs, found, kept, already)
     except NotDecided as why:
         said = f"where accepts for untracked packets belong is not decided: {why}"
         return _Placed(tuple(map(Asked, entries)), widest, Admissions(), already=(said,))

@@ -107,9 +107,20 @@ def legs_of(
         if clients is None or clients:
             yield Leg(service, family, Way.REQUEST, here, request | ({Field.SRC: clients} if clients else {}))
             yield Leg(service, family, Way.REPLY, there, reply | ({Field.DST: clients} if clients else {}))
+        if service.keep_lo_tracked:
+            continue
         if not outbound:
             yield Leg(service, family, Way.REQUEST, Hook.OUTPUT, request, loopback=True)
             if clients is not None:
                 yield Leg(service, family, Way.REPLY, Hook.OUTPUT, reply, loopback=True)
         elif service.peers & (local | LOOPBACK):
             yield Leg(service, family, Way.REPLY, Hook.OUTPUT, reply, loopback=True)
+
+
+def kept_on_lo(service: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Leg]:
+    """What would go untracked over `lo`, where it is to stay tracked: in OUTPUT, which decides for `lo` (K16)."""
+    if service.keep_lo_tracked:
+        for leg in legs_of(replace(service, keep_lo_tracked=False), local, local_ports):
+            if leg.way is Way.REQUEST and leg.hook is Hook.OUTPUT:
+                request = replace(leg, service=service, loopback=True)
+                yield from (request, reply_to(request))

@@ -135,7 +135,7 @@ def _flows(entry: Untrack, family: Family, local: Intervals, local_ports: tuple[
     if entry.direction is Direction.INBOUND:
         here = {Field.DST: local} if local else {}
         yield Flow(label, family, Direction.INBOUND, common | here | ({Field.SRC: peers} if peers else {}))
-        if not peers or peers & ours:
+        if (not peers or peers & ours) and not entry.keep_lo_tracked:
             both = {Field.SRC: peers & ours if peers else ours, Field.DST: ours}
             yield Flow(f"{label} on lo", family, Direction.LOOPBACK, common | both)
         return
@@ -144,6 +144,6 @@ def _flows(entry: Untrack, family: Family, local: Intervals, local_ports: tuple[
     if away:
         here = {Field.SRC: local} if local else {}
         yield Flow(label, family, Direction.OUTBOUND, common | leaves | here | {Field.DST: away})
-    if peers & ours:
+    if peers & ours and not entry.keep_lo_tracked:
         both = {Field.SRC: ours, Field.DST: peers & ours}
         yield Flow(f"{label} on lo", family, Direction.LOOPBACK, common | leaves | both)

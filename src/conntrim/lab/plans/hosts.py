@@ -25,6 +25,7 @@ from conntrim.lab.script import Block, Line, Script, Sheet
 
 NFT, LEGACY, NATIVE = Dialect.IPTABLES_NFT, Dialect.IPTABLES_LEGACY, Dialect.NFTABLES
 RESTORE = {NFT: "-nft-restore", LEGACY: "-legacy-restore"}
+LO = "lo-stays-tracked"
 FAR4, FAR6 = "203.0.113.9", "2001:db8:2::9"
 """The servers of outbound services."""
 
@@ -37,15 +38,16 @@ class Wish:
     protocol: str
     port: int
     servers: tuple[str, ...] = ()
+    keep_lo: bool = False
 
     def __str__(self) -> str:
-        return " ".join((self.direction, self.protocol, str(self.port), *self.servers))
+        return " ".join((self.direction, self.protocol, str(self.port), *self.servers, *([LO] if self.keep_lo else [])))
 
     @classmethod
     def parsed(cls, text: str) -> Wish:
         """The opposite of `str`; ValueError where it is none."""
         direction, protocol, port, *servers = text.split()
-        return cls(direction, protocol, int(port), tuple(servers))
+        return cls(direction, protocol, int(port), tuple(s for s in servers if s != LO), LO in servers)
 
     @property
     def toml(self) -> str:
@@ -53,6 +55,7 @@ class Wish:
         lines = ["[[untrack]]", f'direction = "{self.direction}"', f'protocol = "{self.protocol}"']
         lines += [f"ports = [{self.port}]"]
         lines += [f"to = [{', '.join(f'{s!r}' for s in self.servers)}]".replace("'", '"')] if self.servers else []
+        lines += ["keep_lo_tracked = true"] if self.keep_lo else []
         return "\n".join((*lines, ""))
 
 
@@ -130,6 +133,8 @@ def host(seed: int, index: int, corpus: Corpus | None = None) -> PlannedHost:
     )  # fmt: skip
 
 
+KEEP_LO = 0.1
+"""The part of services that stay tracked on lo."""
 LISTENING = 0.8
 """The part of hosts on which the service runs when its plan is made."""
 MADE_UP, MUTATED, BESIDE = 0.25, 0.15, 0.2
@@ -153,7 +158,7 @@ def _wishes(random: Random, open_: Sequence[tuple[str, int]]) -> tuple[Wish, ...
     if random.random() < 0.2:
         protocol, port = random.choice((("tcp", 11211), ("udp", 53), ("tcp", 443)))
         found = [*found[1:], Wish("outbound", protocol, port, random.choice(((FAR4,), (FAR6,), (FAR4, FAR6))))]
-    return tuple(found)
+    return tuple(replace(wish, keep_lo=random.random() < KEEP_LO) for wish in found)
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------

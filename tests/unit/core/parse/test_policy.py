@@ -115,7 +115,7 @@ v4 = st.tuples(st.integers(0, 2**32 - 300), st.integers(0, 255)).map(lambda p: (
 v6 = st.tuples(st.integers(2**100, 2**127), st.integers(0, 255)).map(lambda p: (p[0], p[0] + p[1]))
 servers = st.lists(v4 | v6, min_size=1, max_size=3).map(lambda found: Intervals.of(*found))
 inbound = st.builds(Untrack, st.just(Direction.INBOUND), st.sampled_from([6, 17, 132]), ports, st.just(Intervals()),
-                    family=st.sampled_from([None, *Family]))  # fmt: skip
+                    family=st.sampled_from([None, *Family]), keep_lo_tracked=st.booleans())  # fmt: skip
 outbound = st.builds(Untrack, st.just(Direction.OUTBOUND), st.sampled_from([6, 17]), ports, servers)
 sizes = st.integers(1, 2**31 - 1)
 policies = st.builds(
@@ -131,4 +131,5 @@ def test_a_written_policy_reads_back(policy: Policy) -> None:
     assert [str(u) for u in policy.untrack] == [str(u) for u in again.untrack]
     assert [u.family for u in policy.untrack] == [u.family for u in again.untrack]
     assert [u.peers for u in policy.untrack] == [u.peers for u in again.untrack]
+    assert [u.keep_lo_tracked for u in policy.untrack] == [u.keep_lo_tracked for u in again.untrack]
     assert (policy.max, policy.buckets, policy.timeouts) == (again.max, again.buckets, again.timeouts)

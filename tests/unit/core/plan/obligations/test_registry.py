@@ -8,7 +8,7 @@ from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, Ta
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.compile import free_priority
 from conntrim.core.plan.obligations.registry import NAMES
-from tests.unit.core.plan.planning import CACHE, INBOUND, WEB, facts, filtered, obligation, plan
+from tests.unit.core.plan.planning import CACHE, INBOUND, OUTBOUND, WEB, facts, filtered, obligation, plan
 
 PLAIN = filtered(
     "-i lo -j ACCEPT",
@@ -151,6 +151,22 @@ def test_what_nat_takes_on_lo_stays_tracked() -> None:
         "-d 172.17.0.1/32 -o lo -p tcp -m tcp --sport 80 ! --tcp-flags FIN,SYN,RST,ACK SYN "
         "-m addrtype --src-type LOCAL",
     ]
+
+
+LO_KEPT = {
+    "inbound": WEB + "keep_lo_tracked = true\n",
+    "outbound": OUTBOUND.format("tcp", 11211, "192.168.0.18") + "keep_lo_tracked = true\n",
+}
+
+
+@pytest.mark.parametrize("name", LO_KEPT)
+def test_what_goes_over_lo_may_stay_tracked(name: str) -> None:
+    """With `keep_lo_tracked` both directions over lo return before the plan's rules: proved, and nothing is added."""
+    made = plan(LO_KEPT[name], PLAIN)
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    on_lo = [c.rule for c in made.changes if " -o lo " in f" {c.rule}" or " -i lo " in f" {c.rule}"]
+    assert ["RETURN"] * 2 == [rule.rpartition(" ")[2] for rule in on_lo]
+    assert all('lo tracked"' in rule for rule in on_lo)
 
 
 def test_what_the_filter_stops_is_not_translated() -> None:
