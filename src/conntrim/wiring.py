@@ -244,6 +244,13 @@ def kernel_log() -> KernelLog:
     return HostKernelLog()
 
 
+def kernel_facts() -> str:
+    """docs/kernel-facts.md, which the package carries."""
+    from importlib.resources import files
+
+    return files("conntrim").joinpath("kernel-facts.md").read_text(encoding="utf-8")
+
+
 def listing() -> RulesetListing:
     """This kernel's rule sets, of both iptables and of nft."""
     from conntrim.host.listing import KernelListing

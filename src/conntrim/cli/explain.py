@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -26,6 +26,8 @@ from conntrim.render.json import to_json
 Command = Callable[..., Any]
 
 PORT = click.IntRange(0, 65535)
+CLIENT_PORT = 50_000
+"""Of the range that IANA, and of the one that Linux leaves to clients (RFC 6335, `ip_local_port_range`)."""
 ICMP_QUERY: dict[int, int] = {int(icmp.protocol): icmp.echo << 8 for icmp in ICMP.values()}
 """What `-p icmp` means without `--icmp`: an echo request."""
 
@@ -65,7 +67,7 @@ class Given:
 @click.option("-p", "--protocol", required=True, metavar="PROTO", help="tcp, udp, icmp, icmpv6, ... or a number.")
 @click.option("-s", "--source", "src", required=True, metavar="ADDR", help="The packet's source.")
 @click.option("-d", "--destination", "dst", required=True, metavar="ADDR", help="The packet's destination.")
-@click.option("--sport", type=PORT, help="Source port.")
+@click.option("--sport", type=PORT, help=f"Source port; {CLIENT_PORT}, as a program might get it, if nothing is said.")
 @click.option("--dport", type=PORT, help="Destination port.")
 @click.option("-i", "--in", "iif", default="", metavar="DEV", help="It comes in here; with -o as well: forwarded.")
 @click.option("-o", "--out", "oif", default="", metavar="DEV", help="It leaves here; lo: to this host itself.")
@@ -92,22 +94,25 @@ def command(
     """
     if files and netns is not None:
         raise InputError("--netns", "files have no namespace", advice="leave out --netns or --ruleset")
-    kernel = _kernel(netns, live=not files, local=local, full=full, loose=tcp_loose)
+    kernel = _kernel(netns, live=not files, local=local, full=full, loose=tcp_loose, way=packet["oif"])
     unsaid = {FIELDS[field].attribute: packet.pop(field.value) for field in UNSAID}
-    told = explain(
-        wiring.rulesets(files, netns),
-        packet_of(Given(**packet, unsaid=unsaid)),
-        kernel,
-        connection=connection,
-    )
+    asked = packet_of(Given(**packet, unsaid=unsaid))
+    told = explain(wiring.rulesets(files, netns), asked, kernel, connection=connection)
+    if asked.sport is not None and packet["sport"] is None:
+        told = replace(told, remarks=(*told.remarks, NO_SPORT))
     say(to_json("explanation", told) if as_json else explain_text(told))
     click.get_current_context().exit(0 if told.verdict == "accept" else 1)
 
 
-def _kernel(netns: str | None, *, live: bool, local: str | None, full: bool, loose: int | None) -> Kernel:
+NO_SPORT = f"no --sport: asked as from port {CLIENT_PORT}, one of those that programs get by chance"
+
+
+def _kernel(netns: str | None, *, live: bool, local: str | None, full: bool, loose: int | None, way: str) -> Kernel:
+    """`way`: the interface that was given with -o, which a translated packet takes as well."""
     given = _ranges(local)
     found = wiring.kernel(netns) if live else Kernel()
-    return Kernel(given or found.local, found.tcp_loose if loose is None else bool(loose), full)
+    way = "" if way == "lo" else way
+    return Kernel(given or found.local, found.tcp_loose if loose is None else bool(loose), full, way=way)
 
 
 def _ranges(local: str | None) -> Intervals:
@@ -127,11 +132,12 @@ def packet_of(given: Given) -> Packet:
     if not given.iif and not given.oif:
         raise InputError("-i", "nothing says where the packet comes from", advice="-i eth0, -o eth0 or -o lo")
     ported = protocol in WITH_PORTS
-    if ported and (given.sport is None or given.dport is None):
-        raise InputError("--sport", "this protocol has ports", advice="give --sport and --dport")
+    if ported and given.dport is None:
+        raise InputError("--dport", "this protocol has ports", advice="--dport 22, say")
+    sport = CLIENT_PORT if given.sport is None else given.sport
     unsaid: dict[str, Any] = dict(given.unsaid)
     return Packet(
-        family_of(src), protocol, src, dst, given.sport if ported else None, given.dport if ported else None,
+        family_of(src), protocol, src, dst, sport if ported else None, given.dport if ported else None,
         _flags(given.flags) if protocol == Protocol.TCP else None, _icmp(given.icmp, protocol),
         iif=given.iif, oif=given.oif, mark=_mark(given.mark), fragment=given.fragment, **unsaid,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from conntrim.core.diagnose.manual import Page
 from conntrim.core.plan.obligations.registry import Page as Obligation
+from conntrim.render.page import page, wrapped
 
 LINE = 79 - len("CT001  ") - 18
 """Columns of a manual page's first sentence in the list."""
@@ -49,6 +50,12 @@ def findings_list(pages: Iterable[Page]) -> str:
 def manual_text(page: Page) -> str:
     """One manual page."""
     return f"{page.code} {page.name}\n\n{page.text.strip()}\n"
+
+
+def fact_text(fact: Page) -> str:
+    """A fact about the kernel, under 80 columns."""
+    lines = (line for each in fact.text.split("\n\n") for line in ("", *wrapped(each, rest="")))
+    return page([f"{fact.code} {fact.name}", *lines])
 
 
 def _first_line(page: Page) -> str:

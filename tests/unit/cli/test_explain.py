@@ -44,7 +44,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "two families": ([*TCP, "-d", "2001:db8::1", "-i", "eth0", *RULES], "different families"),
     "no protocol": ([*TCP, "-p", "tpc", "-i", "eth0", *RULES], "no protocol tpc"),
     "no way": ([*TCP, *RULES], "nothing says where the packet comes from"),
-    "no ports": (["-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "-i", "eth0", *RULES], "this protocol has ports"),
+    "no port": (["-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "-i", "eth0", *RULES], "this protocol has ports"),
     "no flag": ([*TCP, "-i", "eth0", "--flags", "sin", *RULES], "no TCP flag sin"),
     "no type": (["-p", "icmp", "-s", "192.0.2.1", "-d", "192.0.2.2", "-i", "e", "--icmp", "x", *RULES], "no type"),
     "no mark": ([*TCP, "-i", "eth0", "--mark", "red", *RULES], "red is no number"),
@@ -101,3 +101,47 @@ def test_what_a_header_holds_can_be_said(
     capsys.readouterr()
     assert run(asked) == 1
     assert capsys.readouterr().out.startswith("not decided")
+
+
+GATE = """*nat
+-A PREROUTING -i wan0 -p tcp --dport 8443 -j DNAT --to-destination 10.77.0.5:443
+COMMIT
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A INPUT -i lo -j ACCEPT
+-A INPUT -s 10.77.0.0/16 -p tcp -m tcp --dport 2222 -m conntrack --ctstate NEW -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 8022 -j ACCEPT
+-A FORWARD -o dmz0 -d 10.77.0.5 -p tcp --dport 443 -j ACCEPT
+COMMIT
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> list[str]:
+    """A gateway's rules."""
+    (tmp_path / "gate.save").write_text(GATE)
+    return ["-p", "tcp", "-s", "198.51.100.30", "-d", "203.0.113.40", "--ruleset", str(tmp_path / "gate.save")]
+
+
+def test_why_is_my_ssh_blocked(gate: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a source port too: which rule would have let it in but for one condition, and none that means others."""
+    assert 1 == run(["explain", *gate, "--dport", "2222", "-i", "wan0", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert ("dropped in input: policy drop", 1) == (told["answer"], len(told["because"]))
+    assert "gate.save:9 would accept it, but for its source address: -A INPUT -s 10.77.0.0/16" in told["because"][0]
+    assert ["no --sport: asked as from port 50000, one of those that programs get by chance"] == told["remarks"]
+    assert 0 == run(["explain", *gate, "--dport", "2222", "-i", "wan0", "-s", "10.77.1.1"])
+    assert "would accept" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("out", "code"), [("dmz0", 0), ("lan0", 1)])
+def test_an_interface_that_is_given_holds_behind_a_translation(
+    gate: list[str], out: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A packet that DNAT sends on leaves by what -o says, and rules decide about it; without -o nobody knows."""
+    assert code == run(["explain", *gate, "--dport", "8443", "-i", "wan0", "-o", out, "--local", "203.0.113.40"])
+    assert not capsys.readouterr().out.startswith("not decided")
+    assert 1 == run(["explain", *gate, "--dport", "8443", "-i", "wan0", "--local", "203.0.113.40"])
+    assert capsys.readouterr().out.startswith("not decided: it depends on the outgoing interface is dmz0")

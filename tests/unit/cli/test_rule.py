@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from conntrim.cli.main import run
@@ -23,6 +26,23 @@ def test_the_list_has_every_finding_once(capsys: pytest.CaptureFixture[str]) -> 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [[check.code, check.name] for check in PAGES]
     assert max(map(len, lines)) < 80
+
+
+def test_a_fact_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says, how it is known, under 80 columns."""
+    assert run(["rule", "k20"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("K20 notrack\n\nNOTRACK by source port together with a bare accept of UNTRACKED lets")
+    assert told.endswith("\n\nHow it is known: measured.\n")
+    assert max(map(len, told.splitlines())) < 80
+
+
+def test_every_fact_that_the_program_cites_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A K number in any text of the code has a page: whatever is printed can be looked up."""
+    source = Path(__file__).parents[3] / "src/conntrim"
+    cited = {fact for file in source.rglob("*.py") for fact in re.findall(r"\bK\d{1,3}\b", file.read_text())}
+    assert [] == [fact for fact in sorted(cited) if run(["rule", fact]) != 0]
+    assert "" == capsys.readouterr().err
 
 
 def test_an_unknown_code_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ class Route:
 class Kernel:
     """`local` are the host's own addresses (empty: whatever comes in without an outgoing interface is for the host).
 
-    `routes` stand in the order in which they are tried; without them the way of a translated packet is not known.
+    `routes` stand in the order in which they are tried; what none of them tells leaves by `way` (empty: not known).
     `full`: the table is full and nothing can be evicted (K8). `active`: conntrack works in this namespace; None: it
     does if the rules use it (K5).
     """
@@ -37,6 +37,7 @@ class Kernel:
     transitions: Mapping[tuple[bool, Class], tuple[TcpState | Move, ...]] = field(default_factory=lambda: TRANSITIONS)
     """The two tables of states; others only where somebody wants to see them fail."""
     routes: tuple[Route, ...] = ()
+    way: str = ""
     ttl: int | None = None
     """What the kernel's own packets start with."""
 

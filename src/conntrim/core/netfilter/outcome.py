@@ -28,6 +28,8 @@ class StepKind(StrEnum):
     """A rule matched and had an effect."""
     MISSED = "missed"
     """All of a rule but its state matched: worth telling."""
+    NEARLY = "nearly"
+    """An accept of the packet's port of which all but one condition matched: worth telling where the packet is lost."""
     TURNED = "turned"
     """A NOTRACK rule that would match the packet's answer instead: worth telling."""
     POLICY = "policy"

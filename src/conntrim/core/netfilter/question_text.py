@@ -7,6 +7,7 @@ from typing import assert_never
 from conntrim.core.emit.ct import nft_text
 from conntrim.core.model.address import format_address
 from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.fields import FIELDS, Field
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
@@ -77,3 +78,30 @@ def question(what: Match | Statement) -> str:
             return str(what)
         case _:
             assert_never(what)
+
+
+def condition(match: Match) -> str:
+    """What a match asks about, where it is the one that failed."""
+    match match:
+        case In():
+            return CONDITIONS.get(match.field, f"its {FIELDS[match.field].phrase or match.field}")
+        case Interface():
+            return f"its {match.way}going interface"
+        case InSet():
+            return f"the set {match.set_name}, which it is {'' if match.negated else 'not '}in"
+        case OpaqueMatch():
+            return match.kind
+        case AnyOf():
+            return " or ".join(dict.fromkeys(map(condition, match.alternatives)))
+        case XtConntrack() | CtIn():
+            return "its connection"
+        case _:
+            assert_never(match)
+
+
+CONDITIONS: dict[Field, str] = {
+    Field.SRC: "its source address", Field.DST: "its destination address", Field.TCP_FLAGS: "its TCP flags",
+    Field.SRC_TYPE: "the type of its source address", Field.DST_TYPE: "the type of its destination address",
+    Field.PACKET_TYPE: "the type of packet", Field.FRAGMENT: "being a fragment",
+}  # fmt: skip
+"""Fields whose phrase needs a value behind it."""

@@ -27,11 +27,11 @@ def stays(kernel: Kernel, packet: Packet) -> bool:
 
 
 def device(kernel: Kernel, packet: Packet) -> str:
-    """Where a translated packet leaves, "" where nobody told the routes."""
+    """Where a translated packet leaves, "" where nobody told."""
     if strays(packet):
         return ""  # the routes that were told do not say
     route = kernel.route(packet.dst)
-    return route.device if route else ""
+    return route.device if route else kernel.way
 
 
 def refused(kernel: Kernel, hook: Hook, packet: Packet, asked: int) -> bool:

@@ -74,7 +74,7 @@ def told(name: str, outcome: Outcome) -> Told:
     answer = outcome.answer
     return Told(
         name, describe(outcome.packet), str(outcome.verdict), _state(outcome.state),
-        tuple(_line(step) for step in outcome.path), outcome.undecided,
+        tuple(_line(step) for step in outcome.path if step.kind is not StepKind.NEARLY), outcome.undecided,
         () if answer is None else (told(name_of(answer.packet), answer),),
     )  # fmt: skip
 
@@ -135,6 +135,7 @@ def because(arranged: Arranged, outcomes: Sequence[Outcome], names: Sequence[str
     yield from _one_sided(outcomes, names)
     yield from _turned(outcomes)
     yield from _wide(outcomes)
+    yield from _nearly(outcomes[-1])
     if outcomes[-1].state is None and not arranged.active[outcomes[-1].packet.family]:
         yield "Nothing in this rule set uses conntrack, so no packet of it is tracked (K5)."
 
@@ -205,6 +206,19 @@ def _wide(outcomes: Sequence[Outcome]) -> Iterator[str]:
                 f"This is a hole: {step.rule.place} accepts whatever is UNTRACKED, and {source.place} untracks packets"
                 f" to {whom}, whoever sent them (K20)."
             )
+
+
+MOST_NEAR = 3
+"""So many accepts that nearly fit are told."""
+
+
+def _nearly(lost: Outcome) -> Iterator[str]:
+    """Accepts that one condition kept from the packet that was lost."""
+    if lost.verdict not in (Fate.DROP, Fate.REJECT) or lost.by is None:
+        return
+    near = {str(s.rule.place): s for s in lost.path if s.kind is StepKind.NEARLY and s.rule and s.hook is lost.by.hook}
+    for place, step in list(near.items())[:MOST_NEAR]:
+        yield f"{place} would accept it, but for {step.note}: {step.rule.text if step.rule else ''}"
 
 
 FEW = 100

@@ -6,15 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.conntrack import CtState, TcpState
+from conntrim.core.model.fields import Field
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
     Chain,
+    End,
+    Match,
     NoEffect,
     Notrack,
     Rule,
     Table,
+    Verdict,
+    asked_fields,
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter import nat, routing
@@ -24,7 +29,7 @@ from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, d
 from conntrim.core.netfilter.matches import about_state, holds
 from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
-from conntrim.core.netfilter.question_text import question
+from conntrim.core.netfilter.question_text import condition, question
 from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
 from conntrim.core.netfilter.statements import VERDICTS, Ending, Unended, carry_out
 
@@ -254,6 +259,7 @@ class Traversal:
                 state_failed = True
             elif not answer:
                 self._turned(table, chain, rule)
+                self._nearly(table, chain, rule, match)
                 return False
         if state_failed:
             self._step(StepKind.MISSED, "the state does not match", table.name, chain.name, rule)
@@ -268,6 +274,13 @@ class Traversal:
             turned = replace(self.skb, packet=reply_to(self.skb.packet))
             if all(holds(match, turned, table) for match in rule.matches):
                 self._step(StepKind.TURNED, "would fit the other direction", table.name, chain.name, rule)
+
+    def _nearly(self, table: Table, chain: Chain, rule: Rule, failed: Match) -> None:
+        """Tell of an accept of the packet's port, or ICMP type, that only one condition keeps from it."""
+        if accepts_service(rule, failed) and all(
+            holds(match, self.skb, table) for match in rule.matches if match is not failed
+        ):
+            self._step(StepKind.NEARLY, condition(failed), table.name, chain.name, rule)
 
     def _do(self, table: Table, chain: Chain, rule: Rule) -> Ending:
         """Carry out a matching rule's statements; the step is told if one of them had an effect."""
@@ -311,6 +324,21 @@ class Traversal:
         attached = self.skb.attached
         if isinstance(attached, Tracked) and attached.confirmed:
             self.changed(replace(attached.entry, tcp=TcpState.CLOSE))
+
+
+SERVICE = frozenset({Field.DPORT, Field.ICMP, Field.ICMPV6})
+"""By what a rule means one service."""
+
+KINDS_OF_PACKET = SERVICE | {Field.PROTOCOL, Field.FAMILY, Field.SPORT}
+"""Whoever fails in one of these is about another service."""
+
+
+def accepts_service(rule: Rule, failed: Match) -> bool:
+    """Whether a rule accepts what has a service's port, and the match that failed is about something else."""
+    accepts = any(isinstance(done, End) and done.verdict is Verdict.ACCEPT for done in rule.statements)
+    if not accepts or KINDS_OF_PACKET.intersection(asked_fields(failed)):
+        return False
+    return any(SERVICE.intersection(asked_fields(match)) for match in rule.matches)
 
 
 def _tie(hook: Hook, stations: list[Station]) -> str:
