@@ -132,10 +132,10 @@ _CREATE = re.compile(r"create (.*?) ((?:hash|bitmap|list):\S+)(.*)")
 
 def _words(line: str, sets: dict[str, Raw]) -> list[str]:
     """The words of a line; a set's name may have spaces and quotes, and ipset prints it as it is (K76)."""
-    if found := _CREATE.fullmatch(line.strip()):
+    if not line.startswith("add ") and (found := _CREATE.fullmatch(line.strip())):
         return ["create", found[1], found[2], *found[3].split()]
-    odd = sorted((name for name in sets if " " in name or '"' in name), key=len, reverse=True)
-    for name in odd:
+    odd = [name for name in sets if " " in name or '"' in name]
+    for name in sorted(odd, key=len, reverse=True) if odd else ():
         if line.startswith(f"add {name} "):
             return ["add", name, *split(line.removeprefix(f"add {name} "))]
     return split(line)

@@ -178,6 +178,9 @@ class _Scan:
     def line(self, line: str) -> None:
         """A line, to the form that it begins or goes on with."""
         said = line.strip()
+        if self.form is Form.IPSET_SAVE and _ELEMENT.match(said):
+            self.lines[self.form].append((self.number, line))
+            return
         if said and not (self.depth and self.form is not Form.IPSET_LIST):
             if self.session(said):
                 return
@@ -246,6 +249,9 @@ class _Scan:
             bare = _QUOTED.sub("", line)
             self.depth = max(0, self.depth + bare.count("{") - bare.count("}"))
 
+
+_ELEMENT = re.compile(rf"add (?!(?:{_OBJECTS})s?\s|\d+ )\S+ \S")
+"""An element of an ipset, of which there may be tens of thousands, and nothing else."""
 
 _BRACE, _JSON = re.compile(r"[ \t]*\{"), re.compile(r'[ \t]*\{\s*"\w+"\s*:')
 """How a document begins; a block of nft's text may begin with a brace, too."""

@@ -98,25 +98,32 @@ class Diagrams:
         """Where the number with these bits (highest first, None where masked out and so zero) is one of `values`."""
         last = (1 << len(bits)) - 1
         ranges = [(low, min(high, last)) for low, high in values.ranges if low <= last]
+        if not ranges:
+            return self.nothing
         return self._within(_Numbers(bits, ranges, [low for low, _ in ranges]), 0, 0, 0, len(ranges))
+
+    def moved(self, found: Set, old: Sequence[int], new: Sequence[int]) -> Set:
+        """The set with one number's variables in the place of another's: what thousands of ranges made is made once."""
+        pairs = [(one, self.var(other)) for one, other in zip(old, new, strict=True)]
+        return found.substitute(Set.make_substitution(pairs))
 
     def _within(self, numbers: _Numbers, at: int, base: int, first: int, stop: int) -> Set:
         """Where the number, whose bits above the one numbered `at` are those of `base`, is in one of the ranges from
-        `first` on to `stop`, all of which have such numbers. Halved as long as there are several: so each node of a
-        large set is made once, and no set of sets is put together."""
-        bits, width = numbers.bits, len(numbers.bits) - at
-        if first == stop:
-            return self.nothing
+        `first` on to `stop`, all of which have such numbers, and one is there. Halved as long as there are several: so
+        each node of a large set is made once, and no set of sets is put together."""
+        bits, ranges, width = numbers.bits, numbers.ranges, len(numbers.bits) - at
+        low, high = max(ranges[first][0], base), min(ranges[stop - 1][1], base + (1 << width) - 1)
         if stop - first == 1:
-            low, high = numbers.ranges[first]
-            return self._between(bits[at:], max(low - base, 0), min(high - base, (1 << width) - 1))
-        half = base + (1 << width - 1)
+            return self._between(bits[at:], low, high)
+        free = (low ^ high).bit_length()  # the bits below those that all share
+        split, start = len(bits) - free, low >> free << free
+        half = start + (1 << free - 1)
         middle = bisect_left(numbers.lows, half, first, stop)
-        below = self._within(numbers, at + 1, base, first, middle)
-        if (bit := bits[at]) is None:
-            return below
-        both = middle > first and numbers.ranges[middle - 1][1] >= half
-        return bit.ite(self._within(numbers, at + 1, half, middle - both, stop), below)
+        found = self._within(numbers, split + 1, start, first, middle)
+        if (bit := bits[split]) is not None:
+            both = ranges[middle - 1][1] >= half
+            found = bit.ite(self._within(numbers, split + 1, half, middle - both, stop), found)
+        return self._leading(bits[at:split], low >> free, found)
 
     def _between(self, bits: Sequence[Set | None], low: int, high: int) -> Set:
         """One range: the leading bits that its ends share, then at least the one or at most the other end."""

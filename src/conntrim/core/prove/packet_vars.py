@@ -24,6 +24,10 @@ from conntrim.core.prove.turns import Occurrences
 ADDRESS_BITS = {Family.IPV4: 32, Family.IPV6: 128}
 IIF, OIF = Field.IIF, Field.OIF
 
+ENDS = {Field.SRC: Field.DST, Field.DST: Field.SRC}
+MANY = 64
+"""Ranges of addresses of which the set is not made anew for the other end of the packets."""
+
 STATES: tuple[CtState, ...] = tuple(CtState)
 """A state's code is its place here."""
 
@@ -96,13 +100,17 @@ class PacketVars:
         """The vectors whose property `& mask` is one of `values`, whether or not such packets have it."""
         made = self._made.get((key, values, mask))
         if made is None:
-            kept = self._sets_of(key)
-            if mask is not None:
-                kept = [
-                    bit if mask >> at & 1 else None for at, bit in zip(range(len(kept) - 1, -1, -1), kept, strict=True)
-                ]
-            made = self._made[key, values, mask] = self.sets.among(kept, self._own(key, values))
+            made = self._made[key, values, mask] = self._values(key, values, mask)
         return made
+
+    def _values(self, key: Field, values: Intervals, mask: int | None) -> Set:
+        other = ENDS.get(key) if mask is None and len(values.ranges) > MANY else None
+        if other is not None and (there := self._made.get((other, values, mask))) is not None:
+            return self.sets.moved(there, self.bits[other], self.bits[key])
+        kept = self._sets_of(key)
+        if mask is not None:
+            kept = [bit if mask >> at & 1 else None for at, bit in zip(range(len(kept) - 1, -1, -1), kept, strict=True)]
+        return self.sets.among(kept, self._own(key, values))
 
     def where(self, found: Set, key: Field, number: int) -> Set:
         """The vectors of a set that have this property, whatever else it might be: without its variables. Where they

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from conntrim.core.dialect.names import SERVICES
@@ -85,12 +86,15 @@ def known_protocol(text: str) -> bool:
     return text.lower() in NUMBERS or text.lower() == "all" or text[:1].isdecimal()
 
 
+_QUAD = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
+
+
 def _quad(text: str) -> int:
     """Dotted IPv4 to its 32-bit number."""
-    parts = text.split(".")
-    if len(parts) != 4 or not all(p.isascii() and p.isdigit() and len(p) < 4 and int(p) < 256 for p in parts):
+    found = _QUAD.fullmatch(text)
+    a, b, c, d = map(int, found.groups()) if found else (256, 0, 0, 0)
+    if max(a, b, c, d) > 255:
         raise ValueError(f"{text!r} is no IPv4 address; names are not looked up")
-    a, b, c, d = map(int, parts)
     return a << 24 | b << 16 | c << 8 | d
 
 
@@ -107,6 +111,7 @@ def address(text: str, v6: bool) -> int:
     raise ValueError(f"{text!r} is no IPv6 address; names are not looked up")
 
 
+@lru_cache(maxsize=1024)
 def _mask(text: str, v6: bool) -> int:
     """A prefix length or a mask, as 128 bits of which IPv4 has the first 96 set."""
     width = 128 if v6 else 32
