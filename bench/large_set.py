@@ -1,6 +1,6 @@
-"""A host whose rules ask one set of many networks, as blocklists are: iptables' rules and `ipset save`, or nft's JSON.
+"""A host whose rules ask one set of many networks, as blocklists are: iptables' rules, and `ipset save` behind them.
 
-`python -m bench.large_set 25000` prints the first.
+`python -m bench.large_set 25000` prints it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ COMMIT
 -A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT
 COMMIT
 """
+NETWORKS = 25_000
+"""Of a large blocklist."""
 LENGTHS = (20, 22, 24, 24, 24, 26, 28, 30, 32, 32)
 """How long the prefixes of a blocklist are."""
 
