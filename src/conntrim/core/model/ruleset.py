@@ -306,6 +306,11 @@ class NamedSet:
         return self._numbers[0]
 
 
+Unusual = InSet | OpaqueMatch | OpaqueStatement
+UNUSUAL = (InSet, OpaqueMatch, OpaqueStatement)
+"""Parts of rules that mean something only together with what stands elsewhere, or nothing that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table of one dialect; chains and sets in listing order.
@@ -325,6 +330,9 @@ class Table:
     _sets: dict[str, NamedSet] = field(init=False, compare=False, repr=False)
     _below: dict[str, tuple[Chain, ...]] = field(init=False, compare=False, repr=False)
     _kinds: dict[str, frozenset[type[Statement]]] = field(init=False, compare=False, repr=False)
+    _unusual: list[tuple[tuple[Rule, Unusual], ...]] = field(
+        init=False, compare=False, repr=False, default_factory=list
+    )
 
     def __post_init__(self) -> None:
         # The first of a name counts; a node of Kubernetes has tens of thousands of chains, each jumped to by name.
@@ -355,6 +363,14 @@ class Table:
             every = (rule.statements for below in self.below(chain) for rule in below.rules)
             self._kinds[chain.name] = frozenset({type(s) for statements in every for s in statements})
         return self._kinds[chain.name]
+
+    def unusual(self) -> tuple[tuple[Rule, Unusual], ...]:
+        """The sets that rules ask and what the model does not know of them, each with its rule: of most none."""
+        if not self._unusual:
+            rules = [rule for chain in self.chains for rule in chain.rules]
+            found = [(r, part) for r in rules for part in r.matches + r.statements if isinstance(part, UNUSUAL)]
+            self._unusual.append(tuple(found))
+        return self._unusual[0]
 
     def set(self, name: str) -> NamedSet | None:
         """The set of that name."""

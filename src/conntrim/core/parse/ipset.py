@@ -228,13 +228,11 @@ def with_ipsets(ruleset: Ruleset) -> Ruleset:
 def _asked(table: Table) -> dict[str, bool]:
     """The sets that the table's rules ask or write, and whether they write them."""
     found: dict[str, bool] = {}
-    for chain in table.chains:
-        for rule in chain.rules:
-            for part in (*rule.matches, *rule.statements):
-                if isinstance(part, InSet) and not part.set_name.startswith(NATIVE_SET):
-                    found.setdefault(part.set_name, False)
-                elif isinstance(part, OpaqueStatement) and part.kind == "SET":
-                    found[_written(part.text)] = True
+    for _, part in table.unusual():
+        if isinstance(part, InSet) and not part.set_name.startswith(NATIVE_SET):
+            found.setdefault(part.set_name, False)
+        elif isinstance(part, OpaqueStatement) and part.kind == "SET":
+            found[_written(part.text)] = True
     return found
 
 

@@ -14,9 +14,8 @@ from conntrim.core.model.ruleset import (
     Base,
     Chain,
     Dialect,
+    InSet,
     NamedSet,
-    OpaqueMatch,
-    OpaqueStatement,
     Rule,
     Ruleset,
     Table,
@@ -254,17 +253,10 @@ def _rules(content: Json, context: Context, maps: Maps, source: str) -> list[Rul
         raise ValueError(f"rule {told.handle}: {error}") from error
 
 
-OPAQUE = (OpaqueMatch, OpaqueStatement)
-
-
 def lost_of(tables: Iterable[Table], source: str) -> Iterator[str]:
     """What the listing hides: arguments of iptables' matches and targets (K36), the content of chains (K38)."""
     for table in tables:
-        opaque = {
-            part.kind
-            for chain in table.chains for rule in chain.rules for part in rule.matches + rule.statements
-            if isinstance(part, OPAQUE)
-        }  # fmt: skip
+        opaque = {part.kind for _, part in table.unusual() if not isinstance(part, InSet)}
         lost = sorted(kind[3:] for kind in opaque if kind.startswith("xt "))
         if lost:
             yield (

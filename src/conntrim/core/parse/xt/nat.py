@@ -56,13 +56,15 @@ def _target(kind: NatKind, text: str, v6: bool) -> tuple[Span | None, Span | Non
     if found is None:
         raise ValueError(f"{text!r} is no address")
     low, ports = found.get("low"), found.get("ports")
-    addresses = (address(low, v6), address(found["high"] or low, v6)) if low else None
+    first = address(low, v6) if low else 0
+    addresses = (first, address(found["high"], v6) if found["high"] else first) if low else None
     return addresses, _ports(ports) if ports else None
 
 
 def _ports(text: str) -> Span:
     low, dash, high = text.partition("-")
-    return number(low, 0xFFFF, "port"), number(high if dash else low, 0xFFFF, "port")
+    first = number(low, 0xFFFF, "port")
+    return first, number(high, 0xFFFF, "port") if dash else first
 
 
 def _network(text: str, v6: bool) -> Span:

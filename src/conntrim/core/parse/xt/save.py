@@ -133,12 +133,11 @@ def foreign_targets(tables: Iterable[Table]) -> Iterator[str]:
     """The targets that are no chain and that no iptables has, each once, with the first place."""
     known = {*TARGETS, UNREAD}
     for table in tables:
-        for rule in (rule for chain in table.chains for rule in chain.rules):
-            for done in rule.statements:
-                if isinstance(done, OpaqueStatement) and done.kind not in known:
-                    known.add(done.kind)
-                    name = done.kind.removeprefix("target ")
-                    yield f"{rule.place}: {name} is no chain of table {table.name}: a target that is not known"
+        for rule, done in table.unusual():
+            if isinstance(done, OpaqueStatement) and done.kind not in known:
+                known.add(done.kind)
+                name = done.kind.removeprefix("target ")
+                yield f"{rule.place}: {name} is no chain of table {table.name}: a target that is not known"
 
 
 def _blocks(text: str, source: str, faults: Faults) -> Iterable[Block]:
