@@ -10,6 +10,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.parse.ruleset import read
+from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.names import Names
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.reachability import packets_of, reach
@@ -55,3 +56,14 @@ def test_where_a_property_has_one_value_is_found_at_either_end_of_the_diagram() 
             expected = here.exists(space.sets.literals(*space.bits[key]))
             assert expected == space.where(packets, key, number)
     assert space.nothing == space.where(space.everything, Field.DST, 1), "no IPv4 address"
+
+
+def test_a_large_set_is_the_same_for_either_end_of_the_packets() -> None:
+    """What was made of many ranges for the sources is moved to the destinations: as if it were made there."""
+    space = PacketVars(Family.IPV4, Names(("", "lo", "eth0")))
+    many = Intervals.of(*((MAPPED + n * 1000, MAPPED + n * 1000 + n) for n in range(1, 300)))
+    there = space.values(Field.SRC, many)
+    bits: list[Set | None] = [space.sets.var(n) for n in space.bits[Field.DST]]
+    plain = Intervals.of(*((low - MAPPED, high - MAPPED) for low, high in many.ranges))
+    assert space.sets.among(bits, plain) == space.values(Field.DST, many)
+    assert there == space.values(Field.SRC, many) != space.values(Field.DST, many)
