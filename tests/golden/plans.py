@@ -195,7 +195,8 @@ HOSTS = (
         "QubesOS_qubes-core-agent-linux__network_qubes-ipv4.json",
         f"{CACHE}",
         "nat-kept",
-        "What leaves by interfaces outside of group 2 is masqueraded; the group of an interface is in no rule set.",
+        "It masquerades for whom it forwards, but by interfaces of group 2: those that ask the same cache would lose "
+        "their answers, and the group of an interface is in no rule set.",
     ),
     Host("Shigehiro_Linux_tips_2023__RHEL8_nftables_no_conntrack_main.json", "in udp/53"),
     Host("Tomassone_Universidad__Esercitazioni_SI_NFT_tables_11_06_2021_ruleset.json", "in tcp/80"),

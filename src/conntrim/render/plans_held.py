@@ -22,6 +22,7 @@ def plans_held_text(held: Held) -> str:
         f"{proved:,} of {plans:,} plans for services that the rules admit are proved: {share}",
         f"{claims.get('plans broken', 0):,} broken, {claims.get('plans not decided', 0):,} not decided; "
         f"{held.refused:,} hosts refused by the kernel, {held.seconds:.0f} s",
+        f"{claims.get('dialogues played untracked', 0):,} times a dialogue went untracked",
         f"{held.not_again:,} disagreements were not there when played alone",
         *(f"  {number:,}: {reason}" for reason, number in list(held.undecided.items())[:MOST_REASONS]),
         *(f"{number:,} on {held.affected.get(kind, 0):,} hosts: {kind}" for kind, number in held.disagreements.items()),

@@ -167,6 +167,7 @@ class Course:
     host: PlannedHost
     talks: Talks
     found: list[PlanDisagreement] = field(default_factory=list)
+    untracked: int = 0
     phase: Phase = Phase.BEFORE
 
     def planned(self) -> Plan | Crash:
@@ -240,6 +241,7 @@ class Course:
 
     def _played(self, talks: tuple[Dialogue, ...], phase: Phase, listed: Listed) -> None:
         both = [whole(stand, talks) for stand in (self.bench.host, self.bench.twin)]
+        self.untracked += sum(bool(played.untracked) for played in both[0]) if phase in ACTING else 0
         self.found += judged(paired(talks, *both), phase, listed)
 
     def _pair(self, talks: tuple[Dialogue, ...]) -> tuple[Company, Company]:

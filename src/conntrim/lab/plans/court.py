@@ -148,10 +148,11 @@ def _worker(far: Connection, wanted: Wanted, numbers: Sequence[int], world: Worl
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one host: its plan, what disagreed, how many of its dialogues ran."""
+    """What became of one host: its plan, what disagreed, how often a dialogue met untracking."""
 
     plan: Plan | Crash
     found: tuple[PlanDisagreement, ...] = ()
+    untracked: int = 0
 
 
 def tried(made: Bench, world: World, shown: Exhibit) -> Outcome:
@@ -165,7 +166,7 @@ def tried(made: Bench, world: World, shown: Exhibit) -> Outcome:
                 return Outcome(plan, (PlanDisagreement(PlanFault.CRASH, "plan", str(plan)),))
             if plan.closed or not plan.trial or open_obligations(plan):
                 return Outcome(plan)
-            return Outcome(plan, tuple(course.run(plan)))
+            return Outcome(plan, tuple(course.run(plan)), course.untracked)
     finally:
         made.unload(shown.host)
 
@@ -235,6 +236,7 @@ def _count(tally: Tally, shown: Exhibit, outcome: Outcome) -> None:
     tally.claims["plans proved"] += 1
     tally.claims["plans confirmed" if shown.host.keeps else "plans expired"] += 1
     tally.claims["dialogues"] += shown.talks.count
+    tally.claims["dialogues played untracked"] += outcome.untracked
 
 
 def reason(text: str) -> str:
