@@ -23,6 +23,7 @@ HEADER = """\
 #   from       inbound only: the clients; leave it out for whoever the filter admits
 #   family     "ipv4" or "ipv6"; leave it out for both
 #   keep_lo_tracked  true where connections over lo are to stay tracked
+# own_addresses, before the first [[untrack]]: addresses that this host has at times (VRRP)
 """
 FAMILY_NAMES: dict[Family, str] = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
 
@@ -70,6 +71,8 @@ def emit_policy(policy: Policy, notes: Sequence[str] = (), remarks: Sequence[str
     blocks = [HEADER]
     if remarks:
         blocks.append("".join(f"# {shown(line)}\n" for line in remarks))
+    if policy.own_addresses:
+        blocks.append(f"own_addresses = [{_addresses(policy.own_addresses)}]\n")
     padded = [*notes, *[""] * len(policy.untrack)]
     blocks += [_untrack(entry, note) for entry, note in zip(policy.untrack, padded, strict=False)]
     sizes = [(key, value) for key, value in (("max", policy.max), ("buckets", policy.buckets)) if value is not None]

@@ -55,13 +55,15 @@ class Untrack:
 class Policy:
     """What the operator wants: services untracked, table size in entries and buckets, time-outs in seconds by key.
 
-    None means: leave it as it is. Keys are the sysctl's (`nf_conntrack_tcp_timeout_established`).
+    None means: leave it as it is. Keys are the sysctl's (`nf_conntrack_tcp_timeout_established`). `own_addresses` are
+    the host's own at times: they come and go with another host's end (VRRP), and are taken to be there.
     """
 
     untrack: tuple[Untrack, ...] = ()
     max: int | None = None
     buckets: int | None = None
     timeouts: dict[str, int] = field(default_factory=dict)
+    own_addresses: Intervals = Intervals()
 
     def unplaced(self) -> Policy:
         """The same wish, whichever file and line said it."""

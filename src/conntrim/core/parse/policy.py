@@ -32,7 +32,9 @@ FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
 PROTOCOLS = {protocol_name(p): int(p) for p in sorted(WITH_PORTS)}
 TIMEOUT_KEYS = frozenset(t.key for t in (*TCP_TIMEOUTS.values(), *OTHER_TIMEOUTS.values()))
 
-TOP_KEYS = ("untrack", "table", "timeouts")
+TOP_KEYS = ("untrack", "table", "timeouts", "own_addresses")
+MOST_OWN = 256
+"""Addresses in one entry of `own_addresses`: a host has single ones."""
 UNTRACK_KEYS = ("direction", "protocol", "ports", "to", "from", "family", "keep_lo_tracked")
 TABLE_KEYS = ("max", "buckets")
 
@@ -125,6 +127,10 @@ class _Reader:
         if "to" in path and high - low >= WIDEST_PEERS[family]:
             advice = "name the servers; whoever is in `to` may send untracked packets from the service's port"
             self.refuse(path, f"to = {format_range(low, high)} is too wide", advice)
+        if "own_addresses" in path and high - low >= MOST_OWN:
+            self.refuse(
+                path, f"{format_range(low, high)} is too wide", "name the addresses that this host has at times"
+            )
 
 
 def _untrack(read: _Reader, path: Path, value: object) -> Untrack:
@@ -204,6 +210,7 @@ def parse_policy(data: bytes, source: str) -> Policy:
         read.refuse(("untrack",), f"{len(entries):,} services", f"at most {MOST_SERVICES:,}")
     untrack = [_untrack(read, ("untrack", i), e) for i, e in enumerate(entries)]
     _distinct(read, untrack)
+    own = read.addresses(("own_addresses",), given["own_addresses"]) if "own_addresses" in given else Intervals()
     table = read.table(("table",), given.get("table", {}))
     read.known(("table",), table, TABLE_KEYS)
     timeouts = read.table(("timeouts",), given.get("timeouts", {}))
@@ -212,4 +219,4 @@ def parse_policy(data: bytes, source: str) -> Policy:
     seconds = {key: read.number(("timeouts", key), value) for key, value in sorted(timeouts.items())}
     if not untrack and not sizes and not seconds:
         raise InputError(source, "this policy asks for nothing", advice="add an [[untrack]] or a [table]")
-    return Policy(tuple(untrack), sizes.get("max"), sizes.get("buckets"), seconds)
+    return Policy(tuple(untrack), sizes.get("max"), sizes.get("buckets"), seconds, own)

@@ -186,6 +186,9 @@ def compiled(request: Request) -> Compiled:
     Where a rule that counts would meet other packets than before, all but opening packets are kept from it, if that
     helps and does no harm elsewhere.
     """
+    facts = request.facts
+    if request.policy.own_addresses and facts.local:
+        request = replace(request, facts=replace(facts, local=facts.local | request.policy.own_addresses))
     plain = _compiled(request, bind=False)
     if not any(course.bound for course in plain.courses):
         return plain

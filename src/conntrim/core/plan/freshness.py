@@ -27,7 +27,7 @@ def made_for(facts: HostFacts, ruleset: Ruleset, policy: Policy) -> Circumstance
         return there
     return replace(
         there,
-        addresses=nameable(facts.local),
+        addresses=nameable(facts.local - policy.own_addresses),
         interfaces=_named(ruleset, there.interfaces),
         link_local=link_local(facts.local),
         listening=listeners({f: ports & _served(policy) for f, ports in facts.listening.items()}),
@@ -56,7 +56,8 @@ def differences(plan: Plan, ruleset: Ruleset, here: Circumstances) -> tuple[str,
 
 def around(plan: Plan, here: Circumstances) -> tuple[str, ...]:
     """What differs of addresses and settings: for this no rule has to be read."""
-    return (*_addresses(plan.circumstances, here), *_settings(plan.circumstances, here))
+    told = _addresses(plan.circumstances, here, plan.policy.own_addresses)
+    return (*told, *_settings(plan.circumstances, here))
 
 
 def shown(words: Sequence[str]) -> str:
@@ -88,9 +89,9 @@ def _interfaces(made: Circumstances, now: Circumstances) -> Iterator[str]:
         yield from (f"interface {name} is new" for name in now.interfaces if name not in made.interfaces)
 
 
-def _addresses(made: Circumstances, now: Circumstances) -> Iterator[str]:
+def _addresses(made: Circumstances, now: Circumstances, at_times: Intervals) -> Iterator[str]:
     if made.host:
-        before, after = addresses_of(made.addresses), addresses_of(now.addresses)
+        before, after = addresses_of(made.addresses), addresses_of(now.addresses) - at_times
         yield from (f"address {format_range(*each)} is gone" for each in (before - after).ranges)
         yield from (f"address {format_range(*each)} is new" for each in (after - before).ranges)
 

@@ -121,6 +121,7 @@ sizes = st.integers(1, 2**31 - 1)
 policies = st.builds(
     Policy, (inbound | outbound).map(lambda u: (u,)), st.none() | sizes, st.none() | sizes,
     st.dictionaries(st.sampled_from(["nf_conntrack_udp_timeout", "nf_conntrack_tcp_timeout_close"]), sizes),
+    st.just(Intervals()) | servers,
 )  # fmt: skip
 
 
@@ -133,3 +134,4 @@ def test_a_written_policy_reads_back(policy: Policy) -> None:
     assert [u.peers for u in policy.untrack] == [u.peers for u in again.untrack]
     assert [u.keep_lo_tracked for u in policy.untrack] == [u.keep_lo_tracked for u in again.untrack]
     assert (policy.max, policy.buckets, policy.timeouts) == (again.max, again.buckets, again.timeouts)
+    assert policy.own_addresses == again.own_addresses

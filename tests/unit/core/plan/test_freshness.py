@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from conntrim.core.model.address import Family
+from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.circumstances import TCP_LOOSE, Circumstances
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Ruleset
@@ -114,3 +114,11 @@ def test_a_plan_keeps_the_listeners_of_its_services() -> None:
     listening = {Family.IPV4: Intervals.of(22, 53, 80), Family.IPV6: Intervals.of(81)}
     host = replace(facts("192.168.0.18"), circumstances=HERE, listening=listening)
     assert ("IPV4 tcp/80", "IPV6 tcp/81") == made_for(host, ruleset(BEFORE), policy).listening
+
+
+def test_addresses_that_are_there_at_times_make_no_plan_stale() -> None:
+    """What a policy names in `own_addresses` may come and go; another address is a difference."""
+    made = replace(PLAN, policy=replace(PLAN.policy, own_addresses=Intervals.of(parse_address("192.0.2.50"))))
+    made = replace(made, circumstances=HERE)
+    assert () == around(made, replace(HERE, addresses=("192.0.2.1", "192.0.2.50")))
+    assert ("address 192.0.2.51 is new",) == around(made, replace(HERE, addresses=("192.0.2.1", "192.0.2.51")))

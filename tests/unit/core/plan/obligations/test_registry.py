@@ -153,6 +153,15 @@ def test_what_nat_takes_on_lo_stays_tracked() -> None:
     ]
 
 
+def test_an_address_that_the_host_has_at_times_is_planned_for() -> None:
+    """A rule that redirects what goes to a VRRP address: without it in the policy it is nobody's, with it nat-kept is
+    broken."""
+    rule = NAT.format("-A PREROUTING -d 192.168.0.99/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n")
+    assert Standing.PROVED is obligation(plan(WEB, FORWARDING + rule), "nat-kept").standing
+    own = 'own_addresses = ["192.168.0.99"]\n' + WEB
+    assert Standing.BROKEN is obligation(plan(own, FORWARDING + rule), "nat-kept").standing
+
+
 LO_KEPT = {
     "inbound": WEB + "keep_lo_tracked = true\n",
     "outbound": OUTBOUND.format("tcp", 11211, "192.168.0.18") + "keep_lo_tracked = true\n",
