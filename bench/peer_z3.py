@@ -116,6 +116,8 @@ class Peer(Bits):
                     way.early, untracked = False, way.state == CtState.UNTRACKED
                     given = self.state if state is None else state
                     way.becomes(z3.If(untracked, way.state, given))
+                if priority > TRANSLATORS.get(hook, 0):
+                    self._untaken(ruleset, hook, way)
                 if table is None or chain is None or chain.base is None:
                     continue
                 nat = chain.base.type == "nat"
@@ -123,8 +125,19 @@ class Peer(Bits):
                 ends = self._rules(table, chain, z3.And(alive, sees), way)
                 past = either([ends.accepted, ends.left]) if chain.base.policy is Verdict.ACCEPT else ends.accepted
                 alive = either([z3.And(alive, z3.Not(sees)), past]) if nat else past
+            self._untaken(ruleset, hook, way)
             moved += way.moved if hook in (Hook.PREROUTING, Hook.OUTPUT) else ()
         return Walked(alive, untracked, either(moved))
+
+    def _untaken(self, ruleset: Ruleset, hook: Hook, way: Way) -> None:
+        """Behind the rules that translate destinations first packets that none took keep theirs; a target that is
+        unknown may translate, too."""
+        if hook not in (Hook.PREROUTING, Hook.OUTPUT) or way.direct is not None:
+            return
+        tables = [t for _, t, c in self._stations(ruleset, hook) if t and c and c.base and c.base.type == "nat"]
+        rules = [rule for table in tables for chain in table.chains for rule in chain.rules]
+        if not any(isinstance(s, OpaqueStatement) for rule in rules for s in rule.statements):
+            way.direct, way.ends = z3.And(way.state == CtState.NEW, z3.Not(either(way.moved))), {}
 
     def _opening(self, way: Way) -> z3.BoolRef:
         """First packets of connections: what nat chains see. An ICMP error is about one that has its entry."""

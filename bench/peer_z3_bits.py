@@ -99,7 +99,8 @@ class Ends:
 class Way:
     """What is attached to the packet at this point: its ct state and mark, as formulas; what the hook knows.
 
-    `moved` are the packets that a nat chain of this hook has translated.
+    `moved` are the packets that a nat chain of this hook has translated; `direct` the first packets that came by all
+    that translates destinations untaken.
     """
 
     state: z3.BitVecRef
@@ -111,6 +112,7 @@ class Way:
     hops: int = 0
     ends: dict[tuple[int, str], Ends] = field(default_factory=dict)
     moved: list[z3.BoolRef] = field(default_factory=list)
+    direct: z3.BoolRef | None = None
 
     def becomes(self, state: z3.BitVecRef) -> None:
         """The ct state is another one: what chains do depends on it."""
@@ -274,6 +276,8 @@ class Bits:
         for name, asked in (("SNAT", match.snat), ("DNAT", match.dnat)):
             if asked:
                 moved = z3.And(z3.Not(entryless), self.unknown(f"--ctstate {name}"))
+                if name == "DNAT" and way.direct is not None:
+                    moved = z3.And(moved, z3.Not(way.direct))
                 found = z3.And(found, z3.Not(moved)) if match.negated else z3.Or(found, moved)
         return z3.And(found, z3.Or(entryless, others))
 

@@ -80,8 +80,19 @@ MATCHES: dict[str, Answer] = {
 PRIVATE = frozenset({"limit", "meta random", "nth", "numgen", "quota", "random", "statistic"})
 """Kinds of what counts for its own rule alone: no other rule, table or program is asked for the same count."""
 
-STATEFUL = frozenset({"CONNMARK", "CONNSECMARK", "SET", "ct label", "ct mark", "ct secmark", "quota"})
-"""Kinds of statements that leave behind what a rule may be asked later for the same packet."""
+
+class Held(Enum):
+    """Where a statement leaves behind what the same packet may be asked for later."""
+
+    ENTRY = "the packet's conntrack entry"
+    LISTS = "sets, lists and counters with names"
+
+
+LEAVES: dict[str, frozenset[Held]] = {
+    **dict.fromkeys(("CONNMARK", "CONNSECMARK", "ct label", "ct mark", "ct secmark"), frozenset({Held.ENTRY})),
+    **dict.fromkeys(("SET", "quota"), frozenset({Held.LISTS})),
+}
+"""Kinds of statements, opaque or known by their kind, that do so."""
 
 
 def counts_alone(match: OpaqueMatch) -> bool:
@@ -210,15 +221,16 @@ def writes_entry(statement: Statement) -> bool:
             assert_never(statement)
 
 
-def writes_state(statement: Statement) -> bool:
-    """Whether a statement may change what later matches are told of sets, names and entries for the same packet."""
+def leaves(statement: Statement) -> frozenset[Held]:
+    """Where a statement changes what later matches are told of the same packet."""
     match statement:
         case OpaqueStatement() | NoEffect():
-            return statement.kind.removeprefix("xt ") in STATEFUL or does(statement) is ANYTHING
+            unknown = frozenset(Held) if does(statement) is ANYTHING else frozenset[Held]()
+            return LEAVES.get(statement.kind.removeprefix("xt "), unknown)
         case SetMark():
-            return statement.to is MarkOf.ENTRY
+            return frozenset({Held.ENTRY}) if statement.to is MarkOf.ENTRY else frozenset()
         case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
-            return False
+            return frozenset()
         case _:
             assert_never(statement)
 

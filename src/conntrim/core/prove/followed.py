@@ -78,6 +78,8 @@ class Translations:
 
     def differences(self) -> Iterator[Passing]:
         """Who newly reaches an address by a translation, and who no longer does."""
+        if self.direction is Direction.LOOPBACK:
+            self._again()
         followed = self._followed()
         if len(followed) > MOST_FOLLOWED:
             self.undecided.append(f"{self.direction}: {len(followed)} translations differ, or lead to what differs")
@@ -86,6 +88,10 @@ class Translations:
         for nat, taken in followed.items():
             outcome = self._outcome(nat, taken)
             told = False
+            if _vague(nat):
+                if any(before != after for before, after in outcome.passing) and taken[0] == taken[1]:
+                    self.undecided.append(f"{self.direction}: what comes out of {words(nat)} is not followed")
+                outcome.passing.clear()
             for admitted in (True, False):
                 part = self._part(outcome, admitted=admitted)
                 if part != self._nothing:
@@ -135,13 +141,23 @@ class Translations:
         nats = {nat for arranged in self.inputs.pair.whole() for _, nat in rules_at(space, arranged, hook)}
         return {nat for nat in nats if any(meeting[w] & self._image(nat) != self._nothing for w in self._ways_of(nat))}
 
-    def _taken(self, way: Reach) -> dict[Nat, Set]:
+    def _again(self) -> None:
+        """What comes round lo passes PREROUTING too: what its rules translate is compared, and not followed (K54)."""
+        ways = (self._question.before, self._question.after)
+        old, new = (self._taken(way, Hook.PREROUTING) for way in ways)
+        self.others += (
+            f"{self.direction}: the two rule sets translate different packets by {words(nat)} in PREROUTING"
+            for nat in dict.fromkeys((*old, *new))
+            if old.get(nat, self._nothing) != new.get(nat, self._nothing)
+        )
+
+    def _taken(self, way: Reach, at: Hook | None = None) -> dict[Nat, Set]:
         space = self.inputs.space
         new = unsolicited(self._question.view, way.untracked, self.inputs.loose)[CtState.NEW]
         new = new & existing(space, self.direction)
         found: dict[Nat, Set] = {}
         for hook, hit in way.hits:
-            if isinstance(hit.statement, Nat) and hook is HOOKS[self.direction]:
+            if isinstance(hit.statement, Nat) and hook is (at or HOOKS[self.direction]):
                 packets = self.inputs.stateless(hit.packets & space.state(CtState.NEW)) & new
                 if packets != self._nothing:
                     found[hit.statement] = found.get(hit.statement, self._nothing) | packets
@@ -162,7 +178,7 @@ class Translations:
         """At least the packets that come out."""
         addresses, ports = spans(nat)
         space, found = self.inputs.space, self.inputs.space.everything
-        if nat.elsewhere is not None or nat.kind is NatKind.NETMAP:
+        if _vague(nat):
             return found
         if addresses is not None:
             found = found & space.field(Field.DST, addresses)
@@ -205,7 +221,8 @@ class Translations:
         space, among = self.inputs.space, self.inputs.space.everything
         fields: dict[Field, list[Set]] = {}
         for name, values in zip((Field.DST, Field.DPORT), spans(nat), strict=True):
-            if values is not None or (name is Field.DST and nat.kind is NatKind.REDIRECT):
+            anywhere = name is Field.DST and (nat.kind is NatKind.REDIRECT or _vague(nat))
+            if values is not None or anywhere:
                 fields[name] = space.fresh(f"{words(nat)}: {name}", len(space.variables(name)))
                 if values is not None:
                     among = among & space.sets.among(fields[name], space.own(name, values))
@@ -229,20 +246,20 @@ class Translations:
         where = f"{self.direction}, behind {words(nat)}"
         if late[0] != late[1]:
             self.others.append(f"{where}: packets of connections are let through otherwise")
-        marks = [self._at_end(each, both) for each in walked]
+        passing = both & inputs.stateless(walked[0].arrived) & inputs.stateless(walked[1].arrived)
+        marks = [self._at_end(each, passing) for each in walked]
         if marks[0] != marks[1]:
             self.others.append(f"{where}: other packets are given another source, mark or header")
         if taken[0] == taken[1] and met_by(walked[0], inputs) != met_by(walked[1], inputs):
             self.others.append(f"{where}: other packets come to what counts or remembers them")
 
-    def _at_end(self, way: Reach, both: Set) -> dict[object, object]:
+    def _at_end(self, way: Reach, passing: Set) -> dict[object, object]:
         """Who leaves with which source, and with which mark."""
         found: dict[object, object] = {}
-        passing = both & self.inputs.stateless(way.arrived)
         for hook, hit in way.hits:
             if isinstance(hit.statement, Nat):
                 key = hook, hit.statement
-                packets = self.inputs.stateless(hit.packets & self.inputs.space.state(CtState.NEW)) & both
+                packets = self.inputs.stateless(hit.packets & self.inputs.space.state(CtState.NEW)) & passing
                 if packets != self._nothing:
                     before = found.get(key, self._nothing)
                     assert isinstance(before, type(packets))
@@ -276,6 +293,11 @@ class Translations:
     @property
     def _nothing(self) -> Set:
         return self.inputs.space.nothing
+
+
+def _vague(nat: Nat) -> bool:
+    """Whether the target is looked up, or goes by the old destination."""
+    return nat.elsewhere is not None or nat.kind is NatKind.NETMAP
 
 
 def _behind(changed: Changes, way: Direction) -> Changes:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
-from conntrim.core.model.kinds import counts_alone, writes_state
+from conntrim.core.model.kinds import counts_alone, leaves
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
@@ -153,7 +153,7 @@ def sights_of(way: Reach, inputs: Inputs) -> Met:
         if id(rule) not in numbers:
             numbers[id(rule)] = seen_before[sight.table, rule]
             seen_before[sight.table, rule] += 1
-        placed = item.why is Why.COUNTS or any(s is item.what and writes_state(s) for s in rule.statements)
+        placed = item.why is Why.COUNTS or any(s is item.what and leaves(s) for s in rule.statements)
         who = asked.of(rule) if placed else (rule.matches, rule.statements, numbers[id(rule)])
         alone = isinstance(item.what, OpaqueMatch) and counts_alone(item.what)
         key = hook, sight.table, item.why, item.what, who, alone

@@ -15,8 +15,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.kinds import Answer, answer_of, counts_alone, writes_state
+from conntrim.core.model.ct_match import CtIn, CtKey
+from conntrim.core.model.kinds import Answer, Held, answer_of, counts_alone, leaves
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
@@ -45,6 +45,9 @@ from conntrim.core.prove.diagram import Set
 
 MOST_PARTS = 64
 """Parts of packets by whom they came by; with more, they are told by all that was written to anybody's."""
+
+ENTRY, LISTS = frozenset({Held.ENTRY}), frozenset({Held.LISTS})
+EVERYWHERE, NOWHERE = frozenset(Held), frozenset[Held]()
 
 Again = Callable[[str], str]
 """From a question's text to what is added to it, so that it is one of its own."""
@@ -85,33 +88,38 @@ class Turns:
     of: Occurrences
     nothing: Set
     _asked: dict[tuple[int, int], list[Set]] = field(default_factory=dict)
-    _written: list[tuple[tuple[int, int], Set]] = field(default_factory=list)
+    _written: list[tuple[frozenset[Held], tuple[int, int], Set]] = field(default_factory=list)
 
     def asking(self, rule: Rule, at: int, match: Match, table: Table, packets: Set) -> Iterator[tuple[Set, Again]]:
         """The packets that a match is asked about, by what tells their asking from others; nothing at all where it may
         be taken for its text."""
-        counts = answer_of(match, table) is Answer.COUNTS
-        if not counts and not _reads(match, table):
+        counts, held = answer_of(match, table) is Answer.COUNTS, _reads(match, table)
+        if not counts and not held:
             return
-        shared = not (isinstance(match, OpaqueMatch) and counts_alone(match))
         for often, asked in self._by_turn(rule, at, packets) if counts else ((0, packets),):
             who = (self.of.of(rule), at, often) if counts else ()
-            for before, part in self._by_writers(asked) if shared else (((), asked),):
+            for before, part in self._by_writers(asked, held):
                 yield part, self.of.again((who, before), rule.where)
-        if counts and shared:
-            self._written.append(((self.of.of(rule), at), packets))
+        if counts and held:
+            self._written.append((held, (self.of.of(rule), at), packets))
 
     def done(self, rule: Rule, at: int, statement: Statement, packets: Set) -> Iterator[tuple[Set, Again]]:
         """A statement takes place: the packets that its questions are about, by what tells them from others."""
-        who = self.of.of(rule), at
-        if not asks_or_writes(statement):
-            yield packets, as_it_is
-            return
-        for often, part in self._by_turn(rule, ~at, packets):
-            for before, asked in self._by_writers(part):
-                yield asked, self.of.again((who, often, before), rule.where)
-        if writes_state(statement):
-            self._written.append(((self.of.of(rule), at), packets))
+        written = leaves(statement)
+        match statement:
+            case SetMark():
+                asked = self._by_writers(packets, ENTRY if statement.source is MarkOf.ENTRY else NOWHERE)
+                yield from ((part, self.of.again(before, rule.where)) for before, part in asked)
+            case OpaqueStatement() | End(verdict=Verdict.QUEUE):
+                for often, part in self._by_turn(rule, ~at, packets):
+                    for before, among in self._by_writers(part, EVERYWHERE):
+                        yield among, self.of.again((self.of.of(rule), at, often, before), rule.where)
+            case End() | NoEffect() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
+                yield packets, as_it_is
+            case _:
+                assert_never(statement)
+        if written:
+            self._written.append((written, (self.of.of(rule), at), packets))
 
     def _by_turn(self, rule: Rule, at: int, packets: Set) -> Iterator[tuple[int, Set]]:
         """Packets by how often they were asked before."""
@@ -123,10 +131,12 @@ class Turns:
                 yield often, packets & ~already
             packets, often = packets & already, often + 1
 
-    def _by_writers(self, packets: Set) -> Iterator[tuple[Hashable, Set]]:
-        """Packets by the writers that they came by, in order."""
+    def _by_writers(self, packets: Set, held: frozenset[Held]) -> Iterator[tuple[Hashable, Set]]:
+        """Packets by the writers there that they came by, in order."""
         parts: list[tuple[tuple[tuple[int, int], ...], Set]] = [((), packets)]
-        for who, wrote in self._written:
+        for where, who, wrote in self._written:
+            if not where & held:
+                continue
             if len(parts) > MOST_PARTS:
                 yield (tuple(self._written), packets), packets
                 return
@@ -139,39 +149,22 @@ class Turns:
         yield from parts
 
 
-def asks_or_writes(statement: Statement) -> bool:
-    """Whether a statement is asked something that nobody here knows, or changes what others are told."""
-    match statement:
-        case End():
-            return statement.verdict is Verdict.QUEUE
-        case SetMark():
-            return statement.source is MarkOf.ENTRY or statement.to is MarkOf.ENTRY
-        case OpaqueStatement():
-            return True
-        case NoEffect():
-            return writes_state(statement)
-        case Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
-            return False
-        case _:
-            assert_never(statement)
-
-
 def in_its_turn(match: Match, table: Table) -> bool:
     """Whether a match may answer the same packet in two ways at two places."""
-    return answer_of(match, table) is Answer.COUNTS or _reads(match, table)
+    return answer_of(match, table) is Answer.COUNTS or bool(_reads(match, table))
 
 
-def _reads(match: Match, table: Table) -> bool:
-    """Whether an answer may be another after something was written, though asking itself changes nothing."""
+def _reads(match: Match, table: Table) -> frozenset[Held]:
+    """What an answer depends on that may be written meanwhile."""
     match match:
+        case OpaqueMatch():
+            return NOWHERE if counts_alone(match) or answer_of(match, table) is not Answer.COUNTS else LISTS
         case InSet(set_name=name):
             named = table.set(name)
-            return named is None or not named.known or named.dynamic
-        case CtIn():
-            return True
-        case XtConntrack():
-            return bool(match.others)
-        case In() | Interface() | AnyOf() | OpaqueMatch():
-            return False
+            return LISTS if named is None or not named.known or named.dynamic else NOWHERE
+        case CtIn(key=key):
+            return ENTRY if key is CtKey.MARK else NOWHERE
+        case XtConntrack() | In() | Interface() | AnyOf():
+            return NOWHERE
         case _:
             assert_never(match)

@@ -104,3 +104,35 @@ def test_a_service_is_added() -> None:
     assert found.undecided == ()
     assert reached(found) == [(d, True, ends) for d in (Direction.FORWARDED, Direction.OUTBOUND)]
     assert compared(other, other).same
+
+
+LOOKED_UP = "-A PREROUTING -d 10.90.0.0/16 -j NETMAP --to 10.91.0.0/16\n"
+
+
+def test_a_target_that_goes_by_the_old_destination_is_not_decided() -> None:
+    """NETMAP keeps part of the destination: what may come out where the rules differ is not decided, by name."""
+    one, other = (NAT.format(LOOKED_UP) + FILTER.format(r) for r in ("-A FORWARD -d 10.91.0.7/32 -j ACCEPT\n", ""))
+    assert any("what comes out of netmap" in why for why in compared(one, other).undecided)
+    assert compared(one, one).same
+
+
+def test_what_prerouting_translates_of_packets_round_lo_is_told() -> None:
+    """Packets of the host itself come to PREROUTING by lo; what its rules do to them is compared."""
+    rule = "-A PREROUTING -i lo -p tcp -m tcp --dport 7080 -j DNAT --to-destination 10.77.0.5:80\n"
+    found = compared(NAT.format(rule), NAT.format(""))
+    assert any(what.startswith("loopback: the two rule sets translate different packets") for what in found.others)
+
+
+def test_a_mark_restored_twice_is_one_mark() -> None:
+    """What an entry holds is the same thing at each reading, until somebody writes to it."""
+    table = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n{}COMMIT\n"
+    restores, writes = "-A {} -j CONNMARK --restore-mark\n", "-A PREROUTING -j CONNMARK --set-xmark 0x3/0xffffffff\n"
+    marked = "-A INPUT -m mark --mark 0x3 -j DROP\n"
+    once = table.format(restores.format("PREROUTING") + marked)
+    twice = table.format(restores.format("PREROUTING") + restores.format("INPUT") + marked)
+    assert not any(d.regions for d in compared(once, twice).differences)
+    behind, before = (
+        table.format(first + second + marked)
+        for first, second in ((writes, restores.format("PREROUTING")), (restores.format("PREROUTING"), writes))
+    )
+    assert not compared(behind, before).same
