@@ -6,9 +6,10 @@ from conntrim.app.ports.rulesets import Rulesets
 from conntrim.core.model.explanation import Explanation
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.netfilter.dialogue import TURNS, Talk, dialogue, run
+from conntrim.core.netfilter.dialogue import TURNS, Talk, dialogue
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.netfilter.trace_text import name_of, tell
 
 TALKS: dict[int, Talk] = {
@@ -27,6 +28,6 @@ def explain(source: Rulesets, packet: Packet, kernel: Kernel, *, connection: boo
     talk = TALKS.get(packet.protocol) if connection else None
     packets = dialogue(talk, packet) if talk else (packet,)
     names = [turn[0] for turn in TURNS[talk]] if talk else [name_of(packet)]
-    return tell(
-        arranged, run(arranged, packets, kernel=kernel, until_lost=True), names, (*ruleset.unread, *ruleset.remarks)
-    )
+    outcomes, assumed = Newcomer.of(ruleset).walk(arranged, packets, kernel)
+    asked = (f"for a sender that nothing has counted yet (a first attempt): {each}" for each in assumed)
+    return tell(arranged, outcomes, names, (*ruleset.unread, *ruleset.remarks, *asked))
