@@ -67,6 +67,15 @@ def test_a_configuration_with_what_it_defines_and_includes(tmp_path: Path) -> No
     assert ruleset.remarks == (f"{conf}: what it includes was looked for on this machine",)
 
 
+def test_a_table_with_flags_is_read_as_one(tmp_path: Path) -> None:
+    """K130: nft may not tell a dormant table's flag; then nothing is decided. A table that is awake has none."""
+    for flags, told in ((" flags dormant\n", True), ("", False)):
+        conf = tmp_path / "nftables.conf"
+        conf.write_text(f"table inet asleep {{\n{flags} chain c {{\n  type filter hook input priority 0\n }}\n}}\n")
+        found = FileRulesets([str(conf)]).read()
+        assert found.tables[0].dormant or any("may be dormant" in why for why in found.unread) is told
+
+
 @pytest.mark.parametrize("name", sorted(NFT_TEXT))
 def test_a_form_of_nft_is_read_as_it_was(name: str) -> None:
     """The golden files of nft's own text, loaded by this machine's nft."""

@@ -1,8 +1,8 @@
 """A question whose answer counts is one of its own: for each rule, and for each time that a packet is asked.
 
 Theory. What the model does not know is a variable for its text (packet_vars.py). That two rules with one text answer
-alike is true of what does not change meanwhile. A `limit`, `quota` or `statistic` counts for its rule alone; `recent`,
-`hashlimit` and sets are read and written by many, so what a reader is told depends on who wrote before. So here the
+alike is true of what does not change meanwhile. A `limit`, `quota` or `statistic` counts for its rule alone (K132);
+`recent`, `hashlimit` and sets are read and written by many: a reader is told by who wrote before. So here the
 variable is one for the rule (the same in both rule sets where it is the same rule at its place, alignment.py), for how
 often the packet was asked there before, and for the writers that it has come by.
 

@@ -138,7 +138,7 @@ def timed(seconds: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (nft(*chain("in", **DROPS)), nft(*chain("in", **DROPS), flags="t")),
+        (nft(*chain("in", **DROPS)), nft(*chain("in", **DROPS), flags="guard")),
         (
             nft(*chain("in", [equals(STATE, "invalid"), {"notrack": None}, equals(STATE, "untracked"), {"drop": None}],
                        **OPEN)),
@@ -152,7 +152,7 @@ def timed(seconds: int) -> dict[str, Any]:
         (nft(timed(60), *chain("in", [FROM_SET, {"drop": None}], **OPEN)),
          nft(timed(6000), *chain("in", [FROM_SET, {"drop": None}], **OPEN))),
     ],
-    ids=["dormant", "untracked on the way", "a key changed by its own jump", "an element's time-out"],
+    ids=["dormant or not", "untracked on the way", "a key changed by its own jump", "an element's time-out"],
 )  # fmt: skip
 def test_nft_is_not_the_same(before: str, after: str) -> None:
     """What nft's JSON says of one table and rule."""

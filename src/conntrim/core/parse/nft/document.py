@@ -159,6 +159,8 @@ def _gathered(document: Json, source: str, unread: list[str]) -> list[Gathered]:
         if table is None:
             table = tables[name] = Gathered(TableFamily(name[0]), name[1])
         _sort(kind, content, table)
+        if kind == "table" and isinstance(content.get("flags"), str) and content["flags"] != "dormant":  # K130
+            unread.append(f"{source}: table {' '.join(name)} has flags that this nft does not tell: it may be dormant")
     return list(tables.values())
 
 
@@ -166,8 +168,7 @@ def _sort(kind: str, content: Json, table: Gathered) -> None:
     """One object to its place."""
     if kind == "table":
         flags = content.get("flags", [])
-        # nft 1.0.6 prints one letter of the word, the first or the last one.
-        table.dormant = flags in ("d", "t") or "dormant" in flags
+        table.dormant = "dormant" in ([flags] if isinstance(flags, str) else flags)
     elif kind == "chain":
         table.chains[str(content["name"])] = content
     elif kind == "rule":

@@ -49,7 +49,7 @@ class Sofar:
 
 
 def once(made: tuple[Rule, ...], written: Callable[[str], frozenset[Field]]) -> tuple[Rule, ...]:
-    """The rules of one verdict map: the kernel looks its key up once, and a chain jumped to may change it meanwhile.
+    """The rules of one verdict map: the kernel looks its key up once (K131), and a chain jumped to may change it.
 
     `written` tells the fields that rules of a chain write. A rule behind such a jump cannot be asked for them.
     """
