@@ -122,7 +122,7 @@ DOES: dict[str, Does] = {
     **dict.fromkeys(("AUDIT", "LOG", "NFLOG", "ULOG", "log"), Does(Effect.LOGS)),
     **dict.fromkeys((
         "CHECKSUM", "CLASSIFY", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "RATEEST", "SECMARK", "SET", "TCPMSS",
-        "TCPOPTSTRIP", "TEE", "ct event", "ct label", "ct secmark", "dup", "meta priority", "meta secmark",
+        "TCPOPTSTRIP", "TEE", "ct event", "flow", "ct label", "ct secmark", "dup", "meta priority", "meta secmark",
         "quota", "tcp option",
     ), Does(Effect.ACTS)),
     **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), Does(Effect.ACTS, writes=(Field.TTL,))),

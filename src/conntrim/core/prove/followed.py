@@ -78,8 +78,6 @@ class Translations:
 
     def differences(self) -> Iterator[Passing]:
         """Who newly reaches an address by a translation, and who no longer does."""
-        if self.direction is Direction.LOOPBACK:
-            self._again()
         followed = self._followed()
         if len(followed) > MOST_FOLLOWED:
             self.undecided.append(f"{self.direction}: {len(followed)} translations differ, or lead to what differs")
@@ -141,23 +139,13 @@ class Translations:
         nats = {nat for arranged in self.inputs.pair.whole() for _, nat in rules_at(space, arranged, hook)}
         return {nat for nat in nats if any(meeting[w] & self._image(nat) != self._nothing for w in self._ways_of(nat))}
 
-    def _again(self) -> None:
-        """What comes round lo passes PREROUTING too: what its rules translate is compared, and not followed (K54)."""
-        ways = (self._question.before, self._question.after)
-        old, new = (self._taken(way, Hook.PREROUTING) for way in ways)
-        self.others += (
-            f"{self.direction}: the two rule sets translate different packets by {words(nat)} in PREROUTING"
-            for nat in dict.fromkeys((*old, *new))
-            if old.get(nat, self._nothing) != new.get(nat, self._nothing)
-        )
-
-    def _taken(self, way: Reach, at: Hook | None = None) -> dict[Nat, Set]:
+    def _taken(self, way: Reach) -> dict[Nat, Set]:
         space = self.inputs.space
         new = unsolicited(self._question.view, way.untracked, self.inputs.loose)[CtState.NEW]
         new = new & existing(space, self.direction)
         found: dict[Nat, Set] = {}
         for hook, hit in way.hits:
-            if isinstance(hit.statement, Nat) and hook is (at or HOOKS[self.direction]):
+            if isinstance(hit.statement, Nat) and hook is HOOKS[self.direction]:
                 packets = self.inputs.stateless(hit.packets & space.state(CtState.NEW)) & new
                 if packets != self._nothing:
                     found[hit.statement] = found.get(hit.statement, self._nothing) | packets

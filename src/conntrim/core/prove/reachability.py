@@ -295,7 +295,10 @@ class _Way:
         return passed
 
     def _nat(self, station: Station, hook: Hook) -> None:
-        """K4: nat chains see the first packets of tracked flows; a translation ends the way through them."""
+        """K4: nat chains see the first packets of tracked flows; a translation ends the way through them. Round lo the
+        entry is there when the packet comes back in (K133)."""
+        if self.direction is Direction.LOOPBACK and hook in (Hook.PREROUTING, Hook.INPUT):
+            return
         error = self.space.protocol(self.space.icmp_protocol)  # about a flow that has its entry
         first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
         for table, chain in station.chains:

@@ -116,11 +116,12 @@ def test_a_target_that_goes_by_the_old_destination_is_not_decided() -> None:
     assert compared(one, one).same
 
 
-def test_what_prerouting_translates_of_packets_round_lo_is_told() -> None:
-    """Packets of the host itself come to PREROUTING by lo; what its rules do to them is compared."""
+def test_what_comes_back_by_lo_enters_no_nat_chain() -> None:
+    """K133: the host's own packets round lo have their entry when they come to PREROUTING and INPUT."""
     rule = "-A PREROUTING -i lo -p tcp -m tcp --dport 7080 -j DNAT --to-destination 10.77.0.5:80\n"
-    found = compared(NAT.format(rule), NAT.format(""))
-    assert any(what.startswith("loopback: the two rule sets translate different packets") for what in found.others)
+    assert compared(NAT.format(rule), NAT.format("")).same
+    source = NAT.format("-A INPUT -i lo -p tcp -m tcp --dport 7080 -j SNAT --to-source 10.77.0.5\n")
+    assert compared(source, NAT.format("")).same
 
 
 def test_a_mark_restored_twice_is_one_mark() -> None:

@@ -157,3 +157,13 @@ def timed(seconds: int) -> dict[str, Any]:
 def test_nft_is_not_the_same(before: str, after: str) -> None:
     """What nft's JSON says of one table and rule."""
     assert not compare(read(before, "before.json"), read(after, "after.json")).same
+
+
+def test_offloading_ends_no_packet_s_way() -> None:
+    """`flow add` lets the packet go on: without it the same packets pass, and later ones see rules again."""
+    last = [equals(STATE, "established"), {"accept": None}]
+    told = [equals(STATE, "established"), {"flow": {"op": "add", "flowtable": "@fast"}}]
+    base = {"policy": "drop", "type": "filter", "hook": "forward", "prio": 0}
+    one, other = (read(nft(*chain("fwd", *rules, **base)), "rules.json") for rules in ([told, last], [last]))
+    found = compare(one, other)
+    assert (found.differences, found.same) == ((), False)
