@@ -31,6 +31,11 @@ class Hook(StrEnum):
     EGRESS = "egress"
 
 
+ONE_WAY = frozenset({514, 4789, 6081, 8125, 8472})
+"""UDP ports to which both ends send and from which nobody answers: syslog (RFC 5426), VXLAN (RFC 7348; Linux' own
+number as well), GENEVE (RFC 8926), statsd."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """`inbound tcp/80`; `outbound tcp/11211 to 192.168.0.17`.

@@ -73,7 +73,7 @@ class Conversations:
         packet, free = turn(self.flow, self._sample(), who, flags), self.untracked(who, flags)
         ways = [free & self._carried(found, flags, CtState.UNTRACKED)]
         for memory, connections in tables.items():
-            state, _, _ = _tracked(packet, memory, self.loose)
+            state, _, _ = tracked(packet, memory, self.loose)
             ways.append(connections & ~free & self._carried(found, flags, state))
         return self.space.sets.either(ways)
 
@@ -101,7 +101,7 @@ class Conversations:
         after: dict[Memory, Set] = {}
         for memory, connections in tables.items():
             mine = connections & ~free
-            state, new, kept = _tracked(packet, memory, self.loose)
+            state, new, kept = tracked(packet, memory, self.loose)
             through = mine & self._in(who, flags, state)
             passed = passed | through
             # A new entry stays only if its packet gets through: it is confirmed behind all rules.
@@ -130,7 +130,7 @@ class Conversations:
 
 
 @lru_cache(maxsize=1024)
-def _tracked(packet: Packet, memory: Memory, loose: bool) -> tuple[CtState, Memory, Memory]:
+def tracked(packet: Packet, memory: Memory, loose: bool) -> tuple[CtState, Memory, Memory]:
     """The packet's state, the table if it gets through, and if it does not; both rule sets ask for the same."""
     skb = Skb(packet, Kernel(tcp_loose=loose), Answers({}))
     seen = track(skb, memory)

@@ -83,6 +83,12 @@ class Both:
         return self.r0.ended == DONE and self.r.ended != DONE and not self.dialogue.unsolicited
 
     @property
+    def error_lost(self) -> bool:
+        """All that is lost is an ICMP error: a warning will do."""
+        turns = self.dialogue.turns
+        return self.r.turn < len(turns) and bool(turns[self.r.turn].error)
+
+    @property
     def unrefused(self) -> bool:
         """Its refusal came back in R0, and nothing comes in R."""
         return self.r0.ended == REFUSED and self.r.ended not in (REFUSED, DONE) and self.r.turn <= self.r0.turn
@@ -145,15 +151,18 @@ ANY: tuple[Shown, ...] = (
 def silent(both: Sequence[Both], checked: Checked, told: Told, counts: Counts) -> Iterator[Disagreement]:
     """What the kernel shows and no finding tells."""
     rules = {id(f): told.rules_of(f) for f in checked.findings}
+    noted = told.named_in("\n".join(checked.remarks))
 
     def judged(
         each: Both, unsaid: Fault, mild: Fault | None, beside: tuple[Dialogue, ...] = ()
     ) -> Iterator[Disagreement]:
         counts.claims[unsaid.name.lower()] += 1
         at = [f for f in checked.findings if rules[id(f)] & each.r.hits]
+        if unsaid is Fault.ONE_SIDED and noted & each.r.hits:
+            return  # it harms nobody: a note will do
         if not at:
             yield Disagreement(unsaid, each.dialogue.sort, (each.dialogue, *beside))
-        elif mild and all(f.severity is not Severity.CRITICAL for f in at):
+        elif mild and not each.error_lost and all(f.severity is not Severity.CRITICAL for f in at):
             yield Disagreement(mild, each.dialogue.sort, (each.dialogue, *beside))
 
     for each in both:

@@ -14,6 +14,7 @@ from random import Random
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.service import ONE_WAY
 from conntrim.lab.held.stand import HOST, PORTS
 
 SYN, ACK, FIN, RST, PSH = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST, TcpFlag.PSH
@@ -228,8 +229,6 @@ def choice(random: Random, families: Sequence[Family], count: int, ports: Sequen
     return talks + unsolicited(random, families, count // 3, ports)
 
 
-ONE_WAY = frozenset({514, 4789, 6081, 8125, 8472})
-"""Ports to which both sides send and from which nobody answers: syslog, VXLAN and the like."""
 FIRST_FREE = 1024
 """Ports from there on may be a client's, and those behind a server's one, where rules name a range."""
 

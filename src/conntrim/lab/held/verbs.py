@@ -81,7 +81,10 @@ class Told:
     def rules_of(self, finding: Finding) -> frozenset[int]:
         """The untracking rules that a finding is about: at its place or an edit's, or named in its evidence."""
         named = [str(finding.place or ""), *(str(edit.place) for edit in finding.edits)]
-        text = "\n".join((*finding.evidence, *finding.advice, finding.title, finding.caused_by, *named))
+        return self.named_in("\n".join((*finding.evidence, *finding.advice, finding.title, finding.caused_by, *named)))
+
+    def named_in(self, text: str) -> frozenset[int]:
+        """The untracking rules whose place stands in a text."""
         return frozenset(i for i, place in enumerate(self.places) if re.search(rf"{re.escape(place)}(?!\d)", text))
 
 

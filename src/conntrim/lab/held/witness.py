@@ -8,10 +8,11 @@ from dataclasses import replace
 from conntrim.core.model.address import Family, format_address
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.service import ONE_WAY
 from conntrim.lab.claims import unplayable
 from conntrim.lab.expect import LOCAL
 from conntrim.lab.held.stand import HOST
-from conntrim.lab.held.talks import DATA_PORTS, KINDS, LONE, ONE_WAY, Dialogue, End, Turn, alone, made
+from conntrim.lab.held.talks import DATA_PORTS, KINDS, LONE, Dialogue, End, Turn, alone, made
 from conntrim.lab.replay import BITS
 
 NAMES = {"": HOST, "lo": HOST, "eth0": "eth0", "eth1": "eth1"}

@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Chains, list[tuple[str, str]]]] = {
     "resets that do not leave": (
         {PRE: [IN], POST: [OUT], FILTER: [port("dport", 80) + source("203.0.113.0", 24) + RESET, *TIGHT],
          ("output", 0, "accept"): [errors() + ACCEPT, state("invalid") + DROP]},
-        [("CT115", "c2 handle 1")],
+        [("CT116", "c1 handle 1"), ("CT115", "c2 handle 1")],
     ),
     "cut on lo": (
         {PRE: [IN], POST: [OUT], FILTER: [*TIGHT, met("iifname", "lo") + state("untracked") + DROP]},

@@ -46,6 +46,7 @@ from conntrim.core.prove.packet_text import describe, describe_packet
 from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
 from conntrim.core.prove.states import known, settled, unsolicited
+from conntrim.core.prove.untracking import Difference, Harm, Untracking, inert
 
 WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.PREROUTING: (Direction.INBOUND, Direction.FORWARDED),
@@ -93,8 +94,10 @@ class Side:
     """One family of a rule set."""
 
     space: PacketVars
+    ruleset: Ruleset
     full: Arranged
     early: Arranged
+    inert: Arranged
     local: Intervals | None
     meant: Set
     """What accepts of UNTRACKED let in that name the destination ports: somebody meant them to be open."""
@@ -103,6 +106,19 @@ class Side:
     _backs: dict[Direction, Set] = field(default_factory=dict)
     _begun: dict[Direction, tuple[Set, Set]] = field(default_factory=dict)
     _admitted: dict[tuple[Direction, CtState | None, bool], Set] = field(default_factory=dict)
+    _differences: tuple[Difference, ...] | None = None
+
+    def differences(self) -> tuple[Difference, ...]:
+        """What untracking changes for anybody's dialogues."""
+        if self._differences is None:
+            played = Untracking(self.space, self.early, self.full, self.inert, self.ruleset, self.local)
+            self._differences = tuple(played.differences()) if self.taken else ()
+        return self._differences
+
+    def harmed(self, harm: Harm, direction: Direction) -> Set:
+        """The openers of those dialogues of one direction that fare so, for certain."""
+        every = (d for d in self.differences() if d.harm is harm and d.direction is direction and not d.conditional)
+        return self.space.sets.either([d.openers for d in every])
 
     def universe(self, direction: Direction) -> Set:
         """All packets of a direction, whatever their state."""
@@ -291,11 +307,12 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     full, early = arrange(ruleset), arrange(replace(ruleset, tables=tuple(_early(t) for t in ruleset.tables)))
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
     rules = tuple(r for t in ruleset.tables for c in t.chains for r in c.rules if _notrack(r))
+    without = arrange(inert(ruleset)) if rules else full
     sides = []
     subject = rules or any(trusts_source_port(r) for t in ruleset.tables for c in t.chains for r in c.rules)
     for family in (f for f in Family if f in seen and subject):
         space = PacketVars(family, names, tick)
-        side = Side(space, full, early, told_of(local, family), _meant(space, ruleset))
+        side = Side(space, ruleset, full, early, without, told_of(local, family), _meant(space, ruleset))
         side.taken += _taken(side)
         sides.append(side)
     homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}

@@ -27,51 +27,26 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.model.address_types import LOOPBACK
-from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Interface, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.match_encoder import MatchEncoder
-from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.states import known, settled, unsolicited
+from conntrim.core.prove.untracking import Harm
 
 CODE, NAME = "CT116", "loopback-cut"
 
 LO = Direction.LOOPBACK
-EPHEMERAL = Intervals.of((32768, 60999))
-"""The ports that programs connect from, unless ip_local_port_range says otherwise: other meetings are chance."""
-
-
-def cut(side: Side) -> Set:
-    """The openings of connections on lo that come about tracked, and not with what OUTPUT untracks."""
-    space, nothing = side.space, side.space.nothing
-    scope = packets_of(space, LO, side.local) & space.with_ports & space.field(Field.SPORT, EPHEMERAL)
-    there = reach(space, side.full, LO, scope, local=side.local)
-    back = reach(space, side.full, LO, scope, mirrored=True, local=side.local)
-    view, mirrored = MatchEncoder(space), MatchEncoder(space, mirrored=True)
-    first = side.answering()
-
-    def opened(untracked: Set) -> Set:
-        return side.flagless(settled(space, there.arrived, unsolicited(view, untracked)) & side.opening())
-
-    with_entry = settled(space, back.arrived, known(mirrored, nothing, CtState.ESTABLISHED))
-    alone = settled(space, back.arrived, unsolicited(mirrored, back.untracked))
-    works = opened(nothing) & side.flagless(with_entry & first)
-    left = opened(there.untracked) & side.flagless(alone & first)
-    taken = side.stateless(there.untracked) | side.stateless(back.untracked)
-    return works & ~left & side.flagless(taken) & side.stateless(scope) & side.opening()
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """One finding a family, at the first rule that takes such packets or their answers."""
     told: set[int] = set()
     for side in case.sides:
-        mine = [t for t in side.taken if t.direction is LO and case.full.active[side.space.family]]
-        found = cut(side) if mine else side.space.nothing
-        if found != side.space.nothing and id(mine[0].rule) not in told:
+        found = side.harmed(Harm.CUT, LO)
+        cutting = {id(r) for d in side.differences() if (d.harm, d.direction) == (Harm.CUT, LO) for r, _ in d.rules}
+        mine = [t for t in side.taken if t.direction is LO and id(t.rule) in cutting]
+        if found != side.space.nothing and mine and id(mine[0].rule) not in told:
             told |= {id(t.rule) for t in mine}
             yield _finding(case, side, mine, found)
 
@@ -82,9 +57,9 @@ def _finding(case: RuleCase, side: Side, taken: list[Taken], found: Set) -> Find
     edits = tuple(_edits(case, taken))
     advice = "leave lo tracked" if edits else "yours to decide: leave lo tracked, or accept UNTRACKED on lo"
     return Finding(
-        CODE, Severity.WARNING, "connections of this host to itself are cut: OUTPUT untracks packets on lo",
-        (f"cut: {told.words}", such_as(told.witness)), taken[0].rule.place, (advice,), witness=told.witness,
-        edits=edits,
+        CODE, Severity.CRITICAL, "connections of this host to itself are cut: OUTPUT untracks packets on lo",
+        (f"cut: {told.words}", such_as(told.witness), *(f"taken by {t.rule.place}" for t in taken[1:])),
+        taken[0].rule.place, (advice,), witness=told.witness, edits=edits,
     )  # fmt: skip
 
 

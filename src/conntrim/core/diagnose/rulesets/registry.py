@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from conntrim.core.diagnose.rulesets import (
     answers_refused,
     cut_off,
+    dialogue_cut,
     entry_asked,
+    entry_left,
+    errors_lost,
     errors_refused,
     fragments,
     helper_skipped,
@@ -24,6 +27,7 @@ from conntrim.core.diagnose.rulesets import (
     wide_source_port,
 )  # fmt: skip
 from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
+from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
 from conntrim.core.diagnose.rulesets.proved_edits import proved
 from conntrim.core.model.address import Family
@@ -41,7 +45,10 @@ MODULES = (
 )  # fmt: skip
 """Those that need the rule set alone."""
 
-PAGES = tuple(sorted((*MODULES, turned_round), key=lambda module: module.CODE))
+REST = (dialogue_cut, entry_left, errors_lost)
+"""What is told of differences that no other finding names."""
+
+PAGES = tuple(sorted((*MODULES, *REST, turned_round), key=lambda module: module.CODE))
 """All of them, in the order of their codes."""
 
 
@@ -73,31 +80,38 @@ def check_ruleset(
     """All findings. `local` are the host's addresses, `tick` may raise `NotDecided` when time is up; without `entries`
     nothing is said about what the rules meet."""
     found: list[Finding] = []
+    beside: list[str] = []
     undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
             case = case_of(ruleset, local, tick)
-            found += _of_rules(case)
+            found, beside = _of_rules(case, local)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
     except NotDecided as why:
         undecided.append(str(why))
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
-    remarks = (*ruleset.remarks, *out.remarks, *_idle_conntrack(ruleset))
+    remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
     told = proved(in_order(out.told), ruleset, local, lambda other: _again(other, local, tick), tick)
     return Checked(tuple(told), rules, out.ignored, tuple(undecided), remarks)
 
 
-def _of_rules(case: RuleCase) -> Iterator[Finding]:
-    for module in MODULES if case.sides else ():
-        yield from module.check(case)
+def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], list[str]]:
+    """What patterns find, as far as a dialogue shows it, and what is left of the differences; and notes."""
+    if not case.sides:
+        return [], []
+    differences = Differences(case, local)
+    told = [f for module in MODULES for f in module.check(case) if differences.backed(f)]
+    for kind in REST:
+        told += findings(differences, told, kind)
+    return told, list(notes(differences, told))
 
 
 def _again(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None]) -> list[Finding]:
     """What is found in other rules, by the rules alone."""
     with deciding():
-        return list(_of_rules(case_of(ruleset, local, tick)))
+        return _of_rules(case_of(ruleset, local, tick), local)[0]
 
 
 def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:

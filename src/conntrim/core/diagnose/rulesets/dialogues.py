@@ -1,0 +1,201 @@
+"""What untracking changes, as findings: patterns name the differences that they explain, and what none of them names is
+told by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.place import Place
+from conntrim.core.model.ruleset import Chain, End, Rule, Ruleset, Table, Verdict
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.dialogue import run
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.outcome import Fate, Outcome
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.packet_text import describe_packet
+from conntrim.core.prove.untracking import Difference, Harm
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One difference of one family, as far as one rule is concerned."""
+
+    side: Side
+    difference: Difference
+    rule: Rule
+    part: Set
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A dialogue that shows a difference: its first packet, and what refuses which packet of it."""
+
+    opener: Packet
+    lost: Packet | None = None
+    by: Outcome | None = None
+
+
+DEATH = frozenset({Harm.CUT, Harm.TRANSLATED})
+BACKING: dict[str, frozenset[Harm]] = {
+    "CT103": DEATH | {Harm.ONE_SIDED, Harm.NO_ERRORS}, "CT105": DEATH | {Harm.NO_ERRORS},
+    "CT107": DEATH, "CT116": DEATH,
+}  # fmt: skip
+"""What must become of dialogues of a rule where a pattern says that it does harm."""
+ON_LOOPBACK = frozenset({"CT116"})
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """All of a rule set, with the findings of patterns held against them."""
+
+    case: RuleCase
+    local: Intervals | None
+
+    @property
+    def every(self) -> Iterator[tuple[Side, Difference]]:
+        """Those of all families."""
+        return ((side, difference) for side in self.case.sides for difference in side.differences())
+
+    def backed(self, finding: Finding) -> bool:
+        """Whether a dialogue shows what a pattern says of an untracking rule; others than TCP, UDP and echoes are not
+        played."""
+        harms = BACKING.get(finding.code)
+        rules = [r for r in self.case.notracks if r.place == finding.place]
+        if harms is None or not rules:
+            return True
+        taken = [(s, t.packets) for s in self.case.sides for t in s.taken if any(t.rule is r for r in rules)]
+        played = any(s.space.sets.either([s.space.protocol(p) for p in (6, 17)]) & found != s.space.nothing
+                     for s, found in taken)  # fmt: skip
+        lo = finding.code in ON_LOOPBACK
+        return not played or any(
+            d.harm in harms and (not lo or d.direction is Direction.LOOPBACK) and any(r is rule for r, _ in d.rules)
+            for _, d in self.every
+            for rule in rules
+        )
+
+    def unexplained(self, findings: Sequence[Finding], harm: Harm, directions: frozenset[Direction]) -> Iterator[Found]:
+        """The differences that no finding about their rules tells: at the first rule that takes each."""
+        named = {id(rule) for rule in self._rules() if _tells(findings, rule, harm)}
+        for side, difference in self.every:
+            if difference.harm is not harm or difference.direction not in directions:
+                continue
+            rest = difference.openers
+            for rule, part in difference.rules:
+                rest = rest & ~part if id(rule) in named else rest
+            for rule, part in difference.rules:
+                if rest & part != side.space.nothing:
+                    yield Found(side, difference, rule, rest & part)
+                    rest = rest & ~part
+
+    def shown(self, found: Found) -> Shown | None:
+        """A dialogue of it, played by the readable evaluator; None where that sees no difference."""
+        told = found.side.told(found.part, found.difference.direction)
+        packets = found.difference.script.between(told.witness)
+        kernel = Kernel(local=self.local or Intervals())
+        outcomes = run(self.case.full, packets, kernel=kernel, until_lost=True)
+        last = outcomes[-1]
+        if last.verdict is Fate.ACCEPT:
+            return Shown(packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
+        return Shown(packets[0], last.packet, last)
+
+    def _rules(self) -> list[Rule]:
+        return list({id(rule): rule for _, d in self.every for rule, _ in d.rules}.values())
+
+
+def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
+    """Whether a finding about a rule says that much of it."""
+    return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in findings)
+
+
+def names(finding: Finding, place: Place) -> bool:
+    """Whether a finding is at a place or names it."""
+    if finding.place == place or any(edit.place == place for edit in finding.edits):
+        return True
+    return any(f"{place}:" in f"{line}:" or line.endswith(str(place)) for line in finding.evidence)
+
+
+def forwards(ruleset: Ruleset) -> bool:
+    """Whether somebody wrote rules for packets that pass through: chains which INPUT does not see, and that let some
+    go."""
+    for table in ruleset.tables:
+        shared = below(table, Hook.INPUT)
+        apart = (chain for name, chain in below(table, Hook.FORWARD).items() if name not in shared)
+        if any(
+            isinstance(s, End) and s.verdict is Verdict.ACCEPT for c in apart for r in c.rules for s in r.statements
+        ):
+            return True
+    return False
+
+
+def below(table: Table, hook: Hook) -> dict[str, Chain]:
+    """The chains that packets of a hook may come to, by name."""
+    bases = [c for c in table.chains if c.base and c.base.hook is hook]
+    return {chain.name: chain for base in bases for chain in table.below(base)}
+
+
+def notes(differences: Differences, told: Sequence[Finding]) -> Iterator[str]:
+    """What costs an entry and harms nobody: answers alone are untracked where the rule was not meant."""
+    places: dict[Direction, dict[str, None]] = {}
+    for found in differences.unexplained(told, Harm.ONE_SIDED, BESIDE):
+        places.setdefault(found.difference.direction, {})[str(found.rule.place)] = None
+    for direction, named in places.items():
+        yield f"connections {WORDS[direction]} leave entries: {', '.join(named)} takes one way of them (K14)"
+
+
+BESIDE = frozenset({Direction.LOOPBACK, Direction.FORWARDED})
+WORDS = {Direction.LOOPBACK: "of this host to itself", Direction.FORWARDED: "that this host passes on"}
+
+
+class Kind(Protocol):
+    """What a page says of a kind of difference (a module)."""
+
+    CODE: str
+    HARM: Harm
+    SEVERITY: Severity
+    TITLE: str
+    ADVICE: str
+
+
+def findings(differences: Differences, told: Sequence[Finding], kind: Kind) -> Iterator[Finding]:
+    """One for each rule, with all that is lost in its evidence."""
+    case, harm = differences.case, kind.HARM
+    by_rule: dict[int, list[Found]] = {}
+    passing = frozenset(Direction) if forwards(case.ruleset) else frozenset(Direction) - {Direction.FORWARDED}
+    for found in differences.unexplained(told, harm, passing - BESIDE if harm is Harm.ONE_SIDED else passing):
+        by_rule.setdefault(id(found.rule), []).append(found)
+    for mine in by_rule.values():
+        evidence: list[str] = []
+        witness: Packet | None = None
+        for found in mine:
+            shown = differences.shown(found)
+            if shown is None:
+                continue
+            witness = witness or shown.opener
+            evidence += _evidence(found, shown)
+        if witness is not None:
+            certain = not all(found.difference.conditional for found in mine)
+            worst = kind.SEVERITY if certain else Severity.WARNING
+            lines = tuple(dict.fromkeys(evidence))
+            yield Finding(kind.CODE, worst, kind.TITLE, lines, mine[0].rule.place, (kind.ADVICE,), witness=witness)
+
+
+def _evidence(found: Found, shown: Shown) -> Iterator[str]:
+    words = found.side.told(found.part, found.difference.direction).words
+    yield f"{found.difference.harm}, {found.difference.direction}: {words}"
+    if shown.lost is None or shown.by is None:
+        yield such_as(shown.opener)
+        return
+    step = shown.by.by
+    where = ""
+    if step is not None and step.rule is not None:
+        where = f", by {step.rule.place}: {step.rule.text}"
+    elif step is not None:
+        where = f", by the policy of {step.chain}"
+    yield f"{such_as(shown.opener)}: refused is {describe_packet(shown.lost)}{where}"

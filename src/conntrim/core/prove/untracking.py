@@ -1,0 +1,387 @@
+"""What untracking changes: every dialogue of which a rule untracks a part, played packet by packet with the rules as
+they are and with their untracking statements inert, between all ends at once.
+
+Nothing here knows a pattern. A dialogue completes if each of its packets passes in the state that the earlier ones left
+(K14); what completes without untracking and not with it is cut. Connections that a rule translates are not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from conntrim.core.model.address import Family
+from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset
+from conntrim.core.model.service import ONE_WAY, Direction
+from conntrim.core.netfilter.answers import reply_to
+from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
+from conntrim.core.netfilter.hooks import Arranged
+from conntrim.core.netfilter.icmp import ICMP
+from conntrim.core.netfilter.memory import EMPTY, Memory
+from conntrim.core.prove.chains import Traced
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.reachability import Reach, packets_of, reach
+from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, tracked
+
+CHANCE = 64
+"""So few ports that a rule names are a service's: who connects *from* one of them meets the rule by chance."""
+
+FREE = Intervals.of((1024, 65535))
+"""The ports that programs connect from: those below are for who serves."""
+
+PROXIES = frozenset({"SYNPROXY", "synproxy"})
+"""Statements that answer a SYN themselves, whatever becomes of it behind them (K24)."""
+
+
+class Harm(StrEnum):
+    """What becomes of a dialogue."""
+
+    CUT = "cut"
+    """It completes without untracking, and not with it."""
+    NO_ERRORS = "errors lost"
+    """It completes, and an ICMP error about it no longer comes through."""
+    ONE_SIDED = "one-sided"
+    """It completes, and leaves an entry although packets of it are untracked."""
+    TRANSLATED = "translated"
+    """Without untracking a rule translates it: it is not followed further, and what becomes of it is not said here."""
+
+
+def inert(ruleset: Ruleset) -> Ruleset:
+    """The same rules with every untracking statement doing nothing: what matched it goes on."""
+
+    def rule(one: Rule) -> Rule:
+        if not any(isinstance(s, Notrack) for s in one.statements):
+            return one
+        kept = (NoEffect("counter") if isinstance(s, Notrack) else s for s in one.statements)
+        return replace(one, statements=tuple(kept))
+
+    def rules(every: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        made = tuple(map(rule, every))
+        return every if all(a is b for a, b in zip(made, every, strict=True)) else made
+
+    tables = []
+    for table in ruleset.tables:
+        chains = tuple(
+            chain if (made := rules(chain.rules)) is chain.rules else replace(chain, rules=made)
+            for chain in table.chains
+        )
+        tables.append(replace(table, chains=chains))
+    return replace(ruleset, tables=tuple(tables))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One packet of a dialogue: whether it answers, TCP flags; of an ICMP error its type and which packet it quotes."""
+
+    back: bool
+    flags: int | None = None
+    error: int = 0
+    about: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A kind of dialogue, and the harm where it no longer completes."""
+
+    talk: Talk
+    turns: tuple[Turn, ...]
+    harm: Harm = Harm.CUT
+    one_way: bool = False
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"{self.talk}, one way" if self.one_way else str(self.talk)
+
+    def between(self, first: Packet) -> tuple[Packet, ...]:
+        """The packets of the dialogue that this one opens."""
+        made: list[Packet] = []
+        for turn in self.turns:
+            if turn.about is None:
+                packet = reply_to(first) if turn.back else first
+                made.append(replace(packet, tcp_flags=turn.flags))
+            else:
+                made.append(replace(error_about(made[turn.about]), icmp=turn.error))
+        return tuple(made)
+
+
+PROTOCOLS: dict[Talk, Protocol] = {Talk.TCP: Protocol.TCP, Talk.UDP: Protocol.UDP}
+
+
+def scripts(family: Family) -> Iterator[Script]:
+    """All kinds of dialogue of a family; errors come about the last request or the last answer so far."""
+    errors = ICMP[family].too_big, ICMP[family].unreachable << 8 | PORT[family]
+    for talk in Talk:
+        turns = tuple(Turn(back, None if flags is None else int(flags)) for _, back, flags in TURNS[talk])
+        yield Script(talk, turns)
+        if talk is Talk.UDP:
+            yield Script(talk, tuple(t for t in turns if not t.back), one_way=True)
+        request = 3 if talk is Talk.TCP else 0
+        for about in (request, request + 1):
+            back = not turns[about].back
+            for error in errors:
+                yield Script(talk, (*turns[: about + 1], Turn(back, None, error, about)), Harm.NO_ERRORS)
+
+
+PORT: dict[Family, int] = {Family.IPV4: 3, Family.IPV6: 4}
+"""The code of *port unreachable* (RFC 792, RFC 4443)."""
+
+
+def opener(space: PacketVars, talk: Talk) -> Packet:
+    """The first packet of the dialogue that stands for all: the tracker sees nothing but who is who."""
+    source, target, port = STAND_IN
+    if talk is Talk.ECHO:
+        echo = ICMP[space.family].echo << 8
+        return Packet(space.family, space.icmp_protocol, source, target, icmp=echo, icmp_id=port)
+    return Packet(space.family, PROTOCOLS[talk], source, target, port, 80)
+
+
+@dataclass(slots=True)
+class Play:
+    """What one rule set does with the packets of one direction and with their answers, both told by the request."""
+
+    space: PacketVars
+    there: Reach
+    back: Reach
+    loose: bool = True
+    _passing: dict[tuple[bool, Packet, CtState], Set] = field(default_factory=dict)
+
+    def completes(self, script: Script) -> tuple[Set, Set]:
+        """The connections all of whose packets pass, and those that leave an entry."""
+        tables: Tables = {EMPTY: self.space.everything}
+        whole = self.space.everything
+        packets = script.between(opener(self.space, script.talk))
+        for turn, packet in zip(script.turns, packets, strict=True):
+            tables, passed = self._next(tables, turn.back, packet)
+            whole = whole & passed
+            if whole == self.space.nothing:
+                break
+        return whole, self.space.sets.either([found for memory, found in tables.items() if memory.entries])
+
+    def untracked(self, script: Script) -> Set:
+        """The connections of which rules untrack a packet; errors do not count."""
+        packets = script.between(opener(self.space, script.talk))
+        turns = zip(script.turns, packets, strict=True)
+        found = [self._carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
+        return self.space.sets.either(found)
+
+    def translated(self, script: Script) -> Set:
+        """The connections whose first packet a rule translates."""
+        hits = [hit.packets for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
+        found = self._stateless(self.space.sets.either(hits))
+        return self._carried(found, script.between(opener(self.space, script.talk))[0])
+
+    def _next(self, tables: Tables, back: bool, packet: Packet) -> tuple[Tables, Set]:
+        """One packet further: the tables afterwards, and the connections that get it through."""
+        free = self._carried(self._way(back).untracked, packet)
+        passed = free & self._in(back, packet, CtState.UNTRACKED)
+        after: dict[Memory, Set] = {}
+        for memory, connections in tables.items():
+            mine = connections & ~free
+            state, new, kept = tracked(packet, memory, self.loose)
+            through = mine & self._in(back, packet, state)
+            passed = passed | through
+            for table, part in ((new, through), (kept, mine & ~through), (memory, connections & free)):
+                after[table] = after.get(table, self.space.nothing) | part
+        return {table: part for table, part in after.items() if part != self.space.nothing}, passed
+
+    def _in(self, back: bool, packet: Packet, state: CtState) -> Set:
+        """The connections whose packet arrives when it is in this state."""
+        key = back, replace(packet, inner=None), state
+        if key not in self._passing:
+            arrived = self._way(back).arrived & self.space.state(state)
+            self._passing[key] = self._carried(self._stateless(arrived), packet)
+        return self._passing[key]
+
+    def _way(self, back: bool) -> Reach:
+        return self.back if back else self.there
+
+    def _stateless(self, found: Set) -> Set:
+        return found.exists(self.space.sets.literals(*self.space.variables(Field.CT_STATE)))
+
+    def _carried(self, found: Set, packet: Packet) -> Set:
+        """The connections that a set of such packets belongs to; an error says nothing of their ports."""
+        space, bits = self.space, self.space.bits
+        found = found & space.protocol(packet.protocol)
+        if packet.tcp_flags is not None:
+            flags = space.field(Field.TCP_FLAGS, Intervals.of(packet.tcp_flags))
+            return (found & flags).exists(space.sets.literals(*bits[Field.TCP_FLAGS]))
+        if packet.icmp is None:
+            return found
+        here = found & space.field(space.icmp, Intervals.of(packet.icmp))
+        if packet.inner is None:
+            return here.exists(space.sets.literals(*bits[space.icmp]))
+        return here.exists(space.sets.literals(*sorted(n for f in lost_in_errors(space) for n in bits[f])))
+
+
+def lost_in_errors(space: PacketVars) -> tuple[Field, ...]:
+    """What the header of an ICMP error does not say of the packet that it is about."""
+    return space.icmp, Field.PROTOCOL, Field.SPORT, Field.DPORT, Field.TCP_FLAGS
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Dialogues of one kind and direction that fare otherwise: the packets that open them. `rules` are the untracking
+    rules that take packets of some, each with those; `conditional`: only for one answer of a match that is unknown to
+    the model."""
+
+    script: Script
+    direction: Direction
+    openers: Set
+    rules: tuple[tuple[Rule, Set], ...]
+    conditional: bool = False
+
+    @property
+    def harm(self) -> Harm:
+        """What becomes of them."""
+        return self.script.harm
+
+
+Touching = list[tuple[Rule, Set]]
+"""Untracking rules, each with the connections of which it takes packets."""
+
+
+@dataclass(slots=True)
+class Untracking:
+    """One family of a rule set, with and without its untracking. `local` are the host's addresses (None: not known)."""
+
+    space: PacketVars
+    early: Arranged
+    rules: Arranged
+    inert: Arranged
+    ruleset: Ruleset
+    local: Intervals | None
+    loose: bool = True
+
+    def differences(self) -> Iterator[Difference]:
+        """All of them, direction by direction."""
+        for direction in Direction:
+            yield from self._along(direction)
+
+    def _along(self, direction: Direction) -> Iterator[Difference]:
+        universe = packets_of(self.space, direction, self.local)
+        if direction is Direction.LOOPBACK:
+            ours = (self.local or Intervals()) | LOOPBACK
+            ends = self.space.field(Field.SRC, ours) & self.space.field(Field.DST, ours)
+            universe = universe & ends
+        touching = self._touching(direction, universe)
+        every = self.space.sets.either([found for _, found in touching])
+        if every == self.space.nothing:
+            return
+        scope = universe & every
+        both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
+        left = self._stateless(scope) & ~self._taken_by_proxies(both[1])
+        for script in scripts(self.space.family):
+            yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
+
+    def _of_kind(
+        self, script: Script, direction: Direction, scope: Set, both: tuple[Play, Play], touching: Touching
+    ) -> Iterator[Difference]:
+        without, with_ = both
+        translated = without.translated(script) & scope
+        if script.harm is Harm.CUT and not script.one_way:
+            yield from self._told(replace(script, harm=Harm.TRANSLATED), direction, translated, touching)
+        begun = without.completes(script)[0] & scope & ~translated
+        if begun == self.space.nothing:
+            return
+        now, entries = with_.completes(script)
+        untracked = with_.untracked(script)
+        yield from self._told(script, direction, begun & ~now, touching)
+        if script.harm is Harm.CUT and not script.one_way:
+            sided = replace(script, harm=Harm.ONE_SIDED)
+            yield from self._told(sided, direction, begun & now & entries & untracked, touching)
+
+    def _told(self, script: Script, direction: Direction, found: Set, touching: Touching) -> Iterator[Difference]:
+        """For certain where there are some, else as it may be."""
+        nothing, free = self.space.nothing, list(self.space.free.values())
+        if found == nothing:
+            return
+        sure = ~((~found).exists(self.space.sets.literals(*sorted(free)))) if free else found
+        told = sure if sure != nothing else found
+        rules = tuple((rule, told & mine) for rule, mine in touching if told & mine != nothing)
+        if rules:
+            yield Difference(script, direction, told, rules, conditional=sure == nothing)
+
+    # --- whose packets ----------------------------------------------------------------------------------------------
+
+    def _touching(self, direction: Direction, universe: Set) -> Touching:
+        """The untracking rules that take packets of a direction's connections, or their answers, each with all packets
+        of those connections: whatever their flags, and of errors whatever they are about."""
+        space = self.space
+        flags, about = (space.sets.literals(*sorted(n for f in fields for n in space.bits[f]))
+                        for fields in ((Field.TCP_FLAGS, space.icmp), lost_in_errors(space)))  # fmt: skip
+        found: dict[int, tuple[Rule, Set]] = {}
+        for way, mirrored in ((direction, False), (BACK[direction], True)):
+            walk = reach(space, self.early, way, universe, mirrored=mirrored, local=self.local)
+            for _, hit in walk.hits:
+                if isinstance(hit.statement, Notrack):
+                    taken = self._stateless(hit.packets)
+                    errors = taken & space.protocol(space.icmp_protocol)
+                    whole = taken.exists(flags) | errors.exists(about)
+                    found[id(hit.rule)] = hit.rule, found.get(id(hit.rule), (hit.rule, space.nothing))[1] | whole
+        return list(found.values())
+
+    def _connections(self, script: Script) -> Set:
+        """The openers of dialogues of a kind between two hosts, as plain programs make them."""
+        space, many = self.space, MULTICAST | BROADCAST
+        found = ~(space.field(Field.DST, many) | space.field(Field.SRC, many))
+        match script.talk:
+            case Talk.ECHO:
+                return found & space.field(space.icmp, Intervals.of(ICMP[space.family].echo << 8))
+            case Talk.TCP:
+                return found & space.protocol(Protocol.TCP) & space.field(Field.SPORT, FREE - self._services())
+            case Talk.UDP:
+                one_way = space.field(Field.DPORT, Intervals.of(*ONE_WAY))
+                here = found & space.protocol(Protocol.UDP) & (one_way if script.one_way else ~one_way)
+                return here & (space.field(Field.SPORT, FREE - self._services()) | self._symmetric())
+
+    def _services(self) -> Intervals:
+        """The ports that untracking rules name one by one."""
+        spans = [
+            (low, high)
+            for table in self.ruleset.tables for chain in table.chains for rule in chain.rules
+            if any(isinstance(s, Notrack) for s in rule.statements)
+            for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
+            for low, high in m.values.ranges if high - low < CHANCE
+        ]  # fmt: skip
+        return Intervals.union_of(spans)
+
+    def _symmetric(self) -> Set:
+        """UDP between two ports of one number, of those that rules name."""
+        ports = [port for low, high in self._services().ranges for port in range(low, high + 1)]
+        both = (Intervals.of(port) for port in ports[:CHANCE])
+        space = self.space
+        return space.sets.either([space.field(Field.SPORT, p) & space.field(Field.DPORT, p) for p in both])
+
+    def _play(self, arranged: Arranged, direction: Direction, scope: Set) -> Play:
+        there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies())
+        back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
+        return Play(self.space, there, back, self.loose)
+
+    def _proxies(self) -> Traced:
+        """The rules that answer SYNs themselves."""
+        return {
+            id(rule): rule.matches
+            for table in self.ruleset.tables for chain in table.chains for rule in chain.rules
+            if any(isinstance(s, OpaqueStatement) and s.kind in PROXIES for s in rule.statements)
+        }  # fmt: skip
+
+    def _taken_by_proxies(self, play: Play) -> Set:
+        """The connections whose first packet is answered on the way."""
+        space = self.space
+        fits = [visit.fits & space.state(CtState.UNTRACKED) for visit in play.there.visits]
+        flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
+        return (self._stateless(space.sets.either(fits)) & play.there.untracked).exists(flags)
+
+    def _stateless(self, found: Set) -> Set:
+        return found.exists(self.space.sets.literals(*self.space.variables(Field.CT_STATE)))

@@ -1,0 +1,86 @@
+"""What untracking changes, told whatever its pattern: hosts whose dialogues were played by hand on a kernel."""
+
+from __future__ import annotations
+
+import pytest
+
+from conntrim.core.diagnose.rulesets.registry import Checked, check_ruleset
+from conntrim.core.model.address import parse_address
+from conntrim.core.model.finding import Severity
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.parse.ruleset import read
+
+HERE = parse_address("192.0.2.77")
+ANSWERS = "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+SSH = "-A INPUT -p tcp -m tcp --dport 2022 -j ACCEPT"
+PING = "-A INPUT -p icmp -j ACCEPT"
+
+
+def checked(raw: tuple[str, ...], rules: tuple[str, ...], policy: str = "DROP") -> Checked:
+    """A host with the address 192.0.2.77, closed inward, open outward."""
+    lines = (
+        "*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *raw, "COMMIT",
+        "*filter", f":INPUT {policy} [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]", *rules, "COMMIT", "",
+    )  # fmt: skip
+    return check_ruleset(read("\n".join(lines), "rules"), Intervals.of((HERE, HERE)))
+
+
+CUT: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "everything that comes in": (("-A PREROUTING -j NOTRACK",), (ANSWERS, SSH, PING), "outbound: tcp"),
+    "client ports in a range": (
+        ("-A PREROUTING -p tcp -m tcp --dport 41000:41400 -j NOTRACK",
+         "-A OUTPUT -p tcp -m tcp --sport 41000:41400 -j NOTRACK"),
+        (ANSWERS, PING), "source port 41000-41400",
+    ),
+    "echoes that go out": (
+        ("-A OUTPUT -p icmp -j CT --notrack",), (ANSWERS, "-A INPUT -m conntrack --ctstate INVALID -j DROP"), "icmp",
+    ),
+    "what is passed on": (
+        ("-A PREROUTING -i eth1 -p udp -m udp --dport 5353 -j NOTRACK",),
+        ("-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", "-A FORWARD -i eth1 -o eth0 -j ACCEPT"),
+        "forwarded: udp",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_dialogue_that_dies_is_critical_whatever_its_pattern(name: str) -> None:
+    """Without the rule it completes, with it a packet is refused: said of the rule, with what refuses the packet."""
+    raw, rules, words = CUT[name]
+    worst = [f for f in checked(raw, rules).findings if f.severity is Severity.CRITICAL]
+    assert worst
+    told = "\n".join(line for f in worst for line in f.evidence)
+    assert words in told
+    assert "refused" in told
+
+
+COMPLETE: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "VXLAN, which is answered to its own port": (
+        ("-A PREROUTING -p udp -m udp --dport 4789 -j NOTRACK", "-A OUTPUT -p udp -m udp --dport 4789 -j NOTRACK"),
+        (ANSWERS, PING, "-A INPUT -p udp -m udp --dport 4789 -j ACCEPT"), "DROP",
+    ),
+    "a SYN that SYNPROXY answers": (
+        ("-A PREROUTING -p tcp -m tcp --dport 8088 --syn -j CT --notrack",),
+        ("-A INPUT -p tcp -m tcp --dport 8088 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --mss 1460",
+         "-A INPUT -m conntrack --ctstate INVALID -j DROP"), "ACCEPT",
+    ),
+    "nothing begins without it either": (
+        ("-A PREROUTING -p tcp -m tcp --dport 9999 -j NOTRACK",), (ANSWERS, SSH, PING), "DROP",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_what_nobody_loses_is_not_critical(name: str) -> None:
+    """Every dialogue ends as it would without the rules: no finding says that one dies."""
+    raw, rules, policy = COMPLETE[name]
+    found = checked(raw, rules, policy).findings
+    assert [] == [f.code for f in found if f.severity is Severity.CRITICAL or f.code == "CT107"]
+
+
+def test_entries_that_lo_leaves_are_a_note() -> None:
+    """A service's rules take its answers on lo and not the requests (K16): no harm, and said."""
+    raw = ("-A PREROUTING -p tcp -m tcp --dport 2022 -j NOTRACK", "-A OUTPUT -p tcp -m tcp --sport 2022 -j NOTRACK")
+    found = checked(raw, ("-A INPUT -i lo -j ACCEPT", ANSWERS, PING, SSH))
+    assert [] == list(found.findings)
+    assert [note for note in found.remarks if "of this host to itself leave entries" in note and "rules:5" in note]
