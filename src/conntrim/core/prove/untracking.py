@@ -7,7 +7,7 @@ Nothing here knows a pattern. A dialogue completes if each of its packets passes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset
+from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset
 from conntrim.core.model.service import ONE_WAY, Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
@@ -52,31 +52,35 @@ class Harm(StrEnum):
     """It completes, and an ICMP error about it no longer comes through."""
     ONE_SIDED = "one-sided"
     """It completes, and leaves an entry although packets of it are untracked."""
+    PROXIED = "proxied"
+    """A rule answers its SYN itself and opens the connection anew (SYNPROXY): it is not followed."""
     TRANSLATED = "translated"
     """Without untracking a rule translates it: it is not followed further, and what becomes of it is not said here."""
+
+
+def untracks(rule: Rule) -> bool:
+    """Whether a rule untracks what it matches."""
+    return any(isinstance(s, Notrack) for s in rule.statements)
 
 
 def inert(ruleset: Ruleset) -> Ruleset:
     """The same rules with every untracking statement doing nothing: what matched it goes on."""
 
     def rule(one: Rule) -> Rule:
-        if not any(isinstance(s, Notrack) for s in one.statements):
-            return one
         kept = (NoEffect("counter") if isinstance(s, Notrack) else s for s in one.statements)
-        return replace(one, statements=tuple(kept))
+        return replace(one, statements=tuple(kept)) if untracks(one) else one
 
-    def rules(every: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        made = tuple(map(rule, every))
-        return every if all(a is b for a, b in zip(made, every, strict=True)) else made
+    return rewritten(ruleset, rule)
 
-    tables = []
-    for table in ruleset.tables:
-        chains = tuple(
-            chain if (made := rules(chain.rules)) is chain.rules else replace(chain, rules=made)
-            for chain in table.chains
-        )
-        tables.append(replace(table, chains=chains))
-    return replace(ruleset, tables=tuple(tables))
+
+def rewritten(ruleset: Ruleset, rule: Callable[[Rule], Rule]) -> Ruleset:
+    """The same rules, each as it is rewritten; a chain in which nothing changes stays the same thing."""
+
+    def chain(one: Chain) -> Chain:
+        made = tuple(map(rule, one.rules))
+        return one if all(a is b for a, b in zip(made, one.rules, strict=True)) else replace(one, rules=made)
+
+    return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,8 @@ class Untracking:
     ruleset: Ruleset
     local: Intervals | None
     loose: bool = True
+    suspects: Traced = field(default_factory=dict)
+    """Rules in front of conntrack that are looked at instead of those that untrack; `inert` is without them."""
 
     def differences(self) -> Iterator[Difference]:
         """All of them, direction by direction."""
@@ -280,7 +286,9 @@ class Untracking:
             return
         scope = universe & every
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
-        left = self._stateless(scope) & ~self._taken_by_proxies(both[1])
+        proxied = self._taken_by_proxies(both[1]) & self._stateless(scope)
+        yield from self._told(Script(Talk.TCP, (), Harm.PROXIED), direction, proxied, touching)
+        left = self._stateless(scope) & ~proxied
         for script in scripts(self.space.family):
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
 
@@ -322,13 +330,13 @@ class Untracking:
                         for fields in ((Field.TCP_FLAGS, space.icmp), lost_in_errors(space)))  # fmt: skip
         found: dict[int, tuple[Rule, Set]] = {}
         for way, mirrored in ((direction, False), (BACK[direction], True)):
-            walk = reach(space, self.early, way, universe, mirrored=mirrored, local=self.local)
-            for _, hit in walk.hits:
-                if isinstance(hit.statement, Notrack):
-                    taken = self._stateless(hit.packets)
-                    errors = taken & space.protocol(space.icmp_protocol)
-                    whole = taken.exists(flags) | errors.exists(about)
-                    found[id(hit.rule)] = hit.rule, found.get(id(hit.rule), (hit.rule, space.nothing))[1] | whole
+            walk = reach(space, self.early, way, universe, mirrored=mirrored, local=self.local, traced=self.suspects)
+            hits = [(h.rule, h.packets) for _, h in walk.hits if isinstance(h.statement, Notrack)]
+            for rule, packets in [(v.rule, v.fits) for v in walk.visits] if self.suspects else hits:
+                taken = self._stateless(packets)
+                errors = taken & space.protocol(space.icmp_protocol)
+                whole = taken.exists(flags) | errors.exists(about)
+                found[id(rule)] = rule, found.get(id(rule), (rule, space.nothing))[1] | whole
         return list(found.values())
 
     def _connections(self, script: Script) -> Set:
@@ -350,7 +358,7 @@ class Untracking:
         spans = [
             (low, high)
             for table in self.ruleset.tables for chain in table.chains for rule in chain.rules
-            if any(isinstance(s, Notrack) for s in rule.statements)
+            if untracks(rule)
             for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
             for low, high in m.values.ranges if high - low < CHANCE
         ]  # fmt: skip

@@ -84,3 +84,18 @@ def test_entries_that_lo_leaves_are_a_note() -> None:
     found = checked(raw, ("-A INPUT -i lo -j ACCEPT", ANSWERS, PING, SSH))
     assert [] == list(found.findings)
     assert [note for note in found.remarks if "of this host to itself leave entries" in note and "rules:5" in note]
+
+
+def test_a_state_that_raw_refuses_is_everybody_s() -> None:
+    """In front of conntrack every packet is INVALID, those of connections too: a drop there takes them all."""
+    rule = "-A PREROUTING -i wan0 -m conntrack --ctstate INVALID -j DROP"
+    found = checked((rule,), (), "ACCEPT").findings
+    assert [("CT120", 4, Severity.CRITICAL)] == [(f.code, f.place and f.place.line, f.severity) for f in found]
+    moved = check_ruleset(read(f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n", "rules"), None)
+    assert [] == list(moved.findings)
+
+
+def test_a_rule_by_a_mark_that_no_rule_sets_may_have_an_effect() -> None:
+    """Ingress and BPF mark packets before any rule sees them: nobody here says that such a rule does nothing."""
+    raw = ("-A PREROUTING -m mark --mark 0x700/0xf00 -j CT --notrack",)
+    assert "CT104" not in [f.code for f in checked(raw, (ANSWERS,)).findings]

@@ -309,7 +309,11 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     rules = tuple(r for t in ruleset.tables for c in t.chains for r in c.rules if _notrack(r))
     without = arrange(inert(ruleset)) if rules else full
     sides = []
-    subject = rules or any(trusts_source_port(r) for t in ruleset.tables for c in t.chains for r in c.rules)
+    subject = (
+        rules
+        or early_refusals(ruleset)
+        or any(trusts_source_port(r) for t in ruleset.tables for c in t.chains for r in c.rules)
+    )
     for family in (f for f in Family if f in seen and subject):
         space = PacketVars(family, names, tick)
         side = Side(space, ruleset, full, early, without, told_of(local, family), _meant(space, ruleset))
@@ -369,6 +373,18 @@ def trusts_source_port(rule: Rule) -> bool:
     known = any(CtState.NEW not in states and CtState.UNTRACKED not in states for states in asked)
     plain = not any(isinstance(m, OpaqueMatch | CtIn) for m in rule.matches)
     return plain and not known and not any(names_field(rule, name) for name in (Field.DPORT, Field.SRC))
+
+
+def early_refusals(ruleset: Ruleset) -> list[Rule]:
+    """The rules in front of conntrack that refuse by state: INVALID is what every packet is there."""
+    found = {}
+    for table in ruleset.tables:
+        bases = (c for c in table.chains if c.base and c.base.hook in WAYS and c.base.priority < CONNTRACK)
+        for rule in (r for base in bases for chain in table.below(base) for r in chain.rules):
+            refuses = any(isinstance(s, End) and s.verdict is not Verdict.ACCEPT for s in rule.statements)
+            if refuses and any(CtState.INVALID in states_asked(m) for m in rule.matches):
+                found[id(rule)] = rule
+    return list(found.values())
 
 
 def _notrack(rule: Rule) -> bool:

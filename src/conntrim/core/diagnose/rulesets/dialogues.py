@@ -74,6 +74,10 @@ class Differences:
         played = any(s.space.sets.either([s.space.protocol(p) for p in (6, 17)]) & found != s.space.nothing
                      for s, found in taken)  # fmt: skip
         lo = finding.code in ON_LOOPBACK
+        if finding.code == "CT103" and any(
+            d.harm is Harm.PROXIED and r in rules for _, d in self.every for r, _ in d.rules
+        ):
+            return False  # SYNPROXY wants the SYN untracked, and nothing else
         return not played or any(
             d.harm in harms and (not lo or d.direction is Direction.LOOPBACK) and any(r is rule for r, _ in d.rules)
             for _, d in self.every
@@ -83,6 +87,8 @@ class Differences:
     def unexplained(self, findings: Sequence[Finding], harm: Harm, directions: frozenset[Direction]) -> Iterator[Found]:
         """The differences that no finding about their rules tells: at the first rule that takes each."""
         named = {id(rule) for rule in self._rules() if _tells(findings, rule, harm)}
+        if harm is Harm.ONE_SIDED:
+            named |= {id(rule) for _, d in self.every if d.harm is Harm.PROXIED for rule, _ in d.rules}
         for side, difference in self.every:
             if difference.harm is not harm or difference.direction not in directions:
                 continue

@@ -15,7 +15,8 @@ What to do:
 
 Caveats:
     Rules are compared as they stand; a set that is filled later may make the
-    rule useful.
+    rule useful. Rules by a mark are not told: ingress and BPF set marks that
+    no rule set shows.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.netfilter.hooks import CONNTRACK
+from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG
 from conntrim.core.netfilter.outcome import StepKind
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -82,6 +83,8 @@ def check(case: RuleCase) -> Iterator[Finding]:
     """NOTRACK rules without effect, each with its reason."""
     for rule in idle(case):
         why = _why(case, rule)
+        if why is None:
+            continue
         gone = (rewrite.removed(case.home(rule), rule),)
         yield Finding(
             CODE,
@@ -95,7 +98,9 @@ def check(case: RuleCase) -> Iterator[Finding]:
         )
 
 
-def _why(case: RuleCase, rule: Rule) -> Why:
+def _why(case: RuleCase, rule: Rule) -> Why | None:
+    """None: it takes packets that nobody here sees, marked ones (from ingress or BPF) or fragments before they are put
+    together."""
     home = case.home(rule)
     bases = list(bases_of(home))
     if home.table.dormant:
@@ -120,6 +125,8 @@ def _why(case: RuleCase, rule: Rule) -> Why:
             None,
             raw.moved(case, rule, hook),
         )
+    if names_field(rule, Field.FRAGMENT) and any(b.priority < DEFRAG for b in early):
+        return None  # K6 is about what comes behind reassembly
     return _unreached(case, rule, home, {b.hook for b in early})
 
 
@@ -137,7 +144,7 @@ def bases_of(home: Home) -> Iterator[Base]:
                 front.append(other)
 
 
-def _unreached(case: RuleCase, rule: Rule, home: Home, hooks: set[Hook]) -> Why:
+def _unreached(case: RuleCase, rule: Rule, home: Home, hooks: set[Hook]) -> Why | None:
     """What the rule's matches fit, and where those packets go instead."""
     for side in case.sides:
         for hook in sorted(hooks):
@@ -169,11 +176,13 @@ def _fitting(side: Side, rule: Rule, home: Home, direction: Direction, entering:
     return packets_of(side.space, direction, side.local) & view.rule(rule, home.table)
 
 
-def _shadow(case: RuleCase, rule: Rule, witness: Packet, hook: Hook) -> Why:
-    """The rule that keeps a packet from this one."""
+def _shadow(case: RuleCase, rule: Rule, witness: Packet, hook: Hook) -> Why | None:
+    """The rule that keeps a packet from this one; None where it is this one that takes it."""
     for step in case.path(witness):
         if step.kind is StepKind.CONNTRACK:
             break
+        if step.rule is rule and step.kind is StepKind.RULE:
+            return None
         if step.hook is hook and step.kind is StepKind.RULE and step.rule and (word := _does(step.rule)):
             evidence = f"{step.rule.place}: {step.rule.text}"
             advice, edits = _cure(case, rule, step.rule)

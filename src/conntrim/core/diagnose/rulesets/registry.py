@@ -9,6 +9,7 @@ from conntrim.core.diagnose.rulesets import (
     answers_refused,
     cut_off,
     dialogue_cut,
+    early_state,
     entry_asked,
     entry_left,
     errors_lost,
@@ -41,7 +42,7 @@ from conntrim.core.prove.diagram import NotDecided, deciding
 MODULES = (
     untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused, nat_skipped,
     helper_skipped, entry_asked, fragments, never_met, wide_source_port, refusal_silenced,
-    loopback_cut,
+    loopback_cut, early_state,
 )  # fmt: skip
 """Those that need the rule set alone."""
 
