@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import assert_never
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
@@ -352,6 +353,8 @@ class Untracking:
                 one_way = space.field(Field.DPORT, Intervals.of(*ONE_WAY))
                 here = found & space.protocol(Protocol.UDP) & (one_way if script.one_way else ~one_way)
                 return here & (space.field(Field.SPORT, FREE - self._services()) | self._symmetric())
+            case _:
+                assert_never(script.talk)
 
     def _services(self) -> Intervals:
         """The ports that untracking rules name one by one."""
