@@ -176,12 +176,22 @@ class ChainTrace:
             return target is not None and self.impure(target)
         return changes(statement)
 
+    def _blocks(self, chain: Chain) -> Iterable[Sequence[Rule]]:
+        """The chain's rules a block at a time: where none stands apart, found once for all walks."""
+        if self._watched or self.traced:
+            return blocks(chain.rules, self._apart)
+        known, key = self.view.space.known, ("blocks", id(chain.rules))
+        if key not in known:
+            known[key] = chain.rules, tuple(blocks(chain.rules))  # holding the rules keeps their id theirs
+        found: tuple[Sequence[Rule], ...] = known[key][1]
+        return found
+
     def _rules(self, chain: Chain, incoming: Set, depth: int) -> Ends:
         """The rules in order: rules that only end packets' ways are folded, a block at a time."""
         nothing, either = self.view.space.nothing, self.view.space.sets.either
         ends: dict[str, list[Set]] = {DROPPED: [], LEFT: [], ACCEPTED: []}
         live = incoming
-        for block in blocks(chain.rules, self._apart) if live != nothing else ():
+        for block in self._blocks(chain) if live != nothing else ():
             self.view.space.sets.tick()
             if plain_end(block[0]) and not self._apart(block[0]):
                 sent = folded(self.view, block, self.table)
@@ -416,10 +426,11 @@ class ChainTrace:
             return
         bits, space = self.view.bits_of_mark(), self.view.space
         on = on & ~self.view.stateless() if statement.of_entry else on
-        for at, bit in enumerate(bits):
-            here = 31 - at
-            if not (statement.mask | statement.value | statement.kept) >> here & 1:
-                continue
+        written = statement.mask | statement.value | statement.kept
+        while written:
+            here = written.bit_length() - 1
+            written ^= 1 << here
+            at, bit = 31 - here, bits[31 - here]
             found = space.nothing if statement.mask >> here & 1 else bit
             if statement.source is MarkOf.ENTRY and statement.kept >> here & 1:
                 text = f"{question(statement)}: bit {here} of the entry's mark"

@@ -120,16 +120,19 @@ class Kept:
         for hook, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
             if not isinstance(hit.statement, Nat):
                 continue
-            packets = self._stateless(hit.packets) & self._turned(direction, hit.statement)
             answered, seldom = (found.get((hook, hit.statement), nothing) for found in (answers, by_chance))
+            if nothing == requests == answered == seldom:
+                continue
+            packets = self._stateless(hit.packets) & self._turned(direction, hit.statement)
             round_lo = direction is LO and hook is Hook.POSTROUTING
             bound = self._bound(direction, hit.statement)
-            for lost, why, lo, rare in (
+            asked = (
                 (requests & ~bound, REQUESTS_UNTRACKED, round_lo, ""),
                 (requests & bound, REQUESTS_UNTRACKED, False, BOUND),
                 (answered, ANSWERED_UNTRACKED, False, ""),
                 (seldom, ANSWERED_UNTRACKED, False, BY_CHANCE),
-            ):
+            )
+            for lost, why, lo, rare in (each for each in asked if each[0] != nothing):
                 if (mine := packets & lost) != nothing:
                     yield Cut(f"{hit.rule.where} {why}{rare}", mine, whole, direction, lo, bool(rare))
 
