@@ -1,6 +1,8 @@
-"""Names that the dialects accept for numbers: ICMP types, DSCP classes, services, states."""
+"""Names that the dialects accept for numbers: ICMP types, DSCP classes, services, states; what is a name to them."""
 
 from __future__ import annotations
+
+import re
 
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field, TcpFlag
@@ -96,3 +98,11 @@ NFT_ICMPV6_CODES: dict[str, int] = {
     "reject-route": 6,
 }  # fmt: skip
 """nft's names of ICMP types and codes."""
+
+_NFT_NAME = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)
+_XT_NAME = re.compile(r"[!#-&(-,.-~][!#-&(-~]*")
+
+
+def is_name(text: str, *, nft: bool) -> bool:
+    """Whether nft or iptables-restore reads it as a name: no blank, quote or sign in front that means something."""
+    return (_NFT_NAME if nft else _XT_NAME).fullmatch(text) is not None

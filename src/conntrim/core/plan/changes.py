@@ -6,7 +6,6 @@ chains that are reached through one guarded jump. Accepts come before the raw ru
 
 from __future__ import annotations
 
-import re  # rule text: names that a restore takes
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from conntrim.core.change.apply import apply, outer
 from conntrim.core.change.emit import emit
 from conntrim.core.change.guard import guarded, kept
 from conntrim.core.change.invert import invert
+from conntrim.core.dialect.names import is_name
 from conntrim.core.model.address import Family
 from conntrim.core.model.change import (
     AddChain,
@@ -33,8 +33,6 @@ from conntrim.core.plan.admission import Addition
 from conntrim.core.plan.spelling import PLACE
 
 RAW = XT_HOOKS["raw"][1]
-PLAIN = {True: re.compile(r"[A-Za-z][\w./-]*", re.ASCII), False: re.compile(r"[!#-&(-,.-~][!#-&(-~]*")}
-"""Names that nft (True) and iptables-restore read as names: no blank, quote or sign in front that means something."""
 FAMILY_TABLES = {Family.IPV4: TableFamily.IP, Family.IPV6: TableFamily.IP6}
 
 
@@ -113,7 +111,7 @@ def changes_of(
 def _accepts(table: Table, group: Sequence[Addition]) -> Transaction:
     """From the last place to the first: the indices in front stay what they were."""
     for name in dict.fromkeys((table.name, *(a.chain for a in group))):
-        if not PLAIN[table.dialect is Dialect.NFTABLES].fullmatch(name):
+        if not is_name(name, nft=table.dialect is Dialect.NFTABLES):
             raise InputError("rules", f"no rule goes into {name!r}: that is no plain name", advice="rename it")
     inserted, appended = list[Operation](), list[Operation]()
     for addition in group:

@@ -13,9 +13,8 @@ from enum import Enum
 from itertools import pairwise
 
 from conntrim.core.model.plan import CHAIN_PREFIX, HANDLE, OWN_TABLE, Batch
+from conntrim.core.parse.listed import words_xt
 
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+')
-_ESCAPED = re.compile(r"\\(.)")
 _XT = re.compile(r"-([AI]) (\S+)(?: (\d+)(?= |$))?(?: (.*))?")
 _NFT = re.compile(
     rf'(insert|add|replace) rule (\S+ \S+) (\S+)(?: index (\d+)| (handle) (?:\d+|{HANDLE} [^"]*"[^"]*"@))?(?: (.*))?'
@@ -101,8 +100,3 @@ def _nft(batch: Batch, line: str) -> Put | None:
     told = _NFT_COMMENT.search(text)
     behind = int(index or 0) if how == "insert" and not by_another else None
     return Put(batch.program, table, chain, text, behind, told[1] if told else "")
-
-
-def words_xt(line: str) -> list[str]:
-    """The words of a line of `iptables-save`, quotes taken off."""
-    return [_ESCAPED.sub(r"\1", w[1:-1]) if w[0] == '"' else w for w in _WORD.findall(line)]

@@ -7,24 +7,17 @@ such rule asks for. A rule with a comment of ours and other content is its write
 
 from __future__ import annotations
 
-import re  # rule text: listings as the kernel's tools print them
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-from conntrim.core.model.plan import OWN_TABLE, Batch, is_own_comment
-from conntrim.core.rollout.batches import puts, words_xt
+from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch, is_own_comment
+from conntrim.core.parse.listed import line_nft, line_xt
+from conntrim.core.rollout.batches import puts
 from conntrim.core.rollout.record import Journal
 from conntrim.core.rollout.states import State
 
 Key = tuple[str, str]
 """Where (`iptables-nft-restore filter INPUT`, `nft inet filter input`), and the comment."""
-
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_NARROW_XT = re.compile(r"-m (?:conntrack --ctstate|state --state) (?:UNTRACKED|INVALID)(?= |$)")
-_NARROW_NFT = re.compile(r"\bct state (?:untracked|invalid)(?= )")
-_NFT_LISTED = re.compile(r'nft rule (\S+ \S+ \S+) "(.*)" #[0-9a-f]+')
-_NFT_COMMENT = re.compile(r'\bcomment "([^"]*)"$')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +38,24 @@ class Seen:
         """What it is known by."""
         return self.place, self.comment
 
+    @property
+    def in_own_chain(self) -> bool:
+        """Whether it stands in a chain of ours."""
+        return self.place.split(" ", 2)[2].startswith(CHAIN_PREFIX)
+
 
 def seen_xt(program: str, table: str, line: str) -> Seen:
     """A rule of an `iptables-save` text, `-A CHAIN ...`."""
-    words = words_xt(line)
-    after = dict(pairwise(words))
-    bare = QUOTED.sub('""', line)
-    target = next((words[n + 1] for n in range(len(words) - 1) if words[n] in ("-j", "-g")), "")
-    place = f"{program} {table} {after.get('-A', '')}"
-    return Seen(
-        place, after.get("--comment", ""), target, _NARROW_XT.search(bare) is not None, f"{program} {table} {line}"
-    )
+    found = line_xt(line)
+    place, text = f"{program} {table} {found.chain}", f"{program} {table} {line}"
+    return Seen(place, found.comment, found.target, found.entryless, text)
 
 
 def seen_nft(chain: str, text: str) -> Seen:
     """A rule of nft's own text; the chain as `table FAMILY NAME chain NAME`."""
     _, family, table, _, name = chain.split()
-    found = _NFT_COMMENT.search(text)
-    return Seen(f"nft {family} {table} {name}", found[1] if found else "", "", _NARROW_NFT.search(text) is not None)
+    found = line_nft(name, text)
+    return Seen(f"nft {family} {table} {name}", found.comment, "", found.entryless)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +106,9 @@ def comments_of(batches: tuple[Batch, ...]) -> frozenset[Key]:
 def _key_of(text: str) -> Key:
     """Of one of our rules as a listing's reader tells it; no key of any rule where it is no rule in a chain."""
     if text.startswith("nft "):
-        found = _NFT_LISTED.fullmatch(text)
-        return (f"nft {found[1]}", found[2]) if found else ("", "")
+        place, quoted, comment = text.rpartition(" #")[0].removesuffix('"').partition(' "')
+        kind, _, chain = place.removeprefix("nft ").partition(" ")
+        return (f"nft {chain}", comment) if (kind, quoted) == ("rule", ' "') else ("", "")
     program, _, rest = text.partition(" ")
     table, _, line = rest.partition(" ")
     return seen_xt(program, table, line).key if line.startswith("-A ") else ("", "")

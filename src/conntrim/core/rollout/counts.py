@@ -5,28 +5,25 @@ Jumps and accepts do not count: a jump meets every packet, whoever's it is.
 
 from __future__ import annotations
 
-import re  # rule text: listings as the kernel's tools print them
 from collections.abc import Iterable, Mapping
 
 from conntrim.core.model.plan import OWN_TABLE
 from conntrim.core.model.policy import Untrack, format_ports
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
+from conntrim.core.parse.listed import line_xt, sections
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.ours import is_ours_xt, nft_items, nft_statements
-
-_UNTRACKS, _LABEL = re.compile(r" -j (?:CT --notrack|NOTRACK)\b"), re.compile(r'--comment "conntrim:\S* ([^"]*)"')
 
 
 def counted_xt(program: str, listing: str, claim: Claim) -> dict[str, int]:
     """The packets that our untracking rules have counted, by their comments, of an `iptables-save -c` listing."""
     found: dict[str, int] = {}
-    for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
-        name, *lines = part.split("\n")
-        for counter, _, line in (line.partition(" ") for line in lines if line.startswith("[")):
-            if _UNTRACKS.search(line) and is_ours_xt(program, name, line, claim):
-                label = said[1] if (said := _LABEL.search(line)) else ""
-                found[label] = found.get(label, 0) + int(counter[1 : counter.index(":")])
+    for each in sections(listing):
+        for packets, line in each.counted:
+            if is_ours_xt(program, each.table, line, claim) and (rule := line_xt(line)).untracks:
+                label = rule.comment.partition(" ")[2] if rule.comment.startswith("conntrim:") else ""
+                found[label] = found.get(label, 0) + packets
     return found
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re  # rule text: listings as the kernel's tools print them
 import shlex
 from collections.abc import Mapping, Sequence
 
 from conntrim.core.model.plan import FileChange
+from conntrim.core.parse.listed import nft_table
 from conntrim.core.rollout.persist import Placed
 from conntrim.core.rollout.persist_nft import MARK, own_file
 from conntrim.core.rollout.stores import OWN_FILES
@@ -59,8 +59,7 @@ def all_in_firewalld(ours: Mapping[str, Sequence[Placed]]) -> bool:
 def firewalld_alone(listing: str, ours: Mapping[str, Sequence[Placed]]) -> str:
     """firewalld's table without our rules: what its start makes."""
     mine = {rule.text for placed in ours.values() for rule in placed}
-    found = re.search(rf"^{TABLE} \{{\n.*?^\}}\n", listing, re.MULTILINE | re.DOTALL)
-    lines = found[0].splitlines(keepends=True) if found else []
+    lines = nft_table(listing, TABLE.removeprefix("table ")).splitlines(keepends=True)
     return "".join(line for line in lines if line.strip() not in mine)
 
 

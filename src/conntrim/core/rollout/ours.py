@@ -8,7 +8,6 @@ state.
 from __future__ import annotations
 
 import hashlib
-import re  # rule text: listings as the kernel's tools print them
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,9 @@ from typing import Any
 import msgspec
 
 from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, Batch
+from conntrim.core.parse.listed import sections
 from conntrim.core.rollout.batches import table_of
 from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
-
-_CHAIN = re.compile(rf"^:({CHAIN_PREFIX}\S+)")
-_OWN_PLACE = re.compile(rf"\S+ \S+ {CHAIN_PREFIX}")
-
 
 NAME = "conntrim"
 
@@ -39,7 +35,7 @@ def is_ours_xt(program: str, table: str, line: str, claim: Claim) -> bool:
 def _is_ours(rule: Seen, claim: Claim) -> bool:
     if rule.target.startswith(CHAIN_PREFIX):
         return not claim.disowns(rule)
-    return _OWN_PLACE.match(rule.place) is not None or claim.holds(rule)
+    return rule.in_own_chain or claim.holds(rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +62,15 @@ class XtTable:
 def xt_tables(program: str, listing: str, claim: Claim) -> tuple[XtTable, ...]:
     """The tables of an `iptables-save` listing, each with what is ours in it."""
     found = []
-    for part in re.split(r"^\*", listing, flags=re.MULTILINE)[1:]:
-        name, *lines = part.split("\n")
-        seen = [(x, seen_xt(program, name, x)) for x in lines if x.startswith("-A ") and may_be_ours(x)]
+    for each in sections(listing):
+        seen = [(line, seen_xt(program, each.table, line)) for line in each.rules if may_be_ours(line)]
         anothers = any(rule.target.startswith(CHAIN_PREFIX) and claim.disowns(rule) for _, rule in seen)
-        chains = [] if anothers else [m[1] for line in lines if (m := _CHAIN.match(line))]
-        rules = [
-            line for line, rule in seen if _is_ours(rule, claim) and not (anothers and _OWN_PLACE.match(rule.place))
-        ]
-        declared = [line.split() for line in lines if line.startswith(":")]
-        base = tuple(words[0][1:] for words in declared)
-        filled = {line.split(" ", 2)[1] for line in lines if line.startswith("-A ")}
-        idle = tuple(words[0][1:] for words in declared if words[1] == "ACCEPT" and words[0][1:] not in filled)
+        chains = [] if anothers else [name for name in each.chains if name.startswith(CHAIN_PREFIX)]
+        rules = [line for line, rule in seen if _is_ours(rule, claim) and not (anothers and rule.in_own_chain)]
+        filled = {line.split(" ", 2)[1] for line in each.rules}
+        idle = tuple(name for name, policy in each.chains.items() if policy == "ACCEPT" and name not in filled)
         altered = tuple(line for line, rule in seen if claim.altered(rule) and line not in rules)
-        found.append(XtTable(name, tuple(chains), tuple(rules), base, idle, altered))
+        found.append(XtTable(each.table, tuple(chains), tuple(rules), tuple(each.chains), idle, altered))
     return tuple(found)
 
 

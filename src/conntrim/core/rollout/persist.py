@@ -6,17 +6,13 @@ is the same place is not argued here: the result is loaded into an empty namespa
 
 from __future__ import annotations
 
-import re  # rule text: the operator's files, line by line
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.model.plan import CHAIN_PREFIX
+from conntrim.core.parse.listed import appended, declared, tables
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.ours import is_ours_xt
-
-_APPEND = re.compile(r"^\s*(?:\[\d+:\d+\]\s*)?-A\s+(\S+)")
-"""A rule in an `iptables-save` file, its counters in front of it or not."""
-_DECLARED = re.compile(r"^\s*:(\S+)")
 
 
 class NoPlaceError(Exception):
@@ -42,35 +38,23 @@ class Ours:
     placed: tuple[Placed, ...]
 
 
-def sections(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The tables of an `iptables-save` text, each with its lines, without `*table` and COMMIT."""
-    for part in re.split(r"^\s*\*", text, flags=re.MULTILINE)[1:]:
-        name, *lines = part.splitlines()
-        yield name.strip(), [line.strip() for line in lines if not line.startswith(("#", "COMMIT")) and line.strip()]
-
-
 def ours_xt(program: str, listing: str, claim: Claim) -> tuple[Ours, ...]:
     """What is ours in a listing, by table; tables without are left out."""
     found = []
-    for table, lines in sections(listing):
+    for table, lines in tables(listing):
         chains = [line.split()[0][1:] for line in lines if line.startswith(f":{CHAIN_PREFIX}")]
-        rules = [line for line in lines if _APPEND.match(line)]
-        own = [line for line in rules if _chain(line).startswith(CHAIN_PREFIX)]
+        rules = [line for line in lines if appended(line)]
+        own = [line for line in rules if appended(line).startswith(CHAIN_PREFIX)]
         placed = tuple(_placed(program, table, rules, claim))
         if chains or placed:
             found.append(Ours(table, tuple(chains), tuple(own), placed))
     return tuple(found)
 
 
-def _chain(line: str) -> str:
-    found = _APPEND.match(line)
-    return found[1] if found else ""
-
-
 def _placed(program: str, table: str, rules: Iterable[str], claim: Claim) -> Iterator[Placed]:
     behind: dict[str, int] = {}
     for line in rules:
-        chain = _chain(line)
+        chain = appended(line)
         if not is_ours_xt(program, table, line, claim):
             behind[chain] = behind.get(chain, 0) + 1
         elif not chain.startswith(CHAIN_PREFIX):
@@ -97,14 +81,12 @@ def with_ours_xt(text: str, ours: Sequence[Ours], *, whole: bool = True) -> str:
 
 
 def _was_ours(line: str, placed: set[str]) -> bool:
-    found = _APPEND.match(line)
-    bare = line[line.index("-A") :].rstrip() if found else ""
+    bare = line[line.index("-A") :].rstrip() if appended(line) else ""
     return bool(bare) and (bare in placed or is_ours_xt("-", "-", bare, Claim()))
 
 
 def _is_own_declaration(line: str) -> bool:
-    found = _DECLARED.match(line)
-    return found is not None and found[1].startswith(CHAIN_PREFIX)
+    return declared(line).startswith(CHAIN_PREFIX)
 
 
 def new_table(ours: Ours) -> str:
@@ -114,8 +96,8 @@ def new_table(ours: Ours) -> str:
 
 def _new_table(ours: Ours) -> list[str]:
     base = dict.fromkeys(placed.chain for placed in ours.placed)
-    declared = [f":{chain} ACCEPT [0:0]" for chain in base] + [f":{chain} - [0:0]" for chain in ours.chains]
-    return [f"*{ours.table}", *declared, *(placed.text for placed in ours.placed), *ours.own, "COMMIT"]
+    chains = [f":{chain} ACCEPT [0:0]" for chain in base] + [f":{chain} - [0:0]" for chain in ours.chains]
+    return [f"*{ours.table}", *chains, *(placed.text for placed in ours.placed), *ours.own, "COMMIT"]
 
 
 def _filled(lines: list[str], ours: Ours) -> list[str]:
@@ -123,7 +105,7 @@ def _filled(lines: list[str], ours: Ours) -> list[str]:
     before: dict[int, list[str]] = {}
     for placed in ours.placed:
         before.setdefault(_place(lines, placed), []).append(placed.text)
-    last = max((n for n, line in enumerate(lines) if _DECLARED.match(line)), default=0)
+    last = max((n for n, line in enumerate(lines) if declared(line)), default=0)
     filled = []
     for number, line in enumerate(lines):
         filled += [*before.get(number, []), line]
@@ -134,7 +116,7 @@ def _filled(lines: list[str], ours: Ours) -> list[str]:
 
 def _place(lines: list[str], placed: Placed) -> int:
     """The number of the line that the rule goes before."""
-    there = [number for number, line in enumerate(lines) if _chain(line) == placed.chain]
+    there = [number for number, line in enumerate(lines) if appended(line) == placed.chain]
     if placed.behind > len(there):
         raise NoPlaceError(f"{placed.chain} has {len(there)} rules there, not {placed.behind} or more")
     if placed.behind < len(there):
@@ -145,11 +127,11 @@ def _place(lines: list[str], placed: Placed) -> int:
 def chains_xt(listing: str) -> dict[str, tuple[str, ...]]:
     """The rules of each chain of a listing, by `table chain`, without counters."""
     found: dict[str, list[str]] = {}
-    for table, lines in sections(listing):
+    for table, lines in tables(listing):
         for line in lines:
-            if declared := _DECLARED.match(line):
-                found.setdefault(f"{table} {declared[1]}", [])
-            elif chain := _chain(line):
+            if name := declared(line):
+                found.setdefault(f"{table} {name}", [])
+            elif chain := appended(line):
                 found.setdefault(f"{table} {chain}", []).append(line[line.index("-A") :])
     return {name: tuple(rules) for name, rules in found.items()}
 
@@ -157,7 +139,7 @@ def chains_xt(listing: str) -> dict[str, tuple[str, ...]]:
 def skeleton_xt(listing: str) -> str:
     """The chains of a listing without their rules: what a part of a rule set is loaded over."""
     made = []
-    for table, lines in sections(listing):
-        declared = [line for line in lines if _DECLARED.match(line) and not _is_own_declaration(line)]
-        made += [f"*{table}", *declared, "COMMIT"]
+    for table, lines in tables(listing):
+        others = [line for line in lines if declared(line) and not _is_own_declaration(line)]
+        made += [f"*{table}", *others, "COMMIT"]
     return "\n".join(made) + "\n"

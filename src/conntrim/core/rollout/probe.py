@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re  # rule text: addresses to probe, no rules
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -13,6 +12,7 @@ from conntrim.core.model.plan import Plan
 from conntrim.core.model.policy import Untrack
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
+from conntrim.core.parse.endpoint import endpoint_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +72,25 @@ class Probe:
         return place if self.how is How.TCP else f"{self.how}://{place}{self.path if self.how is How.HTTP else ''}"
 
 
-_FORM = re.compile(
-    r"(?:(tcp|udp|http)://)?(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]\s/?@]+)):(\d{1,5})(/[!-~]*|\?[!-~]*)?", re.ASCII
-)
 _PLACES: dict[How, str] = {How.TCP: "", How.UDP: "?", How.HTTP: "/"}
 """How what follows the port begins."""
 
 
 def probe_of(text: str) -> Probe | None:
     """`HOST:PORT`, `tcp://HOST:PORT`, `udp://HOST:PORT?send=DATA&expect=DATA` or `http://HOST:PORT/PATH`; else None."""
-    found = _FORM.fullmatch(text)
-    if found is None or not 0 < int(found[4]) < 65536:
+    found = endpoint_of(text)
+    if found is None:
         return None
-    how, rest = How(found[1] or "tcp"), found[5] or ""
+    how, rest = How(found.scheme or "tcp"), found.rest
     if rest and (not _PLACES[how] or rest[0] != _PLACES[how]):
         return None
-    host, port = found[2] or found[3], int(found[4])
     if how is not How.UDP:
-        return Probe(host, port, how, path=rest or "/")
+        return Probe(found.host, found.port, how, path=rest or "/")
     given = dict(parse_qsl(rest[1:], keep_blank_values=True, encoding="latin-1"))
     if "send" not in given or given.keys() - {"send", "expect"}:
         return None
     send, expect = (_bytes(given.get(key, "")) for key in ("send", "expect"))
-    return None if send is None or expect is None else Probe(host, port, how, send, expect)
+    return None if send is None or expect is None else Probe(found.host, found.port, how, send, expect)
 
 
 def _bytes(text: str) -> bytes | None:
