@@ -129,3 +129,15 @@ def test_connections_under_an_address_that_is_none_of_the_hosts_are_played_so(fa
     played = replay(before, after, list(scenes_of(compare(before, after, own))))
     assert [] == [one for one in played if not one.confirmed and not one.missing]
     assert 3 == sum(one.confirmed for one in played)
+
+
+@pytest.mark.parametrize("family", [TableFamily.IP, TableFamily.IP6])
+def test_what_a_helper_expects_is_played(family: TableFamily) -> None:
+    """K124: connections that a rule for RELATED packets lets in, and one for errors alone does not."""
+    filtered = "*filter\n:INPUT DROP [0:0]\n-A INPUT {}-m conntrack --ctstate RELATED -j ACCEPT\nCOMMIT\n"
+    error = "-p icmp " if family is TableFamily.IP else "-p ipv6-icmp "
+    before, after = (read(filtered.format(protocol), "rules", family) for protocol in ("", error))
+    scenes = [scene for scene in scenes_of(compare(before, after)) if scene.expected]
+    played = replay(before, after, scenes)
+    assert [] == [one for one in played if not one.confirmed and not one.missing]
+    assert any("prerouting related" in one.before for one in played if one.confirmed)

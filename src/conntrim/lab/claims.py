@@ -62,13 +62,14 @@ class Scene:
     """A witness to be played under both rule sets; `packets` end with it.
 
     `known` are connections in the table when the packets come: told by the packets that opened them, for the rule set
-    before and for the one after.
+    before and for the one after. `expected`: a helper expects the connection that the packet opens.
     """
 
     words: str
     claim: Claim
     packets: tuple[Packet, ...]
     known: tuple[Packet | None, Packet | None] = (None, None)
+    expected: bool = False
 
     @property
     def witness(self) -> Packet:
@@ -90,13 +91,12 @@ WITHOUT_ENTRY = ("errors-return", "answers-leave")
 def scenes_of(found: Comparison | Proof) -> Iterator[Scene]:
     """The witnesses of a comparison or of a proof, but for those that depend on what nobody can set up here."""
     if isinstance(found, Proof):
-        told = (broken for broken in found.broken if broken.population is not Population.EXPECTED)
-        yield from (scene_of(broken) for broken in told if not broken.conditions)
+        yield from (scene_of(broken) for broken in found.broken if not broken.conditions)
         return
     for difference in found.differences:
         claim = Claim.ADMITTED if difference.admitted else Claim.DROPPED
-        if difference.population in (Population.EXPECTED, Population.TRANSLATED):
-            continue  # no helper is there to expect them; nobody stands where they are sent
+        if difference.population is Population.TRANSLATED:
+            continue  # nobody stands where they are sent
         for region in difference.regions:
             if region.conditions:
                 continue
@@ -119,6 +119,8 @@ def scene_of(broken: Broken) -> Scene:
 
 def _scene(words: str, claim: Claim, witness: Packet, population: Population) -> Scene:
     packet = about_nobody(witness)
+    if population is Population.EXPECTED:
+        return Scene(words, claim, (packet,), expected=True)
     known = None if population is Population.UNSOLICITED else opener(packet)
     return Scene(words, claim, (packet,), (known, known))
 

@@ -15,7 +15,7 @@ from conntrim.host.flows import NETLINK_NETFILTER
 from conntrim.host.netlink import HEADER, NLM_F_ACK, NLM_F_REQUEST, Netlink
 from conntrim.host.programs import run
 
-CT_NEW = 1 << 8
+CT_NEW, EXPECTATION_NEW = 1 << 8, 2 << 8
 NLM_F_CREATE_EXCL = 0x600
 BATCH = 200
 """Entries a send; an answer is asked for the last of them only, errors come for each."""
@@ -40,6 +40,7 @@ class Entry:
     mark: int = 0
     zone: int = 0
     nat: str = ""
+    helper: str = ""
 
 
 def fill(netns: str, entries: Iterable[Entry]) -> int:
@@ -52,6 +53,23 @@ def fill(netns: str, entries: Iterable[Entry]) -> int:
                 pass
             made += len(batch)
     return made
+
+
+def expect(netns: str, master: Entry, wanted: Entry) -> None:
+    """Make an entry with a helper, and its expectation of just that connection (K124). HostError."""
+    fill(netns, [master])
+    every = ":".join(["ffff"] * 8) if ":" in wanted.src else "255.255.255.255"
+    mask = Entry(wanted.protocol, every, every, 0xFFFF, 0xFFFF)
+    family = AF_INET6 if ":" in wanted.src else AF_INET
+    tuples = (
+        _attr(kind, _original(family, each), nested=True) for kind, each in enumerate((master, wanted, mask), start=1)
+    )
+    body = struct.pack("=BBH", family, 0, 0) + b"".join(tuples) + _attr(4, struct.pack(">I", master.timeout))
+    with Netlink(NETLINK_NETFILTER, "expecting a connection", netns) as link:
+        flags = NLM_F_REQUEST | NLM_F_CREATE_EXCL | NLM_F_ACK
+        link.send_raw(HEADER.pack(HEADER.size + len(body), EXPECTATION_NEW, flags, link.seq, 0) + body)
+        for _ in link.answers():
+            pass
 
 
 def _messages(batch: list[Entry], seq: int) -> Iterator[bytes]:
@@ -85,12 +103,22 @@ def message_body(entry: Entry) -> bytes:
         parts.append(_attr(4, _attr(3, _attr(1, bytes([entry.state])) + tags, nested=True), nested=True))
     if entry.nat:
         parts.append(_attr(13, _attr(1 if family == AF_INET else 4, inet_pton(family, entry.nat)), nested=True))
+    if entry.helper:
+        parts.append(_attr(5, _attr(1, entry.helper.encode() + b"\0"), nested=True))
     if entry.zone:
         parts.append(_attr(18, struct.pack(">H", entry.zone)))
     return struct.pack("=BBH", family, 0, 0) + b"".join(parts)
 
 
+def _original(family: int, entry: Entry) -> bytes:
+    return _ends(family, entry, (entry.src, entry.dst), reply=False)
+
+
 def _tuple(family: int, entry: Entry, ends: tuple[str, str], *, reply: bool) -> bytes:
+    return _attr(2 if reply else 1, _ends(family, entry, ends, reply=reply), nested=True)
+
+
+def _ends(family: int, entry: Entry, ends: tuple[str, str], *, reply: bool) -> bytes:
     first = 1 if family == AF_INET else 3
     ip = _attr(first, inet_pton(family, ends[0])) + _attr(first + 1, inet_pton(family, ends[1]))
     proto = _attr(1, bytes([entry.protocol]))
@@ -102,7 +130,7 @@ def _tuple(family: int, entry: Entry, ends: tuple[str, str], *, reply: bool) -> 
     elif entry.protocol in WITH_PORTS or entry.protocol == Protocol.GRE:
         ports = (entry.dport, entry.sport) if reply else (entry.sport, entry.dport)
         proto += _attr(2, struct.pack(">H", ports[0])) + _attr(3, struct.pack(">H", ports[1]))
-    return _attr(2 if reply else 1, _attr(1, ip, nested=True) + _attr(2, proto, nested=True), nested=True)
+    return _attr(1, ip, nested=True) + _attr(2, proto, nested=True)
 
 
 TRACKED = """table inet conntrim_lab {

@@ -17,13 +17,14 @@ from conntrim.core.model.address import Family, format_address
 from conntrim.core.model.address_types import LOOPBACK, AddressType
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.replay import Played
 from conntrim.core.model.ruleset import Dialect, Notrack, Ruleset, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.host.netns import entered
 from conntrim.lab.claims import Scene, holds, unplayable
 from conntrim.lab.dialogue import format_packet, shots
-from conntrim.lab.fill import Entry, fill
+from conntrim.lab.fill import Entry, expect, fill
 from conntrim.lab.oracle import Network, Oracle, Trace, consulting, delivered, story
 
 PROGRAMS = {TableFamily.IP: "iptables-restore", TableFamily.IP6: "ip6tables-restore"}
@@ -75,16 +76,19 @@ class Stage:
     def _under(self, batches: Sequence[Batch], scenes: Iterable[Scene], side: int) -> list[Trace]:
         try:
             self.oracle.load(batches)
-            return [self.perform(scene.packets, scene.known[side])[-1] for scene in scenes]
+            return [self.perform(s.packets, s.known[side], expected=s.expected)[-1] for s in scenes]
         finally:
             self.oracle.unload()
 
-    def perform(self, packets: Sequence[Packet], known: Packet | None = None) -> list[Trace]:
-        """Send some packets from an empty table, or one with the connection that `known` opened."""
+    def perform(self, packets: Sequence[Packet], known: Packet | None = None, *, expected: bool = False) -> list[Trace]:
+        """Send some packets from an empty table, or one with the connection that `known` opened, or one in which a
+        helper expects the last packet."""
         with self.scenery(packets):
             self.oracle.forget()
             if known is not None:
                 fill(self.oracle.host.name, [entry_of(known)])
+            if expected:
+                expect(self.oracle.host.name, master_of(packets[-1]), entry_of(packets[-1]))
             self.oracle.mark(packets[-1].mark)
             return self.oracle.fire(shots([packets]))
 
@@ -175,6 +179,12 @@ def entry_of(opener: Packet) -> Entry:
     """The entry of an established connection that this packet opened."""
     ports = (opener.icmp_id, opener.icmp) if opener.icmp is not None else (opener.sport or 0, opener.dport or 0)
     return Entry(opener.protocol, format_address(opener.src), format_address(opener.dst), *ports)
+
+
+def master_of(packet: Packet) -> Entry:
+    """An FTP control connection by which the packet's receiver asked its sender to open another (K124)."""
+    ends = format_address(packet.dst), format_address(packet.src)
+    return Entry(int(Protocol.TCP), *ends, 34_567, 21, helper="ftp")
 
 
 def interfaces(scenes: Iterable[Scene]) -> tuple[str, ...]:
