@@ -10,6 +10,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.record import Listed
 from conntrim.core.model.ruleset import XT_HOOKS, Dialect, Ruleset, TableFamily
 from conntrim.core.parse.kernel import Save, read_kernel
+from conntrim.core.parse.nft.devices import ARGV, lacks_devices, with_devices
 from conntrim.host import programs
 from conntrim.host.nf_tables import generation, legacy_names, table_names
 
@@ -69,6 +70,8 @@ class _Reading:
     def ruleset(self) -> Ruleset:
         """Everything that they list."""
         nft = self.output("nft", "-j", "list", "ruleset")
+        if nft is not None and lacks_devices(nft):
+            nft = with_devices(nft, self.output(*ARGV) or "")
         if nft is None and (names := table_names(self.netns)):
             why = "is not installed" if programs.find("nft") is None else "failed"
             tables = ", ".join(names)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.raw_text import bytes_of, text_of
+from conntrim.core.parse.nft.devices import ARGV, lacks_devices, with_devices
 from conntrim.host import programs
 from conntrim.host.netns import fresh
 
@@ -81,7 +82,8 @@ class _Loading:
         for _ in range(ROUNDS):
             ended = self.run("nft", "-I", self.directory(), "-f", "-", text=f"{self.text}\n")
             if ended.code == 0:
-                return self.run("nft", "-j", "list", "ruleset").output
+                listing = self.run("nft", "-j", "list", "ruleset").output
+                return with_devices(listing, self.run(*ARGV).output) if lacks_devices(listing) else listing
             missing = {name for name in self.missing(ended.errors) if _DEVICE.fullmatch(name)} - made
             if not missing or len(made | missing) > MOST_DEVICES:
                 break

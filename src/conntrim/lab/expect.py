@@ -140,8 +140,15 @@ def _misfit(sent: Sequence[Packet], traces: Sequence[Trace]) -> str:
     return "the number of a reset" if any(not all(own[i:]) for i in refused) else ""
 
 
-ASSUMED = {row.fact: True for row in FRESH if row.need is Need.CHUNK}
-"""The chunk in our SCTP packets opens an association."""
+ASSUMED = {
+    **{row.fact: True for row in FRESH if row.need is Need.CHUNK},
+    "synproxy: synproxy mss 1460 wscale 7 timestamp sack-perm: the ACK is for its own SYN/ACK": False,
+    "synproxy: synproxy mss 1460 wscale 7 timestamp sack-perm: the device has verified the packet's checksum": False,
+    "SYNPROXY: --sack-perm --timestamp --wscale 7 --mss 1460: the ACK is for its own SYN/ACK": False,
+    "tproxy: tproxy to :5000: nothing is found": True,
+    "TPROXY: --on-port 5000 --tproxy-mark 0x1/0x1: a program listens there": False,
+}
+"""The chunk in our SCTP packets opens an association. Nobody answers SYNPROXY, and no program listens there."""
 
 
 def as_built(packet: Packet) -> Packet:

@@ -10,7 +10,7 @@ from random import Random
 
 from conntrim.lab.script import Block, Line, Script, Sheet
 from conntrim.lab.translations import nft_translation, xt_translation
-from conntrim.lab.words import NFT_MATCHES, XT_MATCHES, Words
+from conntrim.lab.words import NFT_EARLY_MATCHES, NFT_MATCHES, XT_MATCHES, Words
 
 XT_HOOKS: dict[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),
@@ -48,8 +48,21 @@ NFT_EFFECTS = (
     "notrack", "ct zone set 5", "ct original zone set 6",
     "tcp dport vmap { 22 : drop, 80 : accept, 443-1000 : continue }", "tcp dport vmap @what", "th dport vmap @what",
     "ct state vmap @whose", "ct state vmap { invalid : drop, new : accept }",
+    "ip dscp set cs1 drop", "ip6 dscp set af11", "ip ttl set 64 drop", "ip6 hoplimit set 64 drop", "ip ecn set ce",
+    "meta priority set 1:2 accept", "tcp option maxseg size set 1000 drop", "ip dscp set ef", "ip6 ecn set ect0",
+    "meta mark set tcp dport map { 22 : 1, 80 : 2, 443-1000 : 4 } accept", "meta mark set tcp sport map @marks",
+    "meta mark set ip saddr map { 192.0.2.0/28 : 1, 203.0.113.0/24 : 2 } drop",
+    "ct mark set udp dport map { 53 : 1, 80 : 5 }", "tcp dport vmap { 22 : drop, * : continue }",
+    "tcp sport vmap @rest", "meta l4proto . th dport vmap { tcp . 22 : drop, udp . 53 : accept }",
+    "numgen inc mod 2 vmap { 0 : drop, 1 : drop }", "jhash ip saddr mod 3 vmap { 0 : accept, 1 : accept, 2 : accept }",
+    "meta mark set numgen random mod 2 map { 0 : 1, 1 : 1 } accept",
+    "add @flows4 { ip saddr . tcp sport . ip daddr . tcp dport }",
+    "update @flows6 { ip6 saddr . tcp sport . ip6 daddr . tcp dport timeout 1m } accept",
+    'ct timeout set "patient" accept', 'ct expectation set "another" drop',
 )  # fmt: skip
 RAW_EFFECTS = ("notrack", "notrack", "notrack", "ct zone set 5", "ct original zone set 6", "accept", "drop", "return")
+REWRITES = ("tcp dport set 8080", "udp sport set 5353", "ip daddr set 198.51.100.7", "tcp dport set 80 notrack")
+"""Without an entry and before conntrack, where packets come in: what answers them is not turned back."""
 
 REJECTS: dict[str, tuple[str, ...]] = {
     "ip": ("", "--reject-with icmp-host-prohibited", "--reject-with icmp-admin-prohibited"),
@@ -103,6 +116,12 @@ def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callab
         matches = words.some(XT_MATCHES)
         if table == "nat" and hook and random.random() < 0.7:
             effect = xt_translation(words, any(m.startswith(("-p tcp", "-p udp")) for m in matches))
+        if table == "mangle" and hook == "PREROUTING" and random.random() < 0.06:
+            matches, effect = (f"-p tcp --dport {words.port()}",), "-j TPROXY --on-port 5000 --tproxy-mark 0x1/0x1"
+        if table == "filter" and hook in ("INPUT", "FORWARD") and random.random() < 0.06:
+            states = ("-m conntrack --ctstate INVALID,UNTRACKED",) if random.random() < 0.7 else ()
+            matches = (f"-p tcp -m tcp --dport {words.port()}", *states)
+            effect = "-j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460"
         if effect == "-j REJECT":
             reset = any(m.startswith("-p tcp") for m in matches) and random.random() < 0.5
             effect = f"{effect} {'--reject-with tcp-reset' if reset else random.choice(REJECTS[family])}".strip()
@@ -117,7 +136,10 @@ def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callab
 def nft(random: Random) -> Script:
     """One or two nft tables."""
     count = random.choice((1, 1, 2))
-    return Script("nft", tuple(_nft_sheet(random, f"t{i}") for i in range(count)))
+    sheets = [_nft_sheet(random, f"t{i}") for i in range(count)]
+    if random.random() < 0.2:
+        sheets.append(Sheet("netdev", "early", (_ingress(random, "netdev"),), SETS))
+    return Script("nft", tuple(sheets))
 
 
 def _nft_sheet(random: Random, name: str) -> Sheet:
@@ -127,7 +149,20 @@ def _nft_sheet(random: Random, name: str) -> Sheet:
         Block(user, "", _lines(random, 4, _nft_line(family, "", 0, users[i + 1 :]))) for i, user in enumerate(users)
     ]
     bases = [_nft_base(random, family, f"base{i}", users) for i in range(random.randint(2, 5))]
-    return Sheet(family, name, (*reversed(later), *bases), SETS)
+    if family == "inet" and random.random() < 0.2:
+        bases.append(_ingress(random, family))
+    return Sheet(family, name, (*reversed(later), *bases), (*SETS, *(text.format(_l3(family)) for text in OBJECTS)))
+
+
+def _l3(family: str) -> str:
+    return "ip6" if family == "ip6" else "ip"
+
+
+OBJECTS = (
+    "ct timeout patient {{ protocol tcp; l3proto {}; policy = {{ established : 100, close : 4 }}\n }}",
+    "ct expectation another {{ protocol tcp; dport 9876; timeout 2m; size 12; l3proto {}\n }}",
+)
+"""Objects of every table, for its family."""
 
 
 SETS = (
@@ -138,10 +173,40 @@ SETS = (
     " elements = { 192.0.2.1 . 80, 192.0.2.0/24 . 22-53 }\n }",
     "set pairs6 { type ipv6_addr . inet_service; flags interval;"
     " elements = { 2001:db8::1 . 80, 2001:db8::/64 . 22-53 }\n }",
+    "set timed4 { type ipv4_addr; flags timeout; elements = { 192.0.2.9 timeout 1h, 203.0.113.7 timeout 2h }\n }",
+    "set timed6 { type ipv6_addr; flags timeout; elements = { 2001:db8::9 timeout 1h, 2001:db8:2::7 timeout 2h }\n }",
+    "set services { type inet_proto . inet_service; elements = { tcp . 22, tcp . 443, udp . 53 }\n }",
+    "set flows4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; size 65535; flags dynamic,timeout;"
+    " timeout 10m\n }",
+    "set flows6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; size 65535; flags dynamic,timeout;"
+    " timeout 10m\n }",
+    "map marks { type inet_service : mark; elements = { 22 : 1, 53 : 2, 80 : 5 }\n }",
+    "map rest { type inet_service : verdict; elements = { 80 : accept, 443 : continue, * : drop }\n }",
     "map what { type inet_service : verdict; elements = { 22 : drop, 80 : accept, 443 : return }\n }",
     "map whose { type ct_state : verdict; elements = { invalid : drop, established : accept }\n }",
 )
 """Named sets and verdict maps of every table."""
+
+
+def _ingress(random: Random, family: str) -> Block:
+    """A chain where a device's packets come in; what ends a batch passes it."""
+    devices = random.choice(('device "eth0"', 'device "eth0"', 'devices = { "eth0", "eth1" }', 'device "lo"'))
+    head = f"type filter hook ingress {devices} priority {random.choice((-500, 0, 10))}; policy accept;"
+    pool = INGRESS_EFFECTS if family == "netdev" else (*INGRESS_EFFECTS, "notrack")
+
+    def make(random: Random) -> Line:
+        words = Words(random, "inet", "prerouting")
+        effect, matches = random.choice(pool), _peaceful(words.some(NFT_EARLY_MATCHES))
+        return Line(() if effect.startswith("ip ") else matches, effect)  # which may be about the other family
+
+    return Block(f"in_{family}", head, (Line(("meta l4proto 253",), "accept"), *_lines(random, 4, make)))
+
+
+NFT_SYNPROXY = "synproxy mss 1460 wscale 7 timestamp sack-perm"
+NFT_TPROXY = ("tproxy to :5000 accept", "tproxy to :5000 meta mark set 1 drop")
+"""No program listens there."""
+
+INGRESS_EFFECTS = ("accept", "accept", "drop", "drop", "return", "meta mark set 1", "counter", "ip dscp set ef")
 
 
 def _nft_base(random: Random, family: str, name: str, users: Sequence[str]) -> Block:
@@ -161,18 +226,7 @@ def _nft_line(
 ) -> Callable[[Random], Line]:
     def make(random: Random) -> Line:
         words = Words(random, family, hook)
-        effect = random.choice(RAW_EFFECTS if priority < -200 and random.random() < 0.8 else NFT_EFFECTS)
-        if users and random.random() < 0.2:
-            effect = f"{random.choice(('jump', 'jump', 'goto'))} {random.choice(users)}"
-        if nat and effect not in ("accept", "drop", "return"):
-            effect = random.choice(("accept", "accept", "drop"))
-        if effect == "reject" and family == "inet":
-            effect = random.choice(NFT_REJECTS)
-        if hook in ("postrouting", "") and effect.startswith("reject"):
-            effect = "drop"  # postrouting knows no reject, and a user's chain may be called from there
-        # Zones are set where conntrack has not looked yet; elsewhere the kernel refuses them.
-        if " zone set" in effect and not (hook in ("prerouting", "output") and priority < -200):
-            effect = "accept"
+        effect = _nft_effect(random, family, hook, priority, users, nat=nat)
         matches = _peaceful(words.some(NFT_MATCHES))
         if nat and random.random() < 0.7:
             effect = nft_translation(words, matches)
@@ -182,9 +236,45 @@ def _nft_line(
             and not matches[0].startswith(("tcp", "ct", "meta mark"))
         ):
             effect = "drop"  # nft refuses a port of TCP beside a match of another protocol
+        if hook == "prerouting" and not nat and random.random() < 0.04:
+            matches, effect = (f"{random.choice(('tcp', 'udp'))} dport {words.port()}",), random.choice(NFT_TPROXY)
+        if hook in ("input", "forward") and not nat and random.random() < 0.06:
+            states = ("ct state invalid,untracked",) if random.random() < 0.7 else ()
+            matches, effect = (f"tcp dport {words.port()}", *states), NFT_SYNPROXY
+        if len(_peaceful((*matches, effect))) == len(matches) or not _of_family(effect, family):
+            effect = "drop"
         return Line(matches, effect)
 
     return make
+
+
+def _nft_effect(random: Random, family: str, hook: str, priority: int, users: Sequence[str], *, nat: bool) -> str:
+    """What a rule does at its place."""
+    early = priority < -200
+    if users and random.random() < 0.2:
+        return f"{random.choice(('jump', 'jump', 'goto'))} {random.choice(users)}"
+    if hook == "prerouting" and early and random.random() < 0.08:
+        return random.choice(REWRITES)
+    effect = random.choice(RAW_EFFECTS if early and random.random() < 0.8 else NFT_EFFECTS)
+    if nat and effect not in ("accept", "drop", "return"):
+        return random.choice(("accept", "accept", "drop"))
+    return _taken(random.choice(NFT_REJECTS) if effect == "reject" and family == "inet" else effect, hook, early)
+
+
+def _taken(effect: str, hook: str, early: bool) -> str:
+    """The effect, or another where the kernel would refuse it."""
+    if hook in ("postrouting", "") and effect.startswith("reject"):
+        return "drop"  # postrouting knows no reject, and a user's chain may be called from there
+    # Zones are set where conntrack has not looked yet; elsewhere the kernel refuses them.
+    return "accept" if " zone set" in effect and not (hook in ("prerouting", "output") and early) else effect
+
+
+def _of_family(effect: str, family: str) -> bool:
+    """Whether an effect names no header that the table's packets never have."""
+    named = f" {effect} "
+    return not (family == "ip" and (" ip6 " in named or "flows6" in named)) and not (
+        family == "ip6" and (" ip " in named or "flows4" in named)
+    )
 
 
 LAYERS: tuple[dict[str, str], ...] = (

@@ -26,6 +26,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.service import Hook
+from conntrim.core.parse.nft.devices import ARGV, lacks_devices, with_devices
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost, lab_host
 from conntrim.lab.nflog import HOOKS, SNAP, NetfilterLog, forget_connections, records
@@ -96,6 +97,7 @@ SYSCTLS: tuple[tuple[str, int | str], ...] = (
     ("net.ipv4.ip_default_ttl", OWN_TTL),
     ("net.ipv6.conf.default.hop_limit", OWN_TTL),
     ("net.ipv6.conf.lo.hop_limit", OWN_TTL),
+    ("net.ipv6.conf.all.hop_limit", OWN_TTL),
     ("net.ipv6.conf.default.router_solicitations", 0),
     # Without link-local addresses there are no ICMPv6 redirects, of which the kernel sends a few and then fewer.
     ("net.ipv6.conf.default.addr_gen_mode", 1),
@@ -216,7 +218,8 @@ class Oracle:
         """The kernel's own listing of the judged nft tables, an object a line."""
         objects = json.loads(self.host.run("nft", "-j", "list", "ruleset"))["nftables"]
         ours = [o for o in objects if TABLE not in (next(iter(o.values())).get(key) for key in ("table", "name"))]
-        return '{"nftables": [\n' + ",\n".join(map(json.dumps, ours)) + "\n]}\n"
+        listing = '{"nftables": [\n' + ",\n".join(map(json.dumps, ours)) + "\n]}\n"
+        return with_devices(listing, self.host.run(*ARGV)) if lacks_devices(listing) else listing
 
     def unload(self) -> None:
         """Delete every table but the observer's, and all ipsets."""

@@ -52,6 +52,16 @@ def xt_translation(words: Words, ported: bool) -> str:
     return _either(words, snat, f"-j MASQUERADE{port}")
 
 
+def _by_map(words: Words, ip: str, family: str) -> str:
+    """A destination looked up in a map; what it has no element for goes on with the next rule (K53)."""
+    one, other = words.random.sample(TARGETS[ip], 2)
+    return words.random.choice((
+        f"dnat{family} to tcp dport map {{ 22 : {one}, 80 : {other}, 443-1000 : {one} }}",
+        f"dnat {ip} addr . port to udp dport map {{ 53 : {one} . 5353, 443 : {other} . 8443 }}",
+        f"dnat{family} to numgen inc mod 2 map {{ 0 : {one}, 1 : {one} }}",
+    ))  # fmt: skip
+
+
 def nft_translation(words: Words, matches: Sequence[str]) -> str:
     """A statement of a nat chain, of the family that the rule's matches are about."""
     ip = next((ip for ip, marks in ABOUT.items() for m in matches if m.startswith(marks)), words.ip())
@@ -60,6 +70,8 @@ def nft_translation(words: Words, matches: Sequence[str]) -> str:
     port = f" to :{words.random.choice(PORTS)}" if ported and words.random.random() < 0.5 else ""
     if words.hook in DESTINATIONS:
         dnat = f"dnat{family} to {_to(words, TARGETS[ip], ported, ip == 'ip6')}"
+        if not any(m.startswith(("udp", "icmp", "meta l4proto", "th", "tcp")) for m in matches):
+            dnat = words.random.choice((dnat, _by_map(words, ip, family)))
         return _either(words, dnat, f"redirect{port}")
     snat = f"snat{family} to {_to(words, SOURCES[ip], ported, ip == 'ip6')}"
     return _either(words, snat, f"masquerade{port}")

@@ -248,7 +248,8 @@ OBLIVIOUS = 7
 
 def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:
     """The entries of each dialogue, in order; HostError for one that belongs to none: packets that are not ours."""
-    whose = {key_of(packet): index for index, each in enumerate(believed) for packet in each.packets}
+    whose = {key(told): index for index, each in enumerate(believed) for told in each.tuples}
+    whose |= {key_of(packet): index for index, each in enumerate(believed) for packet in each.packets}
     found: list[list[Kept]] = [[] for _ in believed]
     for entry in entries:
         index = whose.get(key(entry.original))

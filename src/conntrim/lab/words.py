@@ -35,6 +35,12 @@ XT_STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
 NFT_STATES = ("new", "established", "related", "invalid", "untracked")
 XT_STATUS = ("SEEN_REPLY", "ASSURED", "CONFIRMED", "NONE", "SEEN_REPLY,ASSURED")
 NFT_STATUS = ("seen-reply", "assured", "confirmed", "snat", "dnat", "snat,dnat", "seen-reply,dnat")
+NFT_MASKED_STATUS = (
+    "(snat | dnat) != 0x0",
+    "(snat | dnat) == 0x0",
+    "(seen-reply | dnat) == seen-reply",
+    "dnat == dnat",
+)
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 DEVICES = ("eth0", "eth1", "lo", "eth+", "e+")
 
@@ -242,10 +248,19 @@ def _nft_device(w: Words) -> str:
     return f'{w.random.choice("io")}ifname {w.unequal()}"{name}"'
 
 
+FLOW = "{ip} saddr . tcp sport . {ip} daddr . tcp dport"
+"""What tells a dialogue from all others, so that none finds what another one has added to a set."""
+
+
 def _nft_named(w: Words) -> str:
     ip = w.ip()
     digit, way, protocol = "4" if ip == "ip" else "6", w.random.choice("sd"), w.random.choice(("tcp", "udp"))
     return w.random.choice((
+        f"{ip} {way}addr {w.unequal()}@timed{digit}",
+        f"{FLOW.format(ip=ip)} @flows{digit}",
+        f"meta l4proto . th {way}port {w.unequal()}@services",
+        f"meta l4proto . th {way}port {w.unequal()}{{ tcp . {w.port()}, udp . {w.port()} }}",
+        f"{protocol} {way}port {{ {w.port()}, * }}",
         f"{ip} {way}addr {w.unequal()}@nets{digit}",
         f"{ip} {way}addr . {protocol} {w.random.choice('sd')}port @pairs{digit}",
     ))  # fmt: skip
@@ -272,6 +287,7 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         _nft_flags,
         _nft_icmp,
         _nft_pair,
+        lambda w: f"th {w.random.choice('sd')}port {w.port()} meta l4proto {{ tcp, udp }}",
     ),
     (
         _nft_address,
@@ -290,8 +306,17 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         lambda w: f"ct mark & 0x3 {w.random.choice(('==', '!='))} 0x1",
         lambda w: f"ct direction {w.random.choice(('original', 'reply'))}",
         lambda w: f"ct status {w.unequal()}{w.random.choice(NFT_STATUS)}",
+        lambda w: f"ct status & {w.random.choice(NFT_MASKED_STATUS)}",
         lambda w: f"ct zone {w.unequal()}{w.random.choice(('0', '5'))}",
     ),
     (lambda w: f"meta mark {w.unequal()}{w.random.choice(('1', '0', '{ 1, 4 }'))}", lambda w: "meta mark & 0x3 == 0x1"),
 )
 """Groups of kinds of nft matches; a rule has at most one of each group."""
+
+NFT_EARLY_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
+    (_nft_port, _nft_port, _nft_flags, _nft_icmp, _nft_pair),
+    (_nft_address, _nft_address, lambda w: f"meta protocol {w.random.choice(('ip', 'ip6'))}"),
+    (lambda w: f'iifname "{w.random.choice(("eth0", "eth1", "lo"))}"',),
+    (_nft_size,),
+)
+"""The same for ingress chains, which know no entry and no route."""

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from conntrim.core.model.explanation import Explanation, Line, Told
 from conntrim.render.page import page, wrapped
 
-ENDINGS = {"accept": "accepted", "drop": "dropped", "reject": "rejected", "not decided": "not decided"}
+ENDINGS = {
+    "accept": "accepted",
+    "drop": "dropped",
+    "reject": "rejected",
+    "answered": "answered",
+    "not decided": "not decided",
+}
 """A verdict as the end of a story."""
 
 

@@ -1,7 +1,10 @@
 """Made-up rule sets and dialogues: the same seed the same, and no two dialogues of one flow."""
 
+import re
 from collections import Counter
 from random import Random
+
+import pytest
 
 from conntrim.core.netfilter.hooks import direction_of
 from conntrim.lab.generate import ruleset
@@ -38,4 +41,54 @@ def test_both_dialects_and_families_are_made() -> None:
     made = [ruleset(Random(i)) for i in range(100)]
     programs = {batch.program for script in made for batch in script.batches()}
     families = {sheet.family for script in made for sheet in script.sheets}
-    assert ({"ipset", "iptables-restore", "ip6tables-restore", "nft"}, {"ip", "ip6", "inet"}) == (programs, families)
+    assert ({"ipset", "iptables-restore", "ip6tables-restore", "nft"}, {"ip", "ip6", "inet", "netdev"}) == (
+        programs,
+        families,
+    )
+
+
+KINDS = {
+    "a set whose elements time out": r"@timed",
+    "a set that packets add to": r"(add|update) @flows",
+    "what packets have added, looked up": r"tcp dport @flows",
+    "protocol and port in one set": r"meta l4proto \. th [sd]port (!= )?@services",
+    "the same without a name": r"meta l4proto \. th [sd]port (!= )?\{",
+    "a port of no protocol": r"^ *th [sd]port",
+    "a catch-all element": r"(tcp|udp) [sd]port \{ \d+, \* \}",
+    "a catch-all element of a verdict map": r"vmap (\{.*\* : continue|@rest)",
+    "a data map": r"meta mark set (tcp|ip) \w+ map \{",
+    "a named data map": r"map @marks",
+    "a destination from a map": r"dnat( ip6?)? to tcp dport map",
+    "address and port from a map": r"dnat ip6? addr \. port",
+    "numgen": r"numgen (inc|random)",
+    "jhash": r"jhash",
+    "a mask over ct status": r"ct status & ",
+    "a time-out policy": r"ct timeout set",
+    "an expectation": r"ct expectation set",
+    "a statement for one family": r"(ip dscp|ip ttl|ip6 hoplimit|ip ecn|ip6 ecn) set",
+    "a statement for one protocol": r"tcp option maxseg size set",
+    "a class of traffic": r"meta priority set",
+    "a SYN proxy": r"synproxy mss",
+    "a transparent proxy": r"tproxy to",
+    "an ingress chain of a device": r"hook ingress device \"eth0\"",
+    "an ingress chain of several devices": r"hook ingress devices = ",
+    "a chain of the netdev family": r"^netdev in_netdev",
+    "a port rewritten without an entry": r"(tcp dport|udp sport) set",
+    "an address rewritten without an entry": r"ip daddr set",
+}
+"""Kinds of matches and statements, by what a rule that has one says."""
+
+
+@pytest.fixture(scope="module")
+def made() -> list[str]:
+    """The chains and rules of five hundred rule sets, those of nft's."""
+    scripts = (ruleset(Random(f"kinds:{i}")) for i in range(500))
+    sheets = [sheet for script in scripts if script.program == "nft" for sheet in script.sheets]
+    chains = [f"{sheet.family} {block.name} {block.head}" for sheet in sheets for block in sheet.blocks]
+    return chains + [str(line) for sheet in sheets for block in sheet.blocks for line in block.lines]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_made(made: list[str], kind: str) -> None:
+    """What the generator never makes, the kernel never judges."""
+    assert any(re.search(KINDS[kind], line) for line in made)

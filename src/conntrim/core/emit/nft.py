@@ -38,6 +38,7 @@ from conntrim.core.model.ruleset import (
     TableFamily,
 )  # fmt: skip
 from conntrim.core.model.service import Hook
+from conntrim.core.model.writes import AddToSet, SetField
 
 
 def nft_text(ruleset: Ruleset) -> str:
@@ -188,7 +189,7 @@ def statement_text(statement: Statement, family: TableFamily) -> str:
             return f'ct helper set "{name}"'
         case Nat():
             return _nat(statement, family)
-        case NoEffect() | OpaqueStatement():
+        case NoEffect() | SetField() | AddToSet() | OpaqueStatement():
             return _worded(statement)
     assert_never(statement)
 
@@ -200,8 +201,10 @@ def _template(statement: SetZone | CtTemplate) -> str:
     return f"ct {f'{statement.way} ' if statement.way else ''}zone set {statement.zone}"
 
 
-def _worded(statement: NoEffect | OpaqueStatement) -> str:
+def _worded(statement: NoEffect | SetField | AddToSet | OpaqueStatement) -> str:
     """Statements that kept nft's words."""
+    if isinstance(statement, SetField | AddToSet):
+        return statement.text
     if statement.kind.isupper() or statement.text.startswith("{"):
         refused(statement)
     if isinstance(statement, OpaqueStatement) or statement.text.startswith(statement.kind):

@@ -22,6 +22,7 @@ from conntrim.core.model.ruleset import (
     SetZone,
     Statement,
 )  # fmt: skip
+from conntrim.core.model.writes import AddToSet, SetField
 
 NATS: dict[NatKind, tuple[str, str]] = {
     NatKind.SNAT: ("SNAT", "--to-source"), NatKind.DNAT: ("DNAT", "--to-destination"),
@@ -111,7 +112,7 @@ def _target(statement: Statement, v6: bool) -> str:
             text = _nat(statement, v6)
         case NoEffect(kind, options) | OpaqueStatement(kind, options) if kind.isupper():
             text = f"{kind} {options}".strip()
-        case NoEffect() | OpaqueStatement() | Jump() | SetZone() | CtTemplate() | Helper():
+        case NoEffect() | OpaqueStatement() | Jump() | SetZone() | CtTemplate() | Helper() | SetField() | AddToSet():
             pass
         case _:
             assert_never(statement)
@@ -132,6 +133,8 @@ def _template(statements: tuple[Statement, ...]) -> str | None:
             case CtTemplate(text):
                 options.append(text)
             case End() | Jump() | Return() | Notrack() | SetMark() | Nat() | NoEffect() | OpaqueStatement():
+                return None
+            case SetField() | AddToSet():
                 return None
             case _:
                 assert_never(statement)

@@ -34,6 +34,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
     asked_fields,
 )
+from conntrim.core.model.writes import AddToSet, SetField
 
 
 class Answer(Enum):
@@ -55,7 +56,7 @@ class Effect(Enum):
 MATCHES: dict[str, Answer] = {
     **dict.fromkeys((
         "addrtype", "ah", "comment", "devgroup", "esp", "ether", "ether daddr", "ether saddr", "ether type", "eui64",
-        "fib", "geoip", "ipcomp", "iprange", "mac", "mark", "meta ibrname", "meta ibrpvid", "meta iifgroup",
+        "fib", "geoip", "ipcomp", "iprange", "jhash", "mac", "mark", "meta ibrname", "meta ibrpvid", "meta iifgroup",
         "meta iifkind", "meta iiftype", "meta ipsec", "meta obrname", "meta oifgroup", "meta oifkind", "meta oiftype",
         "meta rtclassid", "meta sdif", "meta sdifname", "multiport", "physdev", "pkttype", "policy", "protocol",
         "realm", "rpfilter", "rt", "rt classid", "rt ipsec", "vlan id",
@@ -64,7 +65,7 @@ MATCHES: dict[str, Answer] = {
         "bpf", "cgroup", "cpu", "dccp", "dscp", "dst", "ecn", "exthdr", "frag", "hbh", "hl", "ip option", "ipv6header",
         "l2tp", "length", "meta cgroup", "meta cpu", "meta day", "meta hour", "meta length", "meta skgid",
         "meta skuid", "meta time", "osf", "owner", "payload", "sctp", "socket", "socket transparent", "socket wildcard",
-        "string", "tcp", "tcp ackseq",
+        "string", "symhash", "tcp", "tcp ackseq",
         "tcp checksum", "tcp doff", "tcp option", "tcp sequence", "tcp urgptr", "tcp window", "tcpmss", "time", "tos",
         "ttl", "u32", "udp length",
     ), Answer.VARIES),
@@ -104,12 +105,13 @@ def counts_alone(match: OpaqueMatch) -> bool:
 class Does:
     """What a statement of a kind does: beside, to the packet's way, and to what later rules find.
 
-    `goes_on` False: it may end the packet's way. `writes`: fields of the packet that nobody knows behind it;
-    `entry_mark`: the entry's mark is not known either.
+    `goes_on` False: it may end the packet's way; `takes`: it does, a program has the packet or it is lost. `writes`:
+    fields of the packet that nobody knows behind it; `entry_mark`: the entry's mark is not known either.
     """
 
     effect: Effect
     goes_on: bool = True
+    takes: bool = False
     writes: tuple[Field, ...] = ()
     entry_mark: bool = False
 
@@ -122,13 +124,17 @@ DOES: dict[str, Does] = {
     **dict.fromkeys(("AUDIT", "LOG", "NFLOG", "ULOG", "log"), Does(Effect.LOGS)),
     **dict.fromkeys((
         "CHECKSUM", "CLASSIFY", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "RATEEST", "SECMARK", "SET", "TCPMSS",
-        "TCPOPTSTRIP", "TEE", "ct event", "flow", "ct label", "ct secmark", "dup", "meta priority", "meta secmark",
+        "TCPOPTSTRIP", "TEE", "ct event", "flow", "ct expectation", "ct label", "ct secmark", "ct timeout", "dup",
+        "meta priority", "meta secmark",
         "quota", "tcp option",
     ), Does(Effect.ACTS)),
     **dict.fromkeys(("TTL", "HL", "ip ttl", "ip6 hoplimit"), Does(Effect.ACTS, writes=(Field.TTL,))),
     **dict.fromkeys(("DSCP", "ip dscp", "ip6 dscp"), Does(Effect.ACTS, writes=(Field.DSCP,))),
     **dict.fromkeys(("ip ecn", "ip6 ecn"), Does(Effect.ACTS, writes=(Field.ECN,))),
     "TOS": Does(Effect.ACTS, writes=(Field.DSCP, Field.ECN)),
+    "map": Does(Effect.ACTS),
+    "tproxy": Does(Effect.ACTS),
+    "TPROXY": Does(Effect.ACTS, goes_on=False, takes=True, writes=(Field.MARK,)),
     "meta mark": Does(Effect.ACTS, writes=(Field.MARK,)),
     "ct mark": Does(Effect.ACTS, entry_mark=True),
     "CONNMARK": Does(Effect.ACTS, writes=(Field.MARK,), entry_mark=True),
@@ -177,7 +183,7 @@ def effect_of(statement: Statement) -> Effect:
     match statement:
         case NoEffect() | OpaqueStatement():
             return does(statement).effect
-        case SetMark() | End(verdict=Verdict.QUEUE):
+        case SetMark() | SetField() | AddToSet() | End(verdict=Verdict.QUEUE):
             return Effect.ACTS
         case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
             return Effect.NOTHING
@@ -215,7 +221,7 @@ def writes_entry(statement: Statement) -> bool:
             return statement.of_entry
         case CtTemplate():
             return True
-        case End() | Jump() | Return() | Notrack() | SetZone() | Helper() | Nat():
+        case End() | Jump() | Return() | Notrack() | SetZone() | Helper() | Nat() | SetField() | AddToSet():
             return False
         case _:
             assert_never(statement)
@@ -229,7 +235,9 @@ def leaves(statement: Statement) -> frozenset[Held]:
             return LEAVES.get(statement.kind.removeprefix("xt "), unknown)
         case SetMark():
             return frozenset({Held.ENTRY}) if statement.to is MarkOf.ENTRY else frozenset()
-        case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
+        case AddToSet():
+            return frozenset({Held.LISTS})
+        case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat() | SetField():
             return frozenset()
         case _:
             assert_never(statement)

@@ -19,6 +19,7 @@ from conntrim.core.model.nat import Nat
 from conntrim.core.model.place import Place
 from conntrim.core.model.refusal import Queue, Reject
 from conntrim.core.model.service import Hook
+from conntrim.core.model.writes import AddToSet, SetField
 
 
 class Dialect(StrEnum):
@@ -100,11 +101,15 @@ class InSet:
 
 @dataclass(frozen=True, slots=True)
 class OpaqueMatch:
-    """A match that the model does not know, by its kind (`hashlimit`) and its exact text; `negated`: with a `!`."""
+    """A match that the model does not know, by its kind (`hashlimit`) and its exact text; `negated`: with a `!`.
+
+    `asked` is the question whose answer must be no for it to hold, where another match has that for its text.
+    """
 
     kind: str
     text: str
     negated: bool = field(default=False, repr=False)
+    asked: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +209,10 @@ class CtTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """A conntrack helper (`ftp`, ...) is attached (K10, K24)."""
+    """A conntrack helper (`ftp`, ...) is attached (K10, K24); `of`: which one, where nft's object has the name."""
 
     name: str
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,10 @@ class NoEffect:
     text: str = ""
 
 
-Statement = End | Jump | Return | Notrack | SetZone | CtTemplate | SetMark | Helper | Nat | NoEffect | OpaqueStatement
+Statement = (
+    End | Jump | Return | Notrack | SetZone | CtTemplate | SetMark | Helper | Nat | SetField | AddToSet | NoEffect
+    | OpaqueStatement
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +282,9 @@ class Chain:
         return self._jumps[0]
 
 
+ROOM = 64
+"""So many elements a few connections add at most."""
+
 Key = Intervals | tuple[str, ...]
 """One part of a set's element: numbers of the field it is compared with, or names (interfaces, `*` a wildcard)."""
 
@@ -304,6 +316,12 @@ class NamedSet:
             spans = [span for key, *_ in self.elements if isinstance(key, Intervals) for span in key.ranges]
             self._numbers.append(Intervals.union_of(spans))
         return self._numbers[0]
+
+    @property
+    def full(self) -> bool:
+        """Whether the elements listed leave no room for what rules may add in a short time."""
+        sizes = [int(part[5:]) for part in self.declaration.split("; ") if part.startswith("size ")]
+        return any(len(self.elements) + ROOM > size for size in sizes)
 
 
 Unusual = InSet | OpaqueMatch | OpaqueStatement

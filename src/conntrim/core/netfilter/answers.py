@@ -71,6 +71,15 @@ def _reset(packet: Packet, kernel: Kernel) -> Packet | None:
     )  # fmt: skip
 
 
+def handshake(packet: Packet, kernel: Kernel) -> Packet:
+    """SYNPROXY's SYN/ACK to a SYN."""
+    iif, oif = _back(packet, kernel)
+    return Packet(
+        packet.family, Protocol.TCP, packet.dst, packet.src, packet.dport, packet.sport,
+        int(TcpFlag.SYN | TcpFlag.ACK), iif=iif, oif=oif, dscp=0, ecn=0, ttl=kernel.ttl,
+    )  # fmt: skip
+
+
 def _error(packet: Packet, how: Reject, kernel: Kernel, routed: bool) -> Packet | None:
     if is_error(packet):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -41,12 +41,13 @@ from conntrim.core.model.ruleset import (
     asked_fields,
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.writes import AddToSet, SetField
 
 JOURNEYS: dict[Direction, tuple[Hook, ...]] = {
-    Direction.INBOUND: (Hook.PREROUTING, Hook.INPUT),
+    Direction.INBOUND: (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT),
     Direction.OUTBOUND: (Hook.OUTPUT, Hook.POSTROUTING),
-    Direction.FORWARDED: (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
-    Direction.LOOPBACK: (Hook.OUTPUT, Hook.POSTROUTING, Hook.PREROUTING, Hook.INPUT),
+    Direction.FORWARDED: (Hook.INGRESS, Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
+    Direction.LOOPBACK: (Hook.OUTPUT, Hook.POSTROUTING, Hook.INGRESS, Hook.PREROUTING, Hook.INPUT),
 }
 """The hooks that a packet passes, unless a translation changes its way."""
 
@@ -74,6 +75,7 @@ FAMILIES: dict[TableFamily, tuple[Family, ...]] = {
     TableFamily.IP: (Family.IPV4,),
     TableFamily.IP6: (Family.IPV6,),
     TableFamily.INET: (Family.IPV4, Family.IPV6),
+    TableFamily.NETDEV: (Family.IPV4, Family.IPV6),
 }
 """Which packets a table sees; the other families' tables see none of ours."""
 
@@ -98,11 +100,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """One thing that hangs at a hook; `chains` are a base chain's own, or all nat chains of the hook (K4)."""
+    """One thing that hangs at a hook; `chains` are a base chain's own, or all nat chains of the hook (K4).
+
+    `late`: in a rule set that stands in the order of its registration, a chain that came after the first nat chain.
+    """
 
     priority: int
     kind: Kind
     chains: tuple[tuple[Table, Chain], ...] = ()
+    late: bool = False
 
     @property
     def name(self) -> str:
@@ -146,9 +152,13 @@ def _chains(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain]]:
             yield from ((table, chain) for chain in table.chains)
 
 
-def _groups(hung: Iterable[tuple[Table, Chain, Base]], hook: Hook) -> Groups:
+def _groups(hung: Sequence[tuple[Table, Chain, Base]], hook: Hook) -> Groups:
     here = [(t, c, base) for t, c, base in hung if base.hook is hook]
-    stations = [Station(b.priority, Kind.CHAIN, ((t, c),)) for t, c, b in here if b.type != "nat"]
+    first = next((at for at, (_, _, b) in enumerate(hung) if b.type == "nat"), len(hung))
+    stations = [
+        Station(b.priority, Kind.CHAIN, ((t, c),), at > first)
+        for at, (t, c, b) in enumerate(hung) if b.type != "nat" and b.hook is hook
+    ]  # fmt: skip
     if hook in TRACKING:
         stations += [Station(DEFRAG, Kind.DEFRAG), Station(CONNTRACK, Kind.CONNTRACK)]
     if hook in NAT_PRIORITY:
@@ -187,6 +197,6 @@ def _tracks(statement: Statement) -> bool:
             return statement.of_entry
         case SetZone() | CtTemplate() | Helper() | Nat():
             return True
-        case End() | Jump() | Return() | Notrack():
+        case End() | Jump() | Return() | Notrack() | SetField() | AddToSet():
             return False
     assert_never(statement)

@@ -156,14 +156,33 @@ def _any_of(match: AnyOf, skb: Skb) -> bool | None:
 
 def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
     found = table.set(match.set_name) if table else None
-    if found is None or not found.known or found.dynamic:
+    if table is None or found is None or not found.known:
         return None
+    if found.dynamic:
+        skb.answers.listed[found.name] = None
     values = [_part(part, skb) for part in match.fields]
-    if None in values:  # what lacks a port is in no ipset (K50); nft asks for the protocol first
-        return match.negated and asks_ipset(match, table)
-    if UNKNOWN in values:
-        return None
-    return any(_element(element, values) for element in found.elements) is not match.negated
+    if None in values and asks_ipset(match, table):
+        return match.negated  # what lacks a port is in no ipset (K50)
+    if None in values:  # nft asks for the protocol first, or it is a part of the elements
+        if Field.PROTOCOL not in match.fields or skb.packet.fragment:
+            return False
+        values = [UNKNOWN if value is None else value for value in values]
+    answers = [_element(element, values) for element in found.elements]
+    answers += [added == tuple(values) for name, added in skb.added if name == named_in(table, found.name)]
+    hit = True if True in answers else None if None in answers else False
+    return hit if hit is None else hit is not match.negated
+
+
+def named_in(table: Table, name: str) -> str:
+    """A set's name beyond its table."""
+    return f"{table.dialect} {table.family} {table.name} {name}"
+
+
+def element_of(fields: Iterable[Field | str], skb: Skb) -> tuple[int | str, ...] | None:
+    """What the packet has of these fields; None where it lacks one, or nobody knows it."""
+    values = [_part(part, skb) for part in fields]
+    known = tuple(value for value in values if value is not None and value != UNKNOWN)
+    return known if len(known) == len(values) else None
 
 
 def _device(field: Field, skb: Skb) -> str | None:
@@ -181,11 +200,16 @@ def _part(part: Field | str, skb: Skb) -> int | str | None:
     return UNKNOWN if name is None else name
 
 
-def _element(element: tuple[Key, ...], values: list[int | str | None]) -> bool:
-    return len(element) == len(values) and all(_key(key, value) for key, value in zip(element, values, strict=True))
+def _element(element: tuple[Key, ...], values: list[int | str | None]) -> bool | None:
+    if len(element) != len(values):
+        return False
+    answers = [_key(key, value) for key, value in zip(element, values, strict=True)]
+    return False if False in answers else None if None in answers else True
 
 
-def _key(key: Key, value: int | str | None) -> bool:
+def _key(key: Key, value: int | str | None) -> bool | None:
+    if value == UNKNOWN:
+        return None
     if isinstance(key, Intervals):
         return isinstance(value, int) and value in key
     return isinstance(value, str) and any(named(value, name) for name in key)

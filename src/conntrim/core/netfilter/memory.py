@@ -91,11 +91,17 @@ Key = tuple[Tuple, str, int]
 """A tuple, the direction that it is of, and the number of its zone."""
 
 
+Element = tuple[str, tuple[int | str, ...]]
+"""A set (with its table) and what a packet has added to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """All entries, in the order in which they were made, and the index by both their tuples."""
+    """All entries, in the order in which they were made, and the index by both their tuples; what packets have added to
+    sets beside."""
 
     entries: tuple[Entry, ...] = ()
+    added: frozenset[Element] = frozenset()
     index: Mapping[Key, Entry] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
 
     def find(self, tuple_: Tuple, zone: Zone = NO_ZONE) -> tuple[Entry, bool] | None:
@@ -133,21 +139,21 @@ class Memory:
 
     def without(self, entry: Entry) -> Memory:
         """The table after that entry was deleted."""
-        return _indexed(tuple(e for e in self.entries if e is not entry))
+        return _indexed(tuple(e for e in self.entries if e is not entry), self.added)
 
     def having(self, entry: Entry, instead_of: Entry | None = None) -> Memory:
         """The table with a new entry, or with one changed."""
         if instead_of is None:
-            return _indexed((*self.entries, entry))
-        return _indexed(tuple(entry if e is instead_of else e for e in self.entries))
+            return _indexed((*self.entries, entry), self.added)
+        return _indexed(tuple(entry if e is instead_of else e for e in self.entries), self.added)
 
 
-def _indexed(entries: tuple[Entry, ...]) -> Memory:
+def _indexed(entries: tuple[Entry, ...], added: frozenset[Element]) -> Memory:
     index: dict[Key, Entry] = {}
     for entry in entries:
         index[entry.original, "original", entry.zone.of("original")] = entry
         index[entry.reply, "reply", entry.zone.of("reply")] = entry
-    return Memory(entries, MappingProxyType(index))
+    return Memory(entries, added, MappingProxyType(index))
 
 
 def replied(entry: Entry) -> Entry:

@@ -18,6 +18,8 @@ class Fate(StrEnum):
     ACCEPT = "accept"
     DROP = "drop"
     REJECT = "reject"
+    ANSWERED = "answered"
+    """By SYNPROXY: the packet ends here, and the handshake goes on between it and the client."""
     NOT_DECIDED = "not decided"
 
 
@@ -60,7 +62,7 @@ class Outcome:
     belongs to. `undecided` are the questions on which `verdict`, state or entries hang, `asked` all that came up: where
     they do not matter in the end, `path` is still only one of the possible ones. `answer` is what became of the packet
     that a REJECT sent back. `memory` is the table afterwards. `passed` are the hooks that the packet left alive, with
-    its state behind each.
+    its state behind each. `listed` are the sets it was held against whose elements come and go: as listed now.
     """
 
     packet: Packet
@@ -75,8 +77,9 @@ class Outcome:
     asked: tuple[str, ...] = ()
     answer: Outcome | None = None
     passed: tuple[tuple[Hook, CtState | None], ...] = ()
+    listed: tuple[str, ...] = ()
 
     @property
     def by(self) -> Step | None:
         """The step that decided; None where nothing stood in the way."""
-        return self.path[-1] if self.path and self.verdict in (Fate.DROP, Fate.REJECT) else None
+        return self.path[-1] if self.path and self.verdict in (Fate.DROP, Fate.REJECT, Fate.ANSWERED) else None

@@ -30,6 +30,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     XtConntrack,
 )
+from conntrim.core.model.writes import AddToSet, SetField
 
 
 def membership(match: InSet) -> str:
@@ -59,7 +60,7 @@ def question(what: Match | Statement) -> str:
     """The question whether this match holds, or this statement takes the packet; one text, one question."""
     match what:
         case OpaqueMatch() | OpaqueStatement():
-            return f"{what.kind}: {what.text}"
+            return f"{what.kind}: {(what.asked if isinstance(what, OpaqueMatch) else '') or what.text}"
         case In():
             return f"the packet's {what.field} is one that the rule asks for"
         case Interface():
@@ -73,7 +74,18 @@ def question(what: Match | Statement) -> str:
         case CtIn():
             return nft_text(what)
         case (
-            End() | Jump() | Return() | Notrack() | SetZone() | SetMark() | CtTemplate() | Helper() | Nat() | NoEffect()
+            End()
+            | Jump()
+            | Return()
+            | Notrack()
+            | SetZone()
+            | SetMark()
+            | CtTemplate()
+            | Helper()
+            | Nat()
+            | NoEffect()
+            | SetField()
+            | AddToSet()
         ):
             return str(what)
         case _:

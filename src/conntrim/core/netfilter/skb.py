@@ -9,7 +9,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.netfilter.kernel import Kernel
-from conntrim.core.netfilter.memory import NO_ZONE, Entry, Zone
+from conntrim.core.netfilter.memory import NO_ZONE, Element, Entry, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Answers:
 
     assumed: Mapping[str, bool]
     asked: dict[str, bool] = field(default_factory=dict)
+    listed: dict[str, None] = field(default_factory=dict)
+    """Sets that were looked into though their elements come and go."""
 
     def ask(self, question: str) -> bool:
         """The assumed answer; no, where none was assumed."""
@@ -86,6 +88,7 @@ class Skb:
     iif: str | None = ""
     oif: str | None = ""
     mark_known: bool = True
+    added: frozenset[Element] = frozenset()
 
     @property
     def state(self) -> CtState:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, assert_never
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.fields import FIELDS, Field
+from conntrim.core.model.fields import FIELDS, Field, TcpFlag
 from conntrim.core.model.kinds import does
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
     CtTemplate,
@@ -28,9 +30,12 @@ from conntrim.core.model.ruleset import (
     Table,
     Verdict,
 )  # fmt: skip
+from conntrim.core.model.service import Hook
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.netfilter import nat
 from conntrim.core.netfilter.answers import PORT_UNREACHABLE
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK, result
+from conntrim.core.netfilter.matches import element_of, named_in
 from conntrim.core.netfilter.memory import Zone
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.question_text import question, queue, translation
@@ -116,9 +121,9 @@ def _templated(on: Traversal, statement: SetZone | CtTemplate | Helper, table: T
             _attach(on, table, Template())
         case Helper(name) if table.dialect is not Dialect.NFTABLES:
             _attach(on, table, Template(helper=name))
-        case Helper(name):
+        case Helper(name, of):
             if isinstance(attached, Tracked) and not attached.confirmed:
-                on.skb.attached = replace(attached, entry=replace(attached.entry, helper=name))
+                on.skb.attached = replace(attached, entry=replace(attached.entry, helper=of or name))
         case _:
             assert_never(statement)
 
@@ -160,7 +165,37 @@ def _translate(on: Traversal, statement: Nat) -> Ending:
     return Fate.ACCEPT
 
 
+SYNPROXY = frozenset({"SYNPROXY", "synproxy"})
+
+
+def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:
+    """SYNPROXY answers a SYN, takes the ACK that its answer earned, and lets other packets go on (K138)."""
+    if on.skb.packet.protocol != Protocol.TCP:
+        return Unended.BROKEN
+    flags, nft = on.skb.packet.tcp_flags or 0, statement.kind == "synproxy"
+    if nft and on.skb.packet.family is Family.IPV6 and not on.skb.answers.ask(f"{question(statement)}: {VERIFIED}"):
+        return Fate.DROP
+    others = TcpFlag.FIN | TcpFlag.RST
+    if flags & TcpFlag.SYN and (nft or not flags & (others | TcpFlag.ACK)):
+        on.answer = on.answered()
+        return Fate.ANSWERED
+    if flags & TcpFlag.ACK and (nft or not flags & (others | TcpFlag.SYN)):
+        return Fate.ANSWERED if on.skb.answers.ask(f"{question(statement)}: {EARNED}") else Fate.DROP
+    return None
+
+
+VERIFIED = "the device has verified the packet's checksum"
+"""Else nft's synproxy takes a right checksum of IPv6 for a wrong one (K138)."""
+
+EARNED = "the ACK is for its own SYN/ACK"
+"""What SYNPROXY tells by the cookie in the ACK's number."""
+
+
 def _opaque(on: Traversal, statement: OpaqueStatement) -> Ending:
+    if statement.kind == "ct expectation":
+        return _expected(on)
+    if statement.kind in SYNPROXY:
+        return _proxied(on, statement)
     if statement.may_break and on.skb.answers.ask(f"{question(statement)}: nothing is found"):
         return Unended.BROKEN
     done = does(statement)
@@ -168,7 +203,52 @@ def _opaque(on: Traversal, statement: OpaqueStatement) -> Ending:
         _forget(on.skb, field)
     if done.entry_mark and isinstance(on.skb.attached, Tracked):
         on.skb.attached = replace(on.skb.attached, entry=replace(on.skb.attached.entry, mark=UNKNOWN_MARK))
+    if done.takes:  # an ACCEPT of this chain, and of no other (K3)
+        return Fate.ACCEPT if on.skb.answers.ask(f"{question(statement)}: a program listens there") else Fate.DROP
     return Fate.NOT_DECIDED if not done.goes_on and on.skb.answers.ask(question(statement)) else None
+
+
+def _written(on: Traversal, statement: SetField) -> Ending:
+    """A header field written; a fragment has no ports to write to."""
+    if on.skb.packet.fragment and statement.field in FIELDS and FIELDS[statement.field].protocols:
+        return Unended.BROKEN
+    if statement.readdresses and on.hook is Hook.OUTPUT:  # its route is chosen already
+        on.skb.answers.ask(f"{statement.text}: the way of the packet")
+    value: dict[str, Any] = {FIELDS[statement.field].attribute: statement.value}
+    on.skb.packet = replace(on.skb.packet, **value)
+    on.remark("the packet's header is written")
+    return None
+
+
+def _added(on: Traversal, statement: AddToSet, table: Table) -> Ending:
+    """K135: later look-ups find the element, this packet's own among them."""
+    found, element = table.set(statement.set_name), element_of(statement.fields, on.skb)
+    if found is not None and found.full and on.skb.answers.ask(f"{statement.text}: the set is full"):
+        return Unended.BROKEN
+    if element is None:
+        on.skb.answers.ask(f"{statement.text}: what is added")
+        return None
+    on.skb.added |= {(named_in(table, statement.set_name), element)}
+    on.memory = replace(on.memory, added=on.skb.added)
+    on.remark(f"now in the set {statement.set_name}")
+    return None
+
+
+def _write(on: Traversal, statement: SetMark | SetField | AddToSet, table: Table) -> Ending:
+    match statement:
+        case SetMark():
+            return _mark(on, statement, table)
+        case SetField():
+            return _written(on, statement)
+        case AddToSet():
+            return _added(on, statement, table)
+    assert_never(statement)
+
+
+def _expected(on: Traversal) -> Ending:
+    """nft's `ct expectation set` ends the rule for what has no new entry (K136)."""
+    attached = on.skb.attached
+    return None if isinstance(attached, Tracked) and not attached.confirmed else Unended.BROKEN
 
 
 def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:
@@ -193,8 +273,8 @@ def carry_out(on: Traversal, statement: Statement, table: Table, rule: Rule) -> 
         case SetZone() | CtTemplate() | Helper():
             _templated(on, statement, table)
             return None
-        case SetMark():
-            return _mark(on, statement, table)
+        case SetMark() | SetField() | AddToSet():
+            return _write(on, statement, table)
         case Nat():
             return _translate(on, statement)
         case NoEffect():

@@ -98,6 +98,7 @@ ENDINGS: dict[Fate, str] = {
     Fate.ACCEPT: "accepted",
     Fate.DROP: "dropped",
     Fate.REJECT: "rejected",
+    Fate.ANSWERED: "answered by SYNPROXY, whose handshake with the client is not followed further",
     Fate.NOT_DECIDED: "not decided",
 }
 

@@ -11,11 +11,13 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import Reject
 from conntrim.core.model.ruleset import (
+    Base,
     Chain,
     End,
     Match,
     NoEffect,
     Notrack,
+    OpaqueMatch,
     Rule,
     Table,
     Verdict,
@@ -23,10 +25,10 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter import nat, routing
-from conntrim.core.netfilter.answers import answer_to, reply_to, tied
+from conntrim.core.netfilter.answers import answer_to, handshake, reply_to, tied
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of, in_ranks
-from conntrim.core.netfilter.matches import about_state, holds
+from conntrim.core.netfilter.matches import about_state, holds, named
 from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.question_text import condition, question
@@ -55,13 +57,14 @@ class Traversal:
 
     def outcome(self) -> Outcome:
         """Walk all hooks."""
+        self.skb.added = self.memory.added
         fate = self._travel()
         attached = self.skb.attached
         hit = attached.entry if isinstance(attached, Tracked) and attached.confirmed and not self.made else None
         return Outcome(
             self.came, self.skb.packet, fate, self._state(), tuple(self.path), self.memory, self.made, hit,
             answer=self.answer,
-            passed=tuple(self.passed),
+            passed=tuple(self.passed), listed=tuple(self.skb.answers.listed),
         )  # fmt: skip
 
     # --- hooks --------------------------------------------------------------------------------------------------
@@ -76,6 +79,8 @@ class Traversal:
 
     def _travel(self) -> Fate:
         for hook in self._hooks():
+            if hook is Hook.INGRESS and not self.arranged.groups[self.came.family, hook]:
+                continue  # most hosts have no chain there
             self.hook = hook
             self.skb.iif, self.skb.oif = self._interfaces()
             for station in self._stations():
@@ -101,9 +106,10 @@ class Traversal:
             if self.skb.packet.oif != "lo":
                 return
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
+        yield Hook.INGRESS
         yield Hook.PREROUTING
         if self.skb.packet.dst != self.came.dst:
-            way = "" if self._stays() else routing.device(self.skb.kernel, self.skb.packet)
+            way = "" if self._stays() else routing.device(self.skb.kernel, self.skb.packet) or self.came.oif
             self.skb.packet = replace(self.skb.packet, oif=way)
         if routing.strays(self.skb.packet):
             self.skb.answers.ask("the way of a packet from outside to ::1")
@@ -127,7 +133,7 @@ class Traversal:
     def _interfaces(self) -> tuple[str | None, str | None]:
         """The incoming and outgoing interface that a rule sees at this hook; None: nobody knows."""
         packet = self.skb.packet
-        if self.hook in (Hook.PREROUTING, Hook.INPUT):
+        if self.hook in (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT):
             return packet.iif, ""
         out = packet.oif or None
         return (packet.iif if out != "lo" else "", out) if self.hook is not Hook.OUTPUT else ("", out)
@@ -136,13 +142,13 @@ class Traversal:
         """K2: what shares a priority runs in an order that no listing tells."""
         for group in self.arranged.groups[self.came.family, self.hook]:
             alive = [s for s in group if self._alive(s)]
-            # The first nat chain of any hook registers nat at all of them: that order is not followed.
-            told = self.arranged.latest_first and not {Kind.NAT, Kind.CHAIN} <= {s.kind for s in alive}
-            if len(alive) > 1 and told:
-                # The kernel's own stations were there before.
-                alive.sort(key=lambda s: s.kind is not Kind.CHAIN)
-                chains = [s for s in alive if s.kind is Kind.CHAIN]
-                alive = [*reversed(chains), *alive[len(chains) :]]
+            if len(alive) > 1 and self.arranged.latest_first:
+                # The kernel's own stations were there before, but NAT's comes with the first nat chain of any hook.
+                chains = [s for s in reversed(alive) if s.kind is Kind.CHAIN]
+                nat = [s for s in alive if s.kind is Kind.NAT]
+                own = [s for s in alive if s.kind not in (Kind.CHAIN, Kind.NAT)]
+                late = [s for s in chains if s.late or not nat]
+                alive = [*late, *nat, *(s for s in chains if nat and not s.late), *own]
             elif len(alive) > 1 and self.skb.answers.ask(_tie(self.hook, alive)):
                 alive.reverse()
             yield from alive
@@ -158,7 +164,15 @@ class Traversal:
     def _alive(self, station: Station) -> bool:
         if station.kind is Kind.NAT:
             return self.arranged.nat[self.came.family]
+        if self.hook is Hook.INGRESS:
+            return all(self._at_device(base) for _, chain in station.chains if (base := chain.base))
         return station.kind is Kind.CHAIN or self._active
+
+    def _at_device(self, base: Base) -> bool:
+        """Whether an ingress chain hangs at the device that the packet comes in by."""
+        if not base.devices:
+            return self.skb.answers.ask(f"an ingress chain at priority {base.priority} hangs at {self.skb.iif}")
+        return any(named(self.skb.iif or "", name) for name in base.devices)
 
     def _station(self, station: Station) -> Fate | None:
         return {
@@ -266,7 +280,7 @@ class Traversal:
             return False
         if not open_ or all(isinstance(s, NoEffect) for s in rule.statements):
             return True
-        return all([self.skb.answers.ask(question(match)) for match in open_])
+        return all([self.skb.answers.ask(question(match)) is not _inverted(match) for match in open_])
 
     def _turned(self, table: Table, chain: Chain, rule: Rule) -> None:
         """Tell of a NOTRACK rule that names the right ports in the wrong direction."""
@@ -319,6 +333,18 @@ class Traversal:
         self.memory = outcome.memory  # the answer may end the connection: a RST in the entry's own direction does
         return outcome
 
+    def answered(self) -> Outcome:
+        """SYNPROXY's SYN/ACK and what becomes of it: without an entry where the SYN has none."""
+        packet, attached = handshake(self.skb.packet, self.skb.kernel), self.skb.attached
+        if isinstance(attached, Tracked):
+            attached = replace(attached, state=CtState.ESTABLISHED, reply=True, confirmed=True, pending=True)
+        else:
+            attached = None
+        skb = Skb(packet, self.skb.kernel, self.skb.answers, attached)
+        outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
+        self.memory = outcome.memory
+        return outcome
+
     def _set_closing(self) -> None:
         """REJECT's RST takes the connection's entry to CLOSE at once, if it is confirmed (nf_ct_set_closing())."""
         attached = self.skb.attached
@@ -339,6 +365,11 @@ def accepts_service(rule: Rule, failed: Match) -> bool:
     if not accepts or KINDS_OF_PACKET.intersection(asked_fields(failed)):
         return False
     return any(SERVICE.intersection(asked_fields(match)) for match in rule.matches)
+
+
+def _inverted(match: Match) -> bool:
+    """Whether a match holds where the answer to its question is no."""
+    return isinstance(match, OpaqueMatch) and bool(match.asked)
 
 
 def _tie(hook: Hook, stations: list[Station]) -> str:

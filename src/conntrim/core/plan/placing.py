@@ -45,6 +45,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.tcp_flags import BARE_SYN, NOT_BARE_SYN
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.ground import Ground, Spot
 from conntrim.core.plan.passages import Passage
@@ -191,6 +192,8 @@ class Placing:
                 return
             case Notrack() | SetZone() | CtTemplate() | Helper() | SetMark() | Nat() | NoEffect():
                 return
+            case SetField() | AddToSet():
+                return
             case _:
                 assert_never(statement)
 
@@ -229,7 +232,10 @@ class Placing:
                 self.refusing.append(rule)
             case Jump() | Return():
                 return
-            case OpaqueStatement() | Notrack() | SetZone() | CtTemplate() | Helper() | SetMark() | Nat() | NoEffect():
+            case (
+                OpaqueStatement() | Notrack() | SetZone() | CtTemplate() | Helper() | SetMark() | Nat() | NoEffect()
+                | SetField() | AddToSet()
+            ):  # fmt: skip
                 self.doubts.append(Doubt(rule, "what it does is not known"))
             case _:
                 assert_never(statement)

@@ -31,6 +31,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )  # fmt: skip
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.netfilter.question_text import question, queue, translation
 from conntrim.core.prove.diagram import NotDecided, Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
@@ -304,13 +305,18 @@ class ChainTrace:
         match statement:
             case SetMark() if statement.reads_entry and self.table.dialect is Dialect.NFTABLES:
                 return self.view.space.everything if self.early else self.view.stateless()
+            case AddToSet(set_name=name) if (found := self.table.set(name)) is not None and found.full:
+                return self.view.space.unknown(f"{statement.text}: the set is full")
+            case OpaqueStatement(kind="ct expectation"):  # K136
+                fresh = self.view.space.nothing if self.early else self.view.states[CtState.NEW]
+                return ~fresh | self.view.space.unknown(f"{statement.text}: the entry is not new")
             case OpaqueStatement(may_break=True):
                 return self.view.space.unknown(f"{question(statement)}: nothing is found")
             case Nat(elsewhere=Elsewhere(looks_up=True)):
                 return self.view.space.unknown(f"{translation(statement)}: nothing is found")
             case SetMark() | OpaqueStatement() | Nat() | End() | Jump() | Return() | NoEffect():
                 return None
-            case Notrack() | SetZone() | CtTemplate() | Helper():
+            case Notrack() | SetZone() | CtTemplate() | Helper() | SetField() | AddToSet():
                 return None
             case _:
                 assert_never(statement)
@@ -343,8 +349,8 @@ class ChainTrace:
             case Nat():
                 self.hits.append(Hit(rule, statement, on))
                 ends[ACCEPTED].append(on)
-            case OpaqueStatement():
-                return self._unknown(rule, at, on, ends)
+            case OpaqueStatement() | SetField() | AddToSet():
+                return self._changing(rule, at, on, ends)
             case NoEffect() | Notrack() | SetZone() | CtTemplate() | Helper() | SetMark():
                 for part, again in self._parts(rule, at, on):
                     self._effect(rule, statement, part, again)
@@ -372,17 +378,43 @@ class ChainTrace:
         for name in done.writes:
             if name is Field.MARK:
                 self._any_mark(on & ~self.view.stateless() if done.entry_mark else on, text + again(text))
-            elif self.turns is None:
+            elif self.turns is None and name not in self.view.written:
                 self.view.forget(name, on)
             else:
                 self.view.write(name, on, text + again(text))
         if done.goes_on:
             return on
+        if done.takes:
+            listens = f"{text}: a program listens there"
+            ends[ACCEPTED].append(on & unknown(listens))
+            ends[DROPPED].append(on & ~unknown(listens))
+            return self.view.space.nothing
         accepted = f"{text} accepts"
         stops, accepts = unknown(text + again(text)), unknown(accepted + again(accepted))
         ends[ACCEPTED].append(on & stops & accepts)
         ends[DROPPED].append(on & stops & ~accepts)
         return on & ~stops
+
+    def _changing(self, rule: Rule, at: int, on: Set, ends: dict[str, list[Set]]) -> Set:
+        match statement := rule.statements[at]:
+            case SetField():
+                return self._written(statement, on, ends)
+            case AddToSet():
+                for part, _ in self._parts(rule, at, on):
+                    self.view.add(statement.set_name, statement.fields, self.table, part)
+                return on
+            case _:  # the rest: what is unknown to the model
+                return self._unknown(rule, at, on, ends)
+
+    def _written(self, statement: SetField, on: Set, ends: dict[str, list[Set]]) -> Set:
+        """A written field has its value behind the rule; where a packet with another address or port gets to, and what
+        answers it, is not followed: it is taken to go on, or to be lost."""
+        self.view.put(statement.field, on, statement.value)
+        if not statement.readdresses:
+            return on
+        lost = self.view.space.unknown(f"{statement.text}: it does not arrive")
+        ends[DROPPED].append(on & lost)
+        return on & ~lost
 
     def _any_mark(self, on: Set, why: str) -> None:
         bits = self.view.bits_of_mark()
@@ -451,6 +483,8 @@ def changes(statement: Statement) -> bool:
     match statement:
         case OpaqueStatement():
             return bool(does(statement).writes)
+        case SetField() | AddToSet():
+            return True
         case SetMark():
             return statement.to is MarkOf.PACKET
         case Notrack() | SetZone() | CtTemplate() | Helper() | Nat():

@@ -16,6 +16,7 @@ from conntrim.core.model.ct_match import CtIn, any_of
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, Source, full, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY, may_ask_the_state
+from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import (
     AnyOf,
     In,
@@ -30,6 +31,7 @@ from conntrim.core.model.ruleset import (
     asked_fields,
     asks_ipset,
 )  # fmt: skip
+from conntrim.core.netfilter.matches import named_in
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
@@ -37,6 +39,9 @@ from conntrim.core.prove.turns import Again, as_it_is
 
 Kinds = Iterable[tuple[int, Intervals]]
 """Which addresses are of which kind, read from the top (address_types.py)."""
+
+
+FRAGMENT = "the packet is a fragment other than the first"
 
 
 @dataclass(slots=True)
@@ -49,7 +54,9 @@ class MatchEncoder:
     counts changes of states and mark. `lost`: the packets of which a rule wrote the field: nobody knows what it is now.
     `written`: the bits, highest first, that a field has now that rules wrote, where each writing is followed by itself
     (turns.py). Without `states` the state is a variable like others. `dnated`: all packets here were translated.
+    `added`: the packets whose fields rules put into a set (with its table) on the way.
     `direct`: the first packets that came by all that translates destinations, and kept theirs (None: not known).
+    `whole`: conntrack has put fragments together (K6); in front of that a packet may be one.
     """
 
     space: PacketVars
@@ -64,8 +71,10 @@ class MatchEncoder:
     hops: int = 0
     lost: dict[Field, Set] = field(default_factory=dict)
     written: dict[Field, list[Set]] = field(default_factory=dict)
+    added: dict[tuple[str, tuple[Field | str, ...]], Set] = field(default_factory=dict)
     direct: Set | None = None
     dnated: bool = False
+    whole: bool = True
     version: int = 0
     _made: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
     _made_now: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
@@ -89,19 +98,50 @@ class MatchEncoder:
 
     def write(self, name: Field, packets: Set, why: str) -> None:
         """A rule gave this field of these packets a value that may be any."""
-        key = self.key(name)
-        bits = self.written.setdefault(name, [self.space.sets.var(n) for n in self.space.variables(key)])
+        bits = self._bits(name)
         for at, bit in enumerate(bits):
             bits[at] = packets.ite(self.space.unknown(f"{why} gives bit {len(bits) - 1 - at} of {name}"), bit)
+        self._made.clear()
+        self.changed()
+
+    def put(self, name: Field, packets: Set, value: int) -> None:
+        """A rule gave this field of these packets this value."""
+        if name in self.lost:
+            self.write(name, self.lost.pop(name), "what was written before")
+        bits, values = self._bits(name), self.space.own(name, Intervals.of(value))
+        ((came, _),) = (self._came(values) if name is Field.TTL else values).ranges
+        for at, bit in enumerate(bits):
+            bits[at] = packets.ite(self._always(bool(came >> (len(bits) - 1 - at) & 1)), bit)
+        self._made.clear()
+        self.changed()
+
+    def _bits(self, name: Field) -> list[Set]:
+        """The bits of a field that rules write, highest first."""
+        key = self.key(name)
+        return self.written.setdefault(name, [self.space.sets.var(n) for n in self.space.variables(key)])
+
+    def add(self, set_name: str, fields: tuple[Field | str, ...], table: Table, packets: Set) -> None:
+        """A rule put these fields of these packets into a set (K135)."""
+        key = named_in(table, set_name), fields
+        self.added[key] = self.added.get(key, self.space.nothing) | packets
         self._made.clear()
         self.changed()
 
     def signature(self) -> Hashable:
         """Two views with the same signature see the same in the same packets."""
         if self._signature is None:
-            told = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host, self.hops
+            told = (
+                self.mirrored,
+                self.has_in,
+                self.has_out,
+                self.local,
+                self.from_host,
+                self.to_host,
+                self.hops,
+                self.whole,
+            )
             seen = *told, *self.states.values(), *(self.mark or ()), self.direct, *self.lost.items()
-            seen = *seen, *((name, *bits) for name, bits in self.written.items())
+            seen = *seen, *((name, *bits) for name, bits in self.written.items()), *self.added.items()
             self._signature = self.space.signatures.setdefault(seen, len(self.space.signatures))
         return self._signature
 
@@ -131,7 +171,9 @@ class MatchEncoder:
             found = self._match(match, table)
             self._again = as_it_is
             return found
-        key = (id(match), id(table)) if type(match) is InSet else id(match)
+        key: Hashable = (id(match), id(table)) if type(match) is InSet else id(match)
+        if not self.whole:
+            key = key, self.whole
         made = self._made.get(key) or self._made_now.get(key)
         if made is None:
             made = self._match(match, table), (match, table)  # holding them keeps their ids theirs
@@ -183,8 +225,10 @@ class MatchEncoder:
         return self._always(self.space.family in values)
 
     def fragment(self, name: Field, values: Intervals, mask: int | None) -> Set:
-        """K6: where conntrack is active the hooks see whole packets."""
-        return self._always(0 in values)
+        """K6: where conntrack is active the hooks see whole packets, but for those in front of it."""
+        if self.whole or (0 in values) == (1 in values):
+            return self._always(0 in values)
+        return self.space.unknown(FRAGMENT) if 1 in values else ~self.space.unknown(FRAGMENT)
 
     def state(self, name: Field, values: Intervals, mask: int | None) -> Set:
         """The states as they are now."""
@@ -291,7 +335,11 @@ class MatchEncoder:
             found = self._ask(membership(match))
         else:
             found = self._elements(named, match.fields)
+        added = self.added.get((named_in(table, match.set_name), match.fields))
+        found = found if added is None else found | added
         present = self._present(match.fields)
+        if Field.PROTOCOL in match.fields and not asks_ipset(match, table):
+            present, found = self.space.everything, found | self._unported(match, named)
         if match.negated and asks_ipset(match, table):
             return ~(present & found)  # what lacks a port is in no ipset (K50)
         return present & (~found if match.negated else found)
@@ -306,6 +354,19 @@ class MatchEncoder:
                 here = here & self._part(name, key)
             found.append(here)
         return self.space.sets.either(found)
+
+    def _unported(self, match: InSet, named: NamedSet | None) -> Set:
+        """Packets without ports that an element may have that says their protocol: nobody knows what `th` reads."""
+        found, ports = self.space.nothing, {Field.SPORT, Field.DPORT}
+        for element in named.elements if named is not None and ports.intersection(match.fields) else ():
+            here = self.space.unknown(membership(match))
+            for key, name in zip(element, match.fields, strict=False):
+                if name is Field.PROTOCOL and isinstance(key, Intervals):
+                    here = here & self.field(name, key - Intervals.of(*map(int, WITH_PORTS)))
+                elif name not in ports:
+                    here = here & self._part(name, key)
+            found = found | here
+        return found
 
     def _part(self, name: Field | str, key: Intervals | tuple[str, ...]) -> Set:
         if isinstance(key, Intervals):

@@ -39,7 +39,9 @@ class Names:
     def told(cls, tables: Iterable[Table], asked: Iterable[Interface]) -> Names:
         """The same by what the tables' rules ask for, and by the tables' sets."""
         patterns = {p for match in asked for p in match.names}
-        patterns = (patterns | {p for table in tables for p in _elements(table)}) - {""}
+        tables = tuple(tables)
+        hung = {name for table in tables for c in table.chains if c.base for name in c.base.devices}
+        patterns = (patterns | hung | {p for table in tables for p in _elements(table)}) - {""}
         exact = {p for p in patterns if not p.endswith("*")} | {LOOPBACK}
         found, kinds = ["", *sorted(exact)], {frozenset[str]()}
         for stem in sorted((p[:-1] for p in patterns if p.endswith("*") and p != "*"), key=len):

@@ -31,6 +31,7 @@ from conntrim.core.model.ruleset import (
     asked_fields,
 )  # fmt: skip
 from conntrim.core.model.service import Direction
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.netfilter.hooks import JOURNEYS, Arranged, Kind, Station
 
 
@@ -78,7 +79,7 @@ def _harmless(statement: Statement) -> bool:
             return not statement.of_entry
         case End(verdict=verdict):
             return verdict is Verdict.ACCEPT
-        case Notrack() | SetZone() | CtTemplate() | Helper() | OpaqueStatement():
+        case Notrack() | SetZone() | CtTemplate() | Helper() | SetField() | AddToSet() | OpaqueStatement():
             return False
         case _:
             assert_never(statement)

@@ -19,10 +19,10 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, OpaqueStatement, Table
+from conntrim.core.model.ruleset import Chain, Dialect, Interface, OpaqueStatement, Table, TableFamily
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.answers import HEADERS
-from conntrim.core.netfilter.hooks import CONNTRACK, JOURNEYS, NAT_DST, Arranged, Kind, Station
+from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station
 from conntrim.core.prove.chains import ChainTrace, Hit, Traced, Visit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -34,15 +34,21 @@ from conntrim.core.prove.turns import Turns
 from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Watch
 
 SEES: dict[Hook, tuple[bool, bool]] = {
-    Hook.PREROUTING: (True, False), Hook.INPUT: (True, False), Hook.FORWARD: (True, True),
+    Hook.INGRESS: (True, False), Hook.PREROUTING: (True, False), Hook.INPUT: (True, False), Hook.FORWARD: (True, True),
     Hook.OUTPUT: (False, True), Hook.POSTROUTING: (True, True),
 }  # fmt: skip
 """Whether a hook knows the incoming and the outgoing interface; a packet of our own has no incoming one anyway."""
+
+ARRIVING = (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT)
+"""Where what the host sends to itself has the loopback as its incoming interface."""
 
 NONE: Traced = MappingProxyType({})
 
 TRANSLATING = (Hook.PREROUTING, Hook.OUTPUT)
 """Where destinations are translated."""
+
+ANY_TABLE = Table(Dialect.NFTABLES, TableFamily.NETDEV, "", ())
+"""Whatever table asks for an interface, the answer is the same."""
 
 THIS_HOST = Intervals.of(parse_prefix("0.0.0.0/8"), parse_prefix("::/128"))
 """Addresses that no packet comes from, but for DHCP and neighbour discovery."""
@@ -165,7 +171,7 @@ def encoder(
 ) -> MatchEncoder:  # fmt: skip
     """What rules at a hook see of the packets that go one way; `states` says which of them is in which state."""
     has_in, has_out = SEES[hook]
-    came = direction in COMES or (direction is Direction.LOOPBACK and hook in (Hook.PREROUTING, Hook.INPUT))
+    came = direction in COMES or (direction is Direction.LOOPBACK and hook in ARRIVING)
     return MatchEncoder(
         space, states, mirrored, has_in and came, has_out, local,
         from_host=direction not in COMES, to_host=direction not in GOES,
@@ -222,6 +228,8 @@ class _Way:
         elif self.direction in COMES and not self.marked:
             self.view.mark = [nothing] * 32  # what comes from the wire carries no mark
         for hook in self.hooks or JOURNEYS[self.direction]:
+            if hook is Hook.INGRESS and (self.image or not self.arranged.groups[self.space.family, hook]):
+                continue
             self._enter(hook)
             for group in self.arranged.groups[self.space.family, hook]:
                 if self._done(hook, group[0].priority):
@@ -254,7 +262,7 @@ class _Way:
         old = self.view
         self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
         self.view.mark, self.view.lost, self.view.direct = old.mark, old.lost, old.direct
-        self.view.written = old.written
+        self.view.written, self.view.added = old.written, old.added
         if isinstance(self.image, Image):
             self.view.dnated = True
             self.view.written = old.written | {name: list(bits) for name, bits in self.image.fields[hook].items()}
@@ -286,13 +294,27 @@ class _Way:
                 assert_never(station.kind)
 
     def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
-        early = not self.tracked and priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT)
+        before = hook is Hook.INGRESS or (priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT))
+        early = not self.tracked and before
+        whole = self.tracked or not before or (hook is not Hook.INGRESS and priority > DEFRAG)
+        if whole is not self.view.whole:
+            self.view.whole = whole
+            self.view.changed()
         walk = ChainTrace(self.view, table, early, self.scope, self.watch, self.traced, self.turns)
-        passed = walk.base(chain, self.alive)
+        here = self._at_device(chain, hook)
+        passed = walk.base(chain, self.alive & here) | (self.alive & ~here)
         self.visits += walk.visits
         self.sights += [(hook, sight) for sight in walk.sights]
         self.hits += [(hook, hit) for hit in walk.hits]
         return passed
+
+    def _at_device(self, chain: Chain, hook: Hook) -> Set:
+        """The packets that an ingress chain sees: those of its devices."""
+        if hook is not Hook.INGRESS or chain.base is None:
+            return self.space.everything
+        if not chain.base.devices:
+            return self.space.unknown(f"an ingress chain at priority {chain.base.priority} hangs at their device")
+        return self.view.match(Interface("in", chain.base.devices), ANY_TABLE)
 
     def _nat(self, station: Station, hook: Hook) -> None:
         """K4: nat chains see the first packets of tracked flows; a translation ends the way through them. Round lo the

@@ -239,7 +239,7 @@ def _elsewhere(ruleset: Ruleset) -> Iterator[tuple[str, object]]:
         if table.family not in FAMILIES:
             yield name, tuple(map(_bare, table.chains))
         for chain in table.chains:
-            if table.family in FAMILIES and chain.base and chain.base.hook in (Hook.INGRESS, Hook.EGRESS):
+            if table.family in FAMILIES and chain.base and chain.base.hook is Hook.EGRESS:
                 yield f"{name} {chain.name}", (_bare(chain), *map(_bare, _others(table, chain)))
 
 

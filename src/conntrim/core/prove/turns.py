@@ -41,6 +41,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.prove.diagram import Set
 
 MOST_PARTS = 64
@@ -115,6 +116,8 @@ class Turns:
                     for before, among in self._by_writers(part, EVERYWHERE):
                         yield among, self.of.again((self.of.of(rule), at, often, before), rule.where)
             case End() | NoEffect() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat():
+                yield packets, as_it_is
+            case SetField() | AddToSet():
                 yield packets, as_it_is
             case _:
                 assert_never(statement)

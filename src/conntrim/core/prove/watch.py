@@ -40,6 +40,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
     XtConntrack,
 )  # fmt: skip
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
@@ -199,7 +200,7 @@ def _idle(rule: Rule, table: Table, depth: int = 0) -> bool:
                 continue
             case NoEffect() | Jump() | Return() | End() | Notrack() | SetZone() | CtTemplate():
                 return False
-            case SetMark() | Helper() | Nat() | OpaqueStatement():
+            case SetMark() | Helper() | Nat() | SetField() | AddToSet() | OpaqueStatement():
                 return False
             case _:
                 assert_never(statement)

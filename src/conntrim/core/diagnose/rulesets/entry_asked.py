@@ -59,6 +59,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.service import Direction
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.prove.diagram import Set
 
 CODE, NAME = "CT111", "entry-asked"
@@ -100,6 +101,8 @@ def of_entrys_mark(statement: Statement) -> bool:
         case OpaqueStatement(kind=kind):
             return kind == "CONNMARK"
         case End() | Jump() | Return() | Notrack() | SetZone() | CtTemplate() | Helper() | Nat() | NoEffect():
+            return False
+        case SetField() | AddToSet():
             return False
         case _:
             assert_never(statement)

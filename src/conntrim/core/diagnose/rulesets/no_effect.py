@@ -48,6 +48,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG
 from conntrim.core.netfilter.outcome import StepKind
 from conntrim.core.prove.diagram import Set
@@ -213,7 +214,7 @@ def _does(rule: Rule) -> str:
                 return "its packets have a template already, by"
             case End():
                 return ENDED[statement.verdict]
-            case Jump() | Return() | SetMark() | Nat() | NoEffect() | OpaqueStatement():
+            case Jump() | Return() | SetMark() | Nat() | SetField() | AddToSet() | NoEffect() | OpaqueStatement():
                 continue
             case _:
                 assert_never(statement)

@@ -35,7 +35,7 @@ ADVICE = "give me the whole output of `nft -j list ruleset`"
 _DECODER = json.JSONDecoder()
 MOST_OBJECTS, MOST_VALUES = 1_200_000, 4_000_000
 """What a quarter of a gigabyte holds of JSON: a hundred thousand rules, a million elements of sets."""
-ON_THE_PATH = frozenset({TableFamily.IP, TableFamily.IP6, TableFamily.INET})
+ON_THE_PATH = frozenset({TableFamily.IP, TableFamily.IP6, TableFamily.INET, TableFamily.NETDEV})
 NEXTHDR = "`ip6 nexthdr` is read as the layer-4 protocol: packets with extension headers are not looked at"
 """A remark: the field is the next header's number, which is the protocol only where no extension header stands."""
 
@@ -177,25 +177,27 @@ def _sort(kind: str, content: Json, table: Gathered) -> None:
         table.sets.append(content)
     elif kind != "element":
         table.objects.append((kind, content))
-        if kind == "map" and content["map"] == "verdict" and not volatile(content):
+        if kind == "map" and not volatile(content):
             table.maps[str(content["name"])] = list(content.get("elem", []))
 
 
 def _table(table: Gathered, source: str, unread: list[str] | None = None) -> ListedTable:
     """A table read; with `unread`, what is not understood is noted there and stands as an opaque rule."""
-    context = Context(table.family)
+    helpers = {str(each["name"]): str(each["type"]) for kind, each in table.objects if kind == "ct helper"}
+    context = Context(table.family, helpers)
+    filled = {name for found in table.rules.values() for rule in found for name in written(rule["expr"])}
+    maps = {name: elements for name, elements in table.maps.items() if name not in filled}
     chains: list[Chain] = []
     listed: dict[str, tuple[Listed, ...]] = {}
     for name in table.rules:
         if name not in table.chains:
             raise InputError(source, f"rules of chain {name}, which table {table.name} does not have", advice=ADVICE)
     for name, content in table.chains.items():
-        listed[name] = tuple(_listed(rule, context, table.maps, source, unread) for rule in table.rules.get(name, ()))
+        listed[name] = tuple(_listed(rule, context, maps, source, unread) for rule in table.rules.get(name, ()))
         made = tuple(rule for each in listed[name] for rule in each.rules)
         chains.append(Chain(name, made, _base(content), Place(source)))
     check_jumps(chains, source)
     chains = _looked_up_once(chains, listed)
-    filled = {name for found in table.rules.values() for rule in found for name in written(rule["expr"])}
     sets: list[NamedSet] = [named_set(content, table.family, filled) for content in table.sets] + context.anonymous
     objects = tuple(object_text(kind, content, filled) for kind, content in table.objects)
     read = Table(Dialect.NFTABLES, table.family, table.name, tuple(chains), tuple(sets), table.dormant, objects)
@@ -273,6 +275,8 @@ def remarks_of(tables: Iterable[Table], text: str, source: str) -> Iterator[str]
     for table in tables:
         if any(c.base and c.base.hook in (Hook.INGRESS, Hook.EGRESS) and not c.base.devices for c in table.chains):
             yield f"{source}: table {table.family} {table.name} has a chain whose device the listing does not name"
+        if any(c.base and c.base.hook is Hook.EGRESS for c in table.chains):
+            yield f"{source}: table {table.family} {table.name} has an egress chain, which is not followed"
         if table.family not in ON_THE_PATH:
             yield f"{source}: table {table.family} {table.name} is not on the path of IP packets"
         if any('"flowtable"' in each for each in table.objects):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from conntrim.core.dialect.nft import EXPRESSIONS, TYPES, Spelt
@@ -9,6 +10,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import INTERFACES, Json
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import In, TableFamily
 
 
@@ -60,6 +62,50 @@ def l4(protocol: int) -> In:
 
 
 ROWS = {row.words: row for row in EXPRESSIONS}
+
+_NETWORKS: dict[str, In] = {"ip": V4, "ip6": V6, "icmp": V4, "igmp": V4, "icmpv6": V6}
+_TRANSPORTS: dict[str, In] = {
+    **{protocol.name.lower(): l4(protocol) for protocol in Protocol},
+    "igmp": l4(2),
+    "comp": l4(108),
+}
+"""What of the packet a header's name says (nft adds both checks and does not list them)."""
+
+_OPTIONS: dict[str, tuple[In, ...]] = {"tcp option": (l4(Protocol.TCP),), "ip option": (V4,), "exthdr": (V6,)}
+"""What a header's option says of the packet."""
+
+
+def implied(expression: Json, family: TableFamily) -> tuple[In, ...]:
+    """What nft checks of the packet before it reads or writes the headers that an expression or statement names.
+
+    A rule ends where that does not hold, whatever stands behind it (K134).
+    """
+    found = dict.fromkeys(
+        need for need in _implied(expression) if need.field is not Field.FAMILY or both_families(family)
+    )
+    return tuple(found)
+
+
+def both_families(family: TableFamily) -> bool:
+    """Whether a table sees packets of both families."""
+    return family not in (TableFamily.IP, TableFamily.IP6)
+
+
+def _implied(expression: Json) -> Iterator[In]:
+    match expression:
+        case {"payload": {"protocol": str(name), **rest}}:
+            if "tunnel" not in rest:  # else it is about what is inside
+                yield from (table[name] for table in (_NETWORKS, _TRANSPORTS) if name in table)
+        case dict():
+            for kind, content in expression.items():
+                if kind != "tcp option" or "field" in content:  # that an option is missing is said of every packet
+                    yield from _OPTIONS.get(str(kind), ())
+                yield from _implied(content)
+        case list():
+            for each in expression:
+                yield from _implied(each)
+
+
 WAYS = {field: way for way, field in DEVICES.items()}
 
 
@@ -90,6 +136,6 @@ def left(expression: Json, family: TableFamily) -> Left | Name:
         raise Unread
     if row.field in WAYS:
         return Name(WAYS[row.field])
-    needs = [only(Field.FAMILY, row.family)] if row.family and family is TableFamily.INET else []
+    needs = [only(Field.FAMILY, row.family)] if row.family and both_families(family) else []
     needs += [l4(row.protocol)] if row.protocol is not None else []
     return Left(row.field, row.type, tuple(needs), row.mask)

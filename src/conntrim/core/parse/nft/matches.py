@@ -16,7 +16,7 @@ from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, wo
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import In, InSet, Interface, Key, Match, NamedSet, OpaqueMatch, TableFamily
 from conntrim.core.parse.nft import entry
-from conntrim.core.parse.nft.left import V4, Left, Name, Unread, left
+from conntrim.core.parse.nft.left import V4, Left, Name, Unread, both_families, implied, left
 from conntrim.core.parse.nft.values import ADDRESSES, BITMASKS, flags, intervals, number
 
 ALL_ONES = (1 << 128) - 1
@@ -24,9 +24,10 @@ ALL_ONES = (1 << 128) - 1
 
 @dataclass(slots=True)
 class Context:
-    """One table being read: its family, and the anonymous sets met so far."""
+    """One table being read: its family, what its helper objects are, and the anonymous sets met so far."""
 
     family: TableFamily
+    helpers: dict[str, str] = field(default_factory=dict)
     anonymous: list[NamedSet] = field(default_factory=list)
 
 
@@ -143,7 +144,7 @@ def _fragment(expression: Json, op: str, right: Json) -> bool | None:
     return None
 
 
-def _part(expression: Json, family: TableFamily) -> tuple[Left | Name | str, Field | str]:
+def part_of(expression: Json, family: TableFamily) -> tuple[Left | Name | str, Field | str]:
     """One part of a concatenation, and the field it is compared as."""
     try:
         of = left(expression, family)
@@ -161,7 +162,7 @@ def key(of: Left | Name | str, value: Json) -> Key:
     """One part of a set's element as the set's key."""
     if isinstance(of, str):
         return (words(value),)
-    return _names(value) if isinstance(of, Name) else intervals(of.kind, value, of.shift)
+    return _names(value) if isinstance(of, Name) else intervals(of.kind, value, of.shift) & domain(of)
 
 
 def _elements(parts: list[Left | Name | str], right: Json) -> tuple[tuple[Key, ...], ...]:
@@ -170,6 +171,8 @@ def _elements(parts: list[Left | Name | str], right: Json) -> tuple[tuple[Key, .
             return tuple(each for member in members for each in _elements(parts, member))
         case {"elem": {"val": inner}}:
             return _elements(parts, inner)
+        case "*":
+            return (tuple(key(of, right) for of in parts),)
         case {"concat": list() as values} if len(values) == len(parts):
             return (tuple(key(of, value) for of, value in zip(parts, values, strict=True)),)
     raise Unread
@@ -181,7 +184,7 @@ def _concatenated(
     """`a . b` against a set, or against one value."""
     if op not in ("==", "!="):
         raise Unread
-    both = [_part(expression, context.family) for expression in expressions]
+    both = [part_of(expression, context.family) for expression in expressions]
     parts, fields = [of for of, _ in both], tuple(name for _, name in both)
     if isinstance(right, str) and not right.startswith("@"):
         raise Unread
@@ -189,7 +192,8 @@ def _concatenated(
     plain = op == "==" and one is not None and len(one) == 1 and not any(isinstance(of, str) for of in parts)
     seen: list[Match] = list(before)
     for at, of in enumerate(parts):
-        if not isinstance(of, str):
+        # Each element says the protocol that its ports are of; what has none of these is looked at bit by bit.
+        if not isinstance(of, str) and (plain or Field.PROTOCOL not in fields):
             seen += (need for need in _needs(of, tuple(seen)) if need not in seen)
         if plain and one:
             seen.append(_same(of, one[0][at]))
@@ -248,13 +252,14 @@ def comparison(content: Json, context: Context, before: tuple[Match, ...]) -> li
     try:
         return _read(expression, op, right, context, before)
     except (Unread, Unspeakable):
-        return [OpaqueMatch(_kind(expression), spoken({"match": content}))]
+        needs = (need for need in implied(expression, context.family) if need not in before)
+        return [*needs, OpaqueMatch(_kind(expression), spoken({"match": content}))]
 
 
 def _read(expression: Json, op: str, right: Json, context: Context, before: tuple[Match, ...]) -> list[Match]:
     fragment = _fragment(expression, op, right)
     if fragment is not None:
-        family = [V4] if context.family is TableFamily.INET and V4 not in before else []
+        family = [V4] if both_families(context.family) and V4 not in before else []
         return [*family, In(Field.FRAGMENT, Intervals.of(int(fragment)))]
     match expression:
         case {"concat": list() as parts}:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Iterator
 
 from conntrim.core.dialect.nft import EXPRESSIONS, TYPES, Spelt
@@ -11,6 +10,7 @@ from conntrim.core.model.nft_words import Json, Unspeakable, words
 from conntrim.core.model.ruleset import Key, NamedSet, TableFamily
 from conntrim.core.parse.nft.left import Left, Name, Unread, left
 from conntrim.core.parse.nft.matches import key
+from conntrim.core.parse.nft.statements import WRITES
 
 PARTS: dict[str, Left | Name] = {
     row.type: Name("in") if TYPES[row.type].spelt is Spelt.DEVICES else Left(row.field, row.type) for row in EXPRESSIONS
@@ -19,9 +19,6 @@ PARTS: dict[str, Left | Name] = {
 
 VOLATILE = frozenset({"dynamic", "timeout"})
 """Flags of sets whose content changes by itself."""
-
-WRITES = re.compile(r"(?:add|update|delete) @(\S+) ")
-"""A rule's writing to a map, which nft 1.0.6 prints as text amid its JSON (K102)."""
 
 STATE = frozenset({"handle", "packets", "bytes", "used"})
 """Keys of objects that tell how things stand, not what they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import assert_never
@@ -27,19 +28,33 @@ from conntrim.core.model.ruleset import (
     TableFamily,
     Verdict,
 )  # fmt: skip
-from conntrim.core.parse.nft.left import V4, V6, Unread
-from conntrim.core.parse.nft.matches import spoken
+from conntrim.core.model.writes import AddToSet, SetField
+from conntrim.core.parse.nft.left import V4, V6, Name, Unread, both_families, implied, left
+from conntrim.core.parse.nft.matches import part_of, spoken
 from conntrim.core.parse.nft.nat import translation
+from conntrim.core.parse.nft.values import number
 from conntrim.core.parse.xt.targets import HARMLESS
 
 DEFAULT_REJECTS = {TableFamily.IP: Answered.ICMP, TableFamily.IP6: Answered.ICMPV6}
 """What a plain `reject` answers with; in other tables it is `icmpx`."""
 
-WORDED = frozenset({"counter", "log", "last"})
-"""Statements without effect, which keep their arguments as words."""
+WORDED = frozenset({"counter", "log", "last", "ct timeout"})
+"""Statements without effect on the packet's way, which keep their arguments as words."""
 
-MATCHING = frozenset({"limit", "quota", "ct count", "set", "meter", "connlimit"})
+MATCHING = frozenset({"limit", "quota", "ct count", "meter", "connlimit"})
 """Statements that end the rule where they do not hold: matches in all but name."""
+
+WRITES = re.compile(r"(?:add|update|delete) @(\S+) ")
+"""A rule's writing to a map, which nft 1.0.6 prints as text amid its JSON (K102)."""
+
+
+def matching(kind: str, content: Json) -> bool:
+    """Whether a statement is a match in all but name: so is writing to a set with a condition, or out of it."""
+    if kind != "set":
+        return kind in MATCHING
+    conditions = (next(iter(each), "") for each in content.get("stmt", ()))
+    return content["op"] == "delete" or any(each not in WORDED for each in conditions)
+
 
 HARMLESS_KEYS = frozenset({"nftrace", "priority"})
 """`meta` keys whose setting none of our fields sees."""
@@ -85,6 +100,11 @@ def _mangle(content: Json, family: TableFamily) -> Statement:
             return _mark(MarkOf.ENTRY, value)
         case {"key": {"ct": {"key": "zone", **rest}}, "value": int(zone)} if not isinstance(content["value"], bool):
             return SetZone(zone, str(rest.get("dir", "")))
+        case {"key": {"payload": _} as key, "value": value}:
+            of = left(key, family)
+            if isinstance(of, Name) or of.mask is not None or isinstance(value, dict):
+                raise Unread
+            return SetField(of.field, number(of.kind, value) << of.shift, statement_words({"mangle": content}))
         case {"key": {"meta": {"key": str(key)}}} if key in HARMLESS_KEYS:
             return NoEffect(f"meta {key}", statement_words({"mangle": content}))
     raise Unread
@@ -119,6 +139,15 @@ def _queue(content: Json, family: TableFamily) -> Statement:
     return End(Verdict.QUEUE, Queue(first, last, "bypass" in flags, "fanout" in flags, unread))
 
 
+def _added(content: Json, family: TableFamily) -> AddToSet:
+    """`add @s { ip saddr }`; the element's own time-out and counter tell nothing."""
+    elem = content["elem"]
+    value = elem["elem"]["val"] if isinstance(elem, dict) and "elem" in elem else elem
+    parts = value["concat"] if isinstance(value, dict) and "concat" in value else [value]
+    fields = tuple(part_of(part, family)[1] for part in parts)
+    return AddToSet(str(content["set"]).removeprefix("@"), fields, statement_words({"set": content}))
+
+
 ANSWERS: dict[Answered, tuple[In, ...]] = {
     Answered.ICMP: (V4,), Answered.ICMPV6: (V6,), Answered.ICMPX: (), Answered.RESET: (),
 }  # fmt: skip
@@ -126,17 +155,17 @@ ANSWERS: dict[Answered, tuple[In, ...]] = {
 
 
 def needs(expression: Json, done: Statement, family: TableFamily) -> tuple[In, ...]:
-    """The family check of a reject or translation in an inet table, which nft does not list."""
-    if family is not TableFamily.INET:
-        return ()
+    """The checks of a statement that nft does not list: its family's in an inet table, those of headers it names."""
+    own: tuple[In, ...] = ()
     match done:
-        case End(how=Reject(kind=kind)):
-            return ANSWERS[kind]
-        case Nat():
+        case End(how=Reject(kind=kind)) if both_families(family):
+            own = ANSWERS[kind]
+        case Nat() if both_families(family):
             _, content = one_key(expression)
-            return FAMILIES.get(str((content or {}).get("family", "")), ())
+            own = FAMILIES.get(str((content or {}).get("family", "")), ())
         case _:  # the rest: they say nothing of the packet
-            return ()
+            pass
+    return tuple(dict.fromkeys((*own, *implied(expression, family))))
 
 
 FAMILIES: dict[str, tuple[In, ...]] = {"ip": (V4,), "ip6": (V6,)}
@@ -156,6 +185,7 @@ READ: dict[str, Callable[[Json, TableFamily], Statement]] = {
     "jump": lambda content, family: Jump(str(content["target"])),
     "goto": lambda content, family: Jump(str(content["target"]), goto=True),
     "mangle": _mangle,
+    "set": _added,
     "ct helper": lambda content, family: Helper(str(content)),
     "reject": _reject,
     "queue": _queue,
@@ -168,7 +198,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
     """Any statement that is no match; what the model does not know stays opaque."""
     if isinstance(expression, str):
         # An anonymous chain comes as raw text (K38); whether it ends the walk nobody can tell from outside.
-        return OpaqueStatement("chain", expression)
+        return OpaqueStatement("map" if WRITES.match(expression) else "chain", expression)
     kind, content = one_key(expression)
     try:
         if kind in FIXED or kind in READ:
@@ -186,7 +216,7 @@ def statement(expression: Json, family: TableFamily) -> Statement:
 def _may_break(expression: Json) -> bool:
     """Whether anything is looked up in a map, or read of an entry to be written elsewhere (K53)."""
     match expression:
-        case {"map": _}:
+        case {"map": _} | {"tproxy": _}:  # nft's tproxy ends the rule where no program listens
             return True
         case {"mangle": {"value": value}}:
             return _may_break(value) or _reads_entry(value)
@@ -222,7 +252,9 @@ def writes(done: Statement) -> frozenset[Field]:
             return frozenset({Field.CT_STATE})
         case NoEffect() | OpaqueStatement():
             return frozenset(does(done).writes)
-        case End() | Jump() | Return() | Nat() | Helper() | CtTemplate():
+        case SetField():
+            return frozenset({done.field})
+        case End() | Jump() | Return() | Nat() | Helper() | CtTemplate() | AddToSet():
             return frozenset()
         case _:
             assert_never(done)

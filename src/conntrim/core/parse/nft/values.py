@@ -9,6 +9,7 @@ from conntrim.core.model.nft_words import Json
 from conntrim.core.parse.nft.left import Unread
 
 ADDRESSES = frozenset(name for name, kind in TYPES.items() if kind.spelt is Spelt.ADDRESSES)
+EVERY = (1 << 128) - 1
 BITMASKS = frozenset(name for name, kind in TYPES.items() if kind.spelt in (Spelt.FLAGS, Spelt.STATES))
 """Types whose values are flags: `X a,b` asks for any of them."""
 
@@ -76,6 +77,8 @@ def spans(kind: str, value: Json) -> list[tuple[int, int]]:
             return [each for member in members for each in spans(kind, member)]
         case {"elem": {"val": inner}}:
             return spans(kind, inner)
+        case "*":  # whatever no other element has
+            return [(0, EVERY)]
         case {"|": _} if TYPES[kind].spelt is Spelt.FLAGS:
             bits = flags(kind, value)
             return [(bits, bits)]
