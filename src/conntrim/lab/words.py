@@ -315,7 +315,7 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
 
 NFT_EARLY_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
     (_nft_port, _nft_port, _nft_flags, _nft_icmp, _nft_pair),
-    (_nft_address, _nft_address, lambda w: f"meta protocol {w.random.choice(('ip', 'ip6'))}"),
+    (_nft_address,),
     (lambda w: f'iifname "{w.random.choice(("eth0", "eth1", "lo"))}"',),
     (_nft_size,),
 )
