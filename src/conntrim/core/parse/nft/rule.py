@@ -107,8 +107,8 @@ class Sofar:
 
 
 def once(made: tuple[Rule, ...], written: Callable[[str], frozenset[Field]]) -> tuple[Rule, ...]:
-    """The rules of one map: the kernel looks its key up once (K131), and what the rule does, or a chain that it jumps to, may
-    change it meanwhile.
+    """The rules of one map: the kernel looks its key up once (K131), and what the rule does, or a chain that it jumps
+    to, may change it meanwhile.
 
     `written` tells the fields that rules of a chain write. A rule behind such a jump or statement cannot be asked for
     them.
