@@ -20,7 +20,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset
+from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset, SetZone
 from conntrim.core.model.service import ONE_WAY, Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
@@ -180,6 +180,18 @@ class Play:
         found = [self._carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
         return self.space.sets.either(found)
 
+    def split(self, script: Script) -> Set:
+        """The connections of which one way alone is given a zone: their answers find no entry anyway."""
+        packets = script.between(opener(self.space, script.talk))
+        found = []
+        for back in (False, True):
+            zoned = self._stateless(self.space.sets.either([
+                hit.packets for _, hit in self._way(back).hits if isinstance(hit.statement, SetZone)
+            ]))  # fmt: skip
+            mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
+            found.append(self.space.nothing if mine is None else self._carried(zoned, mine))
+        return found[0] ^ found[1]
+
     def translated(self, script: Script) -> Set:
         """The connections whose first packet a rule translates."""
         hits = [hit.packets for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
@@ -297,6 +309,7 @@ class Untracking:
         self, script: Script, direction: Direction, scope: Set, both: tuple[Play, Play], touching: Touching
     ) -> Iterator[Difference]:
         without, with_ = both
+        scope = scope & ~without.split(script)
         translated = without.translated(script) & scope
         if script.harm is Harm.CUT and not script.one_way:
             yield from self._told(replace(script, harm=Harm.TRANSLATED), direction, translated, touching)

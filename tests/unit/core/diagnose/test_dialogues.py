@@ -99,3 +99,9 @@ def test_a_rule_by_a_mark_that_no_rule_sets_may_have_an_effect() -> None:
     """Ingress and BPF mark packets before any rule sees them: nobody here says that such a rule does nothing."""
     raw = ("-A PREROUTING -m mark --mark 0x700/0xf00 -j CT --notrack",)
     assert "CT104" not in [f.code for f in checked(raw, (ANSWERS,)).findings]
+
+
+def test_a_zone_on_one_way_alone_kills_by_itself() -> None:
+    """Answers in a zone of their own find no entry, whatever OUTPUT untracks (K10): the rule cuts nothing."""
+    raw = ("-A PREROUTING -j CT --zone 9", "-A OUTPUT -p udp -m udp --dport 5300 -j CT --notrack")
+    assert [] == [f.code for f in checked(raw, (ANSWERS,)).findings if f.severity is Severity.CRITICAL]

@@ -17,6 +17,7 @@ from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import compare
+from conntrim.core.prove.populations import Population
 from conntrim.render.check import check_text
 from tests.unit.core.diagnose.written import (
     ACCEPT_80,
@@ -209,7 +210,8 @@ def test_an_edit_cures_its_finding_and_opens_nothing(name: str) -> None:
     after = edited(before, check_ruleset(read(before, "rules"), None).findings)
     assert [] == codes(check_ruleset(read(after, "rules"), None))
     found = compare(read(before, "rules"), read(after, "rules")).differences
-    opened = [d.regions for d in found if d.admitted and d.direction is not Direction.LOOPBACK]
+    meant = [d for d in found if d.population is not Population.TRANSLATED]  # what is translated again comes through
+    opened = [d.regions for d in meant if d.admitted and d.direction is not Direction.LOOPBACK]
     assert not opened or {code for code, _ in expected} <= NAMED
 
 

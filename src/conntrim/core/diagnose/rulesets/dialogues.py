@@ -121,10 +121,10 @@ def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
 
 
 def names(finding: Finding, place: Place) -> bool:
-    """Whether a finding is at a place or names it."""
-    if finding.place == place or any(edit.place == place for edit in finding.edits):
-        return True
-    return any(f"{place}:" in f"{line}:" or line.endswith(str(place)) for line in finding.evidence)
+    """Whether a finding is at a place or names it; its edits do not count, they may prove to be none."""
+    return finding.place == place or any(
+        f"{place}:" in f"{line}:" or line.endswith(str(place)) for line in finding.evidence
+    )
 
 
 def forwards(ruleset: Ruleset) -> bool:

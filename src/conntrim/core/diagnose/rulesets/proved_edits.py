@@ -43,6 +43,8 @@ MOST_RULES = 40_000
 
 OPENING = frozenset({"CT104", "CT105", "CT106", "CT115"})
 """Findings whose advice says what it newly lets in."""
+RESTORING = frozenset({"CT109"})
+"""Findings about translations that stop: what is translated again comes through again."""
 TURNED = "CT108"
 """A rule that stands the wrong way round: the table shows that nobody has the connections that it meets."""
 CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
@@ -125,7 +127,7 @@ def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:
             case Population.UNSOLICITED | Population.EXPECTED:
                 harm = not meant and difference.direction is not Direction.LOOPBACK and _opens(difference)
             case Population.TRANSLATED:
-                harm = not meant
+                harm = not meant and not (difference.admitted and codes & RESTORING)
             case Population.CONNECTIONS | Population.ERRORS:
                 harm = not difference.admitted and not meant and not moving
             case _:
