@@ -18,24 +18,12 @@ from click.testing import CliRunner
 
 from conntrim.cli.explain import command
 
+# fmt: off
 ASKED = [
-    "-p",
-    "tcp",
-    "-s",
-    "198.51.100.7",
-    "--sport",
-    "40000",
-    "-d",
-    "192.0.2.1",
-    "--dport",
-    "22",
-    "-i",
-    "eth0",
-    "--local",
-    "192.0.2.1",
-    "--connection",
-    "--json",
+    "-p", "tcp", "-s", "198.51.100.7", "--sport", "40000", "-d", "192.0.2.1", "--dport", "22", "-i", "eth0",
+    "--local", "192.0.2.1", "--connection", "--json",
 ]
+# fmt: on
 KINDS = {".save", ".json", ".rules"}
 
 

@@ -60,6 +60,8 @@ class Given:
     icmp: str | None
     mark: str
     fragment: bool
+    bridge_in: str
+    bridge_out: str
     unsaid: dict[str, int | None]
 
 
@@ -71,6 +73,8 @@ class Given:
 @click.option("--dport", type=PORT, help="Destination port.")
 @click.option("-i", "--in", "iif", default="", metavar="DEV", help="It comes in here; with -o as well: forwarded.")
 @click.option("-o", "--out", "oif", default="", metavar="DEV", help="It leaves here; lo: to this host itself.")
+@click.option("--physdev-in", "bridge_in", default="", metavar="PORT", help="The bridge's port that it comes in by.")
+@click.option("--physdev-out", "bridge_out", default="", metavar="PORT", help="The bridge's port that it leaves by.")
 @click.option("--flags", metavar="LIST", help="TCP flags, such as syn or syn,ack; syn if nothing is said.")
 @click.option("--icmp", metavar="TYPE[/CODE]", help="ICMP type and code; an echo request if nothing is said.")
 @click.option("--mark", default="0", metavar="N", help="The packet's mark.")
@@ -139,7 +143,8 @@ def packet_of(given: Given) -> Packet:
     return Packet(
         family_of(src), protocol, src, dst, sport if ported else None, given.dport if ported else None,
         _flags(given.flags) if protocol == Protocol.TCP else None, _icmp(given.icmp, protocol),
-        iif=given.iif, oif=given.oif, mark=_mark(given.mark), fragment=given.fragment, **unsaid,
+        iif=given.iif, oif=given.oif, mark=_mark(given.mark), fragment=given.fragment,
+        bridge_in=given.bridge_in, bridge_out=given.bridge_out, **unsaid,
     )  # fmt: skip
 
 

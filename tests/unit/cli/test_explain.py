@@ -145,3 +145,18 @@ def test_an_interface_that_is_given_holds_behind_a_translation(
     assert not capsys.readouterr().out.startswith("not decided")
     assert 1 == run(["explain", *gate, "--dport", "8443", "-i", "wan0", "--local", "203.0.113.40"])
     assert capsys.readouterr().out.startswith("not decided: it depends on the outgoing interface is dmz0")
+
+
+@pytest.mark.parametrize(("ports", "answer"), [
+    (["--physdev-in", "tap7", "--physdev-out", "uplink"], "accepted in forward by"),
+    (["--physdev-in", "uplink", "--physdev-out", "tap7"], "dropped in forward: policy drop"),
+    ([], "not decided: it depends on physdev: --physdev-in tap+"),
+])  # fmt: skip
+def test_the_ports_of_a_bridge_are_what_is_given(
+    ports: list[str], answer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule with -m physdev is decided about a packet whose ports were said, and about no other."""
+    path = tmp_path / "bridge.save"
+    path.write_text("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -m physdev --physdev-in tap+ -j ACCEPT\nCOMMIT\n")
+    run(["explain", *TCP, "-i", "br0", "-o", "br0", *ports, "--ruleset", str(path)])
+    assert capsys.readouterr().out.startswith(answer)

@@ -14,7 +14,8 @@ class Packet:
 
     `icmp` is type << 8 | code, `icmp_id` the query's identifier; `inner` the packet that an ICMP error is about.
     `fragment`: other than the first; ports are then those of the datagram that it belongs to. None in the last
-    lines means: not said; a rule that asks for it is not decided (`*_type`: worked out from the addresses).
+    numbers means: not said; a rule that asks for it is not decided (`*_type`: worked out from the addresses).
+    `bridge_*`: ports of the bridge that the interfaces are; "" where it comes by none, or nobody said so.
     """
 
     family: Family
@@ -38,3 +39,5 @@ class Packet:
     packet_type: int | None = None
     src_type: int | None = None
     dst_type: int | None = None
+    bridge_in: str = ""
+    bridge_out: str = ""

@@ -33,7 +33,10 @@ def is_error(packet: Packet) -> bool:
 
 def reply_to(packet: Packet) -> Packet:
     """The answer to a packet: everything turned round, the interfaces too."""
-    swapped = replace(packet, **{there: getattr(packet, here) for here, there in MIRRORED})
+    swapped = replace(
+        packet, bridge_in=packet.bridge_out, bridge_out=packet.bridge_in,
+        **{there: getattr(packet, here) for here, there in MIRRORED},
+    )  # fmt: skip
     answers = ANSWERS.get(packet.protocol)
     if answers is None or packet.icmp is None:
         return swapped

@@ -26,6 +26,7 @@ from conntrim.core.model.ruleset import (
     asks_ipset,
 )
 from conntrim.core.netfilter import ct_expressions
+from conntrim.core.netfilter.bridge_ports import physdev
 from conntrim.core.netfilter.ct_expressions import blank
 from conntrim.core.netfilter.memory import ANY_PORT
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
@@ -221,6 +222,8 @@ def named(interface: str, name: str) -> bool:
 
 
 def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
+    if match.kind == "physdev":
+        return physdev(match, skb)
     if isinstance(skb.attached, Tracked) or (isinstance(skb.attached, Template) and not match.kind.startswith("ct ")):
         return None
     yes = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None
