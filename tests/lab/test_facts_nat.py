@@ -86,6 +86,26 @@ def test_round_lo_a_packet_comes_from_where_it_goes_to(hosts: Hosts, address: st
         assert (expected, 5400) == server.recvfrom(16)[1]
 
 
+@pytest.mark.parametrize("back_end", ["nft", "legacy"])
+def test_a_refusing_reset_does_not_meet_nat_in_output(hosts: Hosts, back_end: str) -> None:
+    """K144, K145: REJECT's reset comes to POSTROUTING's nat chain without a mark, and not to OUTPUT's."""
+    gate, program = hosts["gate"], f"iptables-{back_end}"
+    for table, chain, rule in (
+        ("filter", "INPUT", ("--dport", "81", "-m", "conntrack", "--ctstate", "NEW", "-j", "REJECT", "--reject-with",
+                             "tcp-reset")),
+        ("mangle", "INPUT", ("--dport", "81", "-j", "MARK", "--set-mark", "7")),
+        ("nat", "OUTPUT", ("--sport", "81")), ("nat", "POSTROUTING", ("--sport", "81", "-m", "mark", "--mark", "0")),
+    ):  # fmt: skip
+        gate.run(program, "-t", table, "-A", chain, "-p", "tcp", *rule)
+    with entered(hosts["client"].name), pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("192.168.0.1", 81), PATIENCE)
+    counted = {}
+    for chain in ("OUTPUT", "POSTROUTING"):
+        listed = gate.run(program, "-t", "nat", "-vnxL", chain).splitlines()
+        counted[chain] = int(listed[-1].split()[0])
+    assert {"OUTPUT": 0, "POSTROUTING": 1} == counted
+
+
 @pytest.mark.parametrize(("untracked", "source"), [(False, 5301), (True, 5300)])
 def test_untracked_answer_is_not_turned_back(hosts: Hosts, untracked: bool, source: int) -> None:
     """K45: the answer to a redirected connection leaves from the inner port where raw rules keep it from conntrack."""

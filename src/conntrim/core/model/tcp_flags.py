@@ -21,5 +21,6 @@ BARE_SYN = flags_where(lambda flags: flags & SYN_MASK == TcpFlag.SYN)
 SYN_ACK = Intervals.of(TcpFlag.SYN | TcpFlag.ACK)
 """What answers it."""
 NOT_BARE_SYN = BARE_SYN.complement(8)
+RESETS = flags_where(lambda flags: flags & SYN_MASK in (TcpFlag.RST, TcpFlag.RST | TcpFlag.ACK))
 NOT_SYN = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.SYN)).complement(8), int(SYN_MASK))
 """`! --syn`, as the masked match that both dialects write."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.fields import Field
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
@@ -62,6 +64,8 @@ class Alike:
         def without(packets: Set) -> Set:
             return (self._in(packets, CtState.INVALID) & ~free) | (self._in(packets, CtState.UNTRACKED) & free)
 
+        if Field.MARK in inputs.space.bits:  # the kernel's own packets bear no mark (K145)
+            about = about & inputs.space.field(Field.MARK, Intervals.of(0))
         self._compare("errors and resets about the services", inputs.stateless(about), (old, new), (related, without))
 
     def _compare(self, whose: str, scope: Set, seen: tuple[Seen, ...], mine: tuple[Callable[[Set], Set], ...]) -> None:

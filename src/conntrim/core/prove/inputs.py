@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST, AddressType
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import VARYING, Field, TcpFlag
+from conntrim.core.model.fields import VARYING, Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
-from conntrim.core.model.tcp_flags import BARE_SYN, SYN_MASK, flags_where
+from conntrim.core.model.tcp_flags import BARE_SYN, RESETS
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
@@ -34,8 +34,6 @@ from conntrim.core.prove.watch import Known, Watch
 
 SOMEBODY = "a program opens TCP connections from the service's port"
 """K74: nobody listens there now, or nobody told."""
-
-RESETS = flags_where(lambda flags: flags & SYN_MASK in (TcpFlag.RST, TcpFlag.RST | TcpFlag.ACK))
 
 
 @dataclass(frozen=True, slots=True)

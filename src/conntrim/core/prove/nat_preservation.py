@@ -85,12 +85,13 @@ class Cut:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """The question for one family; `arranged` are the rule sets before and after, `own` what programs of this host may
-    open, `local` its addresses if known."""
+    open, `local` its addresses if known, `served` what comes from the port of a service of its own."""
 
     space: PacketVars
     arranged: tuple[Arranged, Arranged]
     own: Set
     local: Intervals | None
+    served: Set
     _known: dict[tuple[Direction, bool], Set] = field(default_factory=dict, compare=False)
     """What becomes untracked: one answer a direction, for all the rules that may translate there."""
     _found: dict[Hook, tuple[Nat, ...]] = field(default_factory=dict, compare=False)
@@ -249,7 +250,11 @@ class Kept:
         of the interface by which a connection leaves, and round lo the one that it goes to (K143)."""
         if nat.kind is not NatKind.MASQUERADE or not self.local or direction not in (OUT, LO):
             return self.space.nothing
-        return self.space.field(Field.SRC, self.local) if direction is OUT else bound_on_lo(self.space, self.local)
+        return self.space.field(Field.SRC, self.local) if direction is OUT else self._bound_on_lo(self.local)
+
+    def _bound_on_lo(self, local: Intervals) -> Set:
+        """From a service's port alone: who asks the service itself is followed packet by packet."""
+        return bound_on_lo(self.space, local) & self.served
 
     def _before_it(self, hook: Hook, nat: Nat, after: Set) -> Set:
         """The packets that a translation may turn into such connections."""

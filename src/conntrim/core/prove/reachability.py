@@ -19,8 +19,9 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, Dialect, Interface, OpaqueStatement, Table, TableFamily
+from conntrim.core.model.ruleset import Chain, Dialect, End, Interface, OpaqueStatement, Table, TableFamily, Verdict
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.tcp_flags import RESETS
 from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station
 from conntrim.core.prove.chains import ChainTrace, Hit, Traced, Visit
@@ -316,6 +317,13 @@ class _Way:
             return self.space.unknown(f"an ingress chain at priority {chain.base.priority} hangs at their device")
         return self.view.match(Interface("in", chain.base.devices), ANY_TABLE)
 
+    def _rejects_early(self) -> bool:
+        """Whether a packet may be refused before its destination's translation was decided."""
+        groups = self.arranged.groups[self.space.family, Hook.PREROUTING]
+        chains = (hung for group in groups for station in group for hung in station.chains)
+        rules = (rule for table, chain in chains for below in table.below(chain) for rule in below.rules)
+        return any(isinstance(s, End) and s.verdict is Verdict.REJECT for rule in rules for s in rule.statements)
+
     def _nat(self, station: Station, hook: Hook) -> None:
         """K4: nat chains see the first packets of tracked flows; a translation ends the way through them. Round lo the
         entry is there when the packet comes back in (K133)."""
@@ -323,6 +331,8 @@ class _Way:
             return
         error = self.space.protocol(self.space.icmp_protocol)  # about a flow that has its entry
         first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
+        if hook is Hook.OUTPUT and not self._rejects_early():  # K144
+            first = first & ~(self.view.states[CtState.RELATED] & self.view.field(Field.TCP_FLAGS, RESETS))
         for table, chain in station.chains:
             walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced, self.turns)
             incoming = self.alive & first

@@ -288,7 +288,8 @@ def logged(stand: Stand, host: PlannedHost) -> Counter[str]:
     found: Counter[str] = Counter()
     for program in {batch.program for batch in host.batches if batch.program.endswith("-restore")}:
         for line in stand.host.run(program.replace("-restore", "-save"), "-c").splitlines():
-            if one := re.match(r"\[(\d+):\d+\] (.* -j LOG\b.*)", line):
+            one = re.match(r"\[(\d+):\d+\] (.* -j LOG\b.*)", line)
+            if one and " --limit " not in line:
                 found[f"{program}: {one[2]}"] += int(one[1])
     return found
 

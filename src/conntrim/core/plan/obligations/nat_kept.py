@@ -8,7 +8,7 @@ How it is decided:
     loses its answers only if of thousands of ports it has the service's; what
     a program binds to another address than its way has (K143); what a program
     of this host marks itself and sends to this host, where a rule translates
-    its source alone.
+    its source alone, and every packet goes through without.
 
 Broken means:
     Translation silently stops: the answers of a redirected or masqueraded
@@ -31,6 +31,8 @@ from conntrim.core.plan.obligations.spec import Listed, Said, Spec
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.nat_preservation import Cut, Kept
+from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.symbolic_connection import Conversations
 
 NAME = "nat-kept"
 BY_A_PROGRAM = " where a program of this host marks them so; round lo they keep the address that they were sent from"
@@ -39,8 +41,9 @@ BY_A_PROGRAM = " where a program of this host marks them so; round lo they keep 
 def by_sets(inputs: Inputs) -> Iterator[Said]:
     """Rules that lose connections. What this host opens from a service's port it may not open while a program
     listens there (K74)."""
-    tcp = inputs.from_services() & inputs.space.protocol(Protocol.TCP)
-    for cut in Kept(inputs.space, inputs.pair.whole(), inputs.unheld(), inputs.local or None).cuts():
+    served = inputs.from_services()
+    tcp = served & inputs.space.protocol(Protocol.TCP)
+    for cut in Kept(inputs.space, inputs.pair.whole(), inputs.unheld(), inputs.local or None, served).cuts():
         if cut.seldom:
             yield from map(Listed, inputs.told(cut.why, cut.packets, cut.universe))
             continue
@@ -53,11 +56,24 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
 
 
 def _marked_round_lo(inputs: Inputs, cut: Cut) -> Set:
-    """What loses the translation of its source only where a program of this host marked it (SO_MARK)."""
+    """What loses the translation of its source only where a program of this host marked it (SO_MARK), and either goes
+    round lo untracked and unhindered, or comes from a service's own port: there it merely keeps its address."""
     space = inputs.space
     if not cut.round_lo or Field.MARK not in space.bits:
         return space.nothing
-    return cut.packets & ~space.field(Field.MARK, Intervals.of(0))
+    found = cut.packets & ~space.field(Field.MARK, Intervals.of(0))
+    ways = [inputs.followed(flow).after for flow in inputs.flows if flow.direction is Direction.LOOPBACK]
+    goes = [_goes_untracked(space, way) for way in ways]
+    return found & space.sets.either([inputs.from_services(), *goes])
+
+
+def _goes_untracked(space: PacketVars, way: Conversations) -> Set:
+    """The connections of which every packet is untracked and gets through, answers whatever mark they bear."""
+    found, marks = space.everything, space.sets.literals(*space.bits[Field.MARK])
+    for who, flags in way.flow.steps():
+        goes = way.untracked(who, flags) & way.passes(who, flags)
+        found = found & (~(~goes).exists(marks) if who == "answer" else goes)
+    return found
 
 
 SPEC = Spec(NAME, "no connection that a rule may translate becomes untracked, and no answer to one", by_sets)

@@ -8,6 +8,8 @@ from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, Ta
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.compile import free_priority
 from conntrim.core.plan.obligations.registry import NAMES
+from conntrim.lab.layouts.layout import HOST4
+from conntrim.lab.layouts.registry import drawn
 from tests.unit.core.plan.planning import CACHE, INBOUND, OUTBOUND, WEB, facts, filtered, obligation, plan
 
 PLAIN = filtered(
@@ -160,6 +162,13 @@ def test_an_address_that_the_host_has_at_times_is_planned_for() -> None:
     assert Standing.PROVED is obligation(plan(WEB, FORWARDING + rule), "nat-kept").standing
     own = 'own_addresses = ["192.168.0.99"]\n' + WEB
     assert Standing.BROKEN is obligation(plan(own, FORWARDING + rule), "nat-kept").standing
+
+
+def test_a_refusing_reset_comes_to_no_nat_chain_of_output() -> None:
+    """K144, K145: kube-proxy's nat chains mark packets in OUTPUT; the resets about the service are none of them."""
+    host = facts(HOST4, "10.244.0.1", listening=(5432,))
+    made = plan(INBOUND.format("tcp", 5432), drawn("kube-proxy", 31).ip, host)
+    assert Standing.PROVED is obligation(made, "no-ct-dependence").standing
 
 
 LO_KEPT = {
