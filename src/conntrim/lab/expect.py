@@ -146,7 +146,8 @@ ASSUMED = {
     "synproxy: synproxy mss 1460 wscale 7 timestamp sack-perm: the device has verified the packet's checksum": False,
     "SYNPROXY: --sack-perm --timestamp --wscale 7 --mss 1460: the ACK is for its own SYN/ACK": False,
     "tproxy: tproxy to :5000: nothing is found": True,
-    "TPROXY: --on-port 5000 --tproxy-mark 0x1/0x1: a program listens there": False,
+    "TPROXY: --on-port 5000 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1: a program listens there": False,
+    "TPROXY: --on-port 5000 --on-ip :: --tproxy-mark 0x1/0x1: a program listens there": False,
 }
 """The chunk in our SCTP packets opens an association. Nobody answers SYNPROXY, and no program listens there."""
 
