@@ -5,7 +5,7 @@ What it says:
     2.6 era) about this namespace.
 
 Why it matters:
-    They tell when it happened, which no counter does.
+    They show when it happened, which no counter does.
 
 What to do:
     As for a full table (CT001). Compare the times with what the host did then:

@@ -13,7 +13,7 @@ What to do:
     that is.
 
 Caveats:
-    Counted are 256 bytes of slab (or what /proc/slabinfo tells) and 64 of
+    Counted are 256 bytes of slab (or what /proc/slabinfo shows) and 64 of
     extensions an entry, 8 bytes a bucket. Accounting, time stamps, NAT and
     helpers add to it. Each network namespace may reach max.
 """

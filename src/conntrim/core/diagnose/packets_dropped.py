@@ -6,7 +6,7 @@ What it says:
 
 Why it matters:
     Each dropped packet is a connection that waits for a second or three, or
-    fails. The kernel log does not tell how many there were, it is
+    fails. The kernel log does not show how many there were, it is
     rate-limited; this counter does.
 
 What to do:

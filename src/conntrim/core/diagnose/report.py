@@ -143,7 +143,7 @@ def _difference(case: Case) -> tuple[str, ...]:
 
 
 def _verdict(case: Case, found: tuple[Finding, ...], why: tuple[Cause, ...]) -> Severity:
-    """The worst finding or cause; UNKNOWN where nothing tells whether the table is full."""
+    """The worst finding or cause; UNKNOWN where nothing shows whether the table is full."""
     worst = max((*(each.severity for each in found), *(each.severity for each in why)), default=Severity.OK)
     return Severity.UNKNOWN if _blind(case) else worst
 

@@ -139,7 +139,7 @@ class Traversal:
         return (packet.iif if out != "lo" else "", out) if self.hook is not Hook.OUTPUT else ("", out)
 
     def _stations(self) -> Iterator[Station]:
-        """K2: what shares a priority runs in an order that no listing tells."""
+        """K2: what shares a priority runs in an order that no listing shows."""
         for group in self.arranged.groups[self.came.family, self.hook]:
             alive = [s for s in group if self._alive(s)]
             if len(alive) > 1 and self.arranged.latest_first:

@@ -1,4 +1,4 @@
-"""Chains that share a hook and a priority run in an order that no listing tells (K2): each order is looked at.
+"""Chains that share a hook and a priority run in an order that no listing shows (K2): each order is looked at.
 
 An order is told by moving one of two chains a step aside, where nothing else hangs. Both rule sets are moved alike: it
 is one kernel. Ties that cannot be told so stay as they are, and are said to be open (reachability.py).

@@ -1,4 +1,4 @@
-"""When TCP connections were closed: each stays in TIME_WAIT for a known time, so one dump tells of all that time."""
+"""When TCP connections were closed: each stays in TIME_WAIT for a known time, so one dump shows of all that time."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ What to do:
     together.
 
 Caveats:
-    Entries alone do not tell it: a full accept queue, asymmetric routing and
+    Entries alone do not show it: a full accept queue, asymmetric routing and
     a restart of tracking leave the same ones. Without the rules it is not
     claimed.
 """

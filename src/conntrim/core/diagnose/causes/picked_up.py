@@ -14,7 +14,7 @@ What to do:
     rule without its counterpart: `conntrim check`.
 
 Caveats:
-    Without the rule set nobody can tell a restart from one-sided NOTRACK.
+    Without the rule set nothing tells apart a restart from one-sided NOTRACK.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ What to do:
     cure: such connections make entries all the same.
 
 Caveats:
-    UDP answers without an entry are NEW, not INVALID; they are told here
+    UDP answers without an entry are NEW, not INVALID; they are shown here
     too where the filter refuses them. Connections that the filter would not
-    let begin are not told.
+    let begin are not shown.
 """
 
 from __future__ import annotations

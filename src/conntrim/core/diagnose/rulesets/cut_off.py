@@ -13,7 +13,7 @@ What to do:
     that refuses the rest.
 
 Caveats:
-    Packets that depend on a match which is not understood are not told, nor
+    Packets that depend on a match which is not understood are not shown, nor
     are those of connections that the filter would not let begin.
 """
 

@@ -16,7 +16,7 @@ What to do:
     leave these packets tracked.
 
 Caveats:
-    What the rule would have matched with an entry is not known: told is that
+    What the rule would have matched with an entry is not known: shown is that
     packets come there that can have none.
 """
 

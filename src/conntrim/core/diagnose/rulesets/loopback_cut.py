@@ -17,7 +17,7 @@ What to do:
 Caveats:
     Which programs of this host talk to each other is not known. Where the
     filter accepts lo, requests without entries cost nothing and break
-    nothing, and are not told.
+    nothing, and are not shown.
 """
 
 from __future__ import annotations

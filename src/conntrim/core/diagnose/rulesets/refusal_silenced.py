@@ -13,7 +13,7 @@ What to do:
     Accept INVALID resets in OUTPUT before the rule that drops the rest.
 
 Caveats:
-    ICMP errors that REJECT sends are told by CT106. Resets for forwarded
+    ICMP errors that REJECT sends are shown by CT106. Resets for forwarded
     packets are not looked at.
 """
 

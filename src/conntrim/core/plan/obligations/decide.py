@@ -143,7 +143,7 @@ def _one_of(told: list[tuple[str, Obligation]]) -> Obligation:
     order, worst = next(((order, o) for order, o in told if o.standing is not PROVED), told[0])
     if len(standings) == 1:
         return worst
-    why = f"if {order}, which no listing tells: {worst.why}"
+    why = f"if {order}, which no listing shows: {worst.why}"
     return Obligation(worst.name, OPEN, why, worst.witness)
 
 
