@@ -87,6 +87,12 @@ class Bench:
         self._count(both)
         return told, both
 
+    def alone(self, exhibit: Exhibit) -> tuple[Told, list[Played]]:
+        """The dialogues under R only: what `compare` needs."""
+        told = self._loaded(self.r, exhibit)
+        self.counts.claims["dialogues"] += len(exhibit.dialogues)
+        return told, play(self.r, exhibit.dialogues)
+
     def judged(self, exhibit: Exhibit, told: Told, both: Sequence[Both], checked: Checked) -> list[Disagreement]:
         """What `check` said against what was played."""
         found: list[Disagreement] = []
