@@ -125,8 +125,9 @@ class Traversal:
         return routing.stays(self.skb.kernel, self.skb.packet)
 
     def _is_forwarded(self) -> bool:
-        packet = self.skb.packet
-        if packet.iif == "lo" and packet.dst == self.came.dst:
+        packet, entry = self.skb.packet, self.skb.entry
+        # What came round lo has its route since OUTPUT; only NAT takes that away, not a rule that writes the address.
+        if packet.iif == "lo" and (packet.dst == self.came.dst or entry is None or not (entry.dnat or entry.snat)):
             return False
         return bool(packet.oif) if packet.dst == self.came.dst else not self._stays()
 
