@@ -11,6 +11,7 @@ from conntrim.core.model.plan import Plan, Standing
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.rollout.batches import checkable
 from conntrim.host.listing import KernelListing
 from conntrim.lab.netns import LabHost, bridged
 from tests.lab.planning import (
@@ -67,8 +68,7 @@ def test_trial_leaves_no_entries_and_lets_nobody_in(hosts: Hosts) -> None:
         plan = planned(hosts[name], address, policy)
         assert Dialect.NFTABLES is plan.dialect
         assert {"loads"} == {o.name for o in plan.obligations if o.standing is not Standing.PROVED}
-        for batch in plan.trial:
-            load(hosts[name], [batch], deadline(60), check=True)
+        load(hosts[name], checkable(plan.trial), deadline(60), check=True)
         load(hosts[name], plan.trial, deadline(60))
         hosts[name].run("conntrack", "-F")
     assert ["echo"] * 3 == connected(hosts)
