@@ -151,19 +151,24 @@ class Inputs:
 
     def own(self, direction: Direction) -> Set:
         """The packets of this direction that the policy itself is about, and the errors that its flows need."""
-        space, question = self.space, self.question(direction)
+        space = self.space
         found = space.field(space.icmp, ERRORS[space.family])
-        admitted = question.admitted(question.before, Population.UNSOLICITED)
-        bare = space.field(Field.TCP_FLAGS, BARE_SYN)
         for flow in self.flows:
             if flow.direction is direction:
-                outside = ~self.stateless(question.scope)  # what the change cannot reach was not walked
-                opened = flow.carrying(space, admitted | outside, SYN)
-                opened = (opened & bare) | (self.loosened(opened) & ~bare)  # who may at times open one
-                found = found | (flow.requests(space) & opened)
+                found = found | (flow.requests(space) & self._opened(flow))
             elif BACK[flow.direction] is direction:
-                found = found | (flow.answers(space) & ~bare)
+                asked = space.ends_swapped(flow.requests(space) & self._opened(flow))
+                found = found | (flow.answers(space) & asked & ~space.field(Field.TCP_FLAGS, BARE_SYN))
         return found
+
+    def _opened(self, flow: Flow) -> Set:
+        """Packets of connections that the rules before let somebody open, or do at times."""
+        space, question = self.space, self.question(flow.direction)
+        admitted = question.admitted(question.before, Population.UNSOLICITED)
+        bare = space.field(Field.TCP_FLAGS, BARE_SYN)
+        outside = ~self.stateless(question.scope)  # what the change cannot reach was not walked
+        opened = flow.carrying(space, admitted | outside, SYN)
+        return (opened & bare) | (self.loosened(opened) & ~bare)
 
     def requests(self, direction: Direction) -> list[Set]:
         """The policy's requests; whether their connections can be opened is asked elsewhere."""

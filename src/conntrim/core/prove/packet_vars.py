@@ -13,7 +13,7 @@ from typing import Any
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import FIELDS, Field
+from conntrim.core.model.fields import FIELDS, Field, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.netfilter.icmp import ICMP
@@ -111,6 +111,14 @@ class PacketVars:
         if mask is not None:
             kept = [bit if mask >> at & 1 else None for at, bit in zip(range(len(kept) - 1, -1, -1), kept, strict=True)]
         return self.sets.among(kept, self._own(key, values))
+
+    def ends_swapped(self, found: Set) -> Set:
+        """What answers the packets of a set, told by addresses, ports and protocol alone."""
+        ends = (Field.SRC, Field.DST, Field.SPORT, Field.DPORT)
+        old, new = ([bit for key in keys for bit in self.variables(key)] for keys in (ends, map(mirror, ends)))
+        kept = {*old, *self.variables(Field.PROTOCOL)}
+        others = [bit for bit in range(self.sets.variables) if bit not in kept]
+        return self.sets.moved(found.exists(self.sets.literals(*others)), old, new)
 
     def where(self, found: Set, key: Field, number: int) -> Set:
         """The vectors of a set that have this property, whatever else it might be: without its variables. Where they

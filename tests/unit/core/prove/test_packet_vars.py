@@ -67,3 +67,16 @@ def test_a_large_set_is_the_same_for_either_end_of_the_packets() -> None:
     plain = Intervals.of(*((low - MAPPED, high - MAPPED) for low, high in many.ranges))
     assert space.sets.among(bits, plain) == space.values(Field.DST, many)
     assert there == space.values(Field.SRC, many) != space.values(Field.DST, many)
+
+
+def test_answers_have_the_ends_of_requests_swapped() -> None:
+    """Addresses and ports change places at once; the protocol stays, and what else a packet bears is not told."""
+    space = PacketVars(Family.IPV4, Names(("", "lo", "eth0")))
+
+    def among(key: Field, *numbers: int) -> Set:
+        return space.values(key, Intervals.of(*numbers))
+
+    asked = among(Field.SRC, 5, 9) & among(Field.DST, 7) & among(Field.SPORT, 100) & among(Field.DPORT, 200, 201)
+    answered = among(Field.DST, 5, 9) & among(Field.SRC, 7) & among(Field.DPORT, 100) & among(Field.SPORT, 200, 201)
+    udp = space.protocol(17)
+    assert answered & udp == space.ends_swapped(asked & udp & among(Field.TTL, 64))
