@@ -51,5 +51,5 @@ def test_an_obligation_that_hangs_on_the_order_is_not_decided() -> None:
     found = decide(tied(""), tied(UNTRACKED), policy, Intervals(), (32768, 60999))
     told = {o.name: o for o in found.obligations}
     assert Standing.NOT_DECIDED is told["no-exposure"].standing
-    assert "PREROUTING runs behind ip other PREROUTING, which no listing tells" in told["no-exposure"].why
+    assert "PREROUTING runs behind ip other PREROUTING, which no listing shows" in told["no-exposure"].why
     assert Standing.PROVED is told["no-loss"].standing
