@@ -37,6 +37,7 @@ from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
 from conntrim.core.prove.diagram import NotDecided
 from conntrim.core.prove.populations import Population
+from conntrim.core.prove.translations_cut import cuts_translations
 
 MOST_RULES = 40_000
 """Rules looked at again for the sake of edits, all edits together; beyond, they are not shown."""
@@ -101,16 +102,15 @@ class _Trial:
         self.left -= 1
         try:
             after = apply(change_of(edits), self.ruleset)
+            moving = any(map(_untracks, edits))
+            if moving and cuts_translations(self.now, after, self.local, self.tick):
+                return False
             found = compare(self.now, after, self.local, tick=self.tick)
             there = frozenset(f.name for f in self.recheck(after))
         except (NotThereError, NotDecided):
             return False
         gone = not there & {f.name for f in findings}
-        if (
-            not gone
-            or not there <= self.names
-            or _harm(found, {f.code for f in findings}, moving=any(map(_untracks, edits)))
-        ):
+        if not gone or not there <= self.names or _harm(found, {f.code for f in findings}, moving=moving):
             return False
         self.done, self.now, self.names = edits, after, there
         return True
