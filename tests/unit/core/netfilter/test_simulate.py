@@ -398,4 +398,7 @@ EARLY = Base("filter", Hook.PREROUTING, -310)
 def test_an_unknown_target_is_not_decided() -> None:
     """TPROXY may take the packet or not: open before an accept, and named."""
     outcome = simulate(rules(filtering(target("TPROXY", "--on-port 81"))), web())
-    assert (Fate.NOT_DECIDED, ("TPROXY: --on-port 81: a program listens there",)) == (outcome.verdict, outcome.undecided)
+    assert (Fate.NOT_DECIDED, ("TPROXY: --on-port 81: a program listens there",)) == (
+        outcome.verdict,
+        outcome.undecided,
+    )

@@ -94,7 +94,7 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
-    told = proved(in_order(out.told), ruleset, local, lambda other: _again(other, local, tick), tick)
+    told = proved(in_order(out.told), ruleset, local, lambda other: found_in(other, local, tick), tick)
     return Checked(tuple(told), rules, out.ignored, tuple(undecided), remarks)
 
 
@@ -109,8 +109,8 @@ def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], l
     return told, list(notes(differences, told))
 
 
-def _again(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None]) -> list[Finding]:
-    """What is found in other rules, by the rules alone."""
+def found_in(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None]) -> list[Finding]:
+    """What is found in rules by the rules alone, with edits that nobody has proved."""
     with deciding():
         return _of_rules(case_of(ruleset, local, tick), local)[0]
 
