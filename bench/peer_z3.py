@@ -19,6 +19,7 @@ from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
+    Base,
     Chain,
     CtTemplate,
     Dialect,
@@ -39,17 +40,17 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Direction, Hook
 
 HOOKS: dict[Direction, tuple[Hook, ...]] = {
-    Direction.INBOUND: (Hook.PREROUTING, Hook.INPUT),
+    Direction.INBOUND: (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT),
     Direction.OUTBOUND: (Hook.OUTPUT, Hook.POSTROUTING),
-    Direction.FORWARDED: (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
+    Direction.FORWARDED: (Hook.INGRESS, Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
 }
 TRACKER = -200
 TRANSLATORS = {Hook.PREROUTING: -99.5, Hook.OUTPUT: -99.5, Hook.INPUT: 100.5, Hook.POSTROUTING: 100.5}
 """Where a hook's nat chains run, whatever priority they were given, which only says their order: behind what shares
 the kernel's."""
 SEEN_BY = {
-    Family.IPV4: (TableFamily.IP, TableFamily.INET),
-    Family.IPV6: (TableFamily.IP6, TableFamily.INET),
+    Family.IPV4: (TableFamily.IP, TableFamily.INET, TableFamily.NETDEV),
+    Family.IPV6: (TableFamily.IP6, TableFamily.INET, TableFamily.NETDEV),
 }
 
 PASSES = (
@@ -107,7 +108,7 @@ class Peer(Bits):
         moved: list[z3.BoolRef] = []
         for hook in HOOKS[direction]:
             way.has_in = here and hook is not Hook.OUTPUT
-            way.has_out = hook not in (Hook.PREROUTING, Hook.INPUT)
+            way.has_out = hook not in (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT)
             way.hops = int(direction is Direction.FORWARDED and way.has_out)
             way.ends = {}
             way.moved = []
@@ -121,10 +122,10 @@ class Peer(Bits):
                 if table is None or chain is None or chain.base is None:
                     continue
                 nat = chain.base.type == "nat"
-                sees = z3.And(self._opening(way), z3.Not(either(way.moved))) if nat else z3.BoolVal(True)
+                sees = z3.And(self._opening(way), z3.Not(either(way.moved))) if nat else self._at(chain.base, way)
                 ends = self._rules(table, chain, z3.And(alive, sees), way)
                 past = either([ends.accepted, ends.left]) if chain.base.policy is Verdict.ACCEPT else ends.accepted
-                alive = either([z3.And(alive, z3.Not(sees)), past]) if nat else past
+                alive = either([z3.And(alive, z3.Not(sees)), past]) if nat or chain.base.devices else past
             self._untaken(ruleset, hook, way)
             moved += way.moved if hook in (Hook.PREROUTING, Hook.OUTPUT) else ()
         return Walked(alive, untracked, either(moved))
@@ -139,6 +140,10 @@ class Peer(Bits):
         if not any(isinstance(s, OpaqueStatement) for rule in rules for s in rule.statements):
             way.direct, way.ends = z3.And(way.state == CtState.NEW, z3.Not(either(way.moved))), {}
 
+    def _at(self, base: Base, way: Way) -> z3.BoolRef:
+        """The packets that an ingress chain sees: those of its devices."""
+        return self._interface("in", base.devices, way) if base.devices else z3.BoolVal(True)
+
     def _opening(self, way: Way) -> z3.BoolRef:
         """First packets of connections: what nat chains see. An ICMP error is about one that has its entry."""
         ported = z3.Not(z3.Or(*(self.fields[Field.PROTOCOL] == int(p) for p in (Protocol.ICMP, Protocol.ICMPV6))))
@@ -148,7 +153,9 @@ class Peer(Bits):
 
     def _stations(self, ruleset: Ruleset, hook: Hook) -> list[tuple[float, Table | None, Chain | None]]:
         """The chains of a hook in the order in which packets meet them, and where conntrack stands."""
-        found: list[tuple[float, int, Table | None, Chain | None]] = [(TRACKER + 1, 0, None, None)]
+        found: list[tuple[float, int, Table | None, Chain | None]] = []
+        if hook is not Hook.INGRESS:
+            found.append((TRACKER + 1, 0, None, None))
         for table in ruleset.tables:
             if table.family in SEEN_BY[self.family] and not table.dormant:
                 for chain in table.chains:

@@ -76,6 +76,7 @@ def _named(table: Table) -> Iterator[str]:
         for rule in chain.rules:
             for match in rule.matches:
                 yield from match.names if isinstance(match, Interface) else ()
+        yield from chain.base.devices if chain.base else ()
     for named in table.sets:
         for element in named.elements:
             for key in element:

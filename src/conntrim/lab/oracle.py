@@ -258,11 +258,12 @@ class Oracle:
             if version == 4
             else (socket.inet_ntop(socket.AF_INET6, data[24:40]), 0, 0, 0)
         )
-        # EPERM: an OUTPUT chain dropped it; EINVAL: it was translated to where it cannot be routed. The log has it.
+        # EPERM: an OUTPUT chain dropped it; else it was translated, or marked, to where it cannot be routed. The log has
+        # it; a packet that had no route to begin with leaves an empty one, which nobody takes for what was claimed.
         try:
             self.raw[version].sendto(data, target)
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EINVAL):
+            if error.errno not in (errno.EPERM, errno.EINVAL, errno.ENETUNREACH):
                 raise
 
 
