@@ -13,9 +13,9 @@ import pytest
 from conntrim import wiring
 from conntrim.app.rollout import confirm, rollback, status
 from conntrim.app.rollout_run import Ports
+from conntrim.core.model.plan import TRIAL_LIST
 from conntrim.core.rollout.record import Moment
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import TRIAL_LIST
 from conntrim.host.clock import HostClock
 from conntrim.lab.netns import LabHost
 from tests.lab.test_rollout_plans import SwiftOperator

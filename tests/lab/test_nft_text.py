@@ -97,14 +97,15 @@ def test_pasted_listings_keep_their_dialects(tmp_path: Path) -> None:
 
 @pytest.mark.corpus
 def test_strangers_configurations_are_what_nft_lists_of_them(corpus: Path) -> None:
-    """Each of the corpus' files of nft text is read as the listing that nft printed after loading it."""
+    """Each of the corpus' files of nft text is read as the listing that nft printed after loading it: but for the
+    device of an ingress chain, which the text has and the listing leaves out (K137)."""
     different = []
     paths = sorted((corpus / "nft").glob("*.nft"))
     for path in paths:
         listing = path.with_suffix(".json").read_text(encoding="utf-8")
         ours = normal(FileRulesets([str(path)]).read()).tables
         different += [] if ours == normal(read(listing, path.name)).tables else [path.name]
-    assert different == []
+    assert different == ["KaseiHaku_Software__V2Ray_TransparentProxy_nftables_nftablesRuleset.nft"]
     assert len(paths) > 50
 
 

@@ -19,10 +19,9 @@ import pytest
 from conntrim import wiring
 from conntrim.app.rollout import apply, clean, confirm, rollback, status
 from conntrim.app.rollout_run import Ports
-from conntrim.core.model.plan import Batch, FileChange, Plan
+from conntrim.core.model.plan import TRIAL_LIST, Batch, FileChange, Plan
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import TRIAL_LIST
 from conntrim.host.flows import KernelFlows
 from conntrim.host.netns import entered
 from conntrim.lab.fill import Entry, fill

@@ -16,11 +16,10 @@ import pytest
 from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
 from conntrim.app.rollout_run import Ports
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.model.plan import TRIAL_LIST, FileChange, Plan
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import TRIAL_LIST
 from conntrim.host import programs
 from conntrim.host.files import HostFiles
 from conntrim.host.loader import HostLoader

@@ -100,7 +100,7 @@ def test_no_request_fails_and_nobody_gets_in(tmp_path: Path, kind: str) -> None:
         steps: list[tuple[Callable[[], str], str]] = [
             *((partial(applied, 60), "armed"), (lambda: confirm(ports).answer, "confirmed"), (undone, "rolled back")),
             *((partial(applied, 60), "armed"), (undone, "rolled back")),
-            *((partial(applied, 3), "armed"), (expired, "expired"), (undone, "rolled back")),
+            *((partial(applied, 5), "armed"), (expired, "expired"), (undone, "rolled back")),
         ]
         with (
             barrage(made.others["stranger"], STRANGER, WEB, 80, DATABASE) as fallen,

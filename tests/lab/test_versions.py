@@ -34,7 +34,7 @@ from tests.lab.planning import WEB, WEB_POLICY, facts
 from tests.lab.releases import RELEASES, Release
 from tests.lab.test_changes import RULES, differing
 from tests.lab.test_corpus_iptables import BACK_ENDS, files
-from tests.lab.test_rows import FOREIGN, HOOK, LOST, OLD, PROGRAMS
+from tests.lab.test_rows import FOREIGN, HOOK, LOST, OLD, PROGRAMS, loads_alone
 
 ALL = bool(os.environ.get("CONNTRIM_VERSIONS"))
 """CONNTRIM_VERSIONS=all: this machine's own release too, each stranger's file, more packets."""
@@ -93,8 +93,7 @@ def test_rows_of_nft(host: LabHost, release: Release) -> None:
     """The canonical text of every row loads, each in a table of its own, and is listed as its rule is read."""
     found = [
         row for row in nft_rows(ROWS / "nft.t")
-        if row.verdict == "ok" and not row.canonical.startswith("(no ")
-        and not row.canonical.endswith(release.other or ("\n",))
+        if loads_alone(row) and not row.canonical.endswith(release.other or ("\n",))
     ]  # fmt: skip
     texts = (
         f"table {row.family} t{n} {{\nchain user {{\n}}\nchain c {{\n{HOOK}\n{body}\n}}\n}}\n"

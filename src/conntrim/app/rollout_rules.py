@@ -9,7 +9,7 @@ from conntrim.app.ports.freshness import Freshness
 from conntrim.app.rollout_probes import Probes
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import Batch, Plan, Standing
+from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST, Batch, Plan, Standing
 from conntrim.core.plan.freshness import shown
 from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.batches import checkable
@@ -19,7 +19,7 @@ from conntrim.core.rollout.placing import Chains, around, chains, fed_by, mispla
 from conntrim.core.rollout.record import Guard, Swap
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.status import swapped
-from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, Flip, Step, confirming, flip_at, steps
+from conntrim.core.rollout.swap import FLIPPED, Flip, Step, confirming, flip_at, steps
 
 ASKED_NOW = frozenset({"loads", ROOM})
 REPAIRING = 60.0

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import DEADLINE, HANDLE, PROGRAMS, RESTORE, SECONDS, Batch
+from conntrim.core.model.plan import DEADLINE, HANDLE, KEPT_LIST, PROGRAMS, RESTORE, SECONDS, TRIAL_LIST, Batch
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.counts import counted_nft, counted_xt
 from conntrim.core.rollout.ours import altered, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.stores import family_of
-from conntrim.core.rollout.swap import FLIPPED, KEPT_LIST, TRIAL_LIST, recent
+from conntrim.core.rollout.swap import FLIPPED, recent
 from conntrim.host import programs
 from conntrim.host.clock import HostClock
 from conntrim.host.netns import entered

@@ -258,7 +258,7 @@ class Oracle:
             if version == 4
             else (socket.inet_ntop(socket.AF_INET6, data[24:40]), 0, 0, 0)
         )
-        # EPERM: an OUTPUT chain dropped it; else it was translated, or marked, to where it cannot be routed. The log has
+        # EPERM: an OUTPUT chain dropped it; else it was translated, or marked, to where no route leads. The log has
         # it; a packet that had no route to begin with leaves an empty one, which nobody takes for what was claimed.
         try:
             self.raw[version].sendto(data, target)

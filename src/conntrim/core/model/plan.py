@@ -23,6 +23,8 @@ OWN_TABLE = "conntrim"
 """The name of the own nft table, of family inet."""
 ARMED = "conntrim_armed"
 """The nft set whose elements time out and so disarm a trial's rules."""
+TRIAL_LIST, KEPT_LIST = "conntrim", "conntrim-kept"
+"""Lists of `-m recent` (K70): a trial's rules want a recent entry in the first, pending ones any in the second."""
 TRIAL_SUFFIX = " (trial)"
 """Ends the comments of guarded rules."""
 RESTORE = (

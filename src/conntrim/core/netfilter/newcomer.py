@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Self
 
 from conntrim.core.model.packet import Packet
+from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST
 from conntrim.core.model.ruleset import OpaqueMatch, Rule, Ruleset
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.hooks import Arranged
@@ -59,6 +60,8 @@ def counted(match: OpaqueMatch) -> Counted | None:
 
 
 def _recent(said: Sequence[str]) -> Counted | None:
+    if _list(said) in (TRIAL_LIST, KEPT_LIST):  # a plan's own switch, for all clients at once
+        return None
     if "--set" in said:
         return Counted(answer=True)
     if {"--rcheck", "--update", "--remove"}.intersection(said):

@@ -17,12 +17,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from conntrim.core.model.plan import Batch, Plan
+from conntrim.core.model.plan import KEPT_LIST, Batch, Plan
 from conntrim.core.rollout.batches import Phase, phase, puts, table_of
 from conntrim.core.rollout.record import Journal
 
-TRIAL_LIST, KEPT_LIST = "conntrim", "conntrim-kept"
-"""Names of the lists: the trial's rules want a recent entry in the first, pending ones any in the second."""
 FLIPPED = f"-m recent {KEPT_LIST} is filled"
 """Stands among our rules as listed, from the flip until the last pending rule is gone."""
 

@@ -16,13 +16,12 @@ from conntrim.app.ports.listing import Listing
 from conntrim.app.rollout import apply, confirm, rollback
 from conntrim.app.rollout_run import Ports
 from conntrim.core.model.errors import ConntrimError, HostError
-from conntrim.core.model.plan import ARMED, Batch, Obligation, Plan
+from conntrim.core.model.plan import ARMED, TRIAL_LIST, Batch, Obligation, Plan
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import TRIAL_LIST
 from conntrim.host import programs
 from conntrim.host.listing import KernelListing
 from conntrim.host.loader import HostLoader
