@@ -21,6 +21,8 @@ REQUESTS = "-A PREROUTING -p tcp -m tcp --dport 11211 -j CT --notrack\n"
 
 NOT_SHOWN = {
     "it brings another finding": RAW.format(ANSWERS) + MASQUERADE + FILTER.format("ACCEPT"),
+    "it takes their translation from answers": RAW.format("-A OUTPUT -p tcp -m tcp --dport 22 -j CT --notrack\n")
+    + "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n",
     "it cuts connections": RAW.format("-A OUTPUT -o eth0 -p udp -j CT --notrack\n") + FILTER.format("DROP"),
 }
 

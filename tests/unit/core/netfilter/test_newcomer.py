@@ -14,6 +14,8 @@ ANSWERS: dict[tuple[str, str], Counted | None] = {
     ),
     ("recent", "--rcheck --seconds 60"): Counted(answer=False, most=1, listed="DEFAULT"),
     ("recent", "! --rcheck --name door"): None,
+    ("recent", "--rcheck --seconds 61 --name conntrim --mask 0.0.0.0 --rsource"): None,
+    ("recent", "--rcheck --name conntrim-kept --mask :: --rsource"): None,
     ("limit", "--limit 3/min"): Counted(answer=True, most=5),
     ("limit", "--limit 3/min --limit-burst 12"): Counted(answer=True, most=12),
     ("limit", "limit rate over 10/second burst 5 packets"): Counted(answer=False, most=5),
