@@ -275,7 +275,7 @@ def judged(numbers: range) -> tuple[Counter[str], list[str]]:
         for pair, _, scenes in asked:
             one, other = pair.scripts
             played = on.play(one.batches(), other.batches(), scenes) if scenes else ()
-            played = tuple(map(staged, played, scenes))
+            played = tuple(map(staged, played))
             if zones(pair):
                 played = tuple(elsewhere(*each) for each in zip(played, scenes, strict=True))
             counts["witnesses played"] += sum(not p.missing for p in played)
@@ -285,13 +285,10 @@ def judged(numbers: range) -> tuple[Counter[str], list[str]]:
     return counts, wrong
 
 
-def staged(played: Played, scene: Scene) -> Played:
-    """Marked as not played where the stage lacks something that the packet needs."""
-    foreign = any(p.oif == "lo" and p.src not in LOCAL for p in scene.packets)
-    why = (
-        "round lo from an address of somebody else" if foreign else "" if played.before and played.after else "no route"
-    )
-    return replace(played, missing=why) if why and not (played.confirmed or played.missing) else played
+def staged(played: Played) -> Played:
+    """Marked as not played where one of its packets found no route."""
+    unsent = not (played.missing or played.confirmed or (played.before and played.after))
+    return replace(played, missing="no route") if unsent else played
 
 
 def zones(pair: Pair) -> bool:

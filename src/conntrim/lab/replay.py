@@ -97,11 +97,20 @@ class Stage:
         """The routes that these packets need, for the time being."""
         foreign = frozenset(filter(None, map(foreign_end, packets)))
         words = list(dict.fromkeys(chain.from_iterable(surroundings(packet, foreign) for packet in packets)))
+        words += dict.fromkeys(f"route {text}" for packet in packets for text in self._elsewhere(packet, foreign))
         self._ip("add", words)
         try:
             yield
         finally:
             self._ip("del", reversed(words))
+
+    def _elsewhere(self, packet: Packet, foreign: Collection[int]) -> Iterator[str]:
+        """Where an address is that goes round lo and is none of the host's: behind any device, as by a default route.
+        Without one it has the type `unreachable`."""
+        if packet.oif == "lo":
+            away = (address for address in (packet.src, packet.dst) if address in foreign)
+            device = next(iter(self.oracle.tuns))
+            yield from (f"{format_address(address)}/{BITS[packet.family]} dev {device}" for address in away)
 
     def _ip(self, verb: str, words: Iterable[str]) -> None:
         said = [word.replace(" ", f" {verb} ", 1) + "\n" for word in words]
