@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
-import msgspec
 
-from conntrim.cli.options import as_json
+from conntrim.cli.options import FOLDER, NUMBER, as_json
 from conntrim.cli.output import say
-from conntrim.core.model.errors import InputError
-from conntrim.core.model.held import Held
 from conntrim.host.signals import orderly_end
 from conntrim.lab.held.court import PARTS, Wanted, run, smaller
+from conntrim.lab.held.results import keep, saved, slice_of
 from conntrim.render.held import held_text
 from conntrim.render.json import to_json
 
-NUMBER = click.IntRange(1)
-FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
-LONGEST_NAME = 80
 TRIES = 60
 """Rule sets that may be tried to make one example small."""
 
@@ -37,13 +31,13 @@ TRIES = 60
 )
 @click.option("--workers", metavar="N", type=NUMBER, default=1, show_default=True, help="Processes.")
 @click.option("--corpus", metavar="DIR", type=FOLDER, help="Other people's rule sets instead of made-up ones.")
-@click.option("--keep", metavar="DIR", type=FOLDER, help="Write the small examples there, a file each.")
+@click.option("--keep", "folder", metavar="DIR", type=FOLDER, help="Write the small examples there, a file each.")
 @click.option("--save", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Add the results to it.")
 @as_json
 @click.pass_context
 def command(
     ctx: click.Context, *, rulesets: int, seed: int, first: int, slice_: str, only: tuple[str, ...], shrunk: int,
-    workers: int, corpus: Path | None, keep: Path | None, save: Path | None, as_json: bool,
+    workers: int, corpus: Path | None, folder: Path | None, save: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Hold every claim of check, of its edits and of compare to this kernel.
 
@@ -51,38 +45,13 @@ def command(
     every path; what dies, gets in or leaves an entry must have been said, and what was said must show. Needs root.
     Exit code 0: no disagreement; 1: there are some.
     """
-    wanted = Wanted(rulesets, seed, first, _slice(slice_), only or PARTS, corpus)
-    before = _saved(save) if save else Held()
-    if wanted.name in before.runs:
-        raise InputError(str(save), f"this run is in it already: {wanted.name}", advice="take another seed or slice")
+    wanted = Wanted(rulesets, seed, first, slice_of(slice_), only or PARTS, corpus)
+    before = saved(save, "claims", wanted.name)
     with orderly_end():
         found = before + run(wanted, workers=workers) if rulesets else before
         found = smaller(found, shrunk, TRIES) if shrunk else found
     if save:
         save.write_text(to_json("claims", found), encoding="utf-8")
-    for example in found.examples if keep else ():
-        if example.small:
-            path = (keep or Path()) / f"{_slug(example.kind)}-{example.seed}-{example.index}.trial"
-            path.write_text(example.text, encoding="utf-8")
+    keep(found, folder, "trial")
     say(to_json("claims", found) if as_json else held_text(found))
     ctx.exit(1 if found.disagreements else 0)
-
-
-def _slug(kind: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")[:LONGEST_NAME]
-
-
-def _slice(text: str) -> tuple[int, int]:
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise InputError("--slice", f"no slice: {text!r}", advice="write 2/4 for the second of four")
-    return int(number), int(of)
-
-
-def _saved(path: Path) -> Held:
-    if not path.exists():
-        return Held()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Held)
-    except msgspec.DecodeError as error:
-        raise InputError(str(path), f"no results of claims: {error}") from error

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
+from functools import partial
 from random import Random
 
 from conntrim.core.model.errors import ConntrimError, HostError
@@ -17,7 +15,6 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.truth import Doubt, Truth
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
-from conntrim.host.signals import orderly_end
 from conntrim.lab.apart import apart, clear
 from conntrim.lab.case import Case, format_case
 from conntrim.lab.dialogue import shots
@@ -31,6 +28,7 @@ from conntrim.lab.script import Script
 from conntrim.lab.shrink import shrink
 from conntrim.lab.talk import dialogues, key, key_of
 from conntrim.lab.wire import MAX_NUMBER
+from conntrim.lab.workers import side_by_side
 
 GROUP = 20
 """So many rule sets are one piece of work."""
@@ -105,7 +103,8 @@ def run(wanted: Wanted, workers: int | None = None, kernel: Kernel = KERNEL) -> 
     tally = Tally()
     with global_limits(**SIZES):
         started = time.monotonic()  # waiting for another lab run is not ours
-        for part in _parallel(wanted, kernel, count, groups):
+        jobs = (partial(_work, wanted, range(number, groups, count), kernel) for number in range(count))
+        for part in side_by_side("lab truth", jobs):
             tally.add(part)
         seconds = round(time.monotonic() - started, 1)
     return Truth(
@@ -114,48 +113,9 @@ def run(wanted: Wanted, workers: int | None = None, kernel: Kernel = KERNEL) -> 
     )  # fmt: skip
 
 
-# --- workers --------------------------------------------------------------------------------------------------------
-
-
-def _parallel(wanted: Wanted, kernel: Kernel, count: int, groups: int) -> Iterator[Tally]:
-    """One process a worker, each with a namespace of its own; they end with this one, whatever ends it."""
-    context = multiprocessing.get_context("fork")
-    running: list[tuple[ForkProcess, Connection]] = []
-    try:
-        for number in range(count):
-            near, far = context.Pipe(duplex=False)
-            process = context.Process(target=_worker, args=(far, wanted, range(number, groups, count), kernel))
-            process.start()
-            far.close()
-            running.append((process, near))
-        for _, near in running:
-            yield _received(near)
-    finally:
-        for process, near in running:
-            near.close()
-            process.terminate()  # SIGTERM ends it in order; one that is done already does not mind
-            process.join()
-
-
-def _received(near: Connection) -> Tally:
-    try:
-        answer = near.recv()
-    except EOFError as error:
-        raise HostError("lab truth", "a worker ended without a word") from error
-    if isinstance(answer, str):
-        raise HostError("lab truth", answer)
-    assert isinstance(answer, Tally), "a worker sends a tally or a message"
-    return answer
-
-
-def _worker(far: Connection, wanted: Wanted, groups: Sequence[int], kernel: Kernel) -> None:
-    try:
-        with orderly_end(), consulting("truth") as oracle:
-            far.send(Bench(oracle, wanted, kernel).work(groups))
-    except ConntrimError as error:
-        far.send(str(error))
-    except KeyboardInterrupt:
-        pass  # the parent ends us, or was ended together with us, and says so
+def _work(wanted: Wanted, groups: Sequence[int], kernel: Kernel) -> Tally:
+    with consulting("truth") as oracle:
+        return Bench(oracle, wanted, kernel).work(groups)
 
 
 # --- one rule set ---------------------------------------------------------------------------------------------------

@@ -148,6 +148,9 @@ def does(statement: NoEffect | OpaqueStatement) -> Does:
     return DOES.get(statement.kind, ANYTHING)
 
 
+SYNPROXY = frozenset({"SYNPROXY", "synproxy"})
+"""Statements that answer a SYN themselves, whatever becomes of it behind them (K24, K138)."""
+
 WITHOUT_ENTRY: dict[str, bool] = {
     "ct": False, "connmark": False, "connbytes": False, "cluster": False, "helper": True, "connlabel": True,
 }  # fmt: skip

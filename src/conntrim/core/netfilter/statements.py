@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.fields import FIELDS, Field, TcpFlag
-from conntrim.core.model.kinds import does
+from conntrim.core.model.kinds import SYNPROXY, does
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import Protocol
@@ -163,9 +163,6 @@ def _translate(on: Traversal, statement: Nat) -> Ending:
         certain = "" if target.certain else " (one of several: the kernel picks it)"
         on.remark(f"translated by {statement.kind}{certain}")
     return Fate.ACCEPT
-
-
-SYNPROXY = frozenset({"SYNPROXY", "synproxy"})
 
 
 def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:

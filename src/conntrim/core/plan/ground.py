@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Chain, Ruleset, Table
 from conntrim.core.model.service import Direction, Hook
@@ -86,7 +85,7 @@ class Ground:
     def packets(self, passage: Passage, table: Table, told: Described) -> Set:
         """The packets of a passage that these words tell, whatever their state."""
         found = packets_of(self.space, direction_of(passage), self.local) & told.packets(self.view(passage), table)
-        return found.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
+        return self.space.any_state(found)
 
     def view(
         self, passage: Passage, state: CtState = CtState.NEW, mark: tuple[Set, ...] | None = None, *, known: bool = True

@@ -46,8 +46,7 @@ def _translated(ground: Ground, leg: Leg) -> Iterator[Leg]:
         ours = ground.local | LOOPBACK
         universe = universe & space.field(Field.SRC, ours) & space.field(Field.DST, ours)
     hits = reach(space, ground.arranged, Direction.LOOPBACK, universe, local=ground.local).hits
-    state = space.sets.literals(*space.bits[Field.CT_STATE])
-    found = [hit.packets.exists(state) for _, hit in hits if isinstance(hit.statement, Nat)]
+    found = [space.any_state(hit.packets) for _, hit in hits if isinstance(hit.statement, Nat)]
     parts, _ = boxes(space, space.sets.either(found) & universe, universe, MOST) if found else ([], True)
     for cube in parts:
         if _sayable(cube):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Standing
 from conntrim.core.model.ruleset import Chain, InSet, Match, Ruleset
@@ -70,8 +69,7 @@ class _Trial:
         return found
 
     def _told(self, why: str, differing: Set, universe: Set) -> Obligation:
-        state = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
-        (box, *_), _ = boxes(self.space, differing.exists(state), universe.exists(state), 1)
+        (box, *_), _ = boxes(self.space, self.space.any_state(differing), self.space.any_state(universe), 1)
         standing = Standing.NOT_DECIDED if box.conditions else Standing.BROKEN
         return Obligation(NAME, standing, f"{why}: {describe(self.space, box)}", describe_packet(box.witness))
 

@@ -218,7 +218,7 @@ class Inputs:
 
     def stateless(self, found: Set) -> Set:
         """The packets of a set, whatever their ct state."""
-        return found.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
+        return self.space.any_state(found)
 
     def loosened(self, found: Set) -> Set:
         """Without what varies between the packets of a connection, or from one moment to the next."""

@@ -117,14 +117,14 @@ class Kept:
         scope = universe & either([requests, *dict.fromkeys((*answers.values(), *by_chance.values()))])
         if scope == nothing:
             return
-        whole = self._stateless(universe)
+        whole = self.space.any_state(universe)
         for hook, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
             if not isinstance(hit.statement, Nat):
                 continue
             answered, seldom = (found.get((hook, hit.statement), nothing) for found in (answers, by_chance))
             if nothing == requests == answered == seldom:
                 continue
-            packets = self._stateless(hit.packets) & self._turned(direction, hit.statement)
+            packets = self.space.any_state(hit.packets) & self._turned(direction, hit.statement)
             round_lo = direction is LO and hook is Hook.POSTROUTING
             bound = self._bound(direction, hit.statement)
             asked = (
@@ -295,9 +295,6 @@ class Kept:
             found = self._newly(way, mirrored=True)
             self._addresses[way, address] = all_of(self.space, address, project(self.space, address, found))
         return self._addresses[way, address]
-
-    def _stateless(self, found: Set) -> Set:
-        return self._without(found, Field.CT_STATE)
 
     def _without(self, found: Set, *keys: Field) -> Set:
         """Whatever these properties are."""

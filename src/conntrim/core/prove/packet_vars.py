@@ -75,6 +75,10 @@ class PacketVars:
         """Every packet."""
         return self.sets.everything
 
+    def any_state(self, found: Set) -> Set:
+        """The packets of a set, whatever their ct state."""
+        return found.exists(self.sets.literals(*self.bits[Field.CT_STATE]))
+
     def protocol(self, number: int) -> Set:
         """The packets of one layer-4 protocol."""
         return self.values(Field.PROTOCOL, Intervals.of(number))

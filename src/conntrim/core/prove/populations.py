@@ -117,7 +117,7 @@ class Question:
     def universe(self, population: Population) -> Set:
         """All packets of a population."""
         space = self.space
-        stateless = self.all.exists(space.sets.literals(*space.bits[Field.CT_STATE])) & existing(space, self.direction)
+        stateless = space.any_state(self.all) & existing(space, self.direction)
         tcp, icmp = space.protocol(Protocol.TCP), space.protocol(space.icmp_protocol)
         match population:
             case Population.UNSOLICITED | Population.TRANSLATED:

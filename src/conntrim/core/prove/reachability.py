@@ -358,9 +358,8 @@ class _Way:
     def _track(self) -> None:
         """From here on the state is a variable; what stays untracked is remembered beside it."""
         self.tracked = True
-        variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
-        self.untracked = (self.view.states[CtState.UNTRACKED] & self.alive).exists(variables)
-        self.templated = (self.view.states[CtState.NEW] & self.alive).exists(variables)
+        self.untracked = self.space.any_state(self.view.states[CtState.UNTRACKED] & self.alive)
+        self.templated = self.space.any_state(self.view.states[CtState.NEW] & self.alive)
         self.view.states = {state: self.space.state(state) for state in CtState}
         self.view.changed()
 

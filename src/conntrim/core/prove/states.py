@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -58,10 +57,8 @@ def _kernel_untracked(view: MatchEncoder) -> Set:
 
 def settled(space: PacketVars, arrived: Set, states: ByState) -> Set:
     """The packets that arrive when each is in the state given: the state is no variable any more."""
-    variables = space.sets.literals(*space.variables(Field.CT_STATE))
     parts = []
     for state in STATES:
         if states[state] != space.nothing:
-            here = (arrived & space.state(state)).exists(variables)
-            parts.append(here & states[state])
+            parts.append(space.any_state(arrived & space.state(state)) & states[state])
     return space.sets.either(parts)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.netfilter.conntrack import track
@@ -50,8 +49,7 @@ class Conversations:
 
     def translated(self) -> Set:
         """The connections that a rule translates: they are not to become untracked (nat-kept)."""
-        variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
-        hits = [hit.packets.exists(variables) for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
+        hits = [self.space.any_state(hit.packets) for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
         opening = self.flow.flags()[0][0]
         return self.space.sets.either([self.flow.carrying(self.space, found, opening) for found in hits])
 
@@ -125,8 +123,7 @@ class Conversations:
 
     def _carried(self, found: Set, flags: int, state: CtState) -> Set:
         """The connections of which a packet with these flags, in this state, is among those found."""
-        variables = self.space.sets.literals(*self.space.bits[Field.CT_STATE])
-        return self.flow.carrying(self.space, (found & self.space.state(state)).exists(variables), flags)
+        return self.flow.carrying(self.space, self.space.any_state(found & self.space.state(state)), flags)
 
 
 @lru_cache(maxsize=1024)

@@ -60,11 +60,7 @@ def _image(space: PacketVars, nat: Nat, hook: Hook) -> Set:
 
 def _first(space: PacketVars, found: Set) -> Set:
     """Vectors of first packets of tracked flows, whatever their state's variables."""
-    return _stateless(space, found & (space.state(CtState.NEW) | space.state(CtState.RELATED)))
-
-
-def _stateless(space: PacketVars, found: Set) -> Set:
-    return found.exists(space.sets.literals(*space.bits[Field.CT_STATE]))
+    return space.any_state(found & (space.state(CtState.NEW) | space.state(CtState.RELATED)))
 
 
 def met(
@@ -103,6 +99,6 @@ def by_kind(space: PacketVars, way: Reach, new: Set) -> dict[str, Set]:
         if isinstance(hit.statement, Nat) and hook in HOOKS.values():
             name = translated(hit.statement)
             found[name] = found.get(name, space.nothing) | (
-                _stateless(space, hit.packets & space.state(CtState.NEW)) & new
+                space.any_state(hit.packets & space.state(CtState.NEW)) & new
             )
     return found

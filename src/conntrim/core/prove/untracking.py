@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import assert_never
 
 from conntrim.core.model.address import Family
@@ -17,6 +18,7 @@ from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
@@ -39,9 +41,6 @@ CHANCE = 64
 
 FREE = Intervals.of((1024, 65535))
 """The ports that programs connect from: those below are for who serves."""
-
-PROXIES = frozenset({"SYNPROXY", "synproxy"})
-"""Statements that answer a SYN themselves, whatever becomes of it behind them (K24)."""
 
 
 class Harm(StrEnum):
@@ -185,7 +184,7 @@ class Play:
         packets = script.between(opener(self.space, script.talk))
         found = []
         for back in (False, True):
-            zoned = self._stateless(self.space.sets.either([
+            zoned = self.space.any_state(self.space.sets.either([
                 hit.packets for _, hit in self._way(back).hits if isinstance(hit.statement, SetZone)
             ]))  # fmt: skip
             mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
@@ -195,7 +194,7 @@ class Play:
     def translated(self, script: Script) -> Set:
         """The connections whose first packet a rule translates."""
         hits = [hit.packets for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
-        found = self._stateless(self.space.sets.either(hits))
+        found = self.space.any_state(self.space.sets.either(hits))
         return self._carried(found, script.between(opener(self.space, script.talk))[0])
 
     def _next(self, tables: Tables, back: bool, packet: Packet) -> tuple[Tables, Set]:
@@ -217,14 +216,11 @@ class Play:
         key = back, replace(packet, inner=None), state
         if key not in self._passing:
             arrived = self._way(back).arrived & self.space.state(state)
-            self._passing[key] = self._carried(self._stateless(arrived), packet)
+            self._passing[key] = self._carried(self.space.any_state(arrived), packet)
         return self._passing[key]
 
     def _way(self, back: bool) -> Reach:
         return self.back if back else self.there
-
-    def _stateless(self, found: Set) -> Set:
-        return found.exists(self.space.sets.literals(*self.space.variables(Field.CT_STATE)))
 
     def _carried(self, found: Set, packet: Packet) -> Set:
         """The connections that a set of such packets belongs to; an error says nothing of their ports."""
@@ -268,7 +264,7 @@ Touching = list[tuple[Rule, Set]]
 """Untracking rules, each with the connections of which it takes packets."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Untracking:
     """One family of a rule set, with and without its untracking. `local` are the host's addresses (None: not known)."""
 
@@ -299,9 +295,9 @@ class Untracking:
             return
         scope = universe & every
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
-        proxied = self._taken_by_proxies(both[1]) & self._stateless(scope)
+        proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope)
         yield from self._told(Script(Talk.TCP, (), Harm.PROXIED), direction, proxied, touching)
-        left = self._stateless(scope) & ~proxied
+        left = self.space.any_state(scope) & ~proxied
         for script in scripts(self.space.family):
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
 
@@ -347,7 +343,7 @@ class Untracking:
             walk = reach(space, self.early, way, universe, mirrored=mirrored, local=self.local, traced=self.suspects)
             hits = [(h.rule, h.packets) for _, h in walk.hits if isinstance(h.statement, Notrack)]
             for rule, packets in [(v.rule, v.fits) for v in walk.visits] if self.suspects else hits:
-                taken = self._stateless(packets)
+                taken = self.space.any_state(packets)
                 errors = taken & space.protocol(space.icmp_protocol)
                 whole = taken.exists(flags) | errors.exists(about)
                 found[id(rule)] = rule, found.get(id(rule), (rule, space.nothing))[1] | whole
@@ -361,14 +357,15 @@ class Untracking:
             case Talk.ECHO:
                 return found & space.field(space.icmp, Intervals.of(ICMP[space.family].echo << 8))
             case Talk.TCP:
-                return found & space.protocol(Protocol.TCP) & space.field(Field.SPORT, FREE - self._services())
+                return found & space.protocol(Protocol.TCP) & space.field(Field.SPORT, FREE - self._services)
             case Talk.UDP:
                 one_way = space.field(Field.DPORT, Intervals.of(*ONE_WAY))
                 here = found & space.protocol(Protocol.UDP) & (one_way if script.one_way else ~one_way)
-                return here & (space.field(Field.SPORT, FREE - self._services()) | self._symmetric())
+                return here & (space.field(Field.SPORT, FREE - self._services) | self._symmetric)
             case _:
                 assert_never(script.talk)
 
+    @cached_property
     def _services(self) -> Intervals:
         """The ports that untracking rules name one by one."""
         spans = [
@@ -380,24 +377,26 @@ class Untracking:
         ]  # fmt: skip
         return Intervals.union_of(spans)
 
+    @cached_property
     def _symmetric(self) -> Set:
         """UDP between two ports of one number, of those that rules name."""
-        ports = [port for low, high in self._services().ranges for port in range(low, high + 1)]
+        ports = [port for low, high in self._services.ranges for port in range(low, high + 1)]
         both = (Intervals.of(port) for port in ports[:CHANCE])
         space = self.space
         return space.sets.either([space.field(Field.SPORT, p) & space.field(Field.DPORT, p) for p in both])
 
     def _play(self, arranged: Arranged, direction: Direction, scope: Set) -> Play:
-        there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies())
+        there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies)
         back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
         return Play(self.space, there, back, self.loose)
 
+    @cached_property
     def _proxies(self) -> Traced:
         """The rules that answer SYNs themselves."""
         return {
             id(rule): rule.matches
             for table in self.ruleset.tables for chain in table.chains for rule in chain.rules
-            if any(isinstance(s, OpaqueStatement) and s.kind in PROXIES for s in rule.statements)
+            if any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
         }  # fmt: skip
 
     def _taken_by_proxies(self, play: Play) -> Set:
@@ -405,7 +404,4 @@ class Untracking:
         space = self.space
         fits = [visit.fits & space.state(CtState.UNTRACKED) for visit in play.there.visits]
         flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
-        return (self._stateless(space.sets.either(fits)) & play.there.untracked).exists(flags)
-
-    def _stateless(self, found: Set) -> Set:
-        return found.exists(self.space.sets.literals(*self.space.variables(Field.CT_STATE)))
+        return (self.space.any_state(space.sets.either(fits)) & play.there.untracked).exists(flags)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from conntrim.core.model.errors import ConntrimError, HostError
+from conntrim.core.model.errors import HostError
 from conntrim.core.model.held import Example, Held
-from conntrim.host.signals import orderly_end
 from conntrim.lab.held.corpus import Corpus, untracking
 from conntrim.lab.held.judge import Counts, Disagreement, Fault
 from conntrim.lab.held.kept import OPEN, KeptTrial, format_kept
@@ -27,6 +25,7 @@ from conntrim.lab.held.untracking import count, lines_of, without
 from conntrim.lab.held.verbs import PRESENT, Crash, Verbs
 from conntrim.lab.private import privileged
 from conntrim.lab.script import Script
+from conntrim.lab.workers import side_by_side
 
 PARTS = ("check", "edits", "compare")
 """What can be put on trial."""
@@ -104,7 +103,8 @@ def run(wanted: Wanted, verbs: Verbs = PRESENT, workers: int = 1) -> Held:
         tally = _work(wanted, wanted.numbers, verbs, "claims")
     else:
         tally = Tally()
-        for part in _parallel(wanted, verbs, workers):
+        jobs = (partial(_work, wanted, wanted.numbers[number::workers], verbs, "claims") for number in range(workers))
+        for part in side_by_side("lab claims", jobs):
             _add(tally, part)
     return _held(wanted, tally, time.monotonic() - started)
 
@@ -117,41 +117,6 @@ def _work(wanted: Wanted, numbers: Sequence[int], verbs: Verbs, label: str) -> T
         for index in numbers:
             _one(made, wanted, (index, corpus), tally)
     return tally
-
-
-def _parallel(wanted: Wanted, verbs: Verbs, workers: int) -> Iterator[Tally]:
-    context = multiprocessing.get_context("fork")
-    running = []
-    try:
-        for number in range(workers):
-            near, far = context.Pipe(duplex=False)
-            numbers = wanted.numbers[number::workers]
-            process = context.Process(target=_worker, args=(far, wanted, numbers, verbs))
-            process.start()
-            far.close()
-            running.append((process, near))
-        for _, near in running:
-            answer = near.recv()
-            if isinstance(answer, str):
-                raise HostError("lab claims", answer)
-            yield answer
-    except EOFError as error:
-        raise HostError("lab claims", "a worker ended without a word") from error
-    finally:
-        for process, near in running:
-            near.close()
-            process.terminate()
-            process.join()
-
-
-def _worker(far: Connection, wanted: Wanted, numbers: Sequence[int], verbs: Verbs) -> None:
-    try:
-        with orderly_end():
-            far.send(_work(wanted, numbers, verbs, "claims"))
-    except ConntrimError as error:
-        far.send(str(error))
-    except KeyboardInterrupt:
-        pass  # the parent ends us, and says so
 
 
 # --- one rule set ---------------------------------------------------------------------------------------------------

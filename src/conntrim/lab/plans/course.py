@@ -6,16 +6,15 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from conntrim.app.plan import Live, make_plan
 from conntrim.app.ports.listing import Listing
 from conntrim.app.rollout import apply, confirm, rollback
 from conntrim.app.rollout_run import Ports
-from conntrim.core.model.errors import ConntrimError, HostError
+from conntrim.core.model.errors import ConntrimError
 from conntrim.core.model.plan import ARMED, TRIAL_LIST, Batch, Obligation, Plan
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
@@ -185,12 +184,8 @@ class Course:
                 loader=SteppedLoader(self.bench.host.host.name, lambda: self._step(listed)),
                 freshness=SameHost(),
             )
-            try:
+            with suppress(_EndedError):
                 self._run(ports, plan, listed)
-            except _EndedError:
-                pass
-            finally:
-                Path(state).touch()
         return self.found
 
     def _run(self, ports: Ports, plan: Plan, listed: Listed) -> None:
@@ -300,8 +295,3 @@ class _EndedError(ConntrimError):
 def _go(both: tuple[Company, Company], until: Callable[[Dialogue], int]) -> None:
     for company in both:
         company.go_on(until)
-
-
-def refused(error: HostError) -> str:
-    """Why rules did not load, for counting."""
-    return str(error).partition("\n")[0][:80]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 
-from conntrim.core.model.errors import ConntrimError, HostError
+from conntrim.core.model.errors import HostError
 from conntrim.core.model.held import Example, Held
 from conntrim.core.model.plan import Plan, Standing
-from conntrim.host.signals import orderly_end
 from conntrim.lab.held.corpus import Corpus
 from conntrim.lab.held.court import fewest
 from conntrim.lab.held.kept import OPEN
@@ -28,6 +26,7 @@ from conntrim.lab.plans.kept import KeptCourse, format_course, without_talks
 from conntrim.lab.plans.talks import Talks, talks_of
 from conntrim.lab.private import privileged
 from conntrim.lab.script import Script
+from conntrim.lab.workers import side_by_side
 
 ASKED_NOW = ("loads", "room")
 
@@ -95,7 +94,8 @@ def run(wanted: Wanted, world: World, workers: int = 1) -> Held:
     if workers == 1:
         tally = _work(wanted, wanted.numbers, world)
     else:
-        for part in _parallel(wanted, world, workers):
+        jobs = (partial(_work, wanted, wanted.numbers[number::workers], world) for number in range(workers))
+        for part in side_by_side("lab plans", jobs):
             _add(tally, part)
     return _held(wanted, tally, time.monotonic() - started)
 
@@ -107,40 +107,6 @@ def _work(wanted: Wanted, numbers: Sequence[int], world: World) -> Tally:
         for index in numbers:
             _one(made, world, (wanted.seed, index), corpus, tally)
     return tally
-
-
-def _parallel(wanted: Wanted, world: World, workers: int) -> Iterator[Tally]:
-    context = multiprocessing.get_context("fork")
-    running = []
-    try:
-        for number in range(workers):
-            near, far = context.Pipe(duplex=False)
-            process = context.Process(target=_worker, args=(far, wanted, wanted.numbers[number::workers], world))
-            process.start()
-            far.close()
-            running.append((process, near))
-        for _, near in running:
-            answer = near.recv()
-            if isinstance(answer, str):
-                raise HostError("lab plans", answer)
-            yield answer
-    except EOFError as error:
-        raise HostError("lab plans", "a worker ended without a word") from error
-    finally:
-        for process, near in running:
-            near.close()
-            process.terminate()
-            process.join()
-
-
-def _worker(far: Connection, wanted: Wanted, numbers: Sequence[int], world: World) -> None:
-    try:
-        with orderly_end():
-            far.send(_work(wanted, numbers, world))
-    except ConntrimError as error:
-        far.send(str(error))
-    except KeyboardInterrupt:
-        pass  # the parent ends us, and says so
 
 
 # --- one host ---------------------------------------------------------------------------------------------------------

@@ -199,7 +199,7 @@ def inner_address(host: PlannedHost, last: int) -> int | None:
     if not host.inner:
         return None
     network = ip_interface(host.inner).network
-    offset = 2 + last % 200 if network.num_addresses > 256 or network.num_addresses == 256 else 0
+    offset = 2 + last % 200 if network.num_addresses >= 256 else 0
     return (0xFFFF << 32 | int(network.network_address) + offset) if offset else None
 
 

@@ -126,7 +126,7 @@ class Side:
 
     def stateless(self, found: Set) -> Set:
         """Packets of a set, whatever their state."""
-        return found.exists(self.space.sets.literals(*self.space.bits[Field.CT_STATE]))
+        return self.space.any_state(found)
 
     def flagless(self, found: Set) -> Set:
         """Packets of a set, whatever their TCP flags."""

@@ -35,8 +35,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A dialogue that shows a difference: its first packet, and what refuses which packet of it."""
+    """A dialogue that shows a difference, which is told in words: its first packet, and what refuses which packet of
+    it."""
 
+    words: str
     opener: Packet
     lost: Packet | None = None
     by: Outcome | None = None
@@ -108,8 +110,8 @@ class Differences:
         outcomes = run(self.case.full, packets, kernel=kernel, until_lost=True)
         last = outcomes[-1]
         if last.verdict is Fate.ACCEPT:
-            return Shown(packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
-        return Shown(packets[0], last.packet, last)
+            return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
+        return Shown(told.words, packets[0], last.packet, last)
 
     def _rules(self) -> list[Rule]:
         return list({id(rule): rule for _, d in self.every for rule, _ in d.rules}.values())
@@ -193,8 +195,7 @@ def findings(differences: Differences, told: Sequence[Finding], kind: Kind) -> I
 
 
 def _evidence(found: Found, shown: Shown) -> Iterator[str]:
-    words = found.side.told(found.part, found.difference.direction).words
-    yield f"{found.difference.harm}, {found.difference.direction}: {words}"
+    yield f"{found.difference.harm}, {found.difference.direction}: {shown.words}"
     if shown.lost is None or shown.by is None:
         yield such_as(shown.opener)
         return

@@ -4,7 +4,7 @@ else changed. Each is proved with the earlier ones done, so all of a report can 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -55,18 +55,20 @@ Recheck = Callable[[Ruleset], Iterable[Finding]]
 
 
 def proved(
-    found: Iterable[Finding], ruleset: Ruleset, local: Intervals | None, recheck: Recheck, tick: Callable[[], None]
-) -> Iterator[Finding]:
-    """The findings, each with its edits if they were proved; `recheck` finds in other rules what is found here.
+    findings: Sequence[Finding], ruleset: Ruleset, local: Intervals | None, recheck: Recheck,
+    tick: Callable[[], None], *, names: frozenset[str],
+) -> Iterator[Finding]:  # fmt: skip
+    """The findings, each with its edits if they were proved; `recheck` finds in other rules what is found here, which
+    has these names, and others than those that are told.
 
     First all of them together, for one may need another (the two halves of a service); then the causes without what
     follows from them, then those of one kind, then each by itself.
     """
-    findings, taken = list(found), set[int]()
+    taken = set[int]()
     if not any(finding.edits for finding in findings):
         yield from findings
         return
-    trial = _Trial(ruleset, local, recheck, tick)
+    trial = _Trial(ruleset, local, recheck, tick, names)
     causes = [f for f in findings if not f.caused_by]
     kinds = [[f for f in findings if f.code == code] for code in dict.fromkeys(f.code for f in findings)]
     for group in (findings, causes, *kinds, *([f] for f in findings)):
@@ -85,16 +87,16 @@ class _Trial:
     local: Intervals | None
     recheck: Recheck
     tick: Callable[[], None]
+    names: frozenset[str]
     done: tuple[Edit, ...] = ()
     now: Ruleset = field(init=False)
-    names: frozenset[str] = field(init=False)
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.now, self.names = self.ruleset, frozenset(f.name for f in self.recheck(self.ruleset))
+        self.now = self.ruleset
         self.left = MOST_RULES // max(sum(len(chain.rules) for t in self.ruleset.tables for chain in t.chains), 1)
 
-    def takes(self, findings: list[Finding]) -> bool:
+    def takes(self, findings: Sequence[Finding]) -> bool:
         """Whether the edits of these findings are proved; if so they are done from here on."""
         edits = (*self.done, *(edit for finding in findings for edit in finding.edits))
         if self.left <= 0:

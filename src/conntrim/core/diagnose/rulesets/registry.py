@@ -82,11 +82,13 @@ def check_ruleset(
     nothing is said about what the rules meet."""
     found: list[Finding] = []
     beside: list[str] = []
+    names = frozenset[str]()
     undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
             case = case_of(ruleset, local, tick)
             found, beside = _of_rules(case, local)
+            names = frozenset(f.name for f in found)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
     except NotDecided as why:
@@ -94,7 +96,7 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
-    told = proved(in_order(out.told), ruleset, local, lambda other: found_in(other, local, tick), tick)
+    told = proved(in_order(out.told), ruleset, local, lambda other: found_in(other, local, tick), tick, names=names)
     return Checked(tuple(told), rules, out.ignored, tuple(undecided), remarks)
 
 
