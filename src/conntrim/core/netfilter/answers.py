@@ -48,10 +48,17 @@ def answer_to(packet: Packet, how: Reject, kernel: Kernel, routed: bool = True) 
     # K54: from a loopback address there is no route to elsewhere, where the source was translated.
     stuck = packet.family is Family.IPV4 and packet.dst in LOOPBACK and packet.src not in LOOPBACK | kernel.local
     silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST or (stuck and bool(kernel.local))
-    if silent:
+    if silent or (how != RESET and _nameless(packet, kernel)):
         return None
     answer = _reset(packet, kernel) if how == RESET else _error(packet, how, kernel, routed)
     return answer and replace(answer, ttl=kernel.ttl)
+
+
+def _nameless(packet: Packet, kernel: Kernel) -> bool:
+    """K114: what came round lo has a local route, so an ICMP error about it speaks in its destination's name; where
+    a rule wrote another one there that is none of the host's, no route is found for the error."""
+    ours = packet.dst in LOOPBACK or packet.dst in kernel.local
+    return packet.family is Family.IPV4 and packet.iif == "lo" and bool(kernel.local) and not ours
 
 
 def _back(packet: Packet, kernel: Kernel) -> tuple[str, str]:
