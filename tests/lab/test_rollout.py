@@ -311,6 +311,26 @@ def sysctl(host: LabHost, key: str) -> str:
     return host.run("sysctl", "-n", key).strip()
 
 
+def test_diagnose_tells_of_the_trial(host: LabHost, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table seen amid a trial is the trial's: diagnose says so as long as the trial lasts, and not behind it."""
+    monkeypatch.setenv("CONNTRIM_STATE", state)
+    load_before(host, "iptables-nft")
+    apply(ports(host, state), handmade("iptables-nft"), 60)
+    during = conntrim_says(host)
+    rollback(ports(host, state))
+    after = conntrim_says(host)
+    assert during["trial"].startswith("a plan is on trial for ")
+    assert after["trial"] == ""
+
+
+def conntrim_says(host: LabHost) -> dict[str, str]:
+    """The JSON of `diagnose` on the host."""
+    argv = [sys.executable, "-m", "conntrim", "diagnose", "--netns", host.name, "--interval", "0", "--json"]
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    report: dict[str, str] = json.loads(told.stdout)
+    return report
+
+
 def test_max_is_read_only_in_a_namespace(host: LabHost, state: str) -> None:
     """nf_conntrack_max belongs to the initial namespace (K25): told, and the rules are kept all the same."""
     load_before(host, "iptables-nft")

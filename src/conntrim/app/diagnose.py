@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from conntrim.app.census import Taken
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.inputs import Inputs
-from conntrim.app.ports.kernel_log import KernelLog
+from conntrim.app.ports.kernel_log import KernelLog, joined
 from conntrim.app.ports.owners import OpenSockets
 from conntrim.core.capacity.timeouts import DEFAULTS
 from conntrim.core.diagnose.case import Case, Rules, Thresholds
@@ -136,21 +136,18 @@ def diagnose_source(
 ) -> Diagnosis:  # fmt: skip
     """A saved table: what it shows, what logs, settings and counters add, and sizes as far as somebody tells them."""
     logs = (*inputs.logs, *((request.log,) if request.log is not None else ()))
-    extracts = [log.overflows(each) for each in logs]
-    overflows = tuple(line for extract in extracts for line in extract.overflows)
+    extract = joined([log.overflows(each) for each in logs])
     taken = census() if census is not None else None
     source = taken.census.source if taken else ", ".join(logs) or "files"
     settings = inputs.settings
     loose = settings.get("nf_conntrack_tcp_loose")
     facts = HostFacts(
-        source=source, kernel="", era=request.era or _era(source, overflows), seconds=0.0,
+        source=source, kernel="", era=request.era or _era(source, extract.overflows), seconds=0.0,
         count=settings.get("nf_conntrack_count"), max=request.max or settings.get("nf_conntrack_max"),
         buckets=request.buckets or settings.get("nf_conntrack_buckets"), max_writable=False, counters=inputs.counters,
         timeouts=timeouts_of(inputs), tcp_loose=None if loose is None else bool(loose), slab_entry_bytes=None,
-        memory_total=None, local=Intervals(), local_ports=ports_of(inputs), overflows=overflows, settings=(),
-        remarks=tuple(remark for extract in extracts for remark in extract.remarks), events=inputs.events,
-        suppressed=next((extract.suppressed for extract in extracts if extract.suppressed), None),
-        expect_full=sum(extract.expect_full for extract in extracts),
+        memory_total=None, local=Intervals(), local_ports=ports_of(inputs), overflows=extract.overflows, settings=(),
+        remarks=extract.remarks, events=inputs.events, suppressed=extract.suppressed, expect_full=extract.expect_full,
     )  # fmt: skip
     local = Intervals.union_of(map(parse_range, taken.census.local)) if taken else Intervals()
     return diagnose(_with_rules(case_of(facts, None, taken, request.thresholds), rules, local))

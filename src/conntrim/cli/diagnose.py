@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import click
 
 from conntrim import wiring
+from conntrim.app.amended import Amended
 from conntrim.app.census import take_table
 from conntrim.app.diagnose import Further, Request, diagnose_kernel, diagnose_source, ports_of, timeouts_of
+from conntrim.app.ports.inputs import Inputs
+from conntrim.app.ports.saved import SavedHost
 from conntrim.cli import options
 from conntrim.cli.census import local_ranges
 from conntrim.cli.output import say
@@ -105,13 +109,12 @@ def _source(request: Request, sources: tuple[str, ...], local: str | None) -> Di
         raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
     if "-" in sources and request.log == "-":
         raise InputError("--log", "standard input can be the table or the log, not both")
-    if (host := wiring.saved(sources[0])) is not None and len(sources) == 1:
-        rules = Further(wiring.rules_seen(None, sources))
-        return diagnose_kernel(
-            request, host, host, lambda view: take_table(host.flows(), view, SERVICES, host.sample), rules
-        )
-    inputs = wiring.inputs(sources)
-    listing, own = inputs.listing, Intervals.union_of(local_ranges(local))
+    own = Intervals.union_of(local_ranges(local))
+    saved = {name: host for name in sources if (host := wiring.saved(name)) is not None}
+    inputs = wiring.inputs([name for name in sources if name not in saved])
+    if saved:
+        return _saved(request, saved, inputs, own)
+    listing = inputs.listing
     viewpoint = Viewpoint(own, ports_of(inputs), timeouts_of(inputs), saved=True)
     return diagnose_source(
         request,
@@ -120,3 +123,19 @@ def _source(request: Request, sources: tuple[str, ...], local: str | None) -> Di
         inputs,
         wiring.rules_told(inputs.rules),
     )
+
+
+def _saved(request: Request, saved: Mapping[str, SavedHost], inputs: Inputs, own: Intervals) -> Diagnosis:
+    """A record or a collection, with what other files say of the same host."""
+    (name, host), *more = saved.items()
+    if more:
+        raise InputError(more[0][0], f"a second host beside {name}", advice="name one record or collection")
+    told = {"nf_conntrack_max": request.max, "nf_conntrack_buckets": request.buckets}
+    inputs = replace(inputs, settings=inputs.settings | {key: n for key, n in told.items() if n is not None})
+    both = Amended(host, inputs, wiring.kernel_log(), own, request.era)
+    if inputs.counters.values:
+        request = replace(request, interval=0)  # one reading
+    return diagnose_kernel(
+        request, both, both, lambda view: take_table(host.flows(), view, SERVICES, host.sample),
+        Further(wiring.rules_seen(None, inputs.rules or (name,))),
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from conntrim.app.ports.kernel_log import LogExtract
 from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import HostFacts, Reading
+from conntrim.core.model.flows import FlowTable, table_of
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.collected import END, MARK, TABLE, Collected, sections
 from conntrim.host.flow_files import DAMAGED, FileFlows, decompressed
@@ -20,6 +21,7 @@ LARGEST, LONGEST = 64 << 20, 1 << 20
 """Bytes of everything but the table, and of a line of it: nft prints its rules in one."""
 HEAD, NEXT = MARK.encode(), b"\n" + MARK.encode()
 CUT = "the collection breaks off in the table: entries are missing"
+NO_TABLE = "the collection holds no entry of the table: only root may read it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class CollectedHost:
 
     def flows(self) -> FileFlows:
         """The table."""
-        return _Flows(self.told.source)
+        return _Flows(self.told.source, self.told.facts().count)
 
     def frames(self) -> None:
         """There is one reading only."""
@@ -92,7 +94,17 @@ def _bounded(path: str, stream: BinaryIO) -> Iterator[str]:
 
 
 class _Flows(FileFlows):
-    """The table of a collection."""
+    """The table of a collection, which may be empty, or not there; `counted` by the kernel when it was gathered."""
+
+    def __init__(self, path: str, counted: int | None) -> None:
+        super().__init__(path)
+        self._counted = counted
+
+    def _empty(self) -> FlowTable:
+        """No entries; where the host had some, that is a remark."""
+        if self._counted != 0:
+            self._cut = f"{self.source}: {NO_TABLE}"
+        return table_of(0, self._text.columns, {})
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:

@@ -84,7 +84,11 @@ class FileFlows:
             if self._cut and not self._text.entries:
                 raise InputError(self.source, f"{DAMAGE}, and nothing came before", advice=self._why)
             if not self._text.entries:
-                yield self._text.feed(b"", last=True)
+                yield self._empty()
+
+    def _empty(self) -> FlowTable:
+        """What a file without any text comes to: InputError."""
+        return self._text.feed(b"", last=True)
 
     def _parts(self, stream: BinaryIO) -> Iterator[tuple[bytes | memoryview, ...]]:
         """The file in parts that end with an entry."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,17 @@ class LogExtract:
     remarks: tuple[str, ...] = ()
     suppressed: Suppressed | None = None
     expect_full: int = 0
+
+
+def joined(extracts: Sequence[LogExtract]) -> LogExtract:
+    """Several logs of one host as one."""
+    return LogExtract(
+        tuple(line for extract in extracts for line in extract.overflows),
+        ", ".join(extract.source for extract in extracts),
+        tuple(remark for extract in extracts for remark in extract.remarks),
+        next((extract.suppressed for extract in extracts if extract.suppressed), None),
+        sum(extract.expect_full for extract in extracts),
+    )
 
 
 class KernelLog(Protocol):

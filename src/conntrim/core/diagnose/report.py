@@ -154,8 +154,9 @@ def _blind(case: Case) -> bool:
 
 def _summary(case: Case, found: tuple[Finding, ...], why: tuple[Cause, ...]) -> str:
     """The answer in one line: the fill, and the worst of what else there is to say, if that still fits."""
-    count = "an unknown number of" if case.count is None else number(case.count)
+    count = "an unknown number" if case.count is None else number(case.count)
     limit = " (no limit)" if case.facts.max == 0 else "" if case.facts.max is None else f" of {number(case.facts.max)}"
+    limit = limit or " of" * (case.count is None)
     fill = f"{count}{limit} entries"
     full = next((finding.title for finding in found if finding.code == table_full.CODE), "")
     first = f"{full}: {fill}" if full else fill
