@@ -37,12 +37,12 @@ class Surroundings:
 
     def purge(self) -> None:
         """Delete the entries of the services that are untracked now."""
-        purged = self.ports.purge.purge(self.run.plan.policy.untrack)
+        purged = self.ports.purge.purge(self.run.plan.services())
         self.run.journal = replace(self.run.journal, purged=(self.run.journal.purged or 0) + purged)
 
     def keep_alive(self) -> None:
         """Let what is open now go on when the trial falls back; RefusedError where that cannot be had."""
-        services, seconds = self.run.plan.policy.untrack, self.run.request.seconds if self.run.request else 0.0
+        services, seconds = self.run.plan.services(), self.run.request.seconds if self.run.request else 0.0
         try:
             if services:
                 self.ports.entries.keep_alive(services, seconds)
@@ -74,7 +74,7 @@ class Surroundings:
             self.run.remark(f"connections opened while untracked may be lost: {error}")
 
     def _untracked(self) -> tuple[Untrack, ...]:
-        return self.run.journal.plan.policy.untrack if self.run.journal.plan else ()
+        return self.run.journal.plan.services() if self.run.journal.plan else ()
 
     def tune(self) -> None:
         """Set the sysctls that are not yet what the plan wants."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.facts import Era
-from conntrim.core.model.policy import Policy
+from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.ruleset import Dialect
 
 DEADLINE = "@DEADLINE@"
@@ -120,6 +120,8 @@ class Plan:
     `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
     not survive a fall back to the rules before, by kind and condition.
     `left_out` is what a proposal left tracked, and why; like the `entries_` it is for reading only.
+    `untracked` are the policy's services as the raw rules have them: in the families, and for the clients, whose
+    packets do go untracked.
     """
 
     name: str
@@ -146,6 +148,11 @@ class Plan:
     circumstances: Circumstances = field(default_factory=Circumstances)
     left_out: tuple[str, ...] = ()
     settings_before: dict[str, int] = field(default_factory=dict)
+    untracked: tuple[Untrack, ...] = ()
+
+    def services(self) -> tuple[Untrack, ...]:
+        """Whose entries a trial or a confirm is about; plans of the release before name only the policy's."""
+        return self.untracked or self.policy.untrack
 
     @property
     def only_settings(self) -> bool:

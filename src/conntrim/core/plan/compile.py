@@ -9,10 +9,12 @@ from itertools import count
 
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.address import Family, family_of
+from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.census import Census
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
+from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import CHAIN_PREFIX, AddedRule, Obligation, Plan, Standing, comment_of
 from conntrim.core.model.policy import Policy, Untrack, format_ports
@@ -164,6 +166,7 @@ def compile_plan(request: Request) -> Plan:
         circumstances=made_for(facts, request.ruleset, policy),
         closed=(*closed(done.services), *_closed(done.courses)),
         costs=proof.costs,
+        untracked=untracked(done.services, facts.local | policy.own_addresses),
     )
     present, wanted = _present(request.ruleset), _present(done.after)
     if present and present == wanted:
@@ -171,6 +174,20 @@ def compile_plan(request: Request) -> Plan:
     elif present:
         plan = _in_the_way(plan)
     return replace(plan, name=_name(plan))
+
+
+def untracked(services: Sequence[Asked], local: Intervals) -> tuple[Untrack, ...]:
+    """The services as the raw rules have them: where nobody may ask over the network, only `lo` goes untracked."""
+    found = []
+    for each in services:
+        service = replace(each.service, place=Place("policy"))
+        if each.clients is not None:
+            ours = Intervals() if service.keep_lo_tracked else local | LOOPBACK
+            service = replace(service, peers=each.clients | (ours & service.peers if service.peers else ours))
+            if not service.peers:
+                continue
+        found.append(service)
+    return tuple(found)
 
 
 def _obligations(request: Request, done: Compiled, proof: Proof, entries: int | None) -> tuple[Obligation, ...]:

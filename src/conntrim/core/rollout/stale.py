@@ -71,6 +71,8 @@ def _spoken(flows: FlowTable, service: Untrack) -> Mask:
 
 def _of_service(flow: _Flow, service: Untrack, local: Intervals, local_ports: tuple[int, int]) -> Mask:
     right = _within(flow.port, service.ports)
+    if service.keep_lo_tracked:
+        right &= ~(addresses_within(flow.client, local) & addresses_within(flow.server, local))
     if service.direction is Direction.OUTBOUND:
         here = _within(flow.client_port, Intervals.of(local_ports)) & addresses_within(flow.client, local)
         return right & here & addresses_within(flow.server, service.peers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,8 @@ def table(row: Row) -> FlowTable:
         (INBOUND, Row("2001:db8::9", "2001:db8::1", dport=8010), True),
         (INBOUND, Row("127.0.0.1", "127.0.0.1"), True),
         (INBOUND, Row("192.0.2.1", "198.51.100.7", 80, 40_000), True),  # picked up mid-stream (K13)
+        (replace(INBOUND, keep_lo_tracked=True), Row("127.0.0.1", "127.0.0.1"), False),
+        (replace(INBOUND, keep_lo_tracked=True), Row("198.51.100.7", "192.0.2.1"), True),
         (INBOUND, Row("198.51.100.7", "192.0.2.1", dport=8011), False),
         (INBOUND, Row("198.51.100.7", "192.0.2.1", protocol=17), False),
         (INBOUND, Row("192.0.2.1", "198.51.100.7"), False),  # our client, their port 80
