@@ -186,11 +186,11 @@ class FakeFreshness:
 
     changed: tuple[str, ...] = ()
     other: str = ""
-    obligations: tuple[Obligation, ...] = ()
+    found: tuple[Obligation, ...] = ()
 
-    def standing(self, plan: Plan) -> tuple[Obligation, ...]:
+    def obligations(self, plan: Plan) -> tuple[Obligation, ...]:
         """What the test says."""
-        return self.obligations
+        return self.found
 
     def elsewhere(self, plan: Plan) -> str:
         """Why it is another host."""

@@ -13,7 +13,7 @@ from conntrim.app.plan import elsewhere
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Ruleset, TableFamily
@@ -80,7 +80,7 @@ def _entries(services: str) -> Iterator[str]:
 
 def not_proved(plan: Plan) -> str:
     """The obligations of a plan that no kernel was asked about and that are not proved."""
-    return " ".join(o.name for o in plan.obligations if o.standing is not Standing.PROVED and o.name != "loads")
+    return " ".join(o.name for o in plan.obligations if o.standing is not ObligationStatus.PROVED and o.name != "loads")
 
 
 CACHE, CACHE6 = f"out tcp/11211 {SERVER}", f"out tcp/11211 {SERVER6}"

@@ -29,7 +29,7 @@ CLIENTS = {
 OURS = {Family.IPV6: "2001:db8::18"}
 THERE = {Family.IPV4: "203.0.113.9", Family.IPV6: "2001:db8:2::9"}
 """A host behind this one: what goes there is forwarded."""
-STRANGE_PORTS = (22, 79, 80, 81, 3306, 11210, 11211, 11212, 45_000)
+OTHER_PORTS = (22, 79, 80, 81, 3306, 11210, 11211, 11212, 45_000)
 FROM_PORTS = (80, 11211, 40_000)
 FLAGS = (TcpFlag.SYN, TcpFlag.ACK, TcpFlag.SYN | TcpFlag.ACK, TcpFlag.FIN | TcpFlag.ACK, TcpFlag.RST)
 
@@ -49,7 +49,7 @@ Act = tuple[Line, ...]
 def acts(address: str, policy: Policy) -> list[Act]:
     """Everything that is sent; the strangers' packets come one by one, an act for each kind."""
     ours = {Family.IPV4: parse_address(address), Family.IPV6: parse_address(OURS[Family.IPV6])}
-    return [tuple(_services(ours, policy)), *_strangers(ours)]
+    return [tuple(_services(ours, policy)), *_unsolicited(ours)]
 
 
 def _opener(ends: tuple[int, int], ports: tuple[int, int], iif: str = "eth0", oif: str = "") -> Packet:
@@ -107,21 +107,21 @@ def _talk(opener: Packet, *, own: bool) -> Iterator[Line]:
     yield Line((*opening, replace(reply_to(aborted), tcp_flags=int(TcpFlag.RST))), own)
 
 
-def _strangers(ours: dict[Family, int]) -> Iterator[Act]:
+def _unsolicited(ours: dict[Family, int]) -> Iterator[Act]:
     for flags in (*map(int, FLAGS), None):
         yield tuple(
             Line((replace(p, tcp_flags=flags) if flags is not None else replace(p, protocol=Protocol.UDP),))
-            for p in _strange(ours)
+            for p in _unsolicited_packets(ours)
         )
-    errors = (error_about(replace(reply_to(p), protocol=Protocol.UDP)) for p in _strange(ours) if not p.oif)
+    errors = (error_about(replace(reply_to(p), protocol=Protocol.UDP)) for p in _unsolicited_packets(ours) if not p.oif)
     yield tuple(Line((replace(e, iif="eth0", oif=""),)) for e in errors)
 
 
-def _strange(ours: dict[Family, int]) -> Iterator[Packet]:
+def _unsolicited_packets(ours: dict[Family, int]) -> Iterator[Packet]:
     for family in Family:
         for client in _clients(ours[family], family):
             for sport in FROM_PORTS:
-                for dport in STRANGE_PORTS:
+                for dport in OTHER_PORTS:
                     yield _opener((client, ours[family]), (sport, dport))
                 yield _opener((client, parse_address(THERE[family])), (sport, 3306), "eth0", "eth1")
                 yield _opener((ours[family], client), (sport, 3306), "", "eth0")

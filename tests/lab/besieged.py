@@ -134,7 +134,7 @@ class Besieged:
             said(near, far)
             near.close()
             far.close()
-        assert [self.stranger(source) for source in STRANGE] == [False] * len(STRANGE)
+        assert [self.gets_in(source) for source in STRANGE] == [False] * len(STRANGE)
 
     def opened(self, name: str) -> list[Connection]:
         """A connection of every service for each end that may speak first when it is tried."""
@@ -159,7 +159,7 @@ class Besieged:
         far.settimeout(PATIENCE)
         return near, far
 
-    def stranger(self, source: int) -> bool:
+    def gets_in(self, source: int) -> bool:
         """Does a connection from that source port reach the closed port?"""
         with entered(self.client.name), socket.socket() as probe:
             probe.settimeout(1)

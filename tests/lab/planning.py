@@ -13,7 +13,7 @@ from conntrim.core.model.plan import DEADLINE, SECONDS, Batch
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost
 
-WEB, CACHE, STRANGER = "192.168.0.18", "192.168.0.17", "192.168.0.66"
+WEB, CACHE, OUTSIDER = "192.168.0.18", "192.168.0.17", "192.168.0.66"
 
 WEB_POLICY = b"""
 [[untrack]]

@@ -16,7 +16,7 @@ from conntrim import wiring
 from conntrim.app.plan import Inputs, make_plan
 from conntrim.app.rollout import apply, clean, confirm, rollback
 from conntrim.app.rollout_run import Ports
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.rollout.alive import BE_LIBERAL, TCP_COLUMNS
@@ -138,7 +138,7 @@ def site(shape: str, place: Path) -> Iterator[Site]:
             check=wiring.batch_check(web.name),
         )  # fmt: skip
         plan = make_plan(inputs).plan
-        assert plan.standing() is Standing.PROVED, plan.obligations
+        assert plan.status() is ObligationStatus.PROVED, plan.obligations
         yield Site(web, servers, plan, wiring.rollout(web.name, str(place / "state"), str(place)))
 
 

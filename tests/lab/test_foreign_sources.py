@@ -9,7 +9,7 @@ import pytest
 
 from conntrim import wiring
 from conntrim.app.plan import Inputs, make_plan
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.parse.policy import parse_policy
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost, bridged
@@ -88,7 +88,7 @@ def tried(proxy: LabHost, policy: bytes) -> Plan:
     wanted = parse_policy(policy, "policy.toml")
     check = wiring.batch_check(proxy.name)
     plan = make_plan(Inputs(ruleset, "", facts(PROXY), policy=wanted, check=check)).plan
-    assert {} == {o.name: o.why for o in plan.obligations if o.standing is not Standing.PROVED}
+    assert {} == {o.name: o.why for o in plan.obligations if o.standing is not ObligationStatus.PROVED}
     load(proxy, plan.trial, deadline(60))
     return plan
 

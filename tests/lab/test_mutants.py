@@ -17,7 +17,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.plan import Batch, Plan, Standing
+from conntrim.core.model.plan import Batch, ObligationStatus, Plan
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Ruleset, TableFamily
 from conntrim.core.parse.policy import parse_policy
@@ -109,8 +109,8 @@ class Bench:
             self.counts["no rule set"] += 1
             return []
         found = self.judged(mutant.ruleset)
-        broken = any(o.standing is Standing.BROKEN for o in found.obligations)
-        open_ = [f"{o.name}: {o.why}" for o in found.obligations if o.standing is Standing.NOT_DECIDED]
+        broken = any(o.standing is ObligationStatus.BROKEN for o in found.obligations)
+        open_ = [f"{o.name}: {o.why}" for o in found.obligations if o.standing is ObligationStatus.NOT_DECIDED]
         self.counts[f"{'harmful' if done else 'harmless'}, {'blamed' if broken else 'not blamed'}"] += 1
         played = self.made.play(batches_of(self.before), batches_of(mutant.ruleset), list(scenes_of(found)))
         self.counts["witnesses"] += len(played)
@@ -159,7 +159,7 @@ def test_whoever_changes_what_the_kernel_does_is_told(made: Stage, role: str, di
     """Of each mutant kernel and prover say the same: harm is blamed, every witness is confirmed, no harm is no blame
     without a packet."""
     bench = bench_of(made, role, dialect)
-    assert {Standing.PROVED} == {o.standing for o in bench.judged(bench.after).obligations}
+    assert {ObligationStatus.PROVED} == {o.standing for o in bench.judged(bench.after).obligations}
     assert [] == harm(bench.acts, bench.was, bench.good, bench.good)
     found = list(mutants(bench.after))
     wrong = [line for mutant in some(found, MANY) for line in bench.wrong(mutant)]

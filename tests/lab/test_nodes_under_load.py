@@ -14,7 +14,7 @@ import pytest
 from conntrim import wiring
 from conntrim.app.plan import make_plan
 from conntrim.app.rollout import apply, confirm, rollback
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
@@ -97,7 +97,7 @@ def test_a_plan_comes_and_goes_without_a_failed_request(tmp_path: Path, name: st
 
         some()
         plan = make_plan(wiring.live(host.name).inputs(policy)).plan
-        assert {} == {o.name: o.why for o in plan.obligations if o.standing is not Standing.PROVED}
+        assert {} == {o.name: o.why for o in plan.obligations if o.standing is not ObligationStatus.PROVED}
         ports = wiring.rollout(host.name, str(tmp_path))
         steps: list[tuple[Callable[[], Report], State]] = [
             (lambda: apply(ports, plan, 60), State.TRIAL),

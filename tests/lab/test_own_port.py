@@ -10,7 +10,7 @@ import pytest
 
 from conntrim import wiring
 from conntrim.app.plan import Inputs, make_plan
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.parse.policy import parse_policy
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost, bridged
@@ -94,7 +94,7 @@ def tried(host: LabHost) -> Plan:
     ruleset = wiring.listing().read(host.name).ruleset
     wanted = parse_policy(POLICY, "policy.toml")
     plan = make_plan(Inputs(ruleset, "", facts(HOST), policy=wanted, check=wiring.batch_check(host.name))).plan
-    assert {} == {o.name: o.why for o in plan.obligations if o.standing is not Standing.PROVED}
+    assert {} == {o.name: o.why for o in plan.obligations if o.standing is not ObligationStatus.PROVED}
     load(host, plan.trial, deadline(60))
     return plan
 

@@ -10,7 +10,7 @@ from conntrim.core.rollout.persist import chains_xt
 from conntrim.core.rollout.persist_nft import chains_nft
 from conntrim.host import programs
 from conntrim.lab.netns import LabHost, bridged, lab_host
-from tests.lab.planning import NFT_FIREWALL, RH_FIREWALL, RH_FIREWALL_V6, STRANGER, WEB, WEB_POLICY, ask, entries, serve
+from tests.lab.planning import NFT_FIREWALL, OUTSIDER, RH_FIREWALL, RH_FIREWALL_V6, WEB, WEB_POLICY, ask, entries, serve
 from tests.lab.test_rollout_plans import Operator, SwiftOperator
 
 NFT_CONF = (
@@ -117,7 +117,7 @@ def test_a_file_that_is_not_what_the_kernel_holds_is_left_alone(tmp_path: Path) 
         operator = SwiftOperator(web, tmp_path)
         installed(root, "debian")
         load(web, root, "debian")
-        web.run("iptables", "-I", "RH-Firewall-1-INPUT", "2", "-s", STRANGER, "-j", "DROP")
+        web.run("iptables", "-I", "RH-Firewall-1-INPUT", "2", "-s", OUTSIDER, "-j", "DROP")
         files = files_below(root)
         told = confirmed(operator, tmp_path)
         assert "Does not come back at boot by itself: iptables-nft-restore: loaded by itself it would" in " ".join(

@@ -10,7 +10,7 @@ import pytest
 from conntrim import wiring
 from conntrim.app.plan import Inputs, make_plan
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.plan.obligations.registry import NAMES
 from conntrim.core.plan.own import fingerprint
 from conntrim.lab.netns import LabHost
@@ -46,5 +46,5 @@ def test_all_obligations_are_proved(host: LabHost, corpus: Path, stranger: Host)
     """On the host as the kernel has it every obligation is proved, `loads` by the kernel's own check."""
     load(host, corpus, stranger)
     made = planned(host, stranger)
-    assert {} == {o.name: o.why for o in made.obligations if o.standing is not Standing.PROVED}
+    assert {} == {o.name: o.why for o in made.obligations if o.standing is not ObligationStatus.PROVED}
     assert list(NAMES) == [o.name for o in made.obligations]

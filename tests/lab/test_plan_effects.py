@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.host.listing import KernelListing
@@ -183,7 +183,7 @@ def prepared(host: LabHost, row: Row) -> Plan:
 
 def open_in(plan: Plan) -> set[str]:
     """The obligations that are not proved; no kernel was asked for `loads`."""
-    return {o.name for o in plan.obligations if o.standing is not Standing.PROVED}
+    return {o.name for o in plan.obligations if o.standing is not ObligationStatus.PROVED}
 
 
 def answered(hosts: Hosts, port: int, count: int, source: str = PEER) -> int:
@@ -227,7 +227,7 @@ def test_what_would_meet_other_packets_is_not_decided(web: LabHost, row: Row) ->
     """Such a rule would meet every packet, or none: not proved, by an obligation that names it; nor is it copied."""
     plan = prepared(web, row)
     dependence = next(o for o in plan.obligations if o.name == "no-ct-dependence")
-    assert Standing.NOT_DECIDED is dependence.standing
+    assert ObligationStatus.NOT_DECIDED is dependence.standing
     assert dependence.why
     words = ("limit", "recent", "@d", "MARK", "mark set")
     assert [] == [c.rule for c in plan.changes for word in words if word in c.rule]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.model.ruleset import TableFamily
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
@@ -74,7 +74,7 @@ def test_trial_leaves_no_entries_and_lets_nobody_in(hosts: Hosts) -> None:
     assert entries(hosts["web"]) > 0
     for name, (address, policy) in ROLES.items():
         plan = planned(hosts[name], address, policy)
-        assert {o.name for o in plan.obligations if o.standing is not Standing.PROVED} == {"loads"}
+        assert {o.name for o in plan.obligations if o.standing is not ObligationStatus.PROVED} == {"loads"}
         load(hosts[name], plan.trial[:1], deadline(60), check=True)
         load(hosts[name], plan.trial, deadline(60))
         hosts[name].run("conntrack", "-F")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.compile import Request, compile_plan
@@ -67,7 +67,7 @@ def test_trial_leaves_no_entries_and_lets_nobody_in(hosts: Hosts) -> None:
     for name, (address, policy) in ROLES.items():
         plan = planned(hosts[name], address, policy)
         assert Dialect.NFTABLES is plan.dialect
-        assert {"loads"} == {o.name for o in plan.obligations if o.standing is not Standing.PROVED}
+        assert {"loads"} == {o.name for o in plan.obligations if o.standing is not ObligationStatus.PROVED}
         load(hosts[name], checkable(plan.trial), deadline(60), check=True)
         load(hosts[name], plan.trial, deadline(60))
         hosts[name].run("conntrack", "-F")
@@ -105,8 +105,8 @@ def test_confirm_keeps_and_rollback_restores(hosts: Hosts) -> None:
     assert 0 == entries(web)
     again = planned(web, *ROLES["web"])
     assert ((), (), ()) == (again.trial, again.confirm, again.rollback_trial)
-    assert again.standing() is Standing.PROVED
+    assert again.status() is ObligationStatus.PROVED
     other = planned(web, WEB, WEB_POLICY.replace(b"192.168.0.17", b"192.168.0.16"))
-    assert ["guard-expired"] == [o.name for o in other.obligations if o.standing is Standing.BROKEN]
+    assert ["guard-expired"] == [o.name for o in other.obligations if o.standing is ObligationStatus.BROKEN]
     load(web, plan.rollback_confirmed, deadline(60))
     assert before == listed(web)

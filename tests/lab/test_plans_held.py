@@ -11,7 +11,7 @@ import pytest
 
 from conntrim import wiring
 from conntrim.core.model.address import Family
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.lab.held.kept import MENDED, OPEN, script_of
 from conntrim.lab.held.talks import made as talk
 from conntrim.lab.plans.course import Bench, World
@@ -58,7 +58,7 @@ def gate(wish: Wish, talks: Talks, *, strict: bool = False, keeps: bool = False)
 
 def all_proved(plan: Plan) -> Plan:
     """The lie that everything is proved."""
-    proved = tuple(replace(o, standing=Standing.PROVED) for o in plan.obligations)
+    proved = tuple(replace(o, standing=ObligationStatus.PROVED) for o in plan.obligations)
     return replace(plan, obligations=proved)
 
 

@@ -35,7 +35,7 @@ protocol = "tcp"
 ports = [80]
 """
 """The service that ab asks. An outbound one loses connections when it falls back: its server may speak next (K13)."""
-STRANGER = "192.168.0.66"
+OUTSIDER = "192.168.0.66"
 LONGEST = 120
 """Seconds after which ab ends by itself."""
 BETWEEN = 200
@@ -83,7 +83,7 @@ def wait_for_requests(made: Site) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_request_fails_and_nobody_gets_in(tmp_path: Path, kind: str) -> None:
     """Kept, undone, expired: every request and SYN to the service is answered, none to the closed port is."""
-    with site(f"stranger={STRANGER.rpartition('.')[2]}") as made:
+    with site(f"stranger={OUTSIDER.rpartition('.')[2]}") as made:
         load_firewall(made.web, kind)
         plan, ports = planned(made, tmp_path)
 
@@ -103,7 +103,7 @@ def test_no_request_fails_and_nobody_gets_in(tmp_path: Path, kind: str) -> None:
             *((partial(applied, 5), "armed"), (expired, "expired"), (undone, "rolled back")),
         ]
         with (
-            barrage(made.others["stranger"], STRANGER, WEB, 80, DATABASE) as fallen,
+            barrage(made.others["stranger"], OUTSIDER, WEB, 80, DATABASE) as fallen,
             ab(made, tmp_path / "ab.txt") as counted,
         ):
             go_through(steps, made)

@@ -12,7 +12,7 @@ import pytest
 
 from conntrim.cli.main import run
 from conntrim.lab.netns import LabHost, bridged
-from tests.lab.planning import NFT_FIREWALL, RH_FIREWALL, RH_FIREWALL_V6, STRANGER, WEB, WEB_POLICY, ask, serve
+from tests.lab.planning import NFT_FIREWALL, OUTSIDER, RH_FIREWALL, RH_FIREWALL_V6, WEB, WEB_POLICY, ask, serve
 from tests.lab.test_rollout import entries
 
 FIREWALLS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -74,7 +74,7 @@ def test_the_whole_way(tmp_path: Path, kind: str) -> None:
     """Plan, trial, confirm, plan again, roll back: no entries, the stranger refused, the listing as before."""
     (tmp_path / "web.toml").write_bytes(WEB_POLICY)
     policy, made = str(tmp_path / "web.toml"), str(tmp_path / "plan")
-    with bridged(["client=20", "web=18", f"stranger={STRANGER.rpartition('.')[2]}"]) as hosts:
+    with bridged(["client=20", "web=18", f"stranger={OUTSIDER.rpartition('.')[2]}"]) as hosts:
         web, client, stranger = hosts["web"], hosts["client"], hosts["stranger"]
         load_firewall(web, kind)
         for port in (80, 3306):

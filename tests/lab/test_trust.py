@@ -18,7 +18,7 @@ import pytest
 from conntrim import wiring
 from conntrim.app.plan import Planned, files_of
 from conntrim.app.rollout import apply, confirm, rollback
-from conntrim.core.model.plan import Batch, FileChange, Obligation, Plan, Standing
+from conntrim.core.model.plan import Batch, FileChange, Obligation, ObligationStatus, Plan
 from conntrim.core.parse.plan import parse_plan
 from conntrim.lab.netns import LabHost, lab_host
 from tests.lab.handmade import handmade, load_before
@@ -204,7 +204,7 @@ def test_obligations_are_proved_anew(site: Site) -> None:
 
         def proved(plan: Plan) -> Plan:
             return replace(
-                plan, obligations=tuple(Obligation(o.name, Standing.PROVED, o.why) for o in plan.obligations)
+                plan, obligations=tuple(Obligation(o.name, ObligationStatus.PROVED, o.why) for o in plan.obligations)
             )
 
         forge(site, proved)

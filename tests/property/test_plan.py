@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from conntrim.core.model.address import MAPPED, Family
 from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.netfilter.dialogue import Talk, dialogue, run
 from conntrim.core.netfilter.kernel import Kernel
@@ -56,8 +56,8 @@ def made(text: str) -> Compiled:
     return compiled(Request(parse_policy((WEB + CACHE).encode(), "p"), rules(text), facts("192.168.0.18")))
 
 
-def standing(plan: Compiled) -> dict[str, Standing]:
-    """Every obligation's standing."""
+def statuses(plan: Compiled) -> dict[str, ObligationStatus]:
+    """Every obligation's status."""
     return {o.name: o.standing for o in obligations(plan, proved(plan))}
 
 
@@ -87,7 +87,7 @@ def fates(ruleset: Ruleset, opener: Packet, *, error: bool = False) -> list[Fate
 def test_proved_means_delivered(text: str) -> None:
     """Where `delivered` is proved, every dialogue that went through before goes through after, and leaves no entry."""
     plan = made(text)
-    assume(standing(plan)["delivered"] is Standing.PROVED)
+    assume(statuses(plan)["delivered"] is ObligationStatus.PROVED)
     delivered = [opener for opener in OPENERS if set(fates(plan.before, opener)) == {Fate.ACCEPT}]
     assume(delivered)
     for opener in delivered:
@@ -111,7 +111,7 @@ def test_what_is_outside_is_treated_as_before(text: str) -> None:
 def test_proved_means_no_door_opens(text: str) -> None:
     """Where `no-exposure` is proved, a SYN to a leg's port that was refused stays refused."""
     plan = made(text)
-    assume(standing(plan)["no-exposure"] is Standing.PROVED)
+    assume(statuses(plan)["no-exposure"] is ObligationStatus.PROVED)
     refused = [opener for opener in OPENERS[:2] if fates(plan.before, opener)[0] is not Fate.ACCEPT]
     assume(refused)
     assert Fate.ACCEPT not in {fates(plan.after, opener)[0] for opener in refused}

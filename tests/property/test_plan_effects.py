@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import OpaqueMatch, Rule, Ruleset
 from conntrim.core.netfilter.dialogue import Talk, dialogue
 from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
-from tests.property.test_plan import KERNEL, OPENERS, line, made, out_rule, port, rule, source, standing, state
+from tests.property.test_plan import KERNEL, OPENERS, line, made, out_rule, port, rule, source, state, statuses
 from tests.unit.core.plan.planning import filtered
 
 LIMIT = "-m limit --limit 7/sec"
@@ -66,7 +66,7 @@ def counted(ruleset: Ruleset, opener: Packet, yes: bool) -> tuple[list[bool], bo
 def test_proved_means_that_the_same_packets_are_counted(text: str) -> None:
     """Where `no-ct-dependence` is proved, each packet of a connection that went through is counted as before."""
     plan = made(text)
-    assume(standing(plan)["no-ct-dependence"] is Standing.PROVED)
+    assume(statuses(plan)["no-ct-dependence"] is ObligationStatus.PROVED)
     for opener in OPENERS:
         for yes in (True, False):
             before, through = counted(plan.before, opener, yes)
@@ -80,7 +80,9 @@ def test_both_happen() -> None:
     limit = f"-p tcp -m tcp --dport 80 {LIMIT} -j ACCEPT"
     by_state = limit.replace(LIMIT, f"-m conntrack --ctstate NEW {LIMIT}")
     plans = [made(filtered(*lines)) for lines in ((limit, ESTABLISHED), (ESTABLISHED, limit), (ESTABLISHED, by_state))]
-    assert [Standing.PROVED, Standing.PROVED, Standing.NOT_DECIDED] == [standing(p)["no-ct-dependence"] for p in plans]
+    assert [ObligationStatus.PROVED, ObligationStatus.PROVED, ObligationStatus.NOT_DECIDED] == [
+        statuses(p)["no-ct-dependence"] for p in plans
+    ]
     expected = [[True, False, True, True, False, True, False, True], [True] + [False] * 7]
     assert expected == [counted(p.before, OPENERS[0], True)[0] for p in plans[:2]]
     assert expected == [counted(p.after, OPENERS[0], True)[0] for p in plans[:2]]

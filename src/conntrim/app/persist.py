@@ -38,7 +38,7 @@ class Lasting:
 
     files: list[FileChange] = field(default_factory=list)
     loads: list[UnitLoad] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    brought_back: list[str] = field(default_factory=list)
     by_hand: list[str] = field(default_factory=list)
 
 
@@ -93,7 +93,7 @@ class _Persisting:
         over = "" if store.kind.whole else skeleton_xt(self.live)
         self._same(self._rehearsed(text, over), chains_xt(self.live), partly=not store.kind.whole)
         made.files.append(FileChange(store.kind.path, text))
-        made.told.append(f"{store.kind.path}, loaded by {store.kind.service}")
+        made.brought_back.append(f"{store.kind.path}, loaded by {store.kind.service}")
         if not store.kind.whole:
             self._xt_unit(made, [o for o in ours if o.chains])
 
@@ -108,7 +108,7 @@ class _Persisting:
         self._same(scratch, live, partly=True)
         undo = next(b.text for b in self.plan.rollback_confirmed if b.program == self.program and b.text[:4] == "*raw")
         made.loads.append(UnitLoad(self.program, text, undo))
-        made.told.append(f"{made.loads[-1].path}, loaded by conntrim.service")
+        made.brought_back.append(f"{made.loads[-1].path}, loaded by conntrim.service")
 
     def _nft(self, made: Lasting, store: Store | None) -> None:
         ours, own = ours_nft(self.live, self.claim), own_table(self.live)
@@ -128,7 +128,7 @@ class _Persisting:
             path, service = load.path, "conntrim.service"
             self._same(self._rehearsed(load.text, ""), chains_nft(self.live), partly=False)
             made.loads.append(load)
-        made.told.append(f"{path}, loaded by {service}")
+        made.brought_back.append(f"{path}, loaded by {service}")
 
     def _firewalld(self, made: Lasting) -> None:
         found = self.host.paths()
@@ -141,7 +141,7 @@ class _Persisting:
         self._same(self._rehearsed(text, firewalld_alone(self.live, ours)), chains_nft(self.live), partly=False)
         made.files += firewalld_files(text, ours, found)
         reload = f"after each reload of firewalld too; before the next boot, start it: {START}"
-        made.told.append(f"{OWN_FILES['nft']}, loaded by {UNIT}, {reload}")
+        made.brought_back.append(f"{OWN_FILES['nft']}, loaded by {UNIT}, {reload}")
 
     def _rehearsed(self, text: str, over: str) -> dict[str, tuple[str, ...]]:
         """The chains of an empty namespace after the text was loaded there."""

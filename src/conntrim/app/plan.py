@@ -14,7 +14,7 @@ from conntrim.core.model.circumstances import PORT_RANGE, TCP_LOOSE, Circumstanc
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Batch, FileChange, Obligation, Plan, Standing
+from conntrim.core.model.plan import Batch, FileChange, Obligation, ObligationStatus, Plan
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect, Ruleset
 from conntrim.core.plan.compile import Request, compile_plan
@@ -119,9 +119,11 @@ def _checked(plan: Plan, check: Check | None) -> Plan:
     complaints = [(batch, words) for batch in checkable(plan.trial) if (words := check(batch))]
     if complaints:
         batch, words = complaints[0]
-        decided = Obligation("loads", Standing.BROKEN, f"{batch.program} refuses a batch", words)
+        decided = Obligation("loads", ObligationStatus.BROKEN, f"{batch.program} refuses a batch", words)
     else:
-        decided = Obligation("loads", Standing.PROVED, f"this kernel takes all {len(plan.trial)} batches of the trial")
+        decided = Obligation(
+            "loads", ObligationStatus.PROVED, f"this kernel takes all {len(plan.trial)} batches of the trial"
+        )
     return replace(plan, obligations=tuple(decided if o.name == "loads" else o for o in plan.obligations))
 
 

@@ -10,9 +10,9 @@ from typing import assert_never
 from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.rollout.claim import Claim
-from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
+from conntrim.core.rollout.commands import Answer, Command, Do, Record, Reply
 from conntrim.core.rollout.events import (
     Apply,
     ApplyAnother,
@@ -106,7 +106,7 @@ def status(ports: Ports) -> Report:
     """Where the rollout stands; changes nothing."""
     work = Work(ports, ports.journal.read())
     rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
-    report = _report(work, rollout, Tell(Answer.STANDS))
+    report = _report(work, rollout, Reply(Answer.STANDS))
     strays = _strays(work)
     return replace(report, strays=strays, exit_code=report.exit_code or int(bool(strays)))
 
@@ -123,7 +123,7 @@ def _refused(ports: Ports, why: str) -> Report:
     """Nothing was begun; where the rollout stands."""
     work = Work(ports, ports.journal.read())
     rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
-    return _report(work, rollout, Tell(Answer.REFUSED, why))
+    return _report(work, rollout, Reply(Answer.REFUSED, why))
 
 
 def changes_anything(plan: Plan) -> bool:
@@ -147,12 +147,12 @@ def _drive(work: Work, asked: Asked) -> Report:
     while True:
         rollout, commands = step(rollout, heard)
         ended = _obey(work, commands)
-        if isinstance(ended, Tell):
+        if isinstance(ended, Reply):
             return _report(work, rollout, ended)
         heard = ended
 
 
-def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | NothingToTry | Failed | Hangup:
+def _obey(work: Work, commands: tuple[Command, ...]) -> Reply | Done | NothingToTry | Failed | Hangup:
     """Record, then work or tell; what came of it."""
     unwritten = ""
     for command in commands:
@@ -163,8 +163,10 @@ def _obey(work: Work, commands: tuple[Command, ...]) -> Tell | Done | NothingToT
                     unwritten = _try_record(work, state)
                 if unwritten and must and isinstance(commands[-1], Do):
                     return Failed(unwritten)
-            case Tell(answer, why):
-                return Tell(Answer.NOT_RECORDED, unwritten) if unwritten and not answer.exit_code else Tell(answer, why)
+            case Reply(answer, why):
+                return (
+                    Reply(Answer.NOT_RECORDED, unwritten) if unwritten and not answer.exit_code else Reply(answer, why)
+                )
             case Do():
                 return _attempt(work, command)
             case _:
@@ -193,22 +195,22 @@ def _attempt(work: Work, command: Do) -> Done | NothingToTry | Failed | Hangup:
     return NothingToTry() if command is Do.CHECK_TRIAL and work.run.plan.only_settings else Done()
 
 
-def _report(work: Work, rollout: Rollout, tell: Tell) -> Report:
+def _report(work: Work, rollout: Rollout, reply: Reply) -> Report:
     journal, now = work.run.journal, work.run.ports.clock.now()
     own = _own(work)
     rollout = replace(rollout, state=_settled(work, rollout.state, own))
     kept, seen = rollout.state in _KEPT, drift(journal, own) if journal.state in _LISTED else Drift()
     changed = work.surroundings.changed() if kept else ()
-    asked = rollout.state is State.TRIAL and tell.answer is Answer.STANDS
+    asked = rollout.state is State.TRIAL and reply.answer is Answer.STANDS
     moved, broken, undecided = _moved(work) if kept and own else (work.rules.moved() if asked else (), (), ())
     plan = journal.plan or work.subject
     lasting = journal.lasting or Lasting()
-    wrong = tell.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)
+    wrong = reply.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)
     return Report(
-        answer=tell.answer.words,
-        exit_code=tell.answer.exit_code or int(wrong),
+        answer=reply.answer.words,
+        exit_code=reply.answer.exit_code or int(wrong),
         state=rollout.state,
-        why=tell.why if tell.answer.exit_code else rollout.why if tell.answer is Answer.STANDS else "",
+        why=reply.why if reply.answer.exit_code else rollout.why if reply.answer is Answer.STANDS else "",
         plan=plan.name if plan else "",
         services=tuple(str(service) for service in plan.policy.untrack) if plan else (),
         seconds_left=round(seconds_left(journal, now), 1) if rollout.state in _GUARDED else 0.0,
@@ -277,10 +279,10 @@ def _moved(work: Work) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...
     try:
         fresh, plan = work.run.ports.freshness, work.run.plan
         moved = fresh.differences(plan) or work.rules.moved()
-        found = fresh.standing(plan) if moved else ()
+        found = fresh.obligations(plan) if moved else ()
     except ConntrimError as error:
         return moved, (), (f"whether the rules still do what was proved: {error}",)
     wrong = [o for o in found if o.name not in work.run.journal.accepted]
-    broken = tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.standing is Standing.BROKEN)
-    undecided = tuple(f"{o.name}: {o.why}" for o in wrong if o.standing is Standing.NOT_DECIDED)
+    broken = tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.standing is ObligationStatus.BROKEN)
+    undecided = tuple(f"{o.name}: {o.why}" for o in wrong if o.standing is ObligationStatus.NOT_DECIDED)
     return moved, broken, undecided

@@ -137,7 +137,7 @@ class Surroundings:
         """Once, and written down: a confirm that is taken up again must not see its own files as the host's."""
         if self.root:
             made = lasting(self.ports.persistence, self.run.plan, self.root, self.run.claim)
-            decided = Lasting(tuple(made.files), tuple(made.told), tuple(made.by_hand))
+            decided = Lasting(tuple(made.files), tuple(made.brought_back), tuple(made.by_hand))
         else:
             decided = Lasting((), (), ("no file was written: the host's own are not this namespace's (--root DIR)",))
         self.run.keep(replace(self.run.journal, root=self.root, lasting=decided))

@@ -9,7 +9,7 @@ from conntrim.app.ports.freshness import Freshness
 from conntrim.app.rollout_probes import Probes
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST, Batch, Plan, Standing
+from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST, Batch, ObligationStatus, Plan
 from conntrim.core.plan.freshness import shown
 from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.batches import checkable
@@ -82,9 +82,9 @@ class Rules:
             self.ports.loader.check(batch, self.run.guard)
 
     def _check_obligations(self) -> None:
-        undecided = [o for o in self.run.plan.obligations if o.standing is not Standing.PROVED]
+        undecided = [o for o in self.run.plan.obligations if o.standing is not ObligationStatus.PROVED]
         # Whether the kernel takes the batches, and has room, is asked right after this, of the kernel itself.
-        open_ones = [o for o in undecided if not (o.name in ASKED_NOW and o.standing is Standing.NOT_DECIDED)]
+        open_ones = [o for o in undecided if not (o.name in ASKED_NOW and o.standing is ObligationStatus.NOT_DECIDED)]
         refused = [f"{o.name} is {o.standing} ({o.why})" for o in open_ones if o.name not in self.run.journal.accepted]
         if refused:
             raise RefusedError("; ".join(refused))

@@ -20,7 +20,7 @@ from conntrim.core.model.census import Census
 from conntrim.core.model.errors import ConntrimError, InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
@@ -91,7 +91,7 @@ def command(
         say(to_json("plan", planned.plan))
     else:
         say(plan_text(planned.plan, output or "", Options(netns or "")))
-    raise SystemExit(int(planned.plan.standing() is not Standing.PROVED))
+    raise SystemExit(int(planned.plan.status() is not ObligationStatus.PROVED))
 
 
 def _refuse_on_trial(directory: str, ports: Ports) -> None:

@@ -17,7 +17,7 @@ class HostFreshness:
     def __init__(self, netns: str | None) -> None:
         self.netns = netns
 
-    def standing(self, plan: Plan) -> tuple[Obligation, ...]:
+    def obligations(self, plan: Plan) -> tuple[Obligation, ...]:
         """Everything that can be asked of rules that are loaded, with the addresses and settings of now."""
         now = KernelListing().read(self.netns).ruleset
         return loaded(plan, now, KernelFacts().read(self.netns), ticking())

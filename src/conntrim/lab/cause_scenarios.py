@@ -153,7 +153,7 @@ def dead_peers(site: Site, entries: int, stack: ExitStack) -> None:
 # --- this host's own --------------------------------------------------------------------------------------------------
 
 
-def stranger(number: int) -> int:
+def sender(number: int) -> int:
     """An address of the 131,072 of RFC 2544."""
     return parse_address("198.18.0.0") + number % 131_072
 
@@ -163,7 +163,7 @@ def asked(dport: int, *, clients: int, answers: bool = True) -> Callable[[Site, 
 
     def make(site: Site, entries: int, stack: ExitStack) -> None:
         for n in range(entries):
-            client, port = stranger(n % clients), 20_000 + n // clients
+            client, port = sender(n % clients), 20_000 + n // clients
             site.wires["outside"].send(Packet(Family.IPV4, Protocol.UDP, client, OURS, port, dport))
             if answers:
                 site.wires["gateway"].send(Packet(Family.IPV4, Protocol.UDP, OURS, client, dport, port))
@@ -220,7 +220,7 @@ def syn_flood(site: Site, entries: int, stack: ExitStack) -> None:
     """SYNs from made-up addresses to a port that listens."""
     stack.enter_context(_listening(site.gateway.name, 80, 128))
     for n in range(entries):
-        packet = Packet(Family.IPV4, Protocol.TCP, stranger(n), OURS, 20_000 + n // 131_072, 80, int(TcpFlag.SYN))
+        packet = Packet(Family.IPV4, Protocol.TCP, sender(n), OURS, 20_000 + n // 131_072, 80, int(TcpFlag.SYN))
         site.wires["outside"].send(packet)
 
 

@@ -203,8 +203,8 @@ def _lost(outcome: Outcome) -> bool:
     answer = outcome.answer
     if answer is None:
         return False
-    stranger = answer.packet.src not in LOCAL and answer.packet.src not in LOOPBACK
-    return (answer.answer is not None and stranger) or _lost(answer)
+    unsolicited = answer.packet.src not in LOCAL and answer.packet.src not in LOOPBACK
+    return (answer.answer is not None and unsolicited) or _lost(answer)
 
 
 def _sightings(outcome: Outcome, answer: bool) -> list[Sighting]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from conntrim.core.model.facts import Reading
 from conntrim.core.model.incident import Stage
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.host.facts import KernelFacts
 from conntrim.host.signals import orderly_end
 from conntrim.lab import document
@@ -71,7 +71,7 @@ def cured(made: Site, host: LabHost, role: Role) -> Iterator[Stage]:
         yield stage(f"{role.prefix}diagnose", seen, verdict.said["summary"], as_told)
         plan = conntrim.plan()
         yield planned(plan, role)
-        conntrim.apply([o.name for o in plan.obligations if o.standing is Standing.NOT_DECIDED])
+        conntrim.apply([o.name for o in plan.obligations if o.standing is ObligationStatus.NOT_DECIDED])
         on_trial = loaded(made, host)
         lesson = "guarded rules: served past the full table; the old entries stay until confirm"
         yield stage(f"{role.prefix}trial", on_trial, lesson, on_trial.served and on_trial.entries <= seen.entries)
@@ -84,11 +84,11 @@ def cured(made: Site, host: LabHost, role: Role) -> Iterator[Stage]:
 def planned(plan: Plan, role: Role) -> Stage:
     """The stage in which the plan is made: what it leaves untracked, and how its obligations stand."""
     services = [str(service) for service in plan.policy.untrack]
-    standings = Counter(obligation.standing for obligation in plan.obligations)
+    statuses = Counter(obligation.standing for obligation in plan.obligations)
     lesson = f"leaves {' and '.join(services)} untracked; obligations: " + ", ".join(
-        f"{count} {standing}" for standing, count in standings.most_common()
+        f"{count} {status}" for status, count in statuses.most_common()
     )
-    as_told = role.services == set(services) and plan.standing() is not Standing.BROKEN
+    as_told = role.services == set(services) and plan.status() is not ObligationStatus.BROKEN
     return Stage(f"{role.prefix}plan", None, None, None, None, lesson, as_told)
 
 
@@ -126,7 +126,7 @@ def look(host: LabHost) -> Reading:
 
 def opens(made: Site, knock: Knock) -> bool:
     """Whether the stranger's knock is answered."""
-    return made.stranger(knock.source_port, knock.port)
+    return made.unsolicited(knock.source_port, knock.port)
 
 
 def knocked(name: str, made: Site, knock: Knock) -> Stage:

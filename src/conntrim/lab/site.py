@@ -85,7 +85,7 @@ class Site:
         """How many requests the web server has answered with the page so far."""
         return self.log.read_text().count("80 200\n") if self.log.exists() else 0
 
-    def stranger(self, source_port: int, port: int) -> bool:
+    def unsolicited(self, source_port: int, port: int) -> bool:
         """Whether the client, connecting from that source port, reaches a port of the web host within a second."""
         with entered(self.client.name), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from conntrim.core.model.plan import AddedRule, Obligation, Plan, Standing
+from conntrim.core.model.plan import AddedRule, Obligation, ObligationStatus, Plan
 from conntrim.render.hints import Options
 from conntrim.render.markdown import block, cell, code, prose
 from conntrim.render.page import page, wrapped
 
 NO_OPTIONS = Options()
-SIGNS = {Standing.PROVED: "ok", Standing.BROKEN: "BROKEN", Standing.NOT_DECIDED: "open"}
+SIGNS = {ObligationStatus.PROVED: "ok", ObligationStatus.BROKEN: "BROKEN", ObligationStatus.NOT_DECIDED: "open"}
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
@@ -21,7 +21,7 @@ def _wrapped(text: str, first: str, rest: str) -> list[str]:
 
 def answer(plan: Plan) -> str:
     """The plan in one line: how it stands, what it does to the table."""
-    bad = [o for o in plan.obligations if o.standing is not Standing.PROVED]
+    bad = [o for o in plan.obligations if o.standing is not ObligationStatus.PROVED]
     services = len(plan.policy.untrack)
     what = f"{services} service{'s' * (services != 1)} untracked"
     if plan.entries_before is not None and plan.entries_after is not None:
@@ -43,7 +43,7 @@ ROOM_ONLY = "room for the entries"
 
 
 def _named(bad: Sequence[Obligation]) -> str:
-    broken = [o.name for o in bad if o.standing is Standing.BROKEN]
+    broken = [o.name for o in bad if o.standing is ObligationStatus.BROKEN]
     names = broken or [o.name for o in bad]
     return f"{'broken' if broken else 'not decided'}: {', '.join(names)}"
 
@@ -101,7 +101,7 @@ def _next(plan: Plan, directory: str) -> list[str]:
 
 
 def _table(plan: Plan) -> Iterator[str]:
-    yield "| obligation | standing | why |"
+    yield "| obligation | status | why |"
     yield "| --- | --- | --- |"
     for o in plan.obligations:
         why = prose(o.why) + (f". Witness: {code(o.witness)}" if o.witness else "")

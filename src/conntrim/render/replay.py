@@ -30,8 +30,8 @@ def _answer(replay: Replay) -> str:
 
 
 def _one(played: Played) -> Iterator[str]:
-    standing = "not replayed" if played.missing else "confirmed" if played.confirmed else "NOT CONFIRMED"
-    yield from wrapped(f"{standing}: {played.claim}: {played.words}")
+    status = "not replayed" if played.missing else "confirmed" if played.confirmed else "NOT CONFIRMED"
+    yield from wrapped(f"{status}: {played.claim}: {played.words}")
     for packet in played.packets:
         yield from wrapped(packet, "  ")
     if played.missing:

@@ -8,7 +8,7 @@ import pytest
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
-from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.model.plan import Obligation, ObligationStatus
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import State
@@ -122,7 +122,7 @@ def test_a_trial_that_lost_a_rule_is_not_kept() -> None:
 def test_a_broken_obligation_must_be_accepted_by_name() -> None:
     """A plan with an open obligation is refused; accepting it by name is written down."""
     host, why = FakeHost(), "source port 11211 reaches port 3306"
-    plan = fake_plan(obligations=(Obligation("no-exposure", Standing.BROKEN, why),))
+    plan = fake_plan(obligations=(Obligation("no-exposure", ObligationStatus.BROKEN, why),))
     report = apply(host.ports(), plan, 60)
     assert (report.answer, report.why) == ("refused", f"no-exposure is broken ({why})")
     assert host.loader.rules == {}
@@ -303,7 +303,7 @@ def test_a_plan_made_under_the_confirmed_one_changes_nothing() -> None:
 def test_whether_it_loads_is_asked_here() -> None:
     """A plan made elsewhere leaves `loads` open: apply asks the kernel, nobody has to accept it."""
     host = FakeHost()
-    plan = fake_plan(obligations=(Obligation("loads", Standing.NOT_DECIDED, "not asked"),))
+    plan = fake_plan(obligations=(Obligation("loads", ObligationStatus.NOT_DECIDED, "not asked"),))
     assert apply(host.ports(), plan, 60).answer == "armed"
 
 

@@ -10,7 +10,7 @@ from conntrim.core.model.plan import Obligation, Plan
 class Freshness(Protocol):
     """Compares the live rules, addresses and settings with those that a plan was made for."""
 
-    def standing(self, plan: Plan) -> tuple[Obligation, ...]:
+    def obligations(self, plan: Plan) -> tuple[Obligation, ...]:
         """The obligations of the confirmed plan, decided anew for the host as it is now."""
 
     def elsewhere(self, plan: Plan) -> str:

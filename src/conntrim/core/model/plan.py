@@ -59,8 +59,8 @@ def is_own_comment(comment: str) -> bool:
     return _OWN.fullmatch(comment) is not None
 
 
-class Standing(StrEnum):
-    """How an obligation stands."""
+class ObligationStatus(StrEnum):
+    """The status of an obligation."""
 
     PROVED = "proved"
     BROKEN = "broken"
@@ -72,7 +72,7 @@ class Obligation:
     """A property that must hold before a plan may load, by its name in the manual; a witness where it is broken."""
 
     name: str
-    standing: Standing
+    standing: ObligationStatus
     why: str
     witness: str = ""
 
@@ -159,7 +159,9 @@ class Plan:
         """Nothing of it can be tried: settings do not expire."""
         return bool(self.settings) and not self.policy.untrack
 
-    def standing(self) -> Standing:
-        """The plan's own standing: its worst obligation's."""
+    def status(self) -> ObligationStatus:
+        """The plan's own status: its worst obligation's."""
         found = {o.standing for o in self.obligations}
-        return next((s for s in (Standing.BROKEN, Standing.NOT_DECIDED) if s in found), Standing.PROVED)
+        return next(
+            (s for s in (ObligationStatus.BROKEN, ObligationStatus.NOT_DECIDED) if s in found), ObligationStatus.PROVED
+        )

@@ -16,7 +16,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import CHAIN_PREFIX, AddedRule, Obligation, Plan, Standing, comment_of
+from conntrim.core.model.plan import CHAIN_PREFIX, AddedRule, Obligation, ObligationStatus, Plan, comment_of
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import (
@@ -311,7 +311,7 @@ def _nothing_to_do(plan: Plan) -> Plan:
         rollback_trial=(),
         changes=(),
         costs=(),
-        obligations=_decided(plan, Obligation("loads", Standing.PROVED, "the rules are loaded already")),
+        obligations=_decided(plan, Obligation("loads", ObligationStatus.PROVED, "the rules are loaded already")),
         remarks=("the rules of this policy are loaded already: there is nothing to change", *plan.remarks),
     )
 
@@ -319,7 +319,7 @@ def _nothing_to_do(plan: Plan) -> Plan:
 def _in_the_way(plan: Plan) -> Plan:
     """A trial of this plan would rebuild the earlier one's chains: it would not be additive."""
     why = "another plan's rules are loaded, and a trial of this one would change them: conntrim rollback first"
-    return replace(plan, obligations=_decided(plan, Obligation("guard-expired", Standing.BROKEN, why)))
+    return replace(plan, obligations=_decided(plan, Obligation("guard-expired", ObligationStatus.BROKEN, why)))
 
 
 def _decided(plan: Plan, decided: Obligation) -> tuple[Obligation, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import HostFacts
-from conntrim.core.model.plan import Obligation, Plan, Standing
+from conntrim.core.model.plan import Obligation, ObligationStatus, Plan
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.plan.compile import Request, compiled
 from conntrim.core.plan.obligations.decide import obligations, proved
@@ -29,6 +29,6 @@ def loaded(
     try:
         done = compiled(Request(plan.policy, now, facts, plan.dialect, tick=tick))
     except InputError as error:  # such as a service that is now among the ports of this host's clients
-        return tuple(Obligation(name, Standing.NOT_DECIDED, str(error)) for name in names)
+        return tuple(Obligation(name, ObligationStatus.NOT_DECIDED, str(error)) for name in names)
     proof = proved(replace(done, after=now))
     return tuple(o for o in obligations(done, proof) if o.name in names)

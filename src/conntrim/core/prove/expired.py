@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.model.plan import Obligation, ObligationStatus
 from conntrim.core.model.ruleset import Chain, InSet, Match, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
@@ -70,8 +70,8 @@ class _Trial:
 
     def _told(self, why: str, differing: Set, universe: Set) -> Obligation:
         (box, *_), _ = boxes(self.space, self.space.any_state(differing), self.space.any_state(universe), 1)
-        standing = Standing.NOT_DECIDED if box.conditions else Standing.BROKEN
-        return Obligation(NAME, standing, f"{why}: {describe(self.space, box)}", describe_packet(box.witness))
+        status = ObligationStatus.NOT_DECIDED if box.conditions else ObligationStatus.BROKEN
+        return Obligation(NAME, status, f"{why}: {describe(self.space, box)}", describe_packet(box.witness))
 
 
 def expired(
@@ -94,8 +94,8 @@ def expired(
                 if (worst := min(case.broken(), key=_gravity, default=None)) is not None:
                     return worst
     except NotDecided as why:
-        return Obligation(NAME, Standing.NOT_DECIDED, str(why))
-    return Obligation(NAME, Standing.PROVED, FINE)
+        return Obligation(NAME, ObligationStatus.NOT_DECIDED, str(why))
+    return Obligation(NAME, ObligationStatus.PROVED, FINE)
 
 
 def _without(trial: Ruleset, guards: Collection[Match], before: Ruleset) -> Ruleset:
@@ -113,4 +113,4 @@ def _unguarded(chain: Chain, guards: Collection[Match]) -> Chain:
 
 
 def _gravity(obligation: Obligation) -> bool:
-    return obligation.standing is not Standing.BROKEN
+    return obligation.standing is not ObligationStatus.BROKEN

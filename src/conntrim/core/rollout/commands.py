@@ -70,11 +70,11 @@ class Answer(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Reply:
     """The end of this run: the answer, and why where something stood in the way."""
 
     answer: Answer
     why: str = ""
 
 
-Command = Do | Record | Tell
+Command = Do | Record | Reply

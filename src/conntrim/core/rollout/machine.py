@@ -10,8 +10,8 @@ Two rules hold everywhere:
 2.  Entering a moving state writes its name to the journal *before* its work starts. So a journal that names a
     moving state means: the run died somewhere in that work, and some of it may be done. Every work can be done again.
 
-The machine is pure. It is fed an event and answers with commands (`Record` the state, `Do` one thing, `Tell` the
-operator); whoever drives it does the thing and feeds back `Done`, `Failed` or `Hangup`, until a `Tell` ends the run.
+The machine is pure. It is fed an event and answers with commands (`Record` the state, `Do` one thing, `Reply` the
+operator); whoever drives it does the thing and feeds back `Done`, `Failed` or `Hangup`, until a `Reply` ends the run.
 It is a Moore machine: the work depends on the state (`WORK`), so that a state found in the journal after a crash can be
 entered again, and the table (`TABLE`) says only where an event leads and what the operator is told when it ends.
 
@@ -28,7 +28,7 @@ Settings alone  NOTHING > CHECKING > PENDING: they cannot expire, so nothing is 
               PENDING > TUNING > WRITING > CONFIRMED.
 A rollback    anything > UNDOING > RESTORING > NOTHING.
 
-EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`standing.py`).
+EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`status.py`).
 After a trial that expired or lost rules, an apply first takes out what is left (CLEARING) and a confirm is refused and
 takes it out (WITHDRAWING). Confirmed rules of which a whole table is gone, as after a reload by the program that made
 it, are loaded again by a confirm (REPAIRING), unless a look shows that this cannot be done (ASSESSING). Rules that the
@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
+from conntrim.core.rollout.commands import Answer, Command, Do, Record, Reply
 from conntrim.core.rollout.events import (
     Apply,
     ApplyAnother,
@@ -257,5 +257,5 @@ def _commands(before: State, after: Rollout, answer: Answer | None) -> tuple[Com
         record = Record(after.state, must=work is not Do.REMOVE_RULES)
         return (work,) if after.state in UNRECORDED else (record, work)
     if after.state is UNRECORDED.get(before, before):
-        return (Tell(answer, after.why),)
-    return (Record(SEEN_AS.get(after.state, after.state)), Tell(answer, after.why))
+        return (Reply(answer, after.why),)
+    return (Record(SEEN_AS.get(after.state, after.state)), Reply(answer, after.why))

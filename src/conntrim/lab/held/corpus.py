@@ -23,7 +23,7 @@ LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class ForeignRules:
     """One file of a corpus, and its rules as a script."""
 
     name: str
@@ -48,7 +48,7 @@ class Corpus:
 
     stand: Stand
     paths: tuple[Path, ...]
-    read: dict[int, Stranger | None] = field(default_factory=dict)
+    read: dict[int, ForeignRules | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path, stand: Stand) -> Corpus:
@@ -56,7 +56,7 @@ class Corpus:
         every = (*sorted((folder / "iptables").glob("*.save")), *sorted((folder / "nft").glob("*.nft")))
         return cls(stand, tuple(path for path in every if path.stat().st_size <= LARGEST))
 
-    def stranger(self, index: int) -> Stranger:
+    def foreign(self, index: int) -> ForeignRules:
         """One of them; HostError where the kernel refuses it, or nothing that is tried here is in it."""
         number = index % len(self.paths)
         if number not in self.read:
@@ -68,14 +68,14 @@ class Corpus:
         return found
 
 
-def _saved(path: Path) -> Stranger:
+def _saved(path: Path) -> ForeignRules:
     program = "ip6tables-restore" if path.name.startswith("ip6") else "iptables-restore"
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = (_placed(re.sub(r"^\[\d+:\d+\] ", "", line)) for line in text.splitlines())
-    return Stranger(path.name, script_of([(program, "\n".join(lines))]))
+    return ForeignRules(path.name, script_of([(program, "\n".join(lines))]))
 
 
-def _listed(path: Path, stand: Stand) -> Stranger | None:
+def _listed(path: Path, stand: Stand) -> ForeignRules | None:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
         stand.nft.run(_placed(re.sub(r"\bflush ruleset\b", "", text)))  # the observer's table is in it
@@ -88,7 +88,7 @@ def _listed(path: Path, stand: Stand) -> Stranger | None:
     text = "".join(texts).replace("\n\n", "\n").replace("\t\t", "  ").replace("\n\t", "\n ")
     script = script_of([("nft", text)])
     supported = all(sheet.family in ("ip", "ip6", "inet") for sheet in script.sheets)
-    return Stranger(path.name, script) if script.sheets and supported else None
+    return ForeignRules(path.name, script) if script.sheets and supported else None
 
 
 # --- places ---------------------------------------------------------------------------------------------------------
@@ -125,13 +125,13 @@ def _ours() -> Callable[[re.Match[str]], str]:
 # --- untracking -----------------------------------------------------------------------------------------------------
 
 
-def untracking(random: Random, stranger: Stranger) -> Script:
+def untracking(random: Random, foreign: ForeignRules) -> Script:
     """The rule set, with untracking rules for ports that it names where it has none."""
-    script = stranger.script
+    script = foreign.script
     if count(script):
         return script
     ways = random.choices(tuple(LEGS), (5, 4, 2, 1), k=random.choice((1, 2)))
-    ports = stranger.ports
+    ports = foreign.ports
     services = [Service(way, random.choice(("tcp", "tcp", "udp")), random.choice(ports)) for way in ways]
     if script.program == "nft":
         blocks = tuple(Nft(random, "inet", services).raw())

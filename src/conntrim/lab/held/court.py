@@ -79,9 +79,9 @@ class Tally:
 def exhibit(seed: int, index: int, corpus: Corpus | None = None) -> Exhibit:
     """The rule set of a number, its dialogues, and a change of it."""
     random = Random(f"{seed}:{index}")  # noqa: S311 - made-up packets, no secrets
-    stranger = corpus.stranger(index) if corpus else None
-    script = untracking(random, stranger) if stranger else ruleset(random)
-    ports = stranger.ports if stranger else SERVERS
+    foreign = corpus.foreign(index) if corpus else None
+    script = untracking(random, foreign) if foreign else ruleset(random)
+    ports = foreign.ports if foreign else SERVERS
     dialogues = choice(random, families_of(script), TALKS, ports)
     return Exhibit(script, strict(random, script), tuple(dialogues), mutation(random, script))
 
@@ -149,7 +149,7 @@ def _one(made: Bench, wanted: Wanted, which: tuple[int, Corpus | None], tally: T
         if not known:
             one = example_of(every[0], shown, (wanted.seed, index))
             # Strangers' rules stay where they are.
-            tally.examples[kind] = replace(one, text=corpus.stranger(index).name, small=True) if corpus else one
+            tally.examples[kind] = replace(one, text=corpus.foreign(index).name, small=True) if corpus else one
 
 
 def tried(made: Bench, shown: Exhibit, parts: Sequence[str], tally: Tally | None = None) -> list[Disagreement]:

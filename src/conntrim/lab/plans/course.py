@@ -73,7 +73,7 @@ class OthersRules:
 class SameHost:
     """`Freshness` of a host that nobody else changes."""
 
-    def standing(self, plan: Plan) -> tuple[Obligation, ...]:
+    def obligations(self, plan: Plan) -> tuple[Obligation, ...]:
         """Nothing moved, so nothing is asked."""
         return ()
 
@@ -252,8 +252,8 @@ class Course:
     def _step(self, listed: Listed) -> None:
         """Amid a verb: the service and strangers, quickly."""
         talks = [t for t in self.talks.whole if not t.unsolicited and t.b.port in {w.port for w in self.host.wishes}]
-        strangers = [t for t in self.talks.whole if t.unsolicited]
-        some = talks[: EACH_STEP if self.phase in ACTING else 0] + strangers[:EACH_STEP]
+        unsolicited_ones = [t for t in self.talks.whole if t.unsolicited]
+        some = talks[: EACH_STEP if self.phase in ACTING else 0] + unsolicited_ones[:EACH_STEP]
         self._played(tuple(some), self.phase, listed)
 
     def _verb(self, phase: Phase, wanted: State, verb: Callable[[], Report]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.held import Example, Held
-from conntrim.core.model.plan import Plan, Standing
+from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.lab.held.corpus import Corpus
 from conntrim.lab.held.court import fewest
 from conntrim.lab.held.kept import OPEN
@@ -141,7 +141,8 @@ def open_obligations(plan: Plan) -> dict[str, str]:
     """What stands in a plan's way, and why."""
     return {
         o.name: f"{o.standing}: {o.why}" for o in plan.obligations
-        if o.standing is not Standing.PROVED and not (o.name in ASKED_NOW and o.standing is Standing.NOT_DECIDED)
+        if o.standing is not ObligationStatus.PROVED
+        and not (o.name in ASKED_NOW and o.standing is ObligationStatus.NOT_DECIDED)
     }  # fmt: skip
 
 
@@ -195,7 +196,7 @@ def _count(tally: Tally, shown: Exhibit, outcome: Outcome) -> None:
     for name, why in left.items():
         tally.reasons[f"{name}: {reason(why)}"] += 1
     if left:
-        broken = any(why.startswith(Standing.BROKEN) for why in left.values())
+        broken = any(why.startswith(ObligationStatus.BROKEN) for why in left.values())
         tally.claims["plans broken" if broken else "plans not decided"] += 1
         tally.rows[f"open {shown.host.name.partition(',')[0]}: {', '.join(left)}"] += 1
         return

@@ -113,8 +113,8 @@ def host(seed: int, index: int, corpus: Corpus | None = None) -> PlannedHost:
     """The host of a number. HostError where a stranger's rules do not load."""
     random = Random(f"plans {seed}:{index}")  # noqa: S311 - made-up hosts, no secrets
     if corpus:
-        stranger = corpus.stranger(index)
-        made = PlannedHost(stranger.name, (stranger.script,), _wishes(random, [("tcp", p) for p in stranger.ports]))
+        foreign = corpus.foreign(index)
+        made = PlannedHost(foreign.name, (foreign.script,), _wishes(random, [("tcp", p) for p in foreign.ports]))
     elif random.random() < MADE_UP:
         made = _made_up(random)
     else:

@@ -14,7 +14,7 @@ from conntrim.lab.plans.hosts import PlannedHost, Wish, inner_address
 
 INBOUND = ("in from near", "in from far", "in from nobody", "in from behind", "loopback", "to the own address")
 KINDS = {"tcp": ("tcp", "tcp, error", "tcp, closed port"), "udp": ("udp", "udp, error", "udp, fragments")}
-OTHERS, STRANGERS = 22, 12
+OTHERS, UNSOLICITED = 22, 12
 """Dialogues of any kind, and groups of unsolicited packets."""
 ACROSS = 12
 """Dialogues that are amid while the rules change."""
@@ -43,7 +43,7 @@ def talks_of(seed: int, index: int, host: PlannedHost) -> Talks:
     whole += [
         placed for talk in choice(random, host.families, OTHERS, ports)[:OTHERS] if (placed := _settled(host, talk))
     ]
-    whole += [talk for talk in unsolicited(random, host.families, STRANGERS, ports) if talk.a.place not in PORTS]
+    whole += [talk for talk in unsolicited(random, host.families, UNSOLICITED, ports) if talk.a.place not in PORTS]
     lasting = [talk for talk in _service(host) if len(talk.turns) > 2] + [
         talk for talk in whole if len(talk.turns) > 3 and talk.kind in ("tcp", "udp")
     ]

@@ -4,7 +4,7 @@ import pytest
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era
-from conntrim.core.model.plan import AddedRule, Batch, FileChange, Obligation, Plan, Standing
+from conntrim.core.model.plan import AddedRule, Batch, FileChange, Obligation, ObligationStatus, Plan
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.plan import parse_plan
 from conntrim.core.parse.policy import parse_policy
@@ -14,7 +14,7 @@ POLICY = b'[[untrack]]\ndirection = "outbound"\nprotocol = "udp"\nports = [53]\n
 PLAN = Plan(
     "p", Dialect.NFTABLES, Era.NF, parse_policy(POLICY, "policy.toml"), (Batch("nft", "add table inet conntrim\n"),),
     (), (), (), (FileChange("/etc/sysctl.d/90-conntrim.conf", "x = 1\n"),),
-    (Obligation("loads", Standing.NOT_DECIDED, "no kernel was asked"),), {"net.netfilter.nf_conntrack_max": 5},
+    (Obligation("loads", ObligationStatus.NOT_DECIDED, "no kernel was asked"),), {"net.netfilter.nf_conntrack_max": 5},
     "abc", 10, 0, ("residual",), ("remark",), (AddedRule("ip filter INPUT", "accept", "why", "drop"),),
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from tests.unit.core.plan.planning import CACHE, INBOUND, OUTBOUND, WEB, accepts, filtered, obligation, plan
 
 ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
@@ -15,14 +15,14 @@ def test_accept_stands_before_the_rule_that_admits() -> None:
     """The request's accept goes directly before the NEW rule, in that very chain, behind an earlier blacklist."""
     made = plan(WEB, filtered(LO, ESTABLISHED, "-s 203.0.113.9/32 -j DROP", NEW80))
     assert [a for a in accepts(made) if "tcp" in a[1]] == [("INPUT", ACCEPT80, f"-A INPUT {NEW80}")]
-    assert Standing.PROVED is obligation(made, "delivered").standing
+    assert ObligationStatus.PROVED is obligation(made, "delivered").standing
 
 
 def test_rule_without_a_state_needs_nothing() -> None:
     """A port that is open whatever the state stays open; nothing is added for the leg."""
     made = plan(WEB, filtered(LO, ESTABLISHED, "-p tcp -m tcp --dport 80 -j ACCEPT"))
     assert [a for a in accepts(made) if "tcp" in a[1]] == []
-    assert Standing.PROVED is obligation(made, "delivered").standing
+    assert ObligationStatus.PROVED is obligation(made, "delivered").standing
 
 
 def test_source_and_interface_of_the_admitting_rule_stay() -> None:
@@ -32,7 +32,7 @@ def test_source_and_interface_of_the_admitting_rule_stay() -> None:
     rule = next(a[1] for a in accepts(made) if "--dport 80" in a[1])
     assert "-s 10.0.0.0/8" in rule
     assert "-i eth1" in rule
-    assert Standing.PROVED is obligation(made, "delivered").standing
+    assert ObligationStatus.PROVED is obligation(made, "delivered").standing
 
 
 def test_two_admitting_rules_get_two_accepts() -> None:
@@ -60,7 +60,7 @@ def test_jump_by_state_is_copied() -> None:
         filtered(LO, ESTABLISHED, "-m conntrack --ctstate NEW -j OPEN", "-A OPEN -p tcp -m tcp --dport 80 -j ACCEPT"),
     )
     assert [r for _, r, _ in accepts(made) if "-j OPEN" in r] == [ACCEPT80.replace("ACCEPT", "OPEN")]
-    assert Standing.PROVED is obligation(made, "delivered").standing
+    assert ObligationStatus.PROVED is obligation(made, "delivered").standing
 
 
 def test_nothing_is_added_for_a_leg_that_is_refused_today() -> None:
@@ -89,7 +89,7 @@ def test_errors_come_before_the_invalid_drop() -> None:
     errors = [(r, b) for _, r, b in accepts(made) if "icmp" in r]
     assert [b for _, b in errors] == [f"-A INPUT {drop}"] * 3
     assert [f"--icmp-type {t} " in r for (r, _), t in zip(errors, (3, 11, 12), strict=True)] == [True] * 3
-    assert Standing.PROVED is obligation(made, "errors-return").standing
+    assert ObligationStatus.PROVED is obligation(made, "errors-return").standing
 
 
 def test_answers_leave_through_an_invalid_drop() -> None:
@@ -101,7 +101,7 @@ def test_answers_leave_through_an_invalid_drop() -> None:
         "-j ACCEPT"
     ) in out
     assert sum("icmp" in r for r in out) == 3
-    assert Standing.PROVED is obligation(made, "answers-leave").standing
+    assert ObligationStatus.PROVED is obligation(made, "answers-leave").standing
 
 
 def test_hoisted_accept_takes_earlier_refusals_along() -> None:
@@ -141,7 +141,7 @@ def test_counting_rules_are_not_copied(admitting: str) -> None:
     made = plan(WEB, filtered(LO, ESTABLISHED, admitting))
     assert [a for a in accepts(made) if "--dport 80" in a[1]] == []
     found = obligation(made, "delivered")
-    assert Standing.NOT_DECIDED is found.standing
+    assert ObligationStatus.NOT_DECIDED is found.standing
     assert any("is not copied" in r and admitting in r for r in made.remarks)
 
 
@@ -151,21 +151,21 @@ def test_all_but_opening_packets_are_kept_from_what_counts() -> None:
     made = plan(WEB, filtered(LO, ESTABLISHED, limit, NEW80))
     rest = ACCEPT80.replace("-m conntrack", "! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack")
     assert [b for _, r, b in accepts(made) if r == rest] == [f"-A INPUT {limit}"]
-    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not ObligationStatus.PROVED}
 
 
 def test_queries_cannot_be_told_from_an_opening_one() -> None:
     """Over UDP nothing tells the packet that opens a flow: a rate limit behind ESTABLISHED leaves the plan open."""
     limit = "-p udp -m udp --dport 53 -m limit --limit 10/sec -j ACCEPT"
     made = plan(INBOUND.format("udp", 53), filtered(LO, ESTABLISHED, limit))
-    assert Standing.NOT_DECIDED is obligation(made, "no-ct-dependence").standing
+    assert ObligationStatus.NOT_DECIDED is obligation(made, "no-ct-dependence").standing
 
 
 def test_operators_wide_accept_of_untracked_is_an_exposure() -> None:
     """Where UNTRACKED is accepted from anywhere and the service is only open by one interface, the plan is broken;
     where it is open to some addresses, nobody else's packets go untracked."""
     wide = "-m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT"
-    for some, standing in (("-i eth1", Standing.BROKEN), ("-s 10.0.0.0/8", Standing.PROVED)):
+    for some, standing in (("-i eth1", ObligationStatus.BROKEN), ("-s 10.0.0.0/8", ObligationStatus.PROVED)):
         accept = f"{some} -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -j ACCEPT"
         made = plan(WEB, filtered(LO, wide, accept))
         assert standing is obligation(made, "no-exposure").standing
@@ -183,7 +183,7 @@ def test_flags_that_were_always_limited_are_no_news() -> None:
     resets = "-p tcp -m tcp --tcp-flags RST RST -j DROP"
     made = plan(WEB, filtered(LO, resets, ESTABLISHED, NEW80))
     assert [resets in before for _, _, before in accepts(made)].count(True) == 0
-    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not ObligationStatus.PROVED}
 
 
 def test_flags_that_only_new_packets_met_are_news() -> None:
@@ -191,7 +191,7 @@ def test_flags_that_only_new_packets_met_are_news() -> None:
     resets = "-p tcp -m tcp --tcp-flags RST RST -j DROP"
     made = plan(WEB, filtered(LO, ESTABLISHED, resets, NEW80))
     assert any("--dport 80" in rule and resets in before for _, rule, before in accepts(made))
-    assert Standing.PROVED is obligation(made, "delivered").standing
+    assert ObligationStatus.PROVED is obligation(made, "delivered").standing
 
 
 def test_guard_and_state_are_asked_before_what_is_copied() -> None:
@@ -208,4 +208,4 @@ def test_a_rule_that_leaves_a_trace_is_not_copied() -> None:
     text = "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m recent --set --name seen --rsource -j USER"
     made = plan(WEB, filtered(LO, ESTABLISHED, text, "-A USER -j ACCEPT"))
     assert [r for _, r, _ in accepts(made) if "recent" in r] == []
-    assert Standing.NOT_DECIDED is obligation(made, "no-ct-dependence").standing
+    assert ObligationStatus.NOT_DECIDED is obligation(made, "no-ct-dependence").standing

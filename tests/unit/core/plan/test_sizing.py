@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conntrim.core.model.facts import Era, Setting
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.policy import Policy
 from conntrim.core.plan.obligations.room import room
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_of
@@ -59,18 +59,18 @@ def test_who_else_sets_it_is_said() -> None:
 @pytest.mark.parametrize(
     ("policy", "entries", "expected"),
     [
-        (Policy(max=262_144), 9, Standing.PROVED),
-        (Policy(max=1), 0, Standing.BROKEN),
-        (Policy(max=20_000), 10_001, Standing.BROKEN),
-        (Policy(max=20_000), None, Standing.NOT_DECIDED),
-        (Policy(max=20_000), 10_000, Standing.PROVED),
-        (Policy(buckets=1), 0, Standing.BROKEN),
-        (Policy(max=262_144, buckets=32_767), 0, Standing.BROKEN),
-        (Policy(max=262_144, buckets=32_768), 0, Standing.PROVED),
+        (Policy(max=262_144), 9, ObligationStatus.PROVED),
+        (Policy(max=1), 0, ObligationStatus.BROKEN),
+        (Policy(max=20_000), 10_001, ObligationStatus.BROKEN),
+        (Policy(max=20_000), None, ObligationStatus.NOT_DECIDED),
+        (Policy(max=20_000), 10_000, ObligationStatus.PROVED),
+        (Policy(buckets=1), 0, ObligationStatus.BROKEN),
+        (Policy(max=262_144, buckets=32_767), 0, ObligationStatus.BROKEN),
+        (Policy(max=262_144, buckets=32_768), 0, ObligationStatus.PROVED),
     ],
 )
 def test_a_size_leaves_room_in_chains_that_the_kernel_takes(
-    policy: Policy, entries: int | None, expected: Standing
+    policy: Policy, entries: int | None, expected: ObligationStatus
 ) -> None:
     """A max below twice the entries, or buckets below an eighth of max (K27, K28), is no size to set."""
     (found,) = room(policy, replace(facts(), max=131_072), entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
@@ -87,7 +87,9 @@ def test_a_proof_out_of_time_proves_nothing() -> None:
     before = rules("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT")
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n', "policy")
     found = decide(before, before, policy, Intervals(), (32768, 60999), tick=counted(3))
-    assert {(Standing.NOT_DECIDED, "more than 3 steps of work")} == {(o.standing, o.why) for o in found.obligations}
+    assert {(ObligationStatus.NOT_DECIDED, "more than 3 steps of work")} == {
+        (o.standing, o.why) for o in found.obligations
+    }
 
 
 def test_a_plan_out_of_time_is_not_ready() -> None:
@@ -95,6 +97,6 @@ def test_a_plan_out_of_time_is_not_ready() -> None:
     before = rules("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT")
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\n', "policy")
     plan = compile_plan(Request(policy, before, facts("192.0.2.1"), tick=counted(3)))
-    why = {o.name: o.why for o in plan.obligations if o.standing is Standing.NOT_DECIDED}
+    why = {o.name: o.why for o in plan.obligations if o.standing is ObligationStatus.NOT_DECIDED}
     assert {"more than 3 steps of work"} == {why[name] for name in (s.name for s in BY_SETS)}
-    assert Standing.NOT_DECIDED is plan.standing()
+    assert ObligationStatus.NOT_DECIDED is plan.status()

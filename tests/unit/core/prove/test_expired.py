@@ -3,7 +3,7 @@
 import pytest
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import OpaqueMatch
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.expired import expired
@@ -23,7 +23,7 @@ COMMIT
 JUMP, ACCEPT = f"-A PREROUTING {TIME} -j OURS\n", f"-A INPUT -p tcp -m tcp --dport 80 {TIME} -j ACCEPT\n"
 
 
-def standing(raw: str, accepts: str) -> tuple[Standing, str]:
+def standing(raw: str, accepts: str) -> tuple[ObligationStatus, str]:
     """Of a trial of these rules."""
     before = read(FILTER.format(accepts=""), "before")
     found = expired(
@@ -34,7 +34,7 @@ def standing(raw: str, accepts: str) -> tuple[Standing, str]:
 
 def test_guarded_rules_are_as_good_as_not_there() -> None:
     """A guarded jump to own rules and a guarded accept change no set once the guard is false."""
-    assert Standing.PROVED is standing(JUMP, ACCEPT)[0]
+    assert ObligationStatus.PROVED is standing(JUMP, ACCEPT)[0]
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_guarded_rules_are_as_good_as_not_there() -> None:
 def test_what_outlives_its_guard_is_told(raw: str, accepts: str, why: str) -> None:
     """Each rule without the guard is found, with what it still does; of an unknown match, where it matches."""
     found, told = standing(raw, accepts)
-    assert (Standing.NOT_DECIDED if "2040" in accepts else Standing.BROKEN) is found
+    assert (ObligationStatus.NOT_DECIDED if "2040" in accepts else ObligationStatus.BROKEN) is found
     assert why in told

@@ -3,7 +3,7 @@
 import pytest
 
 from conntrim.core.model.facts import Era
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from tests.unit.core.plan.planning import CACHE, INBOUND, OUTBOUND, WEB, facts, filtered, obligation, plan
 
 LO, ESTABLISHED = "-i lo -j ACCEPT", "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
@@ -60,7 +60,7 @@ def test_what_is_lost_is_listed_by_who_speaks_next(shape: str) -> None:
     rules, expected = SHAPES[shape]
     made = plan(WEB + CACHE, rules)
     assert expected == kinds(made.costs)
-    assert Standing.PROVED is obligation(made, "falls-back").standing
+    assert ObligationStatus.PROVED is obligation(made, "falls-back").standing
 
 
 def test_the_rule_that_refuses_is_named() -> None:

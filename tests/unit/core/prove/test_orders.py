@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
@@ -50,6 +50,6 @@ def test_an_obligation_that_hangs_on_the_order_is_not_decided() -> None:
     policy = parse_policy(b'[[untrack]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [443]\n', "policy")
     found = decide(tied(""), tied(UNTRACKED), policy, Intervals(), (32768, 60999))
     told = {o.name: o for o in found.obligations}
-    assert Standing.NOT_DECIDED is told["no-exposure"].standing
+    assert ObligationStatus.NOT_DECIDED is told["no-exposure"].standing
     assert "PREROUTING runs behind ip other PREROUTING, which no listing shows" in told["no-exposure"].why
-    assert Standing.PROVED is told["no-loss"].standing
+    assert ObligationStatus.PROVED is told["no-loss"].standing

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from conntrim.core.rollout.commands import Answer, Command, Do, Record, Tell
+from conntrim.core.rollout.commands import Answer, Command, Do, Record, Reply
 from conntrim.core.rollout.events import (
     ASKED,
     ENDED,
@@ -44,7 +44,7 @@ def _words(command: Command) -> str:
             return command.value
         case Record(state):
             return f"record {state}"
-        case Tell(answer, why):
+        case Reply(answer, why):
             return f"tell {answer.words}" + (f": {why}" if why else "")
 
 
@@ -184,7 +184,7 @@ def test_success_never_loops(state: State) -> None:
             continue
         rollout, commands = step(Rollout(state), verb())
         steps = 0
-        while not isinstance(commands[-1], Tell):
+        while not isinstance(commands[-1], Reply):
             rollout, commands = step(rollout, Done())
             steps += 1
             assert steps <= 8

@@ -81,8 +81,8 @@ def _worst(spec: Spec, said: Iterable[Judgement]) -> Obligation:
     bad = sorted((j for j in distinct if j[0] is not PROVED), key=lambda j: j[0] is not BROKEN)
     if not bad:
         return Obligation(spec.name, PROVED, distinct[0][1] if distinct else spec.fine)
-    standing, why, witness = bad[0]
-    return Obligation(spec.name, standing, why + _more(len(bad)), witness)
+    status, why, witness = bad[0]
+    return Obligation(spec.name, status, why + _more(len(bad)), witness)
 
 
 def _more(count: int) -> str:
@@ -139,9 +139,9 @@ def _in_any_order(told: list[tuple[str, Proof]]) -> Proof:
 
 
 def _one_of(told: list[tuple[str, Obligation]]) -> Obligation:
-    standings = {o.standing for _, o in told}
+    statuses = {o.standing for _, o in told}
     order, worst = next(((order, o) for order, o in told if o.standing is not PROVED), told[0])
-    if len(standings) == 1:
+    if len(statuses) == 1:
         return worst
     why = f"if {order}, which no listing shows: {worst.why}"
     return Obligation(worst.name, OPEN, why, worst.witness)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from conntrim.core.capacity.sizing import HASHSIZE_FACTOR, crowded, size_for
 from conntrim.core.model.facts import HostFacts
-from conntrim.core.model.plan import Obligation, Standing
+from conntrim.core.model.plan import Obligation, ObligationStatus
 from conntrim.core.model.policy import Policy
 from conntrim.core.plan.obligations.spec import Spec
 
@@ -38,19 +38,19 @@ def _chains(policy: Policy, facts: HostFacts) -> Obligation | None:
         return None
     least = -(-maximum // HASHSIZE_FACTOR)
     why = f"buckets = {policy.buckets:,} is too few for max = {maximum:,}, entries would be refused: {least:,} or more"
-    return Obligation(NAME, Standing.BROKEN, why)
+    return Obligation(NAME, ObligationStatus.BROKEN, why)
 
 
 def _entries(policy: Policy, facts: HostFacts, entries: int | None) -> Obligation:
     if policy.max is None or (facts.max is not None and 0 < facts.max <= policy.max):
-        return Obligation(NAME, Standing.PROVED, "max is not lowered")
+        return Obligation(NAME, ObligationStatus.PROVED, "max is not lowered")
     if entries is None:
-        return Obligation(NAME, Standing.NOT_DECIDED, "the entries were not counted; they are before it is set")
+        return Obligation(NAME, ObligationStatus.NOT_DECIDED, "the entries were not counted; they are before it is set")
     if crowded(policy.max, facts.max, entries):
         least = size_for(entries).max
         why = f"max = {policy.max:,} is too small for {entries:,} entries: {least:,} leaves them room"
-        return Obligation(NAME, Standing.BROKEN, why)
-    return Obligation(NAME, Standing.PROVED, "max is at least twice the entries that stay")
+        return Obligation(NAME, ObligationStatus.BROKEN, why)
+    return Obligation(NAME, ObligationStatus.PROVED, "max is at least twice the entries that stay")
 
 
 SPEC = Spec(NAME, "max is at least twice the entries that stay")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.prove.inputs import Broken, Inputs
 
-PROVED, BROKEN, OPEN = Standing.PROVED, Standing.BROKEN, Standing.NOT_DECIDED
+PROVED, BROKEN, OPEN = ObligationStatus.PROVED, ObligationStatus.BROKEN, ObligationStatus.NOT_DECIDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Listed:
 Said = Broken | Undecided | Listed
 """What packet sets say of one family."""
 
-Judgement = tuple[Standing, str, str]
-"""A standing, why, and a witness: what is said of a plan as a whole."""
+Judgement = tuple[ObligationStatus, str, str]
+"""A status, why, and a witness: what is said of a plan as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.fields import TcpFlag
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.netfilter.dialogue import run
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
@@ -81,7 +81,7 @@ def judged(after: str, before: str = BEFORE) -> Proof:
 def test_tight_rules_keep_every_obligation() -> None:
     """Both sides untracked, accepts tied to peers and ports, errors let in: all proved, the rest told in words."""
     found = judged(text(RAW, ACCEPTS))
-    assert {Standing.PROVED} == {o.standing for o in found.obligations}
+    assert {ObligationStatus.PROVED} == {o.standing for o in found.obligations}
     assert [spec.name for spec in BY_SETS] == [o.name for o in found.obligations]
     assert any("source port 11211" in words for words in found.residual)
 
@@ -91,7 +91,7 @@ def test_a_match_that_nobody_knows_may_ask_the_state() -> None:
     strange = "-A INPUT -i lo -j ACCEPT\n-A INPUT -m somebody --likes it -j DROP\n"
     before, after = (each.replace("-A INPUT -i lo -j ACCEPT\n", strange) for each in (BEFORE, text(RAW, ACCEPTS)))
     standings = {o.name: o.standing for o in judged(after, before).obligations}
-    assert (Standing.NOT_DECIDED, Standing.PROVED) == (standings["delivered"], standings["two-sided"])
+    assert (ObligationStatus.NOT_DECIDED, ObligationStatus.PROVED) == (standings["delivered"], standings["two-sided"])
 
 
 def test_nothing_is_proved_over_rules_that_were_not_read() -> None:
@@ -100,11 +100,11 @@ def test_nothing_is_proved_over_rules_that_were_not_read() -> None:
     rules, policy = read(BEFORE, "before"), parse_policy(POLICY, "policy")
     hidden = replace(rules, unread=("table ip nat was not read", "another"))
     found = decide(hidden, read(text(RAW, ACCEPTS), "after"), policy, LOCAL, PORTS)
-    assert {(Standing.NOT_DECIDED, "not every rule could be read: table ip nat was not read (and 1 more)")} == {
+    assert {(ObligationStatus.NOT_DECIDED, "not every rule could be read: table ip nat was not read (and 1 more)")} == {
         (o.standing, o.why) for o in found.obligations
     }
     broken = decide(rules, replace(read(text(RAW[:4], ACCEPTS), "after"), unread=("x",)), policy, LOCAL, PORTS)
-    assert Standing.BROKEN in {o.standing for o in broken.obligations}
+    assert ObligationStatus.BROKEN in {o.standing for o in broken.obligations}
 
 
 def test_what_stays_newly_admitted_is_told_with_how_far_it_reaches() -> None:
@@ -185,7 +185,7 @@ def test_a_broken_plan_is_told_with_a_packet(name: str) -> None:
     """Each change breaks its obligation, with a witness."""
     after, before, expected = MUTANTS[name]
     found = {o.name: o for o in judged(after, before).obligations}
-    assert Standing.BROKEN is found[expected].standing
+    assert ObligationStatus.BROKEN is found[expected].standing
     assert found[expected].witness
 
 
@@ -250,7 +250,7 @@ def test_a_packet_that_hangs_on_an_unknown_match_is_not_decided() -> None:
     """Newly admitted only where `recent` says yes: that is no proof and no witness."""
     rule = "-A INPUT -p tcp -m tcp --dport 3306 -m recent --rcheck --name x --rsource -j ACCEPT"
     found = {o.name: o for o in judged(text(RAW, (*ACCEPTS, rule))).obligations}
-    assert Standing.NOT_DECIDED is found["no-exposure"].standing
+    assert ObligationStatus.NOT_DECIDED is found["no-exposure"].standing
     assert "recent" in found["no-exposure"].why
 
 
@@ -259,7 +259,7 @@ def test_a_host_that_tells_only_its_loopback_is_not_proved_vacuously() -> None:
     after, before, _ = MUTANTS["UNTRACKED accepted from anywhere"]
     loopback = Intervals.of(parse_address("127.0.0.1"))
     found = decide(read(before, "before"), read(after, "after"), parse_policy(POLICY, "policy"), loopback, PORTS)
-    assert Standing.BROKEN is {o.name: o.standing for o in found.obligations}["no-exposure"]
+    assert ObligationStatus.BROKEN is {o.name: o.standing for o in found.obligations}["no-exposure"]
 
 
 def under_no_name(text_: str) -> str:
@@ -286,11 +286,11 @@ def test_the_host_s_own_connections_from_the_service_s_port_are_followed() -> No
     to others loses its answers; nobody can while a program listens there (K74), and without that it is not decided."""
     wide = text(WIDE, ACCEPTS)
     found = {o.name: o for o in judged(wide).obligations}["no-loss"]
-    assert (Standing.NOT_DECIDED, "SYN/ACK") == (found.standing, found.witness.split()[1])
+    assert (ObligationStatus.NOT_DECIDED, "SYN/ACK") == (found.standing, found.witness.split()[1])
     policy = parse_policy(POLICY, "policy")
     listening = {Family.IPV4: Intervals.of(80)}
     told = decide(read(BEFORE, "before"), read(wide, "after"), policy, LOCAL, PORTS, listening=listening)
-    assert {Standing.PROVED} == {o.standing for o in told.obligations}
+    assert {ObligationStatus.PROVED} == {o.standing for o in told.obligations}
 
 
 TIME = b'[[untrack]]\ndirection = "inbound"\nprotocol = "udp"\nports = [123]\n'
@@ -322,10 +322,11 @@ DOCKER = (
 
 
 @pytest.mark.parametrize(
-    ("listening", "expected"), [(Intervals(), Standing.NOT_DECIDED), (Intervals.of(80), Standing.PROVED)]
+    ("listening", "expected"),
+    [(Intervals(), ObligationStatus.NOT_DECIDED), (Intervals.of(80), ObligationStatus.PROVED)],
 )
 def test_what_a_host_opens_from_its_service_s_port_is_lost_only_where_nobody_listens(
-    listening: Intervals, expected: Standing
+    listening: Intervals, expected: ObligationStatus
 ) -> None:
     """K74: a connection from port 80 to a published port would lose its translation; a listener rules it out."""
     before, after = read(BEFORE + DOCKER, "before"), read(text(RAW, ACCEPTS) + DOCKER, "after")
@@ -362,7 +363,7 @@ def test_kubelet_s_drop_asks_nothing_of_a_service_that_no_rule_translates(target
     policy = parse_policy(POLICY.split(b"\n\n")[0], "policy")
     found = decide(read(body, "before"), read(head + after, "after"), policy, LOCAL, PORTS,
                    listening={Family.IPV4: Intervals.of(80)}).obligations  # fmt: skip
-    assert open_ == [o.name for o in found if o.standing is not Standing.PROVED]
+    assert open_ == [o.name for o in found if o.standing is not ObligationStatus.PROVED]
 
 
 def test_what_comes_out_of_a_translation_may_be_dnat() -> None:
@@ -375,7 +376,7 @@ def test_what_comes_out_of_a_translation_may_be_dnat() -> None:
     after = text(RAW, ACCEPTS) + nat
     found = decide(read(with_it + nat, "before"), read(after, "after"), parse_policy(POLICY, "policy"), LOCAL, PORTS)
     (lost,) = (o for o in found.obligations if o.name == "no-loss")
-    assert (Standing.NOT_DECIDED, True) == (lost.standing, lost.why.endswith("where `--ctstate DNAT` matches"))
+    assert (ObligationStatus.NOT_DECIDED, True) == (lost.standing, lost.why.endswith("where `--ctstate DNAT` matches"))
 
 
 TAILSCALE = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -m mark --mark 0x40000/0xff0000 -j MASQUERADE\nCOMMIT\n"
@@ -406,6 +407,6 @@ def test_a_source_that_a_program_has_masqueraded_round_lo_by_its_mark_is_remarke
     policy = parse_policy(POLICY, "policy")
     found = decide(read(host + more, "before"), read(after + more, "after"), policy, LOCAL, PORTS,
                    listening={Family.IPV4: Intervals.of(80)})  # fmt: skip
-    expected = Standing.PROVED if fine else Standing.BROKEN
+    expected = ObligationStatus.PROVED if fine else ObligationStatus.BROKEN
     assert expected is {o.name: o.standing for o in found.obligations}["nat-kept"]
     assert not fine or ["mark" in words for words in found.remarks] == [True]

@@ -3,7 +3,7 @@
 import pytest
 
 from conntrim.core.model.facts import Era
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Ruleset, Table, TableFamily
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.compile import free_priority
@@ -66,7 +66,7 @@ UNKNOWABLE = {"helper's port", "connmark", "connbytes"}
 def test_plain_host_is_proved_but_for_loading() -> None:
     """On the usual stateful filter everything is proved; whether the texts load is the kernel's word."""
     made = plan(WEB + CACHE, PLAIN)
-    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not ObligationStatus.PROVED}
     assert list(NAMES) == [o.name for o in made.obligations]
 
 
@@ -76,7 +76,7 @@ def test_what_stands_in_the_way_is_named(name: str) -> None:
     on entries that will not exist is not decided."""
     policy, table, expected = BREAKING[name]
     made = plan(policy, FORWARDING + table)
-    standing = Standing.NOT_DECIDED if name in UNKNOWABLE else Standing.BROKEN
+    standing = ObligationStatus.NOT_DECIDED if name in UNKNOWABLE else ObligationStatus.BROKEN
     assert standing is obligation(made, expected).standing
 
 
@@ -86,7 +86,11 @@ INNOCENT = {
     "containers": NAT.format("-A POSTROUTING -s 172.17.0.0/16 ! -d 192.168.0.0/16 ! -o docker0 -j MASQUERADE\n"),
     "udp": NAT.format("-A PREROUTING -p udp -j REDIRECT --to-ports 53\n"),
 }
-PORTS = {"": Standing.BROKEN, " --to-ports 1024-65535": Standing.PROVED, " --to-ports 50-99": Standing.BROKEN}
+PORTS = {
+    "": ObligationStatus.BROKEN,
+    " --to-ports 1024-65535": ObligationStatus.PROVED,
+    " --to-ports 50-99": ObligationStatus.BROKEN,
+}
 
 
 @pytest.mark.parametrize("ports", PORTS)
@@ -97,8 +101,8 @@ def test_ports_of_its_own_keep_a_gateway_s_clients_apart(ports: str) -> None:
     assert PORTS[ports] is obligation(made, "nat-kept").standing
 
 
-@pytest.mark.parametrize(("port", "standing"), [(514, Standing.BROKEN), (700, Standing.BROKEN)])
-def test_a_gateway_s_client_keeps_a_port_that_none_is_given(port: int, standing: Standing) -> None:
+@pytest.mark.parametrize(("port", "standing"), [(514, ObligationStatus.BROKEN), (700, ObligationStatus.BROKEN)])
+def test_a_gateway_s_client_keeps_a_port_that_none_is_given(port: int, standing: ObligationStatus) -> None:
     """K44: a source port from 512 to 599 is given to nobody, and kept by who has it."""
     accept = f"-A INPUT -p udp -m udp --dport {port} -j ACCEPT\nCOMMIT"
     made = plan(INBOUND.format("udp", port), FORWARDING.replace("COMMIT", accept) + NAT.format(MASQUERADE))
@@ -117,7 +121,7 @@ def test_one_of_thousands_is_remarked_upon(name: str) -> None:
     """K44: a gateway's TCP client has a service's port by chance alone: listed, where its rule can give that port."""
     rule, count, words = CHANCES[name]
     made = plan(INBOUND.format("tcp", 8080), FORWARDING + NAT.format(rule))
-    assert Standing.PROVED is obligation(made, "nat-kept").standing
+    assert ObligationStatus.PROVED is obligation(made, "nat-kept").standing
     told = [remark for remark in made.remarks if "may translate" in remark]
     assert count == len(told)
     assert all(words in remark for remark in told)
@@ -126,27 +130,27 @@ def test_one_of_thousands_is_remarked_upon(name: str) -> None:
 def test_who_binds_to_another_address_is_remarked_upon() -> None:
     """K143: of a host with two addresses masquerading changes only what a program binds to the other one."""
     made = plan(CACHE, PLAIN + NAT.format(MASQUERADE), facts("192.168.0.18", "10.9.0.1"))
-    assert Standing.PROVED is obligation(made, "nat-kept").standing
+    assert ObligationStatus.PROVED is obligation(made, "nat-kept").standing
     assert any("where a program binds to another address" in remark for remark in made.remarks)
 
 
 def test_zone_set_after_the_plan_s_own_rule_changes_nothing() -> None:
     """The plan's rule is raw's first; iptables leaves a packet untracked that a zone is given to afterwards (K10)."""
     made = plan(WEB, PLAIN + RAW.format("-A PREROUTING -i eth0 -j CT --zone 5\n"))
-    assert Standing.PROVED is obligation(made, "two-sided").standing
+    assert ObligationStatus.PROVED is obligation(made, "two-sided").standing
 
 
 @pytest.mark.parametrize("name", INNOCENT)
 def test_nat_of_others_is_no_obstacle(name: str) -> None:
     """NAT rules for other ports, hosts and protocols leave nat-kept proved."""
-    assert Standing.PROVED is obligation(plan(WEB + CACHE, FORWARDING + INNOCENT[name]), "nat-kept").standing
+    assert ObligationStatus.PROVED is obligation(plan(WEB + CACHE, FORWARDING + INNOCENT[name]), "nat-kept").standing
 
 
 def test_what_nat_takes_on_lo_stays_tracked() -> None:
     """Docker's own address on the bridge, masqueraded even on lo: the plan lets it return, and the rest is proved."""
     rule = NAT.format("-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n")
     made = plan(WEB, FORWARDING + rule, facts("192.168.0.18", "172.17.0.1"))
-    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not ObligationStatus.PROVED}
     returning = [c.rule.split(" -m comment")[0] for c in made.changes if c.rule.endswith("-j RETURN")]
     assert returning == [
         "-s 172.17.0.1/32 -o lo -p tcp -m tcp --dport 80 -m addrtype --dst-type LOCAL",
@@ -159,16 +163,16 @@ def test_an_address_that_the_host_has_at_times_is_planned_for() -> None:
     """A rule that redirects what goes to a VRRP address: without it in the policy it is nobody's, with it nat-kept is
     broken."""
     rule = NAT.format("-A PREROUTING -d 192.168.0.99/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n")
-    assert Standing.PROVED is obligation(plan(WEB, FORWARDING + rule), "nat-kept").standing
+    assert ObligationStatus.PROVED is obligation(plan(WEB, FORWARDING + rule), "nat-kept").standing
     own = 'own_addresses = ["192.168.0.99"]\n' + WEB
-    assert Standing.BROKEN is obligation(plan(own, FORWARDING + rule), "nat-kept").standing
+    assert ObligationStatus.BROKEN is obligation(plan(own, FORWARDING + rule), "nat-kept").standing
 
 
 def test_a_refusing_reset_comes_to_no_nat_chain_of_output() -> None:
     """K144, K145: kube-proxy's nat chains mark packets in OUTPUT; the resets about the service are none of them."""
     host = facts(HOST4, "10.244.0.1", listening=(5432,))
     made = plan(INBOUND.format("tcp", 5432), drawn("kube-proxy", 31).ip, host)
-    assert Standing.PROVED is obligation(made, "no-ct-dependence").standing
+    assert ObligationStatus.PROVED is obligation(made, "no-ct-dependence").standing
 
 
 LO_KEPT = {
@@ -181,7 +185,7 @@ LO_KEPT = {
 def test_what_goes_over_lo_may_stay_tracked(name: str) -> None:
     """With `keep_lo_tracked` both directions over lo return before the plan's rules: proved, and nothing is added."""
     made = plan(LO_KEPT[name], PLAIN)
-    assert {"loads"} == {o.name for o in made.obligations if o.standing is not Standing.PROVED}
+    assert {"loads"} == {o.name for o in made.obligations if o.standing is not ObligationStatus.PROVED}
     on_lo = [c.rule for c in made.changes if " -o lo " in f" {c.rule}" or " -i lo " in f" {c.rule}"]
     assert ["RETURN"] * 2 == [rule.rpartition(" ")[2] for rule in on_lo]
     assert all('lo tracked"' in rule for rule in on_lo)
@@ -190,7 +194,7 @@ def test_what_goes_over_lo_may_stay_tracked(name: str) -> None:
 def test_what_the_filter_stops_is_not_translated() -> None:
     """A gateway that forwards nothing has no clients, whatever its NAT rules say."""
     rule = NAT.format("-A POSTROUTING -o eth0 -p udp -j MASQUERADE\n")
-    assert Standing.PROVED is obligation(plan(INBOUND.format("udp", 53), PLAIN + rule), "nat-kept").standing
+    assert ObligationStatus.PROVED is obligation(plan(INBOUND.format("udp", 53), PLAIN + rule), "nat-kept").standing
 
 
 def test_raw_s_priority_is_left_to_others() -> None:
@@ -204,14 +208,14 @@ def test_no_user_of_conntrack_no_difference() -> None:
     """Where nothing uses conntrack (K5) nobody can tell an untracked fragment from another: proved, and said so."""
     stateless = filtered("-p tcp -m tcp --dport 80 -j ACCEPT")
     found = obligation(plan(WEB, stateless), "fragments")
-    assert Standing.PROVED is found.standing
+    assert ObligationStatus.PROVED is found.standing
     assert found.why.endswith("nothing uses it for IPV4")
 
 
 def test_old_era_has_no_guard() -> None:
     """2.6 kernels cannot expire a rule: the plan says so, and writes the words they know."""
     made = plan(WEB, PLAIN, facts("192.168.0.18", era=Era.IP))
-    assert Standing.BROKEN is obligation(made, "guard-expired").standing
+    assert ObligationStatus.BROKEN is obligation(made, "guard-expired").standing
     text = "".join(b.text for b in made.trial)
     assert "-j NOTRACK" in text
     assert "-m state --state UNTRACKED" in text
@@ -223,7 +227,10 @@ def test_a_question_that_nobody_comes_to_is_no_dependence() -> None:
     """A rule that asks the entry stands in the way only where packets of the service come to it."""
     asking = "-p tcp -m tcp --dport 80 -m connbytes --connbytes 5 --connbytes-mode bytes --connbytes-dir both -j DROP"
     accept = "-p tcp -m tcp --dport 80 -j ACCEPT"
-    for rules, standing in (((asking, accept), Standing.NOT_DECIDED), ((accept, asking), Standing.PROVED)):
+    for rules, standing in (
+        ((asking, accept), ObligationStatus.NOT_DECIDED),
+        ((accept, asking), ObligationStatus.PROVED),
+    ):
         assert standing is obligation(plan(WEB, filtered(*rules)), "no-ct-dependence").standing
 
 
@@ -233,5 +240,5 @@ def test_marks_that_nobody_sets_exempt_nothing() -> None:
         "-A POSTROUTING -j KUBE\n-A KUBE -m mark ! --mark 0x4000/0x4000 -j RETURN\n-A KUBE -j MASQUERADE\n"
     )
     made = plan(WEB, PLAIN + rule)
-    assert Standing.PROVED is obligation(made, "two-sided").standing
+    assert ObligationStatus.PROVED is obligation(made, "two-sided").standing
     assert [] == [c for c in made.changes if c.rule.endswith("-j RETURN")]
