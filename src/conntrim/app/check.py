@@ -15,15 +15,18 @@ from conntrim.core.diagnose.rulesets.registry import Checked, Entries, check_rul
 from conntrim.core.model.address import format_range
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Notrack, Ruleset
+from conntrim.core.model.kinds import SYNPROXY
+from conntrim.core.model.ruleset import Notrack, OpaqueStatement, Ruleset, Statement
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What is known beside the rules: the host's own addresses (empty: not known), and its conntrack table."""
+    """What is known beside the rules: the host's own addresses (empty: not known), its conntrack table, and its
+    nf_conntrack_tcp_loose (None: not known)."""
 
     local: Intervals = Intervals()
     flows: Flows | None = None
+    loose: bool | None = None
 
 
 def check(source: Rulesets, host: Host) -> Checked:
@@ -33,16 +36,30 @@ def check(source: Rulesets, host: Host) -> Checked:
     guessed from it, for this question alone.
     """
     ruleset = source.read()
+    loose = host.loose is not False
     if host.flows is None or not _untracks(ruleset):
-        return check_ruleset(ruleset, host.local or None, ticking())
+        return _said(check_ruleset(ruleset, host.local or None, ticking(), loose=loose), ruleset, host)
     entries, guess = _entries(host.local, host.flows)
-    found = check_ruleset(ruleset, host.local or None, ticking(), entries)
-    return replace(found, remarks=(*found.remarks, *guess, *host.flows.remarks))
+    found = check_ruleset(ruleset, host.local or None, ticking(), entries, loose=loose)
+    return _said(replace(found, remarks=(*found.remarks, *guess, *host.flows.remarks)), ruleset, host)
+
+
+LOOSE = "nf_conntrack_tcp_loose is taken as 1, the kernel's default: --tcp-loose 0 says otherwise"
+
+
+def _said(found: Checked, ruleset: Ruleset, host: Host) -> Checked:
+    """With what was assumed where SYNs are proxied: there it decides about every connection (K115)."""
+    proxies = any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in _statements(ruleset))
+    assumed = proxies and host.loose is None and _untracks(ruleset)
+    return replace(found, remarks=(*found.remarks, LOOSE)) if assumed else found
 
 
 def _untracks(ruleset: Ruleset) -> bool:
-    statements = (s for t in ruleset.tables for c in t.chains for r in c.rules for s in r.statements)
-    return any(isinstance(s, Notrack) for s in statements)
+    return any(isinstance(s, Notrack) for s in _statements(ruleset))
+
+
+def _statements(ruleset: Ruleset) -> Iterator[Statement]:
+    return (s for t in ruleset.tables for c in t.chains for r in c.rules for s in r.statements)
 
 
 def _entries(local: Intervals, flows: Flows) -> tuple[Entries, list[str]]:

@@ -21,10 +21,12 @@ FORMATS = {"text": check_text, "json": check_json, "sarif": sarif}
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", help="How to print it.")
 @click.option("--local", metavar="ADDR,...", help="The host's own addresses or prefixes.")
 @click.option("--flows", metavar="FILE", help="The host's conntrack table, to see what NOTRACK rules miss.")
+@click.option("--tcp-loose", type=click.IntRange(0, 1), help="nf_conntrack_tcp_loose; the kernel's, or 1.")
 @options.netns
 @options.as_json
 def command(
-    *, files: tuple[str, ...], form: str, local: str | None, flows: str | None, netns: str | None, as_json: bool,
+    *, files: tuple[str, ...], form: str, local: str | None, flows: str | None, tcp_loose: int | None,
+    netns: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Look for holes, one-sided and useless NOTRACK and what stands in its way.
 
@@ -34,14 +36,16 @@ def command(
     """
     if files and netns is not None:
         raise InputError("--netns", "files have no namespace", advice="leave out --netns or the files")
-    found = check(wiring.rulesets(files, netns), _host(files, local, flows, netns))
+    found = check(wiring.rulesets(files, netns), _host(files, local, flows, tcp_loose, netns))
     say(FORMATS["json" if as_json else form](found))
     click.get_current_context().exit(1 if found.findings or found.undecided else 0)
 
 
-def _host(files: tuple[str, ...], local: str | None, flows: str | None, netns: str | None) -> Host:
+def _host(files: tuple[str, ...], local: str | None, flows: str | None, loose: int | None, netns: str | None) -> Host:
     """Files alone speak of another host; else what is not given is this kernel's."""
     given = addresses(local)
     if files:
-        return Host(given, wiring.flows(flows, None) if flows else None)
-    return Host(given or wiring.kernel(netns).local, wiring.flows(flows, None if flows else netns))
+        return Host(given, wiring.flows(flows, None) if flows else None, None if loose is None else bool(loose))
+    kernel = wiring.kernel(netns)
+    told = kernel.tcp_loose if loose is None else bool(loose)
+    return Host(given or kernel.local, wiring.flows(flows, None if flows else netns), told)

@@ -16,7 +16,7 @@ from typing import assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.nat import Nat
@@ -54,6 +54,9 @@ class Harm(StrEnum):
     """It completes, and leaves an entry although packets of it are untracked."""
     PROXIED = "proxied"
     """A rule answers its SYN itself and opens the connection anew (SYNPROXY): it is not followed."""
+    PASSED_BY = "passed by"
+    """A rule answers its SYN itself and does not see the ACK that ends the handshake, or later packets are untracked as
+    well: nobody opens the connection to the server (K115)."""
     TRANSLATED = "translated"
     """Without untracking a rule translates it: it is not followed further, and what becomes of it is not said here."""
 
@@ -119,6 +122,9 @@ class Script:
         return tuple(made)
 
 
+HANDSHAKE = Script(Talk.TCP, (Turn(False, int(TcpFlag.SYN)), Turn(False, int(TcpFlag.ACK))), Harm.PASSED_BY)
+"""What a client sends to a proxy that answers its SYN."""
+
 PROTOCOLS: dict[Talk, Protocol] = {Talk.TCP: Protocol.TCP, Talk.UDP: Protocol.UDP}
 
 
@@ -176,7 +182,7 @@ class Play:
         """The connections of which rules untrack a packet; errors do not count."""
         packets = script.between(opener(self.space, script.talk))
         turns = zip(script.turns, packets, strict=True)
-        found = [self._carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
+        found = [self.carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
         return self.space.sets.either(found)
 
     def split(self, script: Script) -> Set:
@@ -188,18 +194,18 @@ class Play:
                 hit.packets for _, hit in self._way(back).hits if isinstance(hit.statement, SetZone)
             ]))  # fmt: skip
             mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
-            found.append(self.space.nothing if mine is None else self._carried(zoned, mine))
+            found.append(self.space.nothing if mine is None else self.carried(zoned, mine))
         return found[0] ^ found[1]
 
     def translated(self, script: Script) -> Set:
         """The connections whose first packet a rule translates."""
         hits = [hit.packets for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
         found = self.space.any_state(self.space.sets.either(hits))
-        return self._carried(found, script.between(opener(self.space, script.talk))[0])
+        return self.carried(found, script.between(opener(self.space, script.talk))[0])
 
     def _next(self, tables: Tables, back: bool, packet: Packet) -> tuple[Tables, Set]:
         """One packet further: the tables afterwards, and the connections that get it through."""
-        free = self._carried(self._way(back).untracked, packet)
+        free = self.carried(self._way(back).untracked, packet)
         passed = free & self._in(back, packet, CtState.UNTRACKED)
         after: dict[Memory, Set] = {}
         for memory, connections in tables.items():
@@ -216,13 +222,13 @@ class Play:
         key = back, replace(packet, inner=None), state
         if key not in self._passing:
             arrived = self._way(back).arrived & self.space.state(state)
-            self._passing[key] = self._carried(self.space.any_state(arrived), packet)
+            self._passing[key] = self.carried(self.space.any_state(arrived), packet)
         return self._passing[key]
 
     def _way(self, back: bool) -> Reach:
         return self.back if back else self.there
 
-    def _carried(self, found: Set, packet: Packet) -> Set:
+    def carried(self, found: Set, packet: Packet) -> Set:
         """The connections that a set of such packets belongs to; an error says nothing of their ports."""
         space, bits = self.space, self.space.bits
         found = found & space.protocol(packet.protocol)
@@ -296,7 +302,9 @@ class Untracking:
         scope = universe & every
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
         proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope)
-        yield from self._told(Script(Talk.TCP, (), Harm.PROXIED), direction, proxied, touching)
+        opened = proxied & self._opened_by_proxies(both[1])
+        yield from self._told(replace(HANDSHAKE, harm=Harm.PROXIED), direction, opened, touching)
+        yield from self._told(HANDSHAKE, direction, proxied & ~opened, touching)
         left = self.space.any_state(scope) & ~proxied
         for script in scripts(self.space.family):
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
@@ -405,3 +413,16 @@ class Untracking:
         fits = [visit.fits & space.state(CtState.UNTRACKED) for visit in play.there.visits]
         flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
         return (self.space.any_state(space.sets.either(fits)) & play.there.untracked).exists(flags)
+
+    def _opened_by_proxies(self, play: Play) -> Set:
+        """The connections whose handshake's ACK comes to a proxy, and of which nothing behind the SYN is untracked."""
+        space = self.space
+        _, ack = HANDSHAKE.between(opener(space, Talk.TCP))
+        state, _, _ = tracked(ack, EMPTY, self.loose)
+        fits = space.sets.either([visit.fits & space.state(state) for visit in play.there.visits])
+        found = play.carried(space.any_state(fits), ack)
+        for flags in (TcpFlag.ACK, TcpFlag.PSH | TcpFlag.ACK):
+            found = found & ~play.carried(play.there.untracked, replace(ack, tcp_flags=int(flags)))
+        for flags in (TcpFlag.SYN | TcpFlag.ACK, TcpFlag.ACK):
+            found = found & ~play.carried(play.back.untracked, replace(reply_to(ack), tcp_flags=int(flags)))
+        return found

@@ -99,6 +99,7 @@ class Side:
     early: Arranged
     inert: Arranged
     local: Intervals | None
+    loose: bool
     meant: Set
     """What accepts of UNTRACKED let in that name the destination ports: somebody meant them to be open."""
     taken: list[Taken] = field(default_factory=list)
@@ -111,7 +112,7 @@ class Side:
     def differences(self) -> tuple[Difference, ...]:
         """What untracking changes for anybody's dialogues."""
         if self._differences is None:
-            played = Untracking(self.space, self.early, self.full, self.inert, self.ruleset, self.local)
+            played = Untracking(self.space, self.early, self.full, self.inert, self.ruleset, self.local, self.loose)
             self._differences = tuple(played.differences()) if self.taken else ()
         return self._differences
 
@@ -176,7 +177,7 @@ class Side:
     def _settled(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
         way, view = self.way(direction), MatchEncoder(self.space)
         marked = way.untracked if untracked else self.space.nothing
-        states = unsolicited(view, marked) if state is None else known(view, marked, state)
+        states = unsolicited(view, marked, self.loose) if state is None else known(view, marked, state)
         return settled(self.space, way.arrived, states) & self.universe(direction)
 
     def begun(self, direction: Direction) -> tuple[Set, Set]:
@@ -198,7 +199,7 @@ class Side:
         """The connections whose opening packet passes as unsolicited (state None), or whose first answer does in this
         state, where no rule takes them."""
         nothing = self.space.nothing
-        states = unsolicited(view, nothing) if state is None else known(view, nothing, state)
+        states = unsolicited(view, nothing, self.loose) if state is None else known(view, nothing, state)
         kind = self.opening() if state is None else self.answering()
         return self.flagless(settled(self.space, way.arrived, states) & kind)
 
@@ -301,8 +302,10 @@ class RuleCase:
         return None, next(here, None)
 
 
-def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] = lambda: None) -> RuleCase:
-    """Walk the raw rules of every family. May raise `NotDecided`."""
+def case_of(
+    ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] = lambda: None, *, loose: bool = True
+) -> RuleCase:
+    """Walk the raw rules of every family; `loose`: nf_conntrack_tcp_loose. May raise `NotDecided`."""
     names = Names.of((ruleset,))
     full, early = arrange(ruleset), arrange(replace(ruleset, tables=tuple(_early(t) for t in ruleset.tables)))
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
@@ -316,7 +319,7 @@ def case_of(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] 
     )
     for family in (f for f in Family if f in seen and subject):
         space = PacketVars(family, names, tick)
-        side = Side(space, ruleset, full, early, without, told_of(local, family), _meant(space, ruleset))
+        side = Side(space, ruleset, full, early, without, told_of(local, family), loose, _meant(space, ruleset))
         side.taken += _taken(side)
         sides.append(side)
     homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}

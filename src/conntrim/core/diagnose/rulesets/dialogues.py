@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
@@ -50,6 +51,8 @@ BACKING: dict[str, frozenset[Harm]] = {
     "CT107": DEATH, "CT116": DEATH,
 }  # fmt: skip
 """What must become of dialogues of a rule where a pattern says that it does harm."""
+PROXY = frozenset({Harm.PROXIED, Harm.PASSED_BY})
+"""SYNPROXY wants the SYN untracked, and nothing else: one way alone, then."""
 ON_LOOPBACK = frozenset({"CT116"})
 
 
@@ -76,10 +79,8 @@ class Differences:
         played = any(s.space.sets.either([s.space.protocol(p) for p in (6, 17)]) & found != s.space.nothing
                      for s, found in taken)  # fmt: skip
         lo = finding.code in ON_LOOPBACK
-        if finding.code == "CT103" and any(
-            d.harm is Harm.PROXIED and r in rules for _, d in self.every for r, _ in d.rules
-        ):
-            return False  # SYNPROXY wants the SYN untracked, and nothing else
+        if finding.code == "CT103" and any(d.harm in PROXY and r in rules for _, d in self.every for r, _ in d.rules):
+            return False
         return not played or any(
             d.harm in harms and (not lo or d.direction is Direction.LOOPBACK) and any(r is rule for r, _ in d.rules)
             for _, d in self.every
@@ -90,7 +91,7 @@ class Differences:
         """The differences that no finding about their rules tells: at the first rule that takes each."""
         named = {id(rule) for rule in self._rules() if _tells(findings, rule, harm)}
         if harm is Harm.ONE_SIDED:
-            named |= {id(rule) for _, d in self.every if d.harm is Harm.PROXIED for rule, _ in d.rules}
+            named |= {id(rule) for _, d in self.every if d.harm in PROXY for rule, _ in d.rules}
         for side, difference in self.every:
             if difference.harm is not harm or difference.direction not in directions:
                 continue
@@ -106,8 +107,10 @@ class Differences:
         """A dialogue of it, played by the readable evaluator; None where that sees no difference."""
         told = found.side.told(found.part, found.difference.direction)
         packets = found.difference.script.between(told.witness)
-        kernel = Kernel(local=self.local or Intervals())
+        kernel = Kernel(local=self.local or Intervals(), tcp_loose=found.side.loose)
         outcomes = run(self.case.full, packets, kernel=kernel, until_lost=True)
+        if found.difference.harm is Harm.PASSED_BY:
+            return Shown(told.words, packets[0], packets[1], run(self.case.full, packets[1:], kernel=kernel)[0])
         last = outcomes[-1]
         if last.verdict is Fate.ACCEPT:
             return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
@@ -199,6 +202,9 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
     if shown.lost is None or shown.by is None:
         yield such_as(shown.opener)
         return
+    if found.difference.harm is Harm.PASSED_BY:
+        yield f"{such_as(shown.opener)}: {_passing(shown.by)}"
+        return
     step = shown.by.by
     where = ""
     if step is not None and step.rule is not None:
@@ -206,3 +212,10 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
     elif step is not None:
         where = f", by the policy of {step.chain}"
     yield f"{such_as(shown.opener)}: refused is {describe_packet(shown.lost)}{where}"
+
+
+def _passing(ack: Outcome) -> str:
+    """Why what answers SYNs opens no connection."""
+    if ack.state is CtState.NEW:
+        return "the ACK that ends its handshake is picked up as NEW and passes by the proxy (nf_conntrack_tcp_loose 1)"
+    return "the SYN alone is to be untracked, and its ACK to come to the proxy as INVALID"

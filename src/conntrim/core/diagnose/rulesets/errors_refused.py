@@ -33,6 +33,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import ERRORS
+from conntrim.core.prove.untracking import Harm
 
 CODE, NAME = "CT106", "errors-refused"
 
@@ -53,11 +54,18 @@ def refused(side: Side, direction: Direction) -> Set:
     return related & ~side.stateless(way.arrived & space.state(CtState.INVALID)) & ~way.untracked
 
 
+def connected(side: Side, direction: Direction) -> Set:
+    """The untracked packets of connections: a SYN that a proxy answers belongs to none yet, and errors about the
+    connection behind it find its entry (K115)."""
+    proxied = side.harmed(Harm.PROXIED, direction) | side.harmed(Harm.PASSED_BY, direction)
+    return side.untracked(direction) & ~proxied
+
+
 def check(case: RuleCase) -> Iterator[Finding]:
     """Directions with untracked packets about which errors do not come in, or are not passed on."""
     for side in case.sides:
         for direction, asked in ABOUT.items():
-            if all(side.untracked(d) == side.space.nothing for d in asked):
+            if all(connected(side, d) == side.space.nothing for d in asked):
                 continue
             found = refused(side, direction)
             if found != side.space.nothing:

@@ -54,12 +54,8 @@ CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
 Recheck = Callable[[Ruleset], Iterable[Finding]]
 
 
-def proved(
-    findings: Sequence[Finding], ruleset: Ruleset, local: Intervals | None, recheck: Recheck,
-    tick: Callable[[], None], *, names: frozenset[str],
-) -> Iterator[Finding]:  # fmt: skip
-    """The findings, each with its edits if they were proved; `recheck` finds in other rules what is found here, which
-    has these names, and others than those that are told.
+def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
+    """The findings, each with its edits if they were proved.
 
     First all of them together, for one may need another (the two halves of a service); then the causes without what
     follows from them, then those of one kind, then each by itself.
@@ -68,7 +64,6 @@ def proved(
     if not any(finding.edits for finding in findings):
         yield from findings
         return
-    trial = _Trial(ruleset, local, recheck, tick, names)
     causes = [f for f in findings if not f.caused_by]
     kinds = [[f for f in findings if f.code == code] for code in dict.fromkeys(f.code for f in findings)]
     for group in (findings, causes, *kinds, *([f] for f in findings)):
@@ -80,14 +75,16 @@ def proved(
 
 
 @dataclass(slots=True)
-class _Trial:
-    """The rules with the edits done that were proved so far."""
+class Trial:
+    """The rules with the edits done that were proved so far; `recheck` finds in other rules what is found here, which
+    has these `names`, and others than those that are told. `loose`: nf_conntrack_tcp_loose."""
 
     ruleset: Ruleset
     local: Intervals | None
     recheck: Recheck
     tick: Callable[[], None]
     names: frozenset[str]
+    loose: bool = True
     done: tuple[Edit, ...] = ()
     now: Ruleset = field(init=False)
     left: int = field(init=False)
@@ -105,9 +102,9 @@ class _Trial:
         try:
             after = apply(change_of(edits), self.ruleset)
             moving = any(map(_untracks, edits))
-            if moving and cuts_translations(self.now, after, self.local, self.tick):
+            if moving and cuts_translations(self.now, after, self.local, self.loose, self.tick):
                 return False
-            found = compare(self.now, after, self.local, tick=self.tick)
+            found = compare(self.now, after, self.local, self.loose, self.tick)
             there = frozenset(f.name for f in self.recheck(after))
         except (NotThereError, NotDecided):
             return False

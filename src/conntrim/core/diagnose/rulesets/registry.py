@@ -22,6 +22,7 @@ from conntrim.core.diagnose.rulesets import (
     no_effect,
     one_way,
     open_range,
+    proxy_missed,
     refusal_silenced,
     turned_round,
     untracked_hole,
@@ -30,7 +31,7 @@ from conntrim.core.diagnose.rulesets import (
 from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
 from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
-from conntrim.core.diagnose.rulesets.proved_edits import proved
+from conntrim.core.diagnose.rulesets.proved_edits import Trial, proved
 from conntrim.core.model.address import Family
 from conntrim.core.model.finding import Finding
 from conntrim.core.model.flows import FlowTable
@@ -46,7 +47,7 @@ MODULES = (
 )  # fmt: skip
 """Those that need the rule set alone."""
 
-REST = (dialogue_cut, entry_left, errors_lost)
+REST = (proxy_missed, dialogue_cut, entry_left, errors_lost)
 """What is told of differences that no other finding names."""
 
 PAGES = tuple(sorted((*MODULES, *REST, turned_round), key=lambda module: module.CODE))
@@ -77,16 +78,18 @@ def check_ruleset(
     local: Intervals | None,
     tick: Callable[[], None] = lambda: None,
     entries: Entries | None = None,
+    *,
+    loose: bool = True,
 ) -> Checked:
     """All findings. `local` are the host's addresses, `tick` may raise `NotDecided` when time is up; without `entries`
-    nothing is said about what the rules meet."""
+    nothing is said about what the rules meet. `loose`: nf_conntrack_tcp_loose."""
     found: list[Finding] = []
     beside: list[str] = []
     names = frozenset[str]()
     undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
-            case = case_of(ruleset, local, tick)
+            case = case_of(ruleset, local, tick, loose=loose)
             found, beside = _of_rules(case, local)
             names = frozenset(f.name for f in found)
             if entries and case.notracks:
@@ -96,7 +99,8 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
-    told = proved(in_order(out.told), ruleset, local, lambda other: found_in(other, local, tick), tick, names=names)
+    trial = Trial(ruleset, local, lambda other: found_in(other, local, tick, loose=loose), tick, names, loose)
+    told = proved(in_order(out.told), trial)
     return Checked(tuple(told), rules, out.ignored, tuple(undecided), remarks)
 
 
@@ -111,10 +115,12 @@ def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], l
     return told, list(notes(differences, told))
 
 
-def found_in(ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None]) -> list[Finding]:
+def found_in(
+    ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None], *, loose: bool = True
+) -> list[Finding]:
     """What is found in rules by the rules alone, with edits that nobody has proved."""
     with deciding():
-        return _of_rules(case_of(ruleset, local, tick), local)[0]
+        return _of_rules(case_of(ruleset, local, tick, loose=loose), local)[0]
 
 
 def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:

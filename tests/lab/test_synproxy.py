@@ -1,0 +1,62 @@
+"""Connections behind SYNPROXY, opened by programs: what `check` says of a recipe is what becomes of them."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+import pytest
+
+from conntrim.core.diagnose.rulesets.registry import check_ruleset
+from conntrim.core.model.finding import Severity
+from conntrim.core.parse.ruleset import read
+from conntrim.host.netns import entered
+from conntrim.lab.netns import LabHost, bridged
+
+PORT = 7080
+SYNS = f"-p tcp -m tcp --dport {PORT} --syn"
+PROXY = f"-A INPUT -p tcp -m tcp --dport {PORT} -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --mss 1460"
+INVALID = "-A INPUT -p tcp -m conntrack --ctstate INVALID -j DROP"
+RECIPES: dict[str, tuple[str, str, int, bool]] = {
+    "as its manual page has it": (SYNS, INVALID, 0, True),
+    "the ACK is picked up as NEW": (SYNS, INVALID, 1, False),
+    "what follows is untracked as well": (f"-p tcp -m tcp --dport {PORT}", INVALID, 0, False),
+    "and with tcp_loose too": (f"-p tcp -m tcp --dport {PORT}", "", 1, False),
+    "its answers are untracked": (f"{SYNS} -j CT --notrack\n-A OUTPUT -p tcp -m tcp --sport {PORT}", INVALID, 0, False),
+}
+"""What raw untracks, a rule behind the proxy, nf_conntrack_tcp_loose, and whether a word gets there and back."""
+
+
+def host(taken: str, behind: str) -> str:
+    """Rules of a server behind its own SYNPROXY."""
+    return f"*raw\n-A PREROUTING {taken} -j CT --notrack\nCOMMIT\n*filter\n{PROXY}\n{behind}\nCOMMIT\n"
+
+
+def talks(client: LabHost, server: LabHost) -> bool:
+    """Whether a program of the one gets a word to the other and its answer back within a second."""
+    with entered(server.name):
+        listening = socket.create_server(("", PORT))
+    with listening, suppress(OSError):
+        listening.settimeout(1)
+        with entered(client.name):
+            near = socket.create_connection(("10.99.8.2", PORT), 1)
+        with near:
+            near.settimeout(1)
+            near.sendall(b"word")
+            with listening.accept()[0] as far:
+                far.settimeout(1)
+                far.sendall(far.recv(9))
+            return near.recv(9) == b"word"
+    return False
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_connection_comes_about_where_check_says_so(name: str) -> None:
+    """K115: SYNPROXY has to see the SYN and the ACK that ends the handshake without an entry, and nothing else."""
+    taken, behind, loose, lives = RECIPES[name]
+    with bridged(["client=1", "server=2"], "10.99.8") as hosts:
+        hosts["server"].run("iptables-restore", text=host(taken, behind))
+        hosts["server"].sysctl("net.netfilter.nf_conntrack_tcp_loose", loose)
+        assert talks(hosts["client"], hosts["server"]) is lives
+    found = check_ruleset(read(host(taken, behind), "rules"), None, loose=bool(loose)).findings
+    assert lives is (Severity.CRITICAL not in {f.severity for f in found})
