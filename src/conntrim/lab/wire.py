@@ -101,8 +101,10 @@ class TcpSides:
 
 
 def _answers(packet: Packet, last: Packet) -> bool:
-    """Whether a packet comes from where the one before went; translated, it may leave by yet another device."""
-    return packet.iif == last.oif or "lo" in (packet.iif, packet.oif)
+    """Whether a packet comes from where the one before went; translated, it may leave by yet another device, or be for
+    the host itself, which then answers."""
+    here = not packet.iif and bool(last.iif)
+    return packet.iif == last.oif or here or "lo" in (packet.iif, packet.oif)
 
 
 def ones_complement(data: bytes) -> int:

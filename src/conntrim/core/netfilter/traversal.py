@@ -54,6 +54,8 @@ class Traversal:
     passed: list[tuple[Hook, CtState | None]] = field(default_factory=list)
     bound: bool = False
     """Whether a nat statement of this hook has set up the entry: no other one is asked then."""
+    moved: bool = False
+    """Whether the entry gave the packet another destination in PREROUTING."""
 
     def outcome(self) -> Outcome:
         """Walk all hooks."""
@@ -108,7 +110,7 @@ class Traversal:
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
         yield Hook.INGRESS
         yield Hook.PREROUTING
-        if self.skb.packet.dst != self.came.dst:
+        if self.skb.packet.dst != self.came.dst and not self._routed:
             way = "" if self._stays() else routing.device(self.skb.kernel, self.skb.packet) or self.came.oif
             self.skb.packet = replace(self.skb.packet, oif=way)
         if routing.strays(self.skb.packet):
@@ -124,10 +126,14 @@ class Traversal:
     def _stays(self) -> bool:
         return routing.stays(self.skb.kernel, self.skb.packet)
 
+    @property
+    def _routed(self) -> bool:
+        """What came round lo has its route since OUTPUT; only NAT takes it away, not a rule that writes the address."""
+        return self.skb.packet.iif == "lo" and not self.moved
+
     def _is_forwarded(self) -> bool:
-        packet, entry = self.skb.packet, self.skb.entry
-        # What came round lo has its route since OUTPUT; only NAT takes that away, not a rule that writes the address.
-        if packet.iif == "lo" and (packet.dst == self.came.dst or entry is None or not (entry.dnat or entry.snat)):
+        packet = self.skb.packet
+        if self._routed:
             return False
         return bool(packet.oif) if packet.dst == self.came.dst else not self._stays()
 
@@ -215,12 +221,11 @@ class Traversal:
             now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
         before = self.skb.packet.dst
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
-        moved = self.skb.packet.dst != before
-        return (
-            self._unroutable()
-            if moved and routing.refused(self.skb.kernel, self.hook, self.skb.packet, before)
-            else None
-        )
+        if self.skb.packet.dst == before:
+            return None
+        self.moved = self.moved or self.hook is Hook.PREROUTING
+        lost = routing.refused(self.skb.kernel, self.hook, self.skb.packet, before)
+        return self._unroutable() if lost else None
 
     def _unroutable(self) -> Fate:
         self._step(StepKind.NAT, "no route: what is on the loopback cannot leave the host")
