@@ -151,6 +151,13 @@ def open_sockets() -> OpenSockets:
     return KernelSockets()
 
 
+def interfaces(netns: str | None) -> Callable[[Sequence[str]], dict[str, str]]:
+    """Behind which devices addresses are."""
+    from conntrim.host.routes import interfaces
+
+    return lambda addresses: interfaces(netns, addresses)
+
+
 def trial(netns: str | None) -> str:
     """Of a plan that is on trial in a namespace; "" where there is none, or where the journal is not ours to read."""
     from conntrim.core.model.errors import ConntrimError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from conntrim.app.census import Taken
@@ -46,12 +46,13 @@ NO_FILES = Inputs()
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """What is asked only where the table gives reason to: what the rules say, and whose sockets are open; and what is
-    known of a plan on trial.
+    """What is asked only where the table gives reason to: what the rules say, whose sockets are open, and behind which
+    devices addresses are; and what is known of a plan on trial.
     """
 
     rules: Callable[[Intervals], Rules] | None = None
     sockets: OpenSockets | None = None
+    interfaces: Callable[[Sequence[str]], dict[str, str]] | None = None
     trial: str = ""
 
 
@@ -82,9 +83,13 @@ def diagnose_kernel(
     )  # fmt: skip
     case = _with_rules(case_of(known, later, taken, request.thresholds), further.rules, first.local)
     report = diagnose(case)
-    if further.sockets is None or not report.causes:
+    if not report.causes:
         return report
-    return diagnose(_with_sockets(case, further.sockets, request.netns))
+    if further.sockets is not None:
+        case = _with_sockets(case, further.sockets, request.netns)
+    if further.interfaces is not None:
+        case = _with_interfaces(case, further.interfaces, [who for cause in report.causes for who in cause.who])
+    return diagnose(case)
 
 
 def _with_rules(case: Case, rules: Callable[[Intervals], Rules] | None, local: Intervals) -> Case:
@@ -107,6 +112,14 @@ def _with_sockets(case: Case, sockets: OpenSockets, netns: str | None) -> Case:
         case.facts, listeners=found.listeners, owners=found.owners, tcp_counters=found.tcp_counters or {}
     )  # fmt: skip
     return replace(case, facts=facts)
+
+
+def _with_interfaces(case: Case, ask: Callable[[Sequence[str]], dict[str, str]], who: Sequence[str]) -> Case:
+    """The case with the devices behind which these addresses are; names of programs are among them."""
+    try:
+        return replace(case, facts=replace(case.facts, interfaces=ask([each for each in who if " " not in each])))
+    except (HostError, OSError) as error:
+        return _remarked(case, f"behind which device clients are could not be read: {error}")
 
 
 def _remarked(case: Case, remark: str) -> Case:

@@ -99,7 +99,12 @@ def _kernel(request: Request, own: Mapping[str, object], sample: str) -> Diagnos
         wiring.facts(),
         wiring.kernel_log(),
         lambda viewpoint: take_table(wiring.flows(None, request.netns), viewpoint, SERVICES, sample),
-        Further(wiring.rules_seen(request.netns), wiring.open_sockets(), wiring.trial(request.netns)),
+        Further(
+            wiring.rules_seen(request.netns),
+            wiring.open_sockets(),
+            wiring.interfaces(request.netns),
+            wiring.trial(request.netns),
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from conntrim.host.flows import KernelFlows
 from conntrim.host.kernel_log import HostKernelLog
 from conntrim.host.netns import entered
 from conntrim.host.owners import KernelSockets
+from conntrim.host.routes import interfaces
 from conntrim.host.rulesets import KernelRulesets
 from conntrim.lab.cause_scenarios import HEALTHY, NAT, PLAIN, SCENARIOS, Scenario
 from conntrim.lab.cause_site import Site, cause_site
@@ -85,7 +86,7 @@ def _outcomes(site: Site, scenario: Scenario, entries: int, saved: Path) -> list
             saved.write_bytes(b"")
             with saved.open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-        reports = {"live": _live(site, scenario), "saved": _saved(site, scenario, saved)}
+        reports = {"live": live(site, scenario), "saved": _saved(site, scenario, saved)}
     for key, _ in scenario.timeouts:
         site.gateway.sysctl(key, 60)
     return [_outcome(scenario, how, report) for how, report in reports.items()]
@@ -105,7 +106,8 @@ def _request(scenario: Scenario, entries: int | None = None) -> Request:
     return Request(interval=0, thresholds=SHORT if scenario.code else Thresholds(), max=maximum)
 
 
-def _live(site: Site, scenario: Scenario) -> Diagnosis:
+def live(site: Site, scenario: Scenario) -> Diagnosis:
+    """What diagnose says of the gateway as it is."""
     netns = site.gateway.name
     request = _request(scenario)
     request = Request(netns, None, 0, request.thresholds)
@@ -114,7 +116,9 @@ def _live(site: Site, scenario: Scenario) -> Diagnosis:
         KernelFacts(),
         HostKernelLog(),
         lambda viewpoint: take_table(KernelFlows(netns), viewpoint, SERVICES),
-        Further(lambda local: rules_of(KernelRulesets(netns), local), KernelSockets()),
+        Further(
+            lambda local: rules_of(KernelRulesets(netns), local), KernelSockets(), lambda who: interfaces(netns, who)
+        ),
     )
 
 

@@ -218,7 +218,7 @@ def announcements(site: Site, entries: int, stack: ExitStack) -> None:
 
 def syn_flood(site: Site, entries: int, stack: ExitStack) -> None:
     """SYNs from made-up addresses to a port that listens."""
-    stack.enter_context(_listening(site.gateway.name, 80, 128))
+    stack.enter_context(listening(site.gateway.name, 80, 128))
     for n in range(entries):
         packet = Packet(Family.IPV4, Protocol.TCP, sender(n), OURS, 20_000 + n // 131_072, 80, int(TcpFlag.SYN))
         site.wires["outside"].send(packet)
@@ -226,18 +226,18 @@ def syn_flood(site: Site, entries: int, stack: ExitStack) -> None:
 
 def full_queue(site: Site, entries: int, stack: ExitStack) -> None:
     """A program that does not accept; forty clients try and try."""
-    stack.enter_context(_listening(site.gateway.name, 8_080, 8))
+    stack.enter_context(listening(site.gateway.name, 8_080, 8))
     site.alive(on=True)
     for n in range(entries):
-        stack.enter_context(_connecting(site.outside.name, text(outside(n % 40)), 8_080))
+        stack.enter_context(connecting(site.outside.name, text(outside(n % 40)), 8_080))
 
 
 def closed(site: Site, entries: int, stack: ExitStack) -> None:
     """The gateway asks a cache, connection by connection, and closes each."""
     site.alive(on=True)
-    listener = stack.enter_context(_listening(site.outside.name, 11_211, 1_024))
+    listener = stack.enter_context(listening(site.outside.name, 11_211, 1_024))
     for _ in range(entries):
-        with _connecting(site.gateway.name, "", 11_211, text(SERVER)), listener.accept()[0] as accepted:
+        with connecting(site.gateway.name, "", 11_211, text(SERVER)), listener.accept()[0] as accepted:
             accepted.setblocking(False)
 
 
@@ -245,9 +245,9 @@ def checks(site: Site, entries: int, stack: ExitStack) -> None:
     """Two checkers connect to a dozen ports and reset."""
     site.alive(on=True)
     for n in range(12):
-        stack.enter_context(_listening(site.gateway.name, 8_000 + n, 4_096))
+        stack.enter_context(listening(site.gateway.name, 8_000 + n, 4_096))
     for n in range(entries):
-        checker = _connecting(site.outside.name, text(outside(5 + n % 2)), 8_000 + n % 12)
+        checker = connecting(site.outside.name, text(outside(5 + n % 2)), 8_000 + n % 12)
         checker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         checker.close()
 
@@ -258,11 +258,11 @@ def kept(port: int, *, clients: int, came: bool) -> Callable[[Site, int, ExitSta
     def make(site: Site, entries: int, stack: ExitStack) -> None:
         site.alive(on=True)
         where = site.gateway.name if came else site.outside.name
-        listener = stack.enter_context(_listening(where, port, 4_096))
+        listener = stack.enter_context(listening(where, port, 4_096))
         for n in range(entries):
             peer = text(outside(n % clients + (0 if came else 1_000)))
             there = (site.outside.name, peer, port, GATEWAY) if came else (site.gateway.name, "", port, peer)
-            stack.enter_context(_connecting(*there, wait=True))
+            stack.enter_context(connecting(*there, wait=True))
             stack.enter_context(listener.accept()[0])
 
     return make
@@ -277,9 +277,9 @@ def relay(site: Site, entries: int, stack: ExitStack) -> None:
 def leak(site: Site, entries: int, stack: ExitStack) -> None:
     """Clients close, the program does not."""
     site.alive(on=True)
-    listener = stack.enter_context(_listening(site.gateway.name, 8_443, 4_096))
+    listener = stack.enter_context(listening(site.gateway.name, 8_443, 4_096))
     for n in range(entries):
-        _connecting(site.outside.name, text(outside(n % 300)), 8_443, wait=True).close()
+        connecting(site.outside.name, text(outside(n % 300)), 8_443, wait=True).close()
         stack.enter_context(listener.accept()[0])
     _until_in_state(site, "CLOSE_WAIT", entries)
 
@@ -307,10 +307,10 @@ def server_first(port: int) -> Callable[[Site, int, ExitStack], None]:
 
     def make(site: Site, entries: int, stack: ExitStack) -> None:
         site.alive(on=True)
-        listener = stack.enter_context(_listening(site.gateway.name, port, 4_096))
+        listener = stack.enter_context(listening(site.gateway.name, port, 4_096))
         ends = []
         for n in range(entries):
-            client = stack.enter_context(_connecting(site.outside.name, text(outside(n % 300)), port, wait=True))
+            client = stack.enter_context(connecting(site.outside.name, text(outside(n % 300)), port, wait=True))
             ends.append((client, stack.enter_context(listener.accept()[0])))
         site.gateway.run("conntrack", "-F")
         for client, server in ends:
@@ -323,7 +323,8 @@ def server_first(port: int) -> Callable[[Site, int, ExitStack], None]:
 # --- sockets ----------------------------------------------------------------------------------------------------------
 
 
-def _listening(netns: str, port: int, backlog: int) -> socket.socket:
+def listening(netns: str, port: int, backlog: int) -> socket.socket:
+    """A socket that listens at all addresses."""
     _many_files()
     with entered(netns):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -333,7 +334,7 @@ def _listening(netns: str, port: int, backlog: int) -> socket.socket:
     return listener
 
 
-def _connecting(netns: str, source: str, port: int, target: str = GATEWAY, *, wait: bool = False) -> socket.socket:
+def connecting(netns: str, source: str, port: int, target: str = GATEWAY, *, wait: bool = False) -> socket.socket:
     """A socket that connects, without waiting for it unless asked."""
     with entered(netns):
         client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -73,6 +73,7 @@ def _table(report: Diagnosis) -> Iterator[str]:
         "Drops": _drops(figures),
         "Refused": _refused(figures),
         "Growth": _growth(figures),
+        "TCP": _tcp(figures),
         "Chains": _chains(figures),
         "Memory": _memory(figures),
         "Log": _log(figures),
@@ -116,6 +117,16 @@ def _refused(figures: Figures) -> str:
     if not any(known.values()):
         return ""
     return ", ".join(f"{name} {number(value)}" for name, value in known.items() if value)
+
+
+def _tcp(figures: Figures) -> str:
+    """What TCP noted of its entries, where every twentieth has it."""
+    meaning = {
+        "wait for an acknowledgement": figures.unacknowledged,
+        "are be-liberal: picked up in the middle, or in a trial": figures.be_liberal,
+    }
+    entries = figures.entries or 0
+    return ", ".join(f"{number(value)} {name}" for name, value in meaning.items() if value and 20 * value >= entries)
 
 
 def _growth(figures: Figures) -> str:
@@ -210,7 +221,10 @@ def _causes(report: Diagnosis) -> Iterator[str]:
         yield _cut(f"{MARK[cause.severity]:<3}{cause.code} {percent(cause.share, 1)}{bound} {cause.title}", WIDTH)
         yield from _evidence("; ".join(cause.evidence_for), 2)
         if cause.who:
-            yield from _evidence(f"who: {', '.join(cause.who)}", 1)
+            who = (
+                f"{each} behind {cause.interfaces[each]}" if each in cause.interfaces else each for each in cause.who
+            )
+            yield from _evidence(f"who: {', '.join(who)}", 1)
         if cause.evidence_against:
             yield from _evidence(f"but: {'; '.join(cause.evidence_against)}", 2)
     if len(report.causes) > MOST_CAUSES:

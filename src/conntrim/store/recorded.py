@@ -20,6 +20,8 @@ from conntrim.store.record import RecordReader
 
 BLOCK = 2_000
 """Entries handed over at once: parts of a sample are compared with each other."""
+LATER = frozenset({"tcp_flags", "reply_tcp_flags"})
+"""Columns that older records lack; as zeros they say nothing."""
 NO_FRAME = "the record holds no reading of the table: it was cut off at its beginning"
 
 
@@ -97,7 +99,7 @@ class RecordedFlows:
     def blocks(self, columns: frozenset[str], *, few: bool = False) -> Iterator[FlowTable]:
         """The entries of the frame."""
         flows = self._frame.flows
-        if missing := columns - flows.columns:
+        if missing := columns - flows.columns - LATER:
             raise InputError(self.source, f"the record holds no {', '.join(sorted(missing))} of entries")
         for start in range(0, max(len(flows), 1), BLOCK):
             yield flows.taken(np.arange(start, min(start + BLOCK, len(flows))))

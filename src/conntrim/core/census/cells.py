@@ -10,16 +10,17 @@ from collections import defaultdict
 import numpy as np
 
 from conntrim.core.census.classify import DIRECTIONS, Classified
+from conntrim.core.census.membership import Mask
 from conntrim.core.census.states import state_name
 from conntrim.core.census.tally import Counts, Keys, sum_by
 from conntrim.core.model.census import IDLE_EDGES, IDLE_STEPS, Cell, Kind
-from conntrim.core.model.conntrack import Status
-from conntrim.core.model.flows import U8, U32
+from conntrim.core.model.conntrack import Status, TcpSeen
+from conntrim.core.model.flows import U8, FlowTable
 
 SERVICE_AT, STATE_AT, IDLE_AT = 24, 16, 11
 """service (26 bits) << 24 | state code << 16 | idle class << 11 | flags."""
 
-UNREPLIED, TRANSLATED, PICKED_UP, ASSURED, OFFLOADED, KIND_AT = 1, 2, 4, 8, 16, 5
+UNREPLIED, TRANSLATED, PICKED_UP, ASSURED, OFFLOADED, KIND_AT, UNACKNOWLEDGED, LIBERAL = 1, 2, 4, 8, 16, 5, 128, 256
 """Flags of a key; two bits from `KIND_AT` on are the destination's kind."""
 
 NO_CLASS = 31
@@ -43,9 +44,29 @@ COARSE = tuple(bisect_right(IDLE_EDGES, (0, *IDLE_STEPS)[step]) - 1 for step in 
 """Class of `IDLE_STEPS` to class of `IDLE_EDGES`."""
 
 
-def packed(seen: Classified, status: U32, codes: U8, idle: U8) -> Keys:
+def unacknowledged(block: FlowTable) -> Mask:
+    """Connections of which one end sent data that the other has not acknowledged; none of a listing shows it."""
+    found: Mask = ((block.tcp_flags | block.reply_tcp_flags) & np.uint16(TcpSeen.DATA_UNACKNOWLEDGED << 8)) != 0
+    return found
+
+
+def liberal(block: FlowTable) -> Mask:
+    """Connections whose windows are not checked, both ways (K156)."""
+    found: Mask = (block.tcp_flags & block.reply_tcp_flags & np.uint16(TcpSeen.BE_LIBERAL << 8)) != 0
+    return found
+
+
+def seen_midway(block: FlowTable) -> Mask:
+    """Those of them of which no window scale was seen: picked up in the middle. A flag set later leaves the scales."""
+    scaled = (block.tcp_flags | block.reply_tcp_flags) & np.uint16(TcpSeen.WINDOW_SCALE << 8)
+    found: Mask = liberal(block) & (scaled == 0)
+    return found
+
+
+def packed(block: FlowTable, seen: Classified, codes: U8, idle: U8) -> Keys:
     """The keys of a block."""
-    low = FLAGS_OF[status & np.uint32(0xFFFF)].astype(np.uint32)
+    low = FLAGS_OF[block.status & np.uint32(0xFFFF)].astype(np.uint32)
+    low |= unacknowledged(block) * np.uint32(UNACKNOWLEDGED) | liberal(block) * np.uint32(LIBERAL)
     low |= seen.picked_up.view(np.uint8) * np.uint32(PICKED_UP) | seen.kind.astype(np.uint32) << np.uint32(KIND_AT)
     low |= codes.astype(np.uint32) << np.uint32(STATE_AT) | idle.astype(np.uint32) << np.uint32(IDLE_AT)
     keys: Keys = seen.service.astype(np.uint64) << np.uint64(SERVICE_AT) | low
@@ -81,6 +102,8 @@ def _cell(key: int, idle: int | None, entries: int) -> Cell:
         kind=KINDS[key >> KIND_AT & 3],
         picked_up=bool(key & PICKED_UP),
         offloaded=bool(key & OFFLOADED),
+        unacknowledged=bool(key & UNACKNOWLEDGED),
+        liberal=bool(key & LIBERAL),
         idle=idle,
         entries=entries,
     )

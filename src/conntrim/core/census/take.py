@@ -20,6 +20,7 @@ from conntrim.core.census.cells import (
     cells,
     idle_class,
     packed,
+    unacknowledged,
 )
 from conntrim.core.census.classify import DIRECTIONS, Classifier, unpack_service
 from conntrim.core.census.classify import NEEDS as CLASSIFIER_NEEDS
@@ -46,7 +47,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.service import Direction
 
-CENSUS_COLUMNS = CLASSIFIER_NEEDS | {"timeout", "zone"}
+CENSUS_COLUMNS = CLASSIFIER_NEEDS | {"timeout", "zone", "tcp_flags", "reply_tcp_flags"}
 """What a reader must fill for a census."""
 
 COMPARED_ROWS = 1024
@@ -75,9 +76,10 @@ class CensusTaker:
         self._timeouts = timeout_table(viewpoint.timeouts)
         self._entries, self._zones, self._peers = Tally(), Tally(), PeerTally()
         self._heavy, self._specimen = HeavyTally(), SpecimenTaker()
+        self._unacknowledged = viewpoint.timeouts.get("nf_conntrack_tcp_timeout_unacknowledged", UNACKNOWLEDGED)
         established = int(self._timeouts[Protocol.TCP, TcpState.ESTABLISHED])
         self._waits = established if established > 2 * UNACKNOWLEDGED else 0
-        self._no_zone = [0, 0]
+        self._no_zone, self._flagged = [0, 0], False
         self._waiting: dict[bool, list[FlowTable]] = {False: [], True: []}
         self._steps = np.repeat(np.arange(len(IDLE_STEPS) + 1, dtype=np.uint8), np.diff((0, *IDLE_STEPS, LONGEST + 1)))
         self.compared: list[Counts] = []
@@ -129,7 +131,8 @@ class CensusTaker:
         seen, codes = self._classify(block, mapped=mapped), state_codes(block)
         idle = self._idle(block, codes)
         unreplied = (block.status & np.uint32(Status.SEEN_REPLY)) == 0
-        self._entries.add(packed(seen, block.status, codes, idle))
+        self._entries.add(packed(block, seen, codes, idle))
+        self._flagged = self._flagged or bool(block.tcp_flags.any())
         self._peers.add(seen.service, seen.far, unreplied)
         self._heavy.add(seen, unreplied)
         self._specimen.add(block, seen, codes, idle)
@@ -143,9 +146,12 @@ class CensusTaker:
     def _idle(self, block: FlowTable, codes: U8) -> U8:
         """The class of the time since each entry's last packet, as far as it follows from its time-out.
 
-        An ESTABLISHED entry with no more than `UNACKNOWLEDGED` left may as well run on that shorter time-out.
+        One that waits for an acknowledgement runs on the shorter time-out of those (K155). So may any other ESTABLISHED
+        one with no more than that left, for lost packets.
         """
         limit = self._timeouts[block.protocol, codes]
+        waits = unacknowledged(block) & (limit > self._unacknowledged)
+        limit = np.where(waits, self._unacknowledged, limit)
         idle: U8 = self._steps[np.clip(limit - block.timeout.astype(np.int32), 0, LONGEST)]
         unknown = (limit == UNKNOWN) | ((block.status & np.uint32(OFFLOAD)) != 0)
         if self._waits:
@@ -190,6 +196,7 @@ class CensusTaker:
             ports=self._ports(),
             local_evidence=self._viewpoint.evidence,
             local_doubt=self._viewpoint.doubt,
+            flagged=self._flagged,
             timeouts_seen=shown_timeouts(self._viewpoint.timeouts) if self._of_listing else {},
         )
 

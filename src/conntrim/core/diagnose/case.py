@@ -82,6 +82,12 @@ class Case:
             return None
         return sum(cell.entries for cell in self.census.cells if not cell.assured) / max(self.census.total, 1)
 
+    def flagged(self, name: str) -> int | None:
+        """Entries that TCP noted so (`unacknowledged`, `liberal`); None where only a listing is known."""
+        if self.census is None or not self.census.flagged:
+            return None
+        return self.scale(sum(cell.entries for cell in self.census.cells if getattr(cell, name)))
+
     @property
     def chain(self) -> float | None:
         """Mean number of tuples in a bucket (K28)."""

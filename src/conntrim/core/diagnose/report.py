@@ -32,6 +32,8 @@ class Figures:
 
     Counters are since boot, `*_per_second` between two readings `span` seconds apart. `chain` is the mean number of
     tuples in a bucket, `chain_at_max` that of a full table. Sizes in bytes. `log_*` are about this namespace.
+    `unacknowledged` connections wait for an acknowledgement, of `be_liberal` ones the windows are not checked; None of
+    a saved listing, which shows neither.
     """
 
     entries: int | None
@@ -56,6 +58,8 @@ class Figures:
     log_first: str
     log_last: str
     evictable_share: float | None
+    unacknowledged: int | None
+    be_liberal: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,8 @@ def figures(case: Case) -> Figures:
         log_first=when(case, lines[0]) if lines else "",
         log_last=when(case, lines[-1]) if lines else "",
         evictable_share=case.evictable,
+        unacknowledged=case.flagged("unacknowledged"),
+        be_liberal=case.flagged("liberal"),
     )
 
 

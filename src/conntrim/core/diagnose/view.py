@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from conntrim.core.census.cells import NO_CLASS
+from conntrim.core.census.cells import NO_CLASS, seen_midway, unacknowledged
 from conntrim.core.census.classify import DIRECTIONS, UNICAST
 from conntrim.core.census.infer import PRIVATE
 from conntrim.core.census.membership import Mask
@@ -54,6 +54,7 @@ class View:
         self.dnat = (status & np.uint32(Status.DST_NAT)) != 0
         self.translated = self.snat | self.dnat
         self.offloaded = (status & np.uint32(Status.OFFLOAD | Status.HW_OFFLOAD)) != 0
+        self.unacknowledged, self.seen_midway = unacknowledged(self.flows), seen_midway(self.flows)
         self.unicast = specimen.kind == UNICAST
         self.picked_up = specimen.picked_up
         self.inbound, self.outbound = self._path(Direction.INBOUND), self._path(Direction.OUTBOUND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conntrim.core.model.finding import Remedy, Severity
 
@@ -12,7 +12,8 @@ class Cause:
     """One cause: whose entries they are, how many and which share of the table (0 to 1, within `bound`).
 
     `evidence_against` tells what speaks for another reading, and what would decide. Each entry of the table counts for
-    one cause only, the most special one.
+    one cause only, the most special one. `interfaces`: behind which device the addresses of `who` are, of a running
+    kernel.
     """
 
     code: str
@@ -25,3 +26,4 @@ class Cause:
     evidence_against: tuple[str, ...]
     remedies: tuple[Remedy, ...]
     who: tuple[str, ...] = ()
+    interfaces: dict[str, str] = field(default_factory=dict)

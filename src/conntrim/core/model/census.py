@@ -67,7 +67,8 @@ class Cell:
     """Entries that are alike in everything but addresses and ports, counted over the whole table.
 
     `idle` is the lower edge in seconds of the class (`IDLE_EDGES`) of the time since the last packet, None where the
-    state's time-out is not known. `offloaded` entries have no time-out that counts.
+    state's time-out is not known. `offloaded` entries have no time-out that counts. `unacknowledged` connections wait
+    for an acknowledgement, of `liberal` ones the windows are not checked; only a kernel's dump tells these two.
     """
 
     path: Direction
@@ -81,6 +82,8 @@ class Cell:
     offloaded: bool
     idle: int | None
     entries: int
+    unacknowledged: bool = False
+    liberal: bool = False
 
 
 IDLE_EDGES: tuple[int, ...] = (0, 10, 60, 300, 3_600, 86_400)
@@ -143,7 +146,8 @@ class Census:
     `local` are the addresses taken as this host's own, `local_inferred` whether they were guessed from the flows.
     `remarks` are the collection's own errors and doubts, in words; `incomplete` tells that entries are missing because
     of them, or counted twice. `cells` is the whole table without addresses and ports; `clients`, `servers` and `pairs`
-    are by address, whoever of them is this host. `local_evidence` and `local_doubt` are the viewpoint's,
+    are by address, whoever of them is this host. `flagged`: what TCP noted of its entries is known, as from a kernel's
+    dump. `local_evidence` and `local_doubt` are the viewpoint's,
     `timeouts_seen` the time-outs in seconds that a saved table itself shows, by sysctl key.
     """
 
@@ -169,3 +173,4 @@ class Census:
     local_evidence: tuple[str, ...] = ()
     local_doubt: str = ""
     timeouts_seen: dict[str, int] = field(default_factory=dict)
+    flagged: bool = False

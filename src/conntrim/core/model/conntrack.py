@@ -28,6 +28,18 @@ NO_STATE = 255
 """The state column of an entry whose protocol has none (or none that we read)."""
 
 
+class TcpSeen(IntFlag):
+    """What the kernel notes of one direction of a TCP entry (IP_CT_TCP_FLAG_*); only a dump has it."""
+
+    WINDOW_SCALE = 0x01
+    SACK_PERM = 0x02
+    CLOSE_INIT = 0x04
+    BE_LIBERAL = 0x08
+    """Windows are not checked: the connection was picked up in the middle, or the flag was set by hand (K156)."""
+    DATA_UNACKNOWLEDGED = 0x10
+    """Data was sent that the other end has not acknowledged: the shorter time-out runs (K155)."""
+
+
 class Status(IntFlag):
     """`enum ip_conntrack_status`, the `IPS_*` bits."""
 

@@ -138,6 +138,7 @@ class HostFacts:
     listens on all addresses (K74). `listeners` are the sockets that listen, `tcp_counters` the kernel's `TcpExt`
     (ListenOverflows, ...), `owners` whose sockets are open now. `suppressed` and
     `expect_full` (lines about the expectation table) are the log's.
+    `interfaces` are the devices behind which addresses are, by the addresses' usual spelling.
     `trial` tells of a plan of ours that is on trial here. `remarks` tell what could not be read, and why.
     """
 
@@ -173,6 +174,7 @@ class HostFacts:
     suppressed: Suppressed | None = None
     expect_full: int = 0
     trial: str = ""
+    interfaces: dict[str, str] = field(default_factory=dict)
 
     @property
     def reading(self) -> Reading:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from conntrim.core.model.conntrack import Status, TcpState
+from conntrim.core.model.conntrack import Status, TcpSeen, TcpState
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.rollout.stale import COLUMNS, Mask
@@ -18,8 +18,9 @@ from conntrim.core.rollout.stale import COLUMNS, Mask
 TCP_COLUMNS = COLUMNS | {"state", "timeout", "mark", "tcp_flags", "reply_tcp_flags", "scale", "reply_scale"}
 """The columns that this, and what is sent for it, need filled."""
 
-WINDOW_SCALE, SACK_PERM, CLOSE_INIT, BE_LIBERAL = 0x01, 0x02, 0x04, 0x08
-"""IP_CT_TCP_FLAG_*, of one direction."""
+WINDOW_SCALE, SACK_PERM, CLOSE_INIT, BE_LIBERAL = (
+    int(flag) for flag in (TcpSeen.WINDOW_SCALE, TcpSeen.SACK_PERM, TcpSeen.CLOSE_INIT, TcpSeen.BE_LIBERAL)
+)
 LASTS = WINDOW_SCALE | SACK_PERM | CLOSE_INIT
 """Those that hold for the connection; the others are about the window that goes with the old entry."""
 

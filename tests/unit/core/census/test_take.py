@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,25 @@ def test_a_flood_of_peers_is_bounded_and_the_census_says_so() -> None:
     assert census.peers.rows[0].entries == 3
     assert sum(row.entries for row in census.peers.rows) + census.peers.other_entries == 300_006
     assert any("lower bounds" in remark for remark in census.remarks)
+
+
+def test_who_waits_for_an_acknowledgement_runs_on_the_shorter_time_out() -> None:
+    """K155: of 200 established entries with 100 s left those with the flag have been idle for 200 s, the others may run
+    on the shorter time-out or have been idle for days; a listing, which has no flags, tells nothing of any.
+    """
+    flows = clients_of([443] * 200)
+    flows = replace(flows, timeout=np.full(200, 100, np.uint32))
+    listing, dump = (CensusTaker(Viewpoint(Intervals.of(HERE)), 5) for _ in range(2))
+    listing.add(flows)
+    flags, reply = np.full(200, 0x2000, np.uint16), np.zeros(200, np.uint16)
+    flags[:70] = 0x3000
+    reply[50:90] = 0x0800
+    flags[80:90] |= 0x0800
+    dump.add(replace(flows, tcp_flags=flags, reply_tcp_flags=reply))
+    told = {(cell.idle, cell.unacknowledged, cell.liberal): cell.entries for cell in dump.census("dump").cells}
+    assert told == {(60, True, False): 70, (None, False, False): 120, (None, False, True): 10}
+    assert [(cell.idle, cell.entries) for cell in listing.census("listing").cells] == [(None, 200)]
+    assert (dump.census("dump").flagged, listing.census("listing").flagged) == (True, False)
 
 
 @pytest.mark.parametrize("split", [1, 7, 1_000])

@@ -41,11 +41,15 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
     theirs = free & view.state(TcpState.ESTABLISHED) & view.idle_for(IDLE)
     if not theirs.any():
         return None
-    cures = Cures(case, view, theirs)
+    cures, waiting = Cures(case, view, theirs), view.state(TcpState.ESTABLISHED) & view.unacknowledged
     return Claim(
         theirs,
         "idle connections",
-        (f"{view.count(theirs)} connections without a packet for an hour", *view.by_service(theirs, "idle")),
+        (
+            f"{view.count(theirs)} connections without a packet for an hour",
+            *view.by_service(theirs, "idle"),
+            *((f"{view.count(waiting)} others wait for an acknowledgement",) if waiting.any() else ()),
+        ),
         (),
         (
             cures.repair("TCP keep-alive in the application"),

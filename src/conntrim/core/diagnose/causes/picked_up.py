@@ -15,6 +15,8 @@ What to do:
 
 Caveats:
     Without the rule set nothing tells apart a restart from one-sided NOTRACK.
+    On the running kernel an entry itself shows that it was picked up: it is
+    be-liberal and has no window scale. A saved listing does not show it.
 """
 
 from __future__ import annotations
@@ -32,16 +34,18 @@ CODE, NAME, HABIT = "CT036", "picked-up", Habit.ODD
 def claim(case: Case, view: View, free: Mask) -> Claim | None:
     """What was picked up."""
     later = view.tcp & ~view.state(TcpState.SYN_SENT, TcpState.SYN_RECV, TcpState.SYN_SENT2)
-    theirs = free & ((later & ~view.replied) | view.picked_up)
+    theirs = free & ((later & ~view.replied) | view.picked_up | (view.seen_midway & ~view.forwarded))
     if not theirs.any():
         return None
     turned, cures = theirs & view.picked_up, Cures(case, view, theirs)
     against = ["one-sided NOTRACK leaves the same entries: the rules decide"] if case.rules is None else []
+    known = case.census is not None and case.census.flagged
     return Claim(
         theirs,
         "connections picked up in the middle",
         (
             f"{view.count(theirs)} connections are older than their entries",
+            *((f"the kernel noted it of {view.count(theirs & view.seen_midway)} (be-liberal)",) if known else ()),
             f"{view.count(turned)} of them were first seen from the server's side",
         ),
         tuple(against),

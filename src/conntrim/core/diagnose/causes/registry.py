@@ -123,4 +123,5 @@ def _cause(case: Case, view: View, module: CauseModule, claim: Claim) -> Cause:
         evidence_against=claim.evidence_against,
         remedies=tuple(remedies),
         who=claim.who,
+        interfaces={who: case.facts.interfaces[who] for who in claim.who if who in case.facts.interfaces},
     )
