@@ -8,12 +8,14 @@ from dataclasses import replace
 import pytest
 
 from conntrim.core.model.address import Family, parse_address
+from conntrim.core.model.asks import BridgePorts
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import OpaqueMatch
 from conntrim.core.netfilter.bridge_ports import physdev
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.skb import Answers, Skb
+from conntrim.core.parse.ruleset import read
 from conntrim.lab.netns import PREFIX, LabHost, bridged
 
 MATCHES = (
@@ -24,6 +26,15 @@ MATCHES = (
 )  # fmt: skip
 FROM_PORT = {"FORWARD": "br0", "INPUT": "", "PREROUTING": ""}
 """The outgoing interface that a rule of the chain sees."""
+
+
+def asks(match: str) -> BridgePorts:
+    """What a rule with this match asks."""
+    (table,) = read(f"*filter\n-A FORWARD -m physdev {match}\nCOMMIT\n", "rules").tables
+    (rule,) = (rule for chain in table.chains for rule in chain.rules)
+    (found,) = (m for m in rule.matches if isinstance(m, OpaqueMatch))
+    assert isinstance(found.asks, BridgePorts)
+    return found.asks
 
 
 @pytest.mark.parametrize("chain", FROM_PORT)
@@ -44,4 +55,4 @@ def test_the_kernel_counts_what_is_told(chain: str) -> None:
     packet = Packet(Family.IPV4, Protocol.UDP, parse_address("10.99.7.1"), parse_address(to), 4000, 4789)
     ports = replace(packet, iif="br0", bridge_in="left", bridge_out="" if chain == "INPUT" else "right")
     skb = Skb(ports, Kernel(), Answers({}), iif="br0", oif=FROM_PORT[chain])
-    assert counted == [physdev(OpaqueMatch("physdev", match), skb) for match in MATCHES]
+    assert counted == [physdev(asks(match), skb) for match in MATCHES]

@@ -19,7 +19,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import NUMBERS, WITH_PORTS, Protocol
 from conntrim.core.netfilter.icmp import ICMP
-from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.render.explain import explain_text
 from conntrim.render.json import to_json
 
@@ -83,12 +83,13 @@ class Given:
 @click.option("--connection", is_flag=True, help="The whole connection that this packet opens.")
 @click.option("--ruleset", "files", multiple=True, metavar="FILE", help="Rules from this file; again for more.")
 @click.option("--local", metavar="ADDR,...", help="The host's own addresses or prefixes.")
+@click.option("--route", "ways", multiple=True, metavar="NET,DEV", help="NET is reached by DEV; again for more.")
 @click.option("--table-full", "full", is_flag=True, help="The conntrack table is full.")
 @click.option("--tcp-loose", type=click.IntRange(0, 1), help="nf_conntrack_tcp_loose; the kernel's, or 1.")
 @options.netns
 @options.as_json
 def command(
-    *, files: tuple[str, ...], local: str | None, full: bool, tcp_loose: int | None,
+    *, files: tuple[str, ...], local: str | None, ways: tuple[str, ...], full: bool, tcp_loose: int | None,
     netns: str | None, connection: bool, as_json: bool, **packet: Any,
 ) -> None:  # fmt: skip
     """Tell what a rule set does with one packet, or with a connection, and why.
@@ -99,6 +100,7 @@ def command(
     if files and netns is not None:
         raise InputError("--netns", "files have no namespace", advice="leave out --netns or --ruleset")
     kernel = _kernel(netns, live=not files, local=local, full=full, loose=tcp_loose, way=packet["oif"])
+    kernel = replace(kernel, routes=_routes(ways) or (() if files else wiring.routes(netns)))
     unsaid = {FIELDS[field].attribute: packet.pop(field.value) for field in UNSAID}
     asked = packet_of(Given(**packet, unsaid=unsaid))
     told = explain(wiring.rulesets(files, netns), asked, kernel, connection=connection)
@@ -117,6 +119,20 @@ def _kernel(netns: str | None, *, live: bool, local: str | None, full: bool, loo
     found = wiring.kernel(netns) if live else Kernel()
     way = "" if way == "lo" else way
     return Kernel(given or found.local, found.tcp_loose if loose is None else bool(loose), full, way=way)
+
+
+def _routes(ways: tuple[str, ...]) -> tuple[Route, ...]:
+    """`192.0.2.0/24,eth0`, the longest prefix first."""
+    found: list[Route] = []
+    for text in ways:
+        net, comma, device = text.partition(",")
+        try:
+            found.append(Route(parse_prefix(net.strip()), device.strip()))
+        except ValueError as error:
+            raise InputError("--route", str(error)) from error
+        if not comma or not device.strip():
+            raise InputError("--route", f"{text} names no interface", advice="192.0.2.0/24,eth0, say")
+    return tuple(sorted(found, key=lambda route: route.to[1] - route.to[0]))
 
 
 def _ranges(local: str | None) -> Intervals:

@@ -116,6 +116,8 @@ def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callab
         matches = words.some(XT_MATCHES)
         if table == "nat" and hook and random.random() < 0.7:
             effect = xt_translation(words, any(m.startswith(("-p tcp", "-p udp")) for m in matches))
+        if table in ("raw", "mangle") and hook == "PREROUTING" and random.random() < 0.08:
+            matches = (*matches, f"-m rpfilter{random.choice(('', ' --invert', ' --loose', ' --loose --invert'))}")
         if table == "mangle" and hook == "PREROUTING" and random.random() < 0.06:
             matches, effect = (f"-p tcp --dport {words.port()}",), "-j TPROXY --on-port 5000 --tproxy-mark 0x1/0x1"
         if table == "filter" and hook in ("INPUT", "FORWARD") and random.random() < 0.06:
@@ -228,6 +230,8 @@ def _nft_line(
         words = Words(random, family, hook)
         effect = _nft_effect(random, family, hook, priority, users, nat=nat)
         matches = _peaceful(words.some(NFT_MATCHES))
+        if hook in ("prerouting", "input", "forward") and random.random() < 0.06:
+            matches = (*matches, f"fib saddr . iif oif {random.choice(('missing', 'exists'))}")
         if nat and random.random() < 0.7:
             effect = nft_translation(words, matches)
         if (

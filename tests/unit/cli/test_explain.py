@@ -160,3 +160,33 @@ def test_the_ports_of_a_bridge_are_what_is_given(
     path.write_text("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -m physdev --physdev-in tap+ -j ACCEPT\nCOMMIT\n")
     run(["explain", *TCP, "-i", "br0", "-o", "br0", *ports, "--ruleset", str(path)])
     assert capsys.readouterr().out.startswith(answer)
+
+
+ROUTES = ["--route", "0.0.0.0/0,wan0", "--route", "10.20.0.0/16,lan0"]
+
+
+@pytest.mark.parametrize(("source", "device", "said"), [
+    ("10.20.7.7", "lan0", "accepted"), ("10.20.7.7", "wan0", "dropped in prerouting"),
+    ("203.0.113.8", "lan0", "dropped in prerouting"), ("203.0.113.8", "wan0", "accepted"),
+    ("192.0.2.50", "wan0", "dropped in prerouting"),
+])  # fmt: skip
+def test_the_way_back_is_decided_by_routes(
+    source: str, device: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """K116: the longest prefix tells the interface; the host's own address is reached by none of them."""
+    path = tmp_path / "rules"
+    path.write_text("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n")
+    packet = ["-p", "tcp", "-s", source, "-d", "192.0.2.50", "--dport", "22", "-i", device]
+    run(["explain", "--ruleset", str(path), *packet, "--local", "192.0.2.50", *ROUTES])
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_without_routes_the_usual_way_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody said by which interface the sender is reached: decided for a first attempt by the usual way, and told."""
+    path = tmp_path / "rules"
+    path.write_text("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n")
+    packet = ["-p", "tcp", "-s", "10.1.1.1", "-d", "192.0.2.50", "--dport", "22", "-i", "eth7"]
+    run(["explain", "--ruleset", str(path), *packet])
+    told = capsys.readouterr().out
+    assert told.startswith("accepted")
+    assert "first attempt" in told

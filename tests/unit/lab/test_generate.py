@@ -75,6 +75,7 @@ KINDS = {
     "a chain of the netdev family": r"^netdev in_netdev",
     "a port rewritten without an entry": r"(tcp dport|udp sport) set",
     "an address rewritten without an entry": r"ip daddr set",
+    "the way back to a packet's source": r"fib saddr \. iif oif (missing|exists)",
 }
 """Kinds of matches and statements, by what a rule that has one says."""
 
@@ -86,6 +87,22 @@ def made() -> list[str]:
     sheets = [sheet for script in scripts if script.program == "nft" for sheet in script.sheets]
     chains = [f"{sheet.family} {block.name} {block.head}" for sheet in sheets for block in sheet.blocks]
     return chains + [str(line) for sheet in sheets for block in sheet.blocks for line in block.lines]
+
+
+XT_KINDS = {
+    "the way back to a packet's source": r"-m rpfilter",
+    "the way back by any interface": r"-m rpfilter --loose",
+    "a SYN proxy": r"-j SYNPROXY",
+    "a transparent proxy": r"-j TPROXY",
+}
+
+
+@pytest.mark.parametrize("kind", XT_KINDS)
+def test_every_kind_of_iptables_is_made(kind: str) -> None:
+    """The same for iptables."""
+    scripts = (ruleset(Random(f"kinds:{i}")) for i in range(300))
+    batches = (batch.text for script in scripts for batch in script.batches() if batch.program != "nft")
+    assert any(re.search(XT_KINDS[kind], text) for text in batches)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
+from conntrim.core.model.asks import Asks
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, Field
@@ -103,13 +104,15 @@ class InSet:
 class OpaqueMatch:
     """A match that the model does not know, by its kind (`hashlimit`) and its exact text; `negated`: with a `!`.
 
-    `asked` is the question whose answer must be no for it to hold, where another match has that for its text.
+    `asked` is the question whose answer must be no for it to hold, where another match has that for its text. `asks` is
+    what it asks of the host, where that has a type.
     """
 
     kind: str
     text: str
     negated: bool = field(default=False, repr=False)
     asked: str = field(default="", repr=False)
+    asks: Asks | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

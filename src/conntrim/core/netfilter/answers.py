@@ -135,7 +135,7 @@ def _speaker(packet: Packet, kernel: Kernel, routed: bool) -> int:
     asked = routed or packet.family is Family.IPV6 or packet.src in kernel.local
     if (asked and (packet.dst in kernel.local or packet.dst in LOOPBACK)) or not own:
         return packet.dst
-    if (route := kernel.route(packet.src)) is not None:
+    if (route := kernel.route(packet.src)) is not None and route.source:
         return route.source
     return min(own, key=lambda address: (address ^ packet.src).bit_length())
 

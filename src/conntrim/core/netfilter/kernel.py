@@ -13,11 +13,11 @@ from conntrim.core.netfilter.states import FRESH, TRANSITIONS, Class, Move, Row
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where packets to these addresses leave, and the host's own address there."""
+    """Where packets to these addresses leave, and the host's own address there (0: not known)."""
 
     to: tuple[int, int]
     device: str
-    source: int
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Kernel:
 
     def own(self, device: str, family: Family) -> int | None:
         """The host's own address at a device, where it is known."""
-        return next((r.source for r in self.routes if r.device == device and family_of(r.source) is family), None)
+        told = (r.source for r in self.routes if r.device == device and r.source)
+        return next((source for source in told if family_of(source) is family), None)
 
 
 DEFAULTS = Kernel()

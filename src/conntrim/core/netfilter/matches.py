@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import assert_never
 
 from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
+from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, FieldSpec, Source
 from conntrim.core.model.intervals import Intervals
@@ -29,6 +30,7 @@ from conntrim.core.netfilter import ct_expressions
 from conntrim.core.netfilter.bridge_ports import physdev
 from conntrim.core.netfilter.ct_expressions import blank
 from conntrim.core.netfilter.memory import ANY_PORT
+from conntrim.core.netfilter.reverse_path import way_back
 from conntrim.core.netfilter.skb import Skb, Template, Tracked
 
 Reader = Callable[[Skb], int | None]
@@ -222,8 +224,15 @@ def named(interface: str, name: str) -> bool:
 
 
 def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
-    if match.kind == "physdev":
-        return physdev(match, skb)
+    match match.asks:
+        case BridgePorts():
+            return physdev(match.asks, skb)
+        case WayBack():
+            return way_back(match.asks, skb)
+        case Rate() | Visitors() | Connections() | None:
+            pass
+        case _:
+            assert_never(match.asks)
     if isinstance(skb.attached, Tracked) or (isinstance(skb.attached, Template) and not match.kind.startswith("ct ")):
         return None
     yes = WITHOUT_ENTRY.get(match.kind.split()[0]) if match.kind else None

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Self
+from typing import Self, assert_never
 
+from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST
 from conntrim.core.model.ruleset import OpaqueMatch, Rule, Ruleset
@@ -22,9 +22,6 @@ from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.netfilter.simulate import simulate
-
-BURST = 5
-"""What a limit lets through at once where nothing is said (xt_limit, xt_hashlimit, nft_limit)."""
 
 ALWAYS = 1 << 30
 
@@ -41,42 +38,23 @@ class Counted:
 
 def counted(match: OpaqueMatch) -> Counted | None:
     """What the match answers a newcomer; None where that is not known."""
-    said = match.text.split()  # rule text: what counts is opaque to all proofs, and told here with its assumption
-    if match.negated or "!" in said:
-        return None
-    match match.kind:
-        case "recent":
-            return _recent(said)
-        case "limit" if not any("bytes" in word for word in said):
-            return Counted("over" not in said, _number(said, "burst", "--limit-burst", usual=BURST))
-        case "hashlimit" if not any(word.endswith("b/s") for word in said):
-            return Counted("--hashlimit-above" not in said, _number(said, "--hashlimit-burst", usual=BURST))
-        case "connlimit":
-            above, upto = _number(said, "--connlimit-above"), _number(said, "--connlimit-upto")
-            return Counted(not above) if above or upto else None
-        case "rpfilter":
-            return Counted("--invert" not in said)
-    return None
-
-
-def _recent(said: Sequence[str]) -> Counted | None:
-    if _list(said) in (TRIAL_LIST, KEPT_LIST):  # a plan's own switch, for all clients at once
-        return None
-    if "--set" in said:
-        return Counted(answer=True)
-    if {"--rcheck", "--update", "--remove"}.intersection(said):
-        return Counted(answer=False, most=_number(said, "--hitcount", usual=1), listed=_list(said))
-    return None
-
-
-def _list(said: Sequence[str]) -> str:
-    return said[said.index("--name") + 1] if "--name" in said[:-1] else "DEFAULT"
-
-
-def _number(said: Sequence[str], *options: str, usual: int = 0) -> int:
-    """The number behind one of these words."""
-    found = (int(value) for option, value in pairwise(said) if option in options and value.isdecimal())
-    return next(found, usual)
+    match match.asks:
+        case Rate(burst, over):
+            return Counted(not over, burst)
+        case Visitors(name=name) if name in (TRIAL_LIST, KEPT_LIST):  # a plan's own switch, for all clients at once
+            return None
+        case Visitors(adds=True):
+            return Counted(answer=True)
+        case Visitors(name, hits=hits):
+            return Counted(answer=False, most=hits, listed=name)
+        case Connections(over=over):
+            return Counted(not over)
+        case WayBack(inverted=inverted):
+            return Counted(not inverted)
+        case BridgePorts() | None:
+            return None
+        case _:
+            assert_never(match.asks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +125,8 @@ def _opaque(rule: Rule) -> Iterator[OpaqueMatch]:
 def _written(rule: Rule) -> Iterator[str]:
     """The lists that a rule puts the packet's address on."""
     for match in _opaque(rule):
-        said = match.text.split()  # rule text: as in `counted`
-        if match.kind == "recent" and "--set" in said:
-            yield _list(said)
+        if isinstance(match.asks, Visitors) and match.asks.adds:
+            yield match.asks.name
 
 
 def _hits(outcome: Outcome) -> Iterator[str]:

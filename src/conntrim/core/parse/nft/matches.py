@@ -15,7 +15,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.model.ruleset import In, InSet, Interface, Key, Match, NamedSet, OpaqueMatch, TableFamily
-from conntrim.core.parse.nft import entry
+from conntrim.core.parse.nft import asks, entry
 from conntrim.core.parse.nft.left import V4, Left, Name, Unread, both_families, implied, left
 from conntrim.core.parse.nft.values import ADDRESSES, BITMASKS, flags, intervals, number
 
@@ -253,7 +253,8 @@ def comparison(content: Json, context: Context, before: tuple[Match, ...]) -> li
         return _read(expression, op, right, context, before)
     except (Unread, Unspeakable):
         needs = (need for need in implied(expression, context.family) if need not in before)
-        return [*needs, OpaqueMatch(_kind(expression), spoken({"match": content}))]
+        said = {"match": content}
+        return [*needs, OpaqueMatch(_kind(expression), spoken(said), asks=asks.asked(said))]
 
 
 def _read(expression: Json, op: str, right: Json, context: Context, before: tuple[Match, ...]) -> list[Match]:

@@ -24,6 +24,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     asked_fields,
 )
+from conntrim.core.parse.nft.asks import asked
 from conntrim.core.parse.nft.left import implied
 from conntrim.core.parse.nft.matches import Context, comparison, spoken
 from conntrim.core.parse.nft.statements import matching, needs, statement, writes
@@ -198,7 +199,8 @@ class Reading:
         else:
             named = kind == "limit" and isinstance(expression["limit"], str)
             name = f"xt {expression['xt'].get('name', '')}" if kind == "xt" else "limit name" if named else kind
-            found = [*implied(expression, self.context.family), OpaqueMatch(name, spoken(expression))]
+            opaque = OpaqueMatch(name, spoken(expression), asks=asked(expression))
+            found = [*implied(expression, self.context.family), opaque]
         return self._with(found, sofar)
 
     def doing(self, expression: Json, sofar: Sofar) -> Sofar:

@@ -12,6 +12,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import CT_STATES, AnyOf, In, InSet, Match, OpaqueMatch, XtConntrack
 from conntrim.core.parse.xt import entry
+from conntrim.core.parse.xt.asks import asked
 from conntrim.core.parse.xt.canonical import Given, Option, written
 from conntrim.core.parse.xt.numbers import address_range, masked, matched, number, ports, span
 from conntrim.core.parse.xt.options import MATCHES
@@ -151,7 +152,8 @@ def _conntrack(given: Given, v6: bool) -> tuple[Match, ...]:
 
 
 def _opaque(module: str, given: Given, v6: bool) -> OpaqueMatch:
-    return OpaqueMatch(module, written(module, given, v6), any(option.negated for option in given))
+    negated = any(option.negated for option in given)
+    return OpaqueMatch(module, written(module, given, v6), negated, asks=asked(module, given))
 
 
 def _multiport(given: Given, v6: bool) -> tuple[Match, ...]:
