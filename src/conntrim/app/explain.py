@@ -29,7 +29,6 @@ def explain(source: Rulesets, packet: Packet, kernel: Kernel, *, connection: boo
     packets = dialogue(talk, packet) if talk else (packet,)
     names = [turn[0] for turn in TURNS[talk]] if talk else [name_of(packet)]
     outcomes, assumed = Newcomer.of(ruleset).walk(arranged, packets, kernel)
-    asked = (f"for a sender that nothing has counted yet (a first attempt): {each}" for each in assumed)
     listed = dict.fromkeys(name for outcome in outcomes for name in outcome.listed)
     as_listed = (f"the set {name} is taken as listed now: its elements come and go" for name in listed)
-    return tell(arranged, outcomes, names, (*ruleset.unread, *ruleset.remarks, *asked, *as_listed))
+    return tell(arranged, outcomes, names, (*ruleset.unread, *ruleset.remarks, *assumed, *as_listed))

@@ -12,7 +12,7 @@ from conntrim import wiring
 from conntrim.app.explain import explain
 from conntrim.cli import options
 from conntrim.cli.output import say
-from conntrim.core.model.address import family_of, parse_address, parse_prefix
+from conntrim.core.model.address import family_of, format_address, parse_address, parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.fields import FIELDS, VARYING, TcpFlag, full
 from conntrim.core.model.intervals import Intervals
@@ -100,9 +100,9 @@ def command(
     if files and netns is not None:
         raise InputError("--netns", "files have no namespace", advice="leave out --netns or --ruleset")
     kernel = _kernel(netns, live=not files, local=local, full=full, loose=tcp_loose, way=packet["oif"])
-    kernel = replace(kernel, routes=_routes(ways) or (() if files else wiring.routes(netns)))
     unsaid = {FIELDS[field].attribute: packet.pop(field.value) for field in UNSAID}
     asked = packet_of(Given(**packet, unsaid=unsaid))
+    kernel = replace(kernel, routes=_routes(ways) or (() if files else _reached(netns, asked.src)))
     told = explain(wiring.rulesets(files, netns), asked, kernel, connection=connection)
     if asked.sport is not None and packet["sport"] is None:
         told = replace(told, remarks=(*told.remarks, NO_SPORT))
@@ -118,7 +118,15 @@ def _kernel(netns: str | None, *, live: bool, local: str | None, full: bool, loo
     given = _ranges(local)
     found = wiring.kernel(netns) if live else Kernel()
     way = "" if way == "lo" else way
-    return Kernel(given or found.local, found.tcp_loose if loose is None else bool(loose), full, way=way)
+    ours = given or found.local
+    tcp_loose = found.tcp_loose if loose is None else bool(loose)
+    return Kernel(ours, tcp_loose, full, way=way, may_be_ours=not ours)
+
+
+def _reached(netns: str | None, source: int) -> tuple[Route, ...]:
+    """By which interface this host reaches the packet's source, as its kernel says."""
+    found = wiring.interfaces(netns)((format_address(source),))
+    return tuple(Route((source, source), device) for device in found.values())
 
 
 def _routes(ways: tuple[str, ...]) -> tuple[Route, ...]:

@@ -190,3 +190,36 @@ def test_without_routes_the_usual_way_is_taken(tmp_path: Path, capsys: pytest.Ca
     told = capsys.readouterr().out
     assert told.startswith("accepted")
     assert "first attempt" in told
+
+
+PUBLISHED = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:PUBLISHED - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j PUBLISHED
+-A PUBLISHED -p tcp -m tcp --dport 9443 -j DNAT --to-destination 10.66.0.5:443
+COMMIT
+*filter
+:FORWARD DROP [0:0]
+-A FORWARD -d 10.66.0.5/32 ! -i pods0 -o pods0 -p tcp -m tcp --dport 443 -j ACCEPT
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(("to", "said", "assumed"), [
+    ("192.0.2.60 9443", "accepted", True), ("10.66.0.5 443", "accepted", False),
+    ("192.0.2.60 9444", "dropped", False), ("10.66.0.5 8080", "dropped", False),
+])  # fmt: skip
+def test_a_published_port_asked_with_the_interface_behind_it(
+    to: str, said: str, assumed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --local what is for a published port is taken for this host's own address, and a note says so; where no
+    rule turns on that nothing is assumed."""
+    path = tmp_path / "rules"
+    path.write_text(PUBLISHED)
+    address, port = to.split()
+    packet = ["-p", "tcp", "-s", "203.0.113.8", "-d", address, "--dport", port, "-i", "wan0", "-o", "pods0"]
+    run(["explain", "--ruleset", str(path), *packet])
+    told = capsys.readouterr().out
+    assert told.startswith(said)
+    assert assumed is ("--local tells those" in told)

@@ -26,7 +26,8 @@ class Kernel:
 
     `routes` stand in the order in which they are tried; what none of them tells leaves by `way` (empty: not known).
     `full`: the table is full and nothing can be evicted (K8). `active`: conntrack works in this namespace; None: it
-    does if the rules use it (K5).
+    does if the rules use it (K5). `may_be_ours`: nobody told the addresses, so what a packet with both interfaces is
+    for may be one of them: a rule then sends it on.
     """
 
     local: Intervals = Intervals()
@@ -38,6 +39,7 @@ class Kernel:
     """The two tables of states; others only where somebody wants to see them fail."""
     routes: tuple[Route, ...] = ()
     way: str = ""
+    may_be_ours: bool = False
     ttl: int | None = None
     """What the kernel's own packets start with."""
 

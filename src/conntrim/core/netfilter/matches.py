@@ -81,6 +81,11 @@ def _packet_type(skb: Skb) -> int:
     return next(found, PacketType.HOST)
 
 
+def _passed_on(skb: Skb) -> bool:
+    """Whether a packet comes by one interface and is to leave by another, and is not routed yet."""
+    return bool(skb.packet.iif) and skb.packet.oif not in ("", "lo") and not skb.oif and not skb.kernel.local
+
+
 def _src_type(skb: Skb) -> int:
     told = skb.packet.src_type
     return address_type(skb, skb.packet.src, not skb.packet.iif) if told is None else told
@@ -88,6 +93,9 @@ def _src_type(skb: Skb) -> int:
 
 def _dst_type(skb: Skb) -> int:
     told = skb.packet.dst_type
+    if told is None and skb.kernel.may_be_ours and _passed_on(skb):
+        kind = address_type(skb, skb.packet.dst, ours=False)
+        return UNKNOWN if kind is AddressType.UNICAST else kind
     return address_type(skb, skb.packet.dst, not skb.packet.oif) if told is None else told
 
 
@@ -113,7 +121,10 @@ def _in(match: In, skb: Skb) -> bool | None:
     if value is None:
         return False
     if value == UNKNOWN:
-        return None
+        either = match.field is Field.DST_TYPE and (AddressType.LOCAL in match.values) == (
+            AddressType.UNICAST in match.values
+        )
+        return AddressType.LOCAL in match.values if either else None
     return (value if match.mask is None else value & match.mask) in match.values
 
 

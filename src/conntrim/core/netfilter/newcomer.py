@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, assert_never
 
+from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack
+from conntrim.core.model.fields import Field
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST
-from conntrim.core.model.ruleset import OpaqueMatch, Rule, Ruleset
+from conntrim.core.model.ruleset import In, OpaqueMatch, Rule, Ruleset
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
@@ -25,6 +27,10 @@ from conntrim.core.netfilter.simulate import simulate
 
 ALWAYS = 1 << 30
 
+FIRST = "for a sender that nothing has counted yet (a first attempt)"
+OURS = "as if the destination were an address of this host (--local tells those)"
+"""On which assumption a question is answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -34,6 +40,12 @@ class Counted:
     answer: bool
     most: int = ALWAYS
     listed: str = ""
+    why: str = FIRST
+
+
+def addressed(match: In) -> Counted:
+    """What a match on the destination's type answers for a packet that rules are to send on: it came to this host."""
+    return Counted(AddressType.LOCAL in match.values, why=OURS)
 
 
 def counted(match: OpaqueMatch) -> Counted | None:
@@ -73,6 +85,8 @@ class Newcomer:
             question(match): told
             for rule in rules for match in _opaque(rule) if (told := counted(match)) is not None
         }  # fmt: skip
+        typed = (m for rule in rules for m in rule.matches if isinstance(m, In) and m.field is Field.DST_TYPE)
+        answers |= {question(match): addressed(match) for match in typed}
         silent: dict[str, int] = {}
         for rule in rules:
             for name in _written(rule) if not rule.statements else ():
@@ -82,7 +96,7 @@ class Newcomer:
     def walk(
         self, arranged: Arranged, packets: Iterable[Packet], kernel: Kernel
     ) -> tuple[tuple[Outcome, ...], tuple[str, ...]]:
-        """The outcomes up to the first packet that is lost, and the questions that were answered for a newcomer."""
+        """The outcomes up to the first packet that is lost, and on which assumption which questions were answered."""
         outcomes: list[Outcome] = []
         used: dict[str, None] = {}
         memory = EMPTY
@@ -91,7 +105,7 @@ class Newcomer:
             outcome = simulate(arranged, came, memory, kernel)
             if outcome.verdict is Fate.NOT_DECIDED:
                 outcome, asked = self._assumed(arranged, came, outcomes, outcome, kernel)
-                used |= dict.fromkeys(asked)
+                used |= {f"{self.answers[each].why}: {each}": None for each in asked}
             outcomes.append(outcome)
             memory = outcome.memory
             if outcome.verdict is not Fate.ACCEPT:
