@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import assert_never
 
 from conntrim.core.model.plan import AddedRule, Obligation, ObligationStatus, Plan
+from conntrim.core.model.policy import ClientLimit, Cure, Untrack
 from conntrim.render.hints import Options
 from conntrim.render.markdown import block, cell, code, prose
 from conntrim.render.page import page, wrapped
@@ -19,15 +21,33 @@ def _wrapped(text: str, first: str, rest: str) -> list[str]:
     return wrapped(text, first, rest, long=False)
 
 
+def cure_text(cure: Cure) -> str:
+    """One cure: `untrack inbound tcp/80`."""
+    match cure:
+        case Untrack():
+            return f"untrack {cure}"
+        case ClientLimit():
+            return f"limit {cure}"
+        case _:
+            assert_never(cure)
+
+
+def what_of(plan: Plan) -> str:
+    """What the policy does, in numbers: untracked services are told even where there is nothing else."""
+    services, limits = len(plan.policy.untrack), len(plan.policy.limits)
+    parts = [f"{services} service{'s' * (services != 1)} untracked"] if services or not limits else []
+    parts += [f"{limits} limit{'s' * (limits != 1)} for clients"] if limits else []
+    return ", ".join(parts)
+
+
 def answer(plan: Plan) -> str:
     """The plan in one line: how it stands, what it does to the table."""
     bad = [o for o in plan.obligations if o.standing is not ObligationStatus.PROVED]
-    services = len(plan.policy.untrack)
-    what = f"{services} service{'s' * (services != 1)} untracked"
+    what = what_of(plan)
     if plan.entries_before is not None and plan.entries_after is not None:
         what += f", entries {plan.entries_before:,} -> {plan.entries_after:,}"
     if not plan.trial and not plan.settings:
-        return f"nothing to do: the rules of this policy are loaded ({services} services)"
+        return f"nothing to do: the rules of this policy are loaded ({what})"
     if plan.only_settings:
         what = f"{len(plan.settings)} setting{'s' * (len(plan.settings) != 1)}, nothing to try, no service untracked"
     if plan.closed:
@@ -61,7 +81,7 @@ def plan_text(plan: Plan, directory: str = "", given: Options = NO_OPTIONS) -> s
     """The answer first, then services, changes, obligations and what else must be known; `given` are the options that
     advised commands need."""
     lines = [*_wrapped(answer(plan), "", "  "), f"{plan.name}, {plan.dialect}, {len(plan.trial)} batches", ""]
-    lines += [line for entry in plan.policy.untrack for line in _wrapped(f"untrack {entry}", "  ", "    ")]
+    lines += [line for cure in plan.policy.cures for line in _wrapped(cure_text(cure), "  ", "    ")]
     lines += [f"  set {_setting(plan, key)}" for key in plan.settings]
     lines += [f"  {SETTINGS}"] if plan.settings else []
     lines += [f"  write {file.path}" for file in plan.files]
@@ -72,6 +92,8 @@ def plan_text(plan: Plan, directory: str = "", given: Options = NO_OPTIONS) -> s
         lines += _wrapped(o.witness, " " * 10, " " * 12) if o.witness else []
     for title, found in (
         ("newly admitted", plan.residual),
+        ("may be refused", plan.refused),
+        ("over it now", plan.over_now),
         ("falling back", plan.costs),
         ("stays tracked", plan.left_out),
         ("note", plan.remarks),
@@ -118,7 +140,7 @@ BY_FORM = (
 def plan_report(plan: Plan) -> str:
     """REPORT.md: what changes, where and why, what was proved, what it exposes, how to undo it."""
     lines = [f"# {prose(f'{plan.name}: {answer(plan)}')}", ""]
-    lines += ["## What it is for", "", *(f"- untrack **{prose(str(u))}**" for u in plan.policy.untrack)]
+    lines += ["## What it is for", "", *(f"- **{prose(cure_text(cure))}**" for cure in plan.policy.cures)]
     lines += [f"- set {code(_setting(plan, key))}" for key in plan.settings]
     lines += ["", f"{SETTINGS.capitalize()}."] if plan.settings else []
     if plan.entries_before is not None and plan.entries_after is not None:
@@ -130,6 +152,8 @@ def plan_report(plan: Plan) -> str:
         "Each rule of the trial in a chain that is not conntrim's own carries a guard that ends in the kernel.",
     ]
     lines += ["", "## Newly admitted", "", *(f"- {prose(text)}" for text in plan.residual or ("nothing",))]
+    if plan.refused:
+        lines += ["", "## May be refused", "", *(f"- {prose(text)}" for text in (*plan.refused, *plan.over_now))]
     lines += ["", "## What falling back costs", "", *(f"- {prose(text)}" for text in plan.costs or ("nothing",))]
     if plan.left_out or plan.remarks:
         lines += ["", "## To know", "", *(f"- {prose(text)}" for text in (*plan.left_out, *plan.remarks))]

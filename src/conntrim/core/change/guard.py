@@ -157,7 +157,7 @@ def _ends(operation: Operation, table: TableKey, inner: Collection[str]) -> bool
         case AddChain(name, base):
             return is_own(table, name) and (base is None or base.policy is Verdict.ACCEPT)
         case AddSet(named) | FillSet(named):
-            return named.name == ARMED
+            return named.name == ARMED or is_own_table(table)
         case AppendRule(chain, rule) | InsertRule(chain, rule):
             return chain in inner or GUARDS[table.dialect] in rule.matches
         case ReplaceRule() | DeleteRule() | FlushChain() | DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable():

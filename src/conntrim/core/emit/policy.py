@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.policy import Policy, Untrack
+from conntrim.core.model.policy import ClientLimit, Cure, Policy, Untrack
 from conntrim.core.model.printable import shown
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
 
 HEADER = """\
-# Policy of conntrim: which services this host no longer tracks, and how large its table is.
+# Policy of conntrim: which services this host no longer tracks, what a client may have, how large its table is.
 # Edit it, then: conntrim plan --policy THIS-FILE
 #
 # [[untrack]] names one service:
@@ -23,7 +24,13 @@ HEADER = """\
 #   from       inbound only: the clients; leave it out for whoever the filter admits
 #   family     "ipv4" or "ipv6"; leave it out for both
 #   keep_lo_tracked  true where connections over lo are to stay tracked
-# own_addresses, before the first [[untrack]]: addresses that this host has at times (VRRP)
+# [[limit]] refuses new connections of a client that has too many:
+#   direction  "inbound" or "forwarded"
+#   protocol, ports, from, family   as above, each may be left out
+#   per        "client" (an address of IPv4, a /64 of IPv6), or the length of a prefix: "24"
+#   connections, per_second   the most that may be open, and that may begin in a second
+#   action     "reject" or "drop"
+# own_addresses, before the first of these: addresses that this host has at times (VRRP)
 """
 FAMILY_NAMES: dict[Family, str] = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
 
@@ -48,33 +55,61 @@ def _prefixes(low: int, high: int) -> list[str]:
     return found
 
 
-def _untrack(entry: Untrack, note: str) -> str:
+def _entry(cure: Cure, note: str) -> str:
+    """An entry behind its comment."""
     lines = [f"# {shown(line)}" for line in note.split("\n") if line]
-    lines += [
-        "[[untrack]]",
-        f'direction = "{entry.direction}"',
-        f'protocol = "{protocol_name(entry.protocol)}"',
-        f"ports = [{_ports(entry.ports)}]",
-    ]
-    if entry.peers:
-        key = "to" if entry.direction is Direction.OUTBOUND else "from"
-        lines.append(f"{key} = [{_addresses(entry.peers)}]")
-    if entry.family is not None:
-        lines.append(f'family = "{FAMILY_NAMES[entry.family]}"')
-    if entry.keep_lo_tracked:
-        lines.append("keep_lo_tracked = true")
+    match cure:
+        case Untrack():
+            lines += ["[[untrack]]", *_untrack(cure)]
+        case ClientLimit():
+            lines += ["[[limit]]", *_limit(cure)]
+        case _:
+            assert_never(cure)
     return "\n".join(lines) + "\n"
 
 
+def _untrack(entry: Untrack) -> Iterator[str]:
+    yield f'direction = "{entry.direction}"'
+    yield f'protocol = "{protocol_name(entry.protocol)}"'
+    yield f"ports = [{_ports(entry.ports)}]"
+    if entry.peers:
+        yield f"{'to' if entry.direction is Direction.OUTBOUND else 'from'} = [{_addresses(entry.peers)}]"
+    yield from _family(entry.family)
+    if entry.keep_lo_tracked:
+        yield "keep_lo_tracked = true"
+
+
+def _limit(entry: ClientLimit) -> Iterator[str]:
+    yield f'direction = "{entry.direction}"'
+    if entry.protocol is not None:
+        yield f'protocol = "{protocol_name(entry.protocol)}"'
+    if entry.ports:
+        yield f"ports = [{_ports(entry.ports)}]"
+    if entry.clients:
+        yield f"from = [{_addresses(entry.clients)}]"
+    yield from _family(entry.family)
+    yield f'per = "{"client" if entry.prefix is None else entry.prefix}"'
+    if entry.connections is not None:
+        yield f"connections = {entry.connections}"
+    if entry.per_second is not None:
+        yield f"per_second = {entry.per_second}"
+    yield f'action = "{entry.action}"'
+
+
+def _family(family: Family | None) -> Iterator[str]:
+    if family is not None:
+        yield f'family = "{FAMILY_NAMES[family]}"'
+
+
 def emit_policy(policy: Policy, notes: Sequence[str] = (), remarks: Sequence[str] = ()) -> str:
-    """The file's text. `notes` are comments, one for each `[[untrack]]`; `remarks` what was left out, and why."""
+    """The file's text. `notes` are comments, one for each cure; `remarks` what was left out, and why."""
     blocks = [HEADER]
     if remarks:
         blocks.append("".join(f"# {shown(line)}\n" for line in remarks))
     if policy.own_addresses:
         blocks.append(f"own_addresses = [{_addresses(policy.own_addresses)}]\n")
-    padded = [*notes, *[""] * len(policy.untrack)]
-    blocks += [_untrack(entry, note) for entry, note in zip(policy.untrack, padded, strict=False)]
+    padded = [*notes, *[""] * len(policy.cures)]
+    blocks += [_entry(cure, note) for cure, note in zip(policy.cures, padded, strict=False)]
     sizes = [(key, value) for key, value in (("max", policy.max), ("buckets", policy.buckets)) if value is not None]
     if sizes:
         blocks.append("# Entries, and hash buckets to hold them.\n[table]\n" + _pairs(sizes))

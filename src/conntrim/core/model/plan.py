@@ -119,9 +119,10 @@ class Plan:
     `confirm` persists. `managers` are the programs that make the host's rules.
     `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
     not survive a fall back to the rules before, by kind and condition.
-    `left_out` is what a proposal left tracked, and why; like the `entries_` it is for reading only.
     `untracked` are the policy's services as the raw rules have them: in the families, and for the clients, whose
     packets do go untracked.
+    `left_out` is what a proposal left tracked, and why; like the `entries_` and `over_now`, the clients that are over a
+    limit now, it is for reading only. `refused` are the new connections that the rules may refuse.
     """
 
     name: str
@@ -149,6 +150,8 @@ class Plan:
     left_out: tuple[str, ...] = ()
     settings_before: dict[str, int] = field(default_factory=dict)
     untracked: tuple[Untrack, ...] = ()
+    refused: tuple[str, ...] = ()
+    over_now: tuple[str, ...] = ()
 
     def services(self) -> tuple[Untrack, ...]:
         """Whose entries a trial or a confirm is about; plans of the release before name only the policy's."""
@@ -157,7 +160,7 @@ class Plan:
     @property
     def only_settings(self) -> bool:
         """Nothing of it can be tried: settings do not expire."""
-        return bool(self.settings) and not self.policy.untrack
+        return bool(self.settings) and not self.policy.cures
 
     def status(self) -> ObligationStatus:
         """The plan's own status: its worst obligation's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from conntrim.core.model.address import V4_ALL, Family, format_range
 from conntrim.core.model.finding import Place
@@ -51,9 +52,83 @@ class Untrack:
         return tuple(f for f in wanted if not self.peers or self.peers & ADDRESSES[f])
 
 
+class Refusal(StrEnum):
+    """What becomes of a new connection of a client that has too many."""
+
+    REJECT = "reject"
+    DROP = "drop"
+
+
+CLIENT: dict[Family, int] = {Family.IPV4: 32, Family.IPV6: 64}
+"""The prefix that is one client: every host of IPv6 has a /64 of addresses to choose from (RFC 4291)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimit:
+    """One `[[limit]]` entry: new connections of a client are refused beyond `connections` open ones, and beyond
+    `per_second` new ones; either may be missing, not both.
+
+    `direction` is inbound or forwarded. `protocol` None: all protocols; `ports` empty: all ports. `prefix` is how many
+    bits of the address make a client, None where an address of IPv4 and a /64 of IPv6 does. `clients` are those that
+    it is for (empty: everybody).
+    """
+
+    direction: Direction
+    protocol: int | None
+    ports: Intervals = Intervals()
+    prefix: int | None = None
+    connections: int | None = None
+    per_second: int | None = None
+    action: Refusal = Refusal.REJECT
+    clients: Intervals = Intervals()
+    place: Place = Place("policy")
+    family: Family | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} to {' and '.join(self.amounts)} for each {self.whom}"
+
+    @property
+    def what(self) -> str:
+        """The traffic: `forwarded udp/53`, `forwarded traffic`; of some clients only, whose."""
+        told = "" if self.protocol is None else protocol_name(self.protocol)
+        ports = f"/{format_ports(self.ports)}" if self.ports else ""
+        name = f"{self.direction} {told}{ports}" if told else f"{self.direction} traffic"
+        return name + (f" from {', '.join(format_range(*r) for r in self.clients.ranges)}" if self.clients else "")
+
+    @property
+    def amounts(self) -> tuple[str, ...]:
+        """What a client may have."""
+        open_ones = () if self.connections is None else (f"{self.connections:,} open connections",)
+        return open_ones + (() if self.per_second is None else (f"{self.per_second:,} new ones a second",))
+
+    @property
+    def whom(self) -> str:
+        """What a client is."""
+        if self.prefix is not None:
+            return f"/{self.prefix}"
+        told = {Family.IPV4: "IPv4 address", Family.IPV6: "IPv6 /64"}
+        return " and ".join(told[family] for family in self.families())
+
+    def bits(self, family: Family) -> int:
+        """How many bits of an address make a client."""
+        return CLIENT[family] if self.prefix is None else self.prefix
+
+    def families(self) -> tuple[Family, ...]:
+        """The address families that it is for: a prefix of its own is IPv4's up to 32 bits, where nothing else says."""
+        if self.family is not None:
+            return (self.family,)
+        able = tuple(Family) if self.prefix is None else (Family.IPV4 if self.prefix <= 32 else Family.IPV6,)
+        return tuple(f for f in able if not self.clients or self.clients & ADDRESSES[f])
+
+
+Cure = Untrack | ClientLimit
+"""What a policy asks for beside sizes: a closed union, each kind compiled to operations of the same change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator wants: services untracked, table size in entries and buckets, time-outs in seconds by key.
+    """What the operator wants: services untracked, clients limited, table size in entries and buckets, time-outs in
+    seconds by key.
 
     None means: leave it as it is. Keys are the sysctl's (`nf_conntrack_tcp_timeout_established`). `own_addresses` are
     the host's own at times: they come and go with another host's end (VRRP), and are taken to be there.
@@ -64,7 +139,18 @@ class Policy:
     buckets: int | None = None
     timeouts: dict[str, int] = field(default_factory=dict)
     own_addresses: Intervals = Intervals()
+    limits: tuple[ClientLimit, ...] = ()
+
+    @property
+    def cures(self) -> tuple[Cure, ...]:
+        """All that changes rules."""
+        return (*self.untrack, *self.limits)
 
     def unplaced(self) -> Policy:
         """The same wish, whichever file and line said it."""
-        return replace(self, untrack=tuple(replace(u, place=Place("policy")) for u in self.untrack))
+        nowhere = Place("policy")
+        return replace(
+            self,
+            untrack=tuple(replace(u, place=nowhere) for u in self.untrack),
+            limits=tuple(replace(each, place=nowhere) for each in self.limits),
+        )

@@ -6,8 +6,9 @@ chains that are reached through one guarded jump. Accepts come before the raw ru
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from conntrim.core.change.apply import apply, outer
 from conntrim.core.change.emit import emit
@@ -17,6 +18,7 @@ from conntrim.core.dialect.names import is_name
 from conntrim.core.model.address import Family
 from conntrim.core.model.change import (
     AddChain,
+    AddSet,
     AddTable,
     AppendRule,
     Change,
@@ -27,7 +29,17 @@ from conntrim.core.model.change import (
 )
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch, comment_of
-from conntrim.core.model.ruleset import XT_HOOKS, Base, Dialect, Jump, Rule, Ruleset, Table, TableFamily
+from conntrim.core.model.ruleset import (
+    XT_HOOKS,
+    Base,
+    Dialect,
+    Jump,
+    NamedSet,
+    Rule,
+    Ruleset,
+    Table,
+    TableFamily,
+)
 from conntrim.core.model.service import Hook
 from conntrim.core.plan.admission import Addition
 from conntrim.core.plan.spelling import PLACE
@@ -36,16 +48,51 @@ RAW = XT_HOOKS["raw"][1]
 FAMILY_TABLES = {Family.IPV4: TableFamily.IP, Family.IPV6: TableFamily.IP6}
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """The rules of the own chains of one iptables family, or of the own nft table, by hook.
+class Purpose(StrEnum):
+    """What own chains are for; the value is a part of their names and the comment of the jumps to them."""
 
-    `priority` is that of the nft table's base chains.
+    UNTRACK = "untrack"
+    LIMIT = "limit"
+
+
+XT_TABLES: dict[Purpose, str] = {Purpose.UNTRACK: "raw", Purpose.LIMIT: "filter"}
+"""Where iptables has what a purpose needs: only raw comes before conntrack, only filter refuses with an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Rules of one purpose in chains of our own: of one iptables family, or in the own nft table.
+
+    `rules` are those of the chains that packets are sent to, by hook; `inner` those of the chains that these send to,
+    by name, the first made first. `priority` is that of nft's base chains, `sets` are nft's.
     """
 
     family: TableFamily
-    rules: dict[Hook, tuple[Rule, ...]]
+    rules: Mapping[Hook, tuple[Rule, ...]]
     priority: int = RAW
+    purpose: Purpose = Purpose.UNTRACK
+    inner: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    sets: tuple[NamedSet, ...] = ()
+
+    def chain(self, hook: Hook, dialect: Dialect) -> str:
+        """The name of the chain with a hook's rules."""
+        if dialect is Dialect.NFTABLES:
+            return f"{self.purpose}_{hook}"
+        return own_chain(str(hook) if self.purpose is Purpose.UNTRACK else f"{self.purpose}-{hook}")
+
+    def base(self, hook: Hook) -> str:
+        """The name of nft's base chain that jumps there."""
+        return str(hook) if self.purpose is Purpose.UNTRACK else f"{hook}_{self.purpose}"
+
+    def table(self, dialect: Dialect) -> TableKey:
+        """The table that all of it stands in."""
+        name = OWN_TABLE if dialect is Dialect.NFTABLES else XT_TABLES[self.purpose]
+        return TableKey(dialect, self.family, name)
+
+
+def own_chain(name: str) -> str:
+    """An iptables chain of ours."""
+    return CHAIN_PREFIX + name.upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +141,7 @@ class Texts:
 def changes_of(
     before: Ruleset,
     additions: Iterable[Addition],
-    raws: Iterable[Raw],
+    owns: Sequence[Own],
     *,
     dialect: Dialect,
     mark: str,
@@ -103,8 +150,11 @@ def changes_of(
 ) -> Changes:
     """From what is to be added; InputError where a name of the operator's would be read as more than a name."""
     accepts = [_accepts(table, group) for table, group in by_table(additions)]
-    jump = comment_of(mark, "untrack")
-    plain = Change((*accepts, *(_own(raw, dialect, jump) for raw in raws)))
+    if dialect is Dialect.NFTABLES and owns:
+        made = [Transaction(owns[0].table(dialect), (AddTable(), *(op for own in owns for op in _own_nft(own, mark))))]
+    else:
+        made = [Transaction(own.table(dialect), tuple(_own_xt(own, dialect, mark))) for own in owns]
+    plain = Change((*accepts, *made))
     return Changes(before, plain, guarded(plain, protocols, old=old), old)
 
 
@@ -124,20 +174,33 @@ def _accepts(table: Table, group: Sequence[Addition]) -> Transaction:
     return Transaction(TableKey.of(table), (*appended, *reversed(inserted)))
 
 
-def _own(raw: Raw, dialect: Dialect, comment: str) -> Transaction:
-    """The own chains with the untracking rules, and the jumps to them."""
-    nft = dialect is Dialect.NFTABLES
-    made, jumps = list[Operation](), list[Operation]()
-    for hook, rules in raw.rules.items():
-        own = f"untrack_{hook}" if nft else CHAIN_PREFIX + hook.upper()
-        made += [AddChain(own), *(AppendRule(own, rule) for rule in rules)]
-        jump = Rule((), (Jump(own),), PLACE, "", comment)
-        if nft:
-            made += [AddChain(str(hook), Base("filter", hook, raw.priority)), AppendRule(str(hook), jump)]
-        else:
-            jumps.append(InsertRule(hook.upper(), jump, 0))
-    key = TableKey(dialect, raw.family, OWN_TABLE if nft else "raw")
-    return Transaction(key, (*([AddTable()] if nft else []), *made, *jumps))
+def _own_nft(own: Own, mark: str) -> Iterator[Operation]:
+    """Sets, chains and jumps of one purpose."""
+    yield from map(AddSet, own.sets)
+    yield from _filled(own.inner)
+    for hook, rules in own.rules.items():
+        chain, base = own.chain(hook, Dialect.NFTABLES), own.base(hook)
+        yield from _filled({chain: rules})
+        yield AddChain(base, Base("filter", hook, own.priority))
+        yield AppendRule(base, _jump(own, chain, mark))
+
+
+def _own_xt(own: Own, dialect: Dialect, mark: str) -> Iterator[Operation]:
+    """The chains, and the jumps to them, first of what stands at their hook."""
+    chains = {own.chain(hook, dialect): hook for hook in own.rules}
+    yield from _filled(own.inner)
+    yield from _filled({chain: own.rules[hook] for chain, hook in chains.items()})
+    yield from (InsertRule(hook.upper(), _jump(own, chain, mark), 0) for chain, hook in chains.items())
+
+
+def _filled(chains: Mapping[str, tuple[Rule, ...]]) -> Iterator[Operation]:
+    for name, rules in chains.items():
+        yield AddChain(name)
+        yield from (AppendRule(name, rule) for rule in rules)
+
+
+def _jump(own: Own, chain: str, mark: str) -> Rule:
+    return Rule((), (Jump(chain),), PLACE, "", comment_of(mark, own.purpose))
 
 
 def by_table(additions: Iterable[Addition]) -> Iterator[tuple[Table, list[Addition]]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from functools import partial
 
-from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.address_types import LOOPBACK
 from conntrim.core.model.census import Census
@@ -16,46 +15,40 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import CHAIN_PREFIX, AddedRule, Obligation, ObligationStatus, Plan, comment_of
+from conntrim.core.model.plan import Obligation, ObligationStatus, Plan
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import (
     Dialect,
-    NoEffect,
     Notrack,
-    Return,
     Rule,
     Ruleset,
-    Statement,
     Table,
-    TableFamily,
 )
-from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import FAMILIES
-from conntrim.core.plan.admission import Addition, Admissions, Course, admissions, merged
-from conntrim.core.plan.changes import FAMILY_TABLES, RAW, Raw, changes_of
+from conntrim.core.plan.added import added_rules, marked
+from conntrim.core.plan.admission import Admissions, Course, admissions, merged
+from conntrim.core.plan.changes import changes_of
 from conntrim.core.plan.clients import Asked, asked, closed, remarks
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.ground import Ground
 from conntrim.core.plan.legs import Leg, Way, kept_on_lo, legs_of
+from conntrim.core.plan.limited import in_tracked_families, over_now, refused, untracked_families
 from conntrim.core.plan.managers import managers_of
 from conntrim.core.plan.nat_exemption import exempted
 from conntrim.core.plan.obligations.decide import Proof, obligations, proved
 from conntrim.core.plan.obligations.room import room
 from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
+from conntrim.core.plan.own_rules import owns_of, protocols_of
 from conntrim.core.plan.passages import leg_passages, passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
-from conntrim.core.plan.spelling import spell
 from conntrim.core.prove.diagram import NotDecided, deciding
 from conntrim.core.prove.rule_index import Listed
-
-HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
-COUNTER = NoEffect("counter", "")
-"""What iptables does for every rule: by it `apply` knows that a probe's packets went untracked."""
 
 
 def dialect_of(ruleset: Ruleset) -> Dialect:
@@ -86,39 +79,6 @@ def families_of(entry: Untrack, facts: HostFacts) -> Untrack:
     spoken = {family_of(low) for low, _ in facts.local.ranges} or set(Family)
     able = [f for f in entry.families() if f in spoken]
     return replace(entry, family=able[0]) if len(able) == 1 else entry
-
-
-def free_priority(ruleset: Ruleset) -> int:
-    """raw's, or the next before it where no chain hangs: of two at one priority nobody knows which is first (K2)."""
-    taken = {c.base.priority for t in ruleset.tables for c in t.chains if c.base and c.base.hook in HOOKS}
-    return next(p for p in count(RAW, -1) if p not in taken)
-
-
-def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW, tracked: Sequence[Leg] = ()) -> tuple[Raw, ...]:
-    """The untracking rules, behind those that leave `tracked` alone: for iptables one set a family, for nft one table
-    of family inet."""
-    tables = [TableFamily.INET] if dialect is Dialect.NFTABLES else list(FAMILY_TABLES.values())
-    found = []
-    for family in tables:
-        wanted = [(leg, Return()) for leg in tracked] + [(leg, Notrack()) for leg in legs]
-        mine = [(leg, what) for leg, what in wanted if family in (TableFamily.INET, FAMILY_TABLES[leg.family])]
-        rules = {
-            hook: tuple(r for leg, what in mine if leg.hook is hook for r in _raw_rules(leg, what, dialect, family))
-            for hook in HOOKS
-        }
-        if mine:
-            found.append(Raw(family, rules, priority))
-    return tuple(found)
-
-
-def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily) -> list[Rule]:
-    interfaces = {"out": "lo"} if leg.loopback else {}
-    told = Described(leg.fields, CtState.UNTRACKED, interfaces)
-    why = "tracked" if leg.service.keep_lo_tracked else "translated"
-    comment = leg.label if isinstance(what, Notrack) else f"{leg.label} {why}"
-    rules = spell(told, what, comment, dialect, family, tracked=False)
-    counts = isinstance(what, Notrack) and dialect is Dialect.NFTABLES
-    return [replace(rule, statements=(COUNTER, what)) for rule in rules] if counts else rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +127,8 @@ def compile_plan(request: Request) -> Plan:
         closed=(*closed(done.services), *_closed(done.courses)),
         costs=proof.costs,
         untracked=untracked(done.services, facts.local | policy.own_addresses),
+        refused=tuple(refused(done.limits)),
+        over_now=tuple(over_now(done.limits, request.census)) if request.census else (),
     )
     present, wanted = _present(request.ruleset), _present(done.after)
     if present and present == wanted:
@@ -192,7 +154,7 @@ def untracked(services: Sequence[Asked], local: Intervals) -> tuple[Untrack, ...
 
 def _obligations(request: Request, done: Compiled, proof: Proof, entries: int | None) -> tuple[Obligation, ...]:
     """Settings alone move no packet: of them only the room for the entries is asked."""
-    about_rules = obligations(done, proof) if request.policy.untrack else ()
+    about_rules = obligations(done, proof) if request.policy.cures else ()
     counted = entries if entries is not None else request.facts.count
     return (*about_rules, *room(request.policy, request.facts, counted))
 
@@ -224,13 +186,15 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     listed = Listed((base,))
     placed = _placed(request, base, listed, dialect, bind=bind)
     services, legs, found = placed.services, placed.legs, placed.found
-    additions, raws = merged(found), raws_of(legs, dialect, free_priority(base), placed.exempted)
-    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in _changes(additions, raws, dialect, old)))
-    additions, raws = _marked(additions, raws, mark)
-    changes = _changes(additions, raws, dialect, old)
-    protocols = {u.protocol for u in policy.untrack}
-    operations = changes_of(base, additions, raws, mark=mark, dialect=dialect, protocols=protocols, old=old)
+    limits = in_tracked_families(policy.limits, base)
+    additions, (raws, others) = merged(found), owns_of(limits, base, legs, placed.exempted, dialect)
+    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in added_rules(additions, (*raws, *others), dialect, old)))
+    additions, owns = marked(additions, (*raws, *others), mark)
+    changes = added_rules(additions, owns, dialect, old)
+    changing = partial(changes_of, base, additions, mark=mark, dialect=dialect, protocols=protocols_of(policy), old=old)
+    operations = changing(owns)
     after, trial = operations.after, operations.on_trial
+    alone = changing(owns[: len(raws)]).after if others else after
     return Compiled(
         policy=policy,
         facts=facts,
@@ -239,7 +203,9 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         listed=listed,
         already=placed.already,
         after=after,
+        untracked=alone,
         trial=trial,
+        limits=limits,
         services=services,
         legs=legs,
         courses=tuple(found.courses),
@@ -282,20 +248,6 @@ def _placed(request: Request, base: Ruleset, listed: Listed, dialect: Dialect, *
     except NotDecided as why:
         said = f"where accepts for untracked packets belong is not decided: {why}"
         return _Placed(tuple(map(Asked, entries)), widest, Admissions(), already=(said,))
-
-
-def _marked(
-    additions: Sequence[Addition], raws: Sequence[Raw], mark: str
-) -> tuple[tuple[Addition, ...], tuple[Raw, ...]]:
-    """The same, each rule with the comment that it is loaded with."""
-
-    def marked(rule: Rule) -> Rule:
-        return replace(rule, comment=comment_of(mark, rule.comment))
-
-    return (
-        tuple(replace(a, rule=marked(a.rule)) for a in additions),
-        tuple(replace(raw, rules={h: tuple(map(marked, rules)) for h, rules in raw.rules.items()}) for raw in raws),
-    )
 
 
 def _present(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
@@ -344,6 +296,7 @@ def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
     doubts = [d for course in done.courses for d in course.doubts]
     found += [f"{d.rule.place} is not copied for untracked packets: {d.why}: {d.rule.text}" for d in doubts]
     found += remarks(done.services)
+    found += untracked_families(done.policy.limits, done.before)
     for passage in (c.passage for c in done.courses if c.passage.leg and not c.admits):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
         where = f"{passage.label}{on_lo} over {passage.family.name}"
@@ -382,29 +335,3 @@ def _closed(courses: Sequence[Course]) -> tuple[str, ...]:
             families = shut.setdefault(leg.service, {})
             families[leg.family] = families.get(leg.family, False) or not course.admits
     return tuple(str(service) for service, families in shut.items() if all(families.values()))
-
-
-def _changes(additions: Sequence[Addition], raws: Sequence[Raw], dialect: Dialect, old: bool) -> tuple[AddedRule, ...]:
-    def text(rule: Rule, where: Dialect, family: TableFamily, table: Table | None = None) -> str:
-        if where is Dialect.NFTABLES:
-            return nft_rule(rule, table=table)
-        return xt_rule(rule, v6=family is TableFamily.IP6, old=old)
-
-    found = []
-    for a in additions:
-        chain = a.table.chain(a.chain)
-        before = chain.rules[a.index].text if chain and a.index < len(chain.rules) else ""
-        where = f"{a.table.family} {a.table.name} {a.chain}"
-        found.append(AddedRule(where, text(a.rule, a.table.dialect, a.table.family, a.table), a.why, before))
-    for raw in raws:
-        table = "conntrim" if dialect is Dialect.NFTABLES else "raw"
-        for hook, rules in raw.rules.items():
-            own = f"untrack_{hook}" if dialect is Dialect.NFTABLES else CHAIN_PREFIX + hook.upper()
-            found += [
-                AddedRule(f"{raw.family} {table} {own}", text(r, dialect, raw.family), _raw_why(r)) for r in rules
-            ]
-    return tuple(found)
-
-
-def _raw_why(rule: Rule) -> str:
-    return "untracks this leg" if Notrack() in rule.statements else "leaves what a NAT rule translates tracked"

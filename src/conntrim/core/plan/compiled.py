@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.plan import AddedRule
-from conntrim.core.model.policy import Policy
+from conntrim.core.model.policy import ClientLimit, Policy
 from conntrim.core.model.ruleset import (
     Dialect,
     Ruleset,
@@ -22,8 +22,9 @@ from conntrim.core.prove.rule_index import Listed
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules, `trial`
-    the guarded ones; `listed` is what questions about `before` look at, `already` what is said of
-    NOTRACK rules that are there."""
+    the guarded ones, `untracked` those of the services that go untracked alone; `listed` is what questions about
+    `before` look at, `already` what is said of NOTRACK rules that are there, `limits` the policy's in the families
+    that are tracked here."""
 
     policy: Policy
     facts: HostFacts
@@ -32,7 +33,9 @@ class Compiled:
     listed: Listed
     already: tuple[str, ...]
     after: Ruleset
+    untracked: Ruleset
     trial: Ruleset
+    limits: tuple[ClientLimit, ...]
     services: tuple[Asked, ...]
     legs: tuple[Leg, ...]
     courses: tuple[Course, ...]

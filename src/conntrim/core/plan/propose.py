@@ -12,6 +12,7 @@ from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction, Service
+from conntrim.core.plan.limited import taken_by
 
 LARGE_SHARE = 0.05
 """A service below 5 % of the table is not worth rules of its own."""
@@ -47,10 +48,17 @@ def covers(entry: Untrack, service: Service) -> bool:
     return service.direction in (Direction.INBOUND, Direction.LOOPBACK) and not entry.peers
 
 
-def predicted(policy: Policy, census: Census) -> tuple[int, int]:
-    """Entries before and after, as far as the census names the services."""
-    gone = [c.service for c in census.services if any(covers(u, c.service) for u in policy.untrack)]
-    return entries_total(census), entries_without(census, gone)
+def predicted(policy: Policy, census: Census) -> tuple[int, int | None]:
+    """Entries before and after, as far as the census names the services; None where it cannot tell what a limit
+    leaves."""
+    taken = taken_by(policy.limits, census)
+    return entries_total(census), None if taken is None else max(0, _tracked(policy.untrack, census) - taken)
+
+
+def _tracked(untrack: Iterable[Untrack], census: Census) -> int:
+    """Entries of what stays tracked."""
+    entries = tuple(untrack)
+    return entries_without(census, [c.service for c in census.services if any(covers(u, c.service) for u in entries)])
 
 
 def _merged(entries: Iterable[Untrack]) -> tuple[Untrack, ...]:
@@ -71,7 +79,7 @@ def propose(census: Census, facts: HostFacts) -> Proposal:
     stopped = [(c, why) for c in large if (why := obstacle(c))]
     chosen = [c for c in large if not obstacle(c)]
     untrack = _merged(untrack_of(c.service) for c in chosen)
-    after = predicted(Policy(untrack), census)[1]
+    after = _tracked(untrack, census)
     size = size_for(after, facts.slab_entry_bytes)
     crowded = facts.max is not None and facts.max < size.max and after > facts.max * CROWDED
     policy = Policy(untrack, size.max if crowded else None, size.buckets if crowded else None)

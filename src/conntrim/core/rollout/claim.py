@@ -114,5 +114,7 @@ def _key_of(text: str) -> Key:
     return seen_xt(program, table, line).key if line.startswith("-A ") else ("", "")
 
 
-OWN_NFT_JUMPS = tuple(f"nft inet {OWN_TABLE} {hook}" for hook in ("prerouting", "output"))
+OWN_NFT_JUMPS = tuple(
+    f"nft inet {OWN_TABLE} {hook}" for hook in ("prerouting", "output", "input_limit", "forward_limit")
+)
 """Where the jumps of the own nft table stand."""

@@ -41,8 +41,8 @@ def test_guarded_rules_are_as_good_as_not_there() -> None:
     ("raw", "accepts", "why"),
     [
         (JUMP.replace(TIME + " ", ""), ACCEPT, "the trial leaves other packets untracked"),
-        (JUMP, ACCEPT.replace(TIME + " ", ""), "the trial lets through other packets"),
-        (JUMP, ACCEPT.replace(TIME, "-m time --datestop 2040-01-01T00:00:00"), "lets through other packets"),
+        (JUMP, ACCEPT.replace(TIME + " ", ""), "the trial lets through packets that were refused"),
+        (JUMP, ACCEPT.replace(TIME, "-m time --datestop 2040-01-01T00:00:00"), "lets through packets"),
         (JUMP, ACCEPT.replace(TIME, "! -s 192.0.2.0/24"), "destination port 80"),
     ],
     ids=["a bare jump", "a bare accept", "another guard", "an accept for many"],

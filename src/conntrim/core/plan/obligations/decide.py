@@ -19,7 +19,7 @@ from conntrim.core.model.plan import Obligation
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.plan.compiled import Compiled
-from conntrim.core.plan.obligations.registry import BY_SETS, SPECS
+from conntrim.core.plan.obligations.registry import BY_SETS, specs_of
 from conntrim.core.plan.obligations.spec import BROKEN, OPEN, PROVED, Judgement, Listed, Spec, Undecided
 from conntrim.core.prove.diagram import NotDecided, deciding
 from conntrim.core.prove.falling import merged
@@ -52,10 +52,10 @@ class Proof:
 
 
 def proved(c: Compiled) -> Proof:
-    """What packet sets say of a plan."""
+    """What packet sets say of a plan's untracked services."""
     loose, facts = c.facts.tcp_loose is not False, c.facts
     return decide(
-        c.before, c.after, c.policy, facts.local, facts.local_ports,
+        c.before, c.untracked, c.policy, facts.local, facts.local_ports,
         loose=loose, tick=c.tick, listed=c.listed, listening=facts.listening,
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ def proved(c: Compiled) -> Proof:
 def obligations(c: Compiled, proof: Proof) -> tuple[Obligation, ...]:
     """All of them, decided as far as this can; the kernel's word is asked for elsewhere."""
     by_sets = {o.name: o for o in proof.obligations}
-    found = (_of_plan(spec, by_sets.get(spec.name), c) for spec in SPECS)
+    found = (_of_plan(spec, by_sets.get(spec.name), c) for spec in specs_of(c.policy))
     return tuple(o if o.name == "loads" else doubted(o, c.before.unread) for o in found)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
+from typing import assert_never
 
+from conntrim.core.model.policy import ClientLimit, Cure, Policy, Untrack
 from conntrim.core.plan.obligations import (
     answers_leave,
     delivered,
@@ -18,6 +20,7 @@ from conntrim.core.plan.obligations import (
     no_ct_dependence,
     no_exposure,
     no_loss,
+    only_over_limit,
     room,
     two_sided,
 )
@@ -34,16 +37,40 @@ MODULES = (
     answers_leave,
     no_ct_dependence,
     fragments,
+    only_over_limit,
     guard_expired,
     falls_back,
     loads,
 )
-"""Those that are asked of every plan that untracks something."""
+"""Those that are asked of plans that change rules."""
+
+EVERY = frozenset({guard_expired.NAME, falls_back.NAME, loads.NAME})
+"""Those that are asked of each of them."""
 
 SPECS: tuple[Spec, ...] = tuple(module.SPEC for module in MODULES)
 NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)
 BY_SETS: tuple[Spec, ...] = tuple(spec for spec in SPECS if spec.by_sets)
 """Those that packet sets decide, for any two rule sets and a policy."""
+
+
+UNTRACKING = frozenset(NAMES) - {only_over_limit.NAME}
+
+
+def names_of(cure: Cure) -> frozenset[str]:
+    """What is asked of a cure, by its kind."""
+    match cure:
+        case Untrack():
+            return UNTRACKING
+        case ClientLimit():
+            return EVERY | {only_over_limit.NAME}
+        case _:
+            assert_never(cure)
+
+
+def specs_of(policy: Policy) -> tuple[Spec, ...]:
+    """What is asked of a policy, in the order of the manual."""
+    asked = frozenset[str]().union(*map(names_of, policy.cures))
+    return tuple(spec for spec in SPECS if spec.name in asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""The rules of our own chains: what untracks, what limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import count
+
+from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.policy import ClientLimit, Policy
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Dialect, NoEffect, Notrack, Return, Rule, Ruleset, Statement, TableFamily
+from conntrim.core.model.service import Hook
+from conntrim.core.plan.changes import FAMILY_TABLES, RAW, Own
+from conntrim.core.plan.described import Described
+from conntrim.core.plan.legs import Leg
+from conntrim.core.plan.limits import BEHIND, limit_chains
+from conntrim.core.plan.limits import HOOKS as LIMITED
+from conntrim.core.plan.spelling import spell
+
+HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
+COUNTER = NoEffect("counter", "")
+"""What iptables does for every rule: by it `apply` knows that a probe's packets went untracked."""
+
+
+def owns_of(
+    limits: Sequence[ClientLimit], base: Ruleset, legs: Sequence[Leg], tracked: Sequence[Leg], dialect: Dialect
+) -> tuple[tuple[Own, ...], tuple[Own, ...]]:
+    """The own chains of what goes untracked, and those of all other cures."""
+    others = limit_chains(limits, dialect, free_priority(base, BEHIND, 1, LIMITED.values()))
+    return raws_of(legs, dialect, free_priority(base), tracked), others
+
+
+def free_priority(ruleset: Ruleset, start: int = RAW, step: int = -1, hooks: Collection[Hook] = HOOKS) -> int:
+    """A priority, or the next where no chain hangs: of two at one priority nobody knows which is first (K2). Before
+    raw's for what untracks."""
+    taken = {c.base.priority for t in ruleset.tables for c in t.chains if c.base and c.base.hook in hooks}
+    return next(p for p in count(start, step) if p not in taken)
+
+
+def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW, tracked: Sequence[Leg] = ()) -> tuple[Own, ...]:
+    """The untracking rules, behind those that leave `tracked` alone: for iptables one set a family, for nft one table
+    of family inet."""
+    tables = [TableFamily.INET] if dialect is Dialect.NFTABLES else list(FAMILY_TABLES.values())
+    found = []
+    for family in tables:
+        wanted = [(leg, Return()) for leg in tracked] + [(leg, Notrack()) for leg in legs]
+        mine = [(leg, what) for leg, what in wanted if family in (TableFamily.INET, FAMILY_TABLES[leg.family])]
+        rules = {
+            hook: tuple(r for leg, what in mine if leg.hook is hook for r in _raw_rules(leg, what, dialect, family))
+            for hook in HOOKS
+        }
+        if mine:
+            found.append(Own(family, rules, priority))
+    return tuple(found)
+
+
+def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily) -> list[Rule]:
+    interfaces = {"out": "lo"} if leg.loopback else {}
+    told = Described(leg.fields, CtState.UNTRACKED, interfaces)
+    why = "tracked" if leg.service.keep_lo_tracked else "translated"
+    comment = leg.label if isinstance(what, Notrack) else f"{leg.label} {why}"
+    rules = spell(told, what, comment, dialect, family, tracked=False)
+    counts = isinstance(what, Notrack) and dialect is Dialect.NFTABLES
+    return [replace(rule, statements=(COUNTER, what)) for rule in rules] if counts else rules
+
+
+def protocols_of(policy: Policy) -> frozenset[int]:
+    """The protocols of the packets that a policy's rules are about."""
+    found: set[int] = {u.protocol for u in policy.untrack}
+    for limit in policy.limits:
+        found |= set(map(int, Protocol)) if limit.protocol is None else {limit.protocol}
+    return frozenset(found)
