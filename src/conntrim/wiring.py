@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from conntrim.core.model.pseudonym import Pseudonyms
     from conntrim.core.model.record import Listed
     from conntrim.core.netfilter.kernel import Kernel
+    from conntrim.core.parse.xt.form import Lines
 
 
 def flows(source: str | None, netns: str | None) -> Flows:
@@ -107,12 +108,24 @@ def viewpoint(source: str | None, netns: str | None, local: Sequence[tuple[int, 
 
 def rulesets(files: Sequence[str], netns: str | None) -> Rulesets:
     """The rule set to look at: these files together, or without files the kernel's."""
+    return _rulesets(files, netns, None)
+
+
+def states(*files: Sequence[str]) -> tuple[Rulesets, ...]:
+    """Several states of one host's rules, each some files together: what they have in common is read once."""
+    from conntrim.core.parse.xt.form import Lines
+
+    lines = Lines()
+    return tuple(_rulesets(each, None, lines) for each in files)
+
+
+def _rulesets(files: Sequence[str], netns: str | None, lines: Lines | None) -> Rulesets:
     from conntrim.host.rulesets import FileRulesets, KernelRulesets, SavedRulesets
 
     hosts = {name: host for name in files if (host := saved(name)) is not None}
     if hosts:
-        return SavedRulesets(tuple(hosts.values()), FileRulesets([name for name in files if name not in hosts]))
-    return FileRulesets(files) if files else KernelRulesets(netns)
+        return SavedRulesets(tuple(hosts.values()), FileRulesets([name for name in files if name not in hosts], lines))
+    return FileRulesets(files, lines) if files else KernelRulesets(netns)
 
 
 def rules_seen(netns: str | None, files: Sequence[str] = ()) -> Callable[[Intervals], Rules]:

@@ -34,7 +34,7 @@ def command(*, before: str, after: str, local: str | None, tcp_loose: int, as_js
     Both are files, from iptables-save, iptables -S, nft (JSON or text), ipset. Several files of one host are
     joined with commas. Exit code 0: the same; 1: they differ, or it could not be decided; 2: bad input.
     """
-    old, new = (wiring.rulesets(names.split(","), None) for names in (before, after))
+    old, new = wiring.states(before.split(","), after.split(","))
     found = compare(old, new, addresses(local), bool(tcp_loose))
     say(compare_json(found) if as_json else compare_text(found))
     click.get_current_context().exit(0 if found.same else 1)

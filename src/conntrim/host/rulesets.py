@@ -9,6 +9,7 @@ from conntrim.app.ports.saved import SavedHost
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.ruleset import read_all
+from conntrim.core.parse.xt.form import Lines
 from conntrim.host import programs
 from conntrim.host.listing import KernelListing
 from conntrim.host.nft_text import listed
@@ -21,14 +22,15 @@ STDIN = "standard input"
 
 @dataclass(frozen=True, slots=True)
 class FileRulesets:
-    """Some files as one rule set; `-` is standard input."""
+    """Some files as one rule set; `-` is standard input. `lines`: what was read before of another state of them."""
 
     paths: Sequence[str]
+    lines: Lines | None = None
 
     def read(self) -> Ruleset:
         """All files' tables together."""
         texts = ((STDIN if path == "-" else path, read_whole(path, LARGEST, "rule set")) for path in self.paths)
-        return read_all(texts, listed)
+        return read_all(texts, listed, self.lines)
 
 
 @dataclass(frozen=True, slots=True)

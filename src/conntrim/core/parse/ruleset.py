@@ -14,6 +14,7 @@ from conntrim.core.parse.ipset_list import as_saved
 from conntrim.core.parse.nft.document import ListedTable, document_tables, lost_of
 from conntrim.core.parse.paired import together
 from conntrim.core.parse.rule_forms import WANTED, Form, Part, parts
+from conntrim.core.parse.xt.form import Lines
 from conntrim.core.parse.xt.list_rules import read_list_rules
 from conntrim.core.parse.xt.save import read_save
 
@@ -45,9 +46,10 @@ def unlisted(text: str, source: str) -> str:
     raise InputError(source, "this is nft's own text", advice="give me `nft -j list ruleset`")
 
 
-def read_all(sources: Iterable[Source], listed: Listed = unlisted) -> Ruleset:
-    """Several files of one host as one rule set: both families, both dialects, the contents of its ipsets."""
-    return with_ipsets(_joined(each for source, text in sources for each in _parts(text, source, None, listed)))
+def read_all(sources: Iterable[Source], listed: Listed = unlisted, lines: Lines | None = None) -> Ruleset:
+    """Several files of one host as one rule set: both families, both dialects, the contents of its ipsets. `lines` are
+    what was read before of another state of it, and serve the next one."""
+    return with_ipsets(_joined(each for source, text in sources for each in _parts(text, source, None, listed, lines)))
 
 
 def read(text: str | bytes, source: str, family: TableFamily | None = None, listed: Listed = unlisted) -> Ruleset:
@@ -76,17 +78,19 @@ def _joined(found: Iterable[_Read]) -> Ruleset:
     return replace(whole, tables=tuple(tables), remarks=(*whole.remarks, *remarks), unread=(*whole.unread, *lost))
 
 
-def _parts(text: str | bytes, source: str, family: TableFamily | None, listed: Listed) -> Iterator[_Read]:
+def _parts(
+    text: str | bytes, source: str, family: TableFamily | None, listed: Listed, lines: Lines | None = None
+) -> Iterator[_Read]:
     if isinstance(text, bytes):
         text = decoded(text, source)
     for part in parts(text, source):
-        yield from _part(part, source, family, listed)
+        yield from _part(part, source, family, listed, lines)
 
 
-def _part(part: Part, source: str, family: TableFamily | None, listed: Listed) -> Iterator[_Read]:
+def _part(part: Part, source: str, family: TableFamily | None, listed: Listed, lines: Lines | None) -> Iterator[_Read]:
     match part.form:
         case Form.SAVE:
-            yield _Read(read_save(part.text, source, family), source)
+            yield _Read(read_save(part.text, source, family, lines), source)
         case Form.LIST_RULES:
             yield _Read(read_list_rules(part.text, source, family), source)
         case Form.NFT_JSON:

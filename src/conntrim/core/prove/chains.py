@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -36,6 +36,7 @@ from conntrim.core.netfilter.question_text import question, queue, translation
 from conntrim.core.prove.diagram import NotDecided, Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.summary import Hit, Summary, parts, summary
 from conntrim.core.prove.turns import Again, Turns, as_it_is
 from conntrim.core.prove.watch import Item, Sight, Watch, Why
 
@@ -50,15 +51,6 @@ class Ends:
     dropped: Set
     accepted: Set
     left: Set
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """Packets that a statement of this rule took effect on."""
-
-    rule: Rule
-    statement: Statement
-    packets: Set
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,8 @@ class ChainTrace:
     `early`: before conntrack, where zones and helpers are templates (K10). `scope` are the packets that the question
     is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened, `sights` the
     packets that came to what is watched, `visits` those that came to traced rules (by default there are none). `turns`:
-    what counts is asked anew by each rule (turns.py); else once for its text.
+    what counts is asked anew by each rule (turns.py); else once for its text. `wanted`: the statements whose hits are
+    asked for (None: all; others may be among them); `translated` are the packets that translations took.
     """
 
     view: MatchEncoder
@@ -108,12 +101,15 @@ class ChainTrace:
     watch: Watch | None = None
     traced: Traced = field(default_factory=dict)
     turns: Turns | None = None
+    wanted: Collection[Statement] | None = None
+    translated: list[Set] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     _path: list[Rule] = field(default_factory=list)
     _ends: dict[tuple[str, int], Ends] = field(default_factory=dict)
     _impure: dict[str, bool] = field(default_factory=dict)
+    _summaries: dict[str, Summary | None] = field(default_factory=dict)
     _watched: dict[int, tuple[Item, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,9 +138,31 @@ class ChainTrace:
         if chain is None:
             return Ends(self.view.space.nothing, self.view.space.nothing, incoming)
         if self.impure(chain):
-            return self._rules(chain, incoming, depth)
+            done = self._summary(chain)
+            return self._rules(chain, incoming, depth) if done is None else self._summed(done, incoming)
         ends = self._known(chain, depth)
         return Ends(incoming & ends.dropped, incoming & ends.accepted, incoming & ends.left)
+
+    def _summary(self, chain: Chain) -> Summary | None:
+        """What a chain that translates or marks does to all packets, where nobody asks who comes to its rules."""
+        view = self.view
+        if self._watched or self.traced or self.turns is not None or view.lost or view.written or view.added:
+            return None
+        if chain.name not in self._summaries:
+            self._summaries[chain.name] = summary(view, self.table, chain)
+        return self._summaries[chain.name]
+
+    def _summed(self, done: Summary, incoming: Set) -> Ends:
+        """The part of it that is these packets'."""
+        asked = done.hits if self.wanted is None else [hit for hit in done.hits if hit.statement in self.wanted]
+        self.hits += parts(asked, incoming, self.view.space.nothing)
+        self.translated.append(incoming & done.translated)
+        if done.marks:
+            bits = self.view.bits_of_mark()
+            for at, (ones, zeros) in done.marks.items():
+                bits[at] = (bits[at] & ~(incoming & zeros)) | (incoming & ones)
+            self.view.changed()
+        return Ends(incoming & done.dropped, incoming & done.accepted, incoming & done.left)
 
     def _known(self, chain: Chain, depth: int) -> Ends:
         """Where a chain sends all packets of the scope: found once, for both rule sets if they share it."""
@@ -348,6 +366,7 @@ class ChainTrace:
                 ends[LEFT].append(inner.left)
             case Nat():
                 self.hits.append(Hit(rule, statement, on))
+                self.translated.append(on)
                 ends[ACCEPTED].append(on)
             case OpaqueStatement() | SetField() | AddToSet():
                 return self._changing(rule, at, on, ends)

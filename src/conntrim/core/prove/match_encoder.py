@@ -130,20 +130,15 @@ class MatchEncoder:
     def signature(self) -> Hashable:
         """Two views with the same signature see the same in the same packets."""
         if self._signature is None:
-            told = (
-                self.mirrored,
-                self.has_in,
-                self.has_out,
-                self.local,
-                self.from_host,
-                self.to_host,
-                self.hops,
-                self.whole,
-            )
-            seen = *told, *self.states.values(), *(self.mark or ()), self.direct, *self.lost.items()
+            seen = *self.here(), *self.states.values(), *(self.mark or ()), self.direct, *self.lost.items()
             seen = *seen, *((name, *bits) for name, bits in self.written.items()), *self.added.items()
             self._signature = self.space.signatures.setdefault(seen, len(self.space.signatures))
         return self._signature
+
+    def here(self) -> tuple[Hashable, ...]:
+        """What the place on the way lets rules see, whatever is attached to the packets."""
+        place = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host
+        return *place, self.hops, self.whole
 
     def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""

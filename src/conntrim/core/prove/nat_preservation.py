@@ -118,13 +118,17 @@ class Kept:
         if scope == nothing:
             return
         whole = self.space.any_state(universe)
-        for hook, hit in reach(self.space, self.arranged[0], direction, scope, local=self.local).hits:
+        wanted = None if requests != nothing else {nat for _, nat in (*answers, *by_chance)}
+        walk = reach(self.space, self.arranged[0], direction, scope, local=self.local, wanted=wanted)
+        for hook, hit in walk.hits:
             if not isinstance(hit.statement, Nat):
                 continue
             answered, seldom = (found.get((hook, hit.statement), nothing) for found in (answers, by_chance))
             if nothing == requests == answered == seldom:
                 continue
             packets = self.space.any_state(hit.packets) & self._turned(direction, hit.statement)
+            if packets == nothing:
+                continue
             round_lo = direction is LO and hook is Hook.POSTROUTING
             bound = self._bound(direction, hit.statement)
             asked = (
@@ -178,7 +182,9 @@ class Kept:
         does not mean that port has it by chance, and no client of TCP means a server's."""
         many = nat.ports is None or nat.ports[1] - nat.ports[0] >= MANY
         ports = self._ends(way, Field.SPORT) if many and hook in (Hook.POSTROUTING, Hook.INPUT) else None
-        single = Intervals(tuple(r for r in ports.ranges if r[1] - r[0] < FEW)) if ports is not None else Intervals()
+        if ports is None:
+            return self.space.nothing
+        single = Intervals(tuple(r for r in ports.ranges if r[1] - r[0] < FEW))
         return self.space.field(Field.SPORT, single) & self.space.protocol(Protocol.TCP)
 
     def _translations(self, hook: Hook) -> tuple[Nat, ...]:

@@ -27,6 +27,8 @@ IIF, OIF = Field.IIF, Field.OIF
 ENDS = {Field.SRC: Field.DST, Field.DST: Field.SRC}
 MANY = 64
 """Ranges of addresses of which the set is not made anew for the other end of the packets."""
+LARGE = 1024
+"""Ranges of addresses that make a set large: each step with it costs as much as all others."""
 
 STATES: tuple[CtState, ...] = tuple(CtState)
 """A state's code is its place here."""
@@ -34,13 +36,14 @@ STATES: tuple[CtState, ...] = tuple(CtState)
 
 class PacketVars:
     """The variables of one family. `names` are the interfaces that any rule set of this question tells apart;
-    `occurrences`: what counts is a question of each rule's own (turns.py), else one for its text."""
+    `occurrences`: what counts is a question of each rule's own (turns.py), else one for its text. `coarse`: whether an
+    address is in a large set is a question of its own, so that more seems possible than is."""
 
     def __init__(
         self, family: Family, names: Names, tick: Callable[[], None] = lambda: None,
-        occurrences: Occurrences | None = None,
+        occurrences: Occurrences | None = None, *, coarse: bool = False,
     ) -> None:  # fmt: skip
-        self.family, self.names, self.occurrences = family, names, occurrences
+        self.family, self.names, self.occurrences, self.coarse = family, names, occurrences, coarse
         self.sets = Diagrams(tick)
         self.icmp, self.icmp_protocol = ICMP[family].field, ICMP[family].protocol
         """The family's own ICMP; the other one's is nonsense there and never made."""
@@ -108,6 +111,8 @@ class PacketVars:
         return made
 
     def _values(self, key: Field, values: Intervals, mask: int | None) -> Set:
+        if self.coarse and key in ENDS and len(values.ranges) > LARGE:
+            return self.unknown(f"{key} in the large set {len(self.free)}")  # `_made` holds it for who asks again
         other = ENDS.get(key) if mask is None and len(values.ranges) > MANY else None
         if other is not None and (there := self._made.get((other, values, mask))) is not None:
             return self.sets.moved(there, self.bits[other], self.bits[key])

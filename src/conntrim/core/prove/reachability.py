@@ -6,7 +6,7 @@ connections and for errors about them; `states.py` says afterwards which packet 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import assert_never
@@ -16,21 +16,31 @@ from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.nat import Nat
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, Dialect, End, Interface, OpaqueStatement, Table, TableFamily, Verdict
+from conntrim.core.model.ruleset import (
+    Chain,
+    Dialect,
+    End,
+    Interface,
+    OpaqueStatement,
+    Statement,
+    Table,
+    TableFamily,
+    Verdict,
+)
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import RESETS
 from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station
-from conntrim.core.prove.chains import ChainTrace, Hit, Traced, Visit
+from conntrim.core.prove.chains import ChainTrace, Traced, Visit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars
 from conntrim.core.prove.states import in_front
+from conntrim.core.prove.summary import Hit
 from conntrim.core.prove.turns import Turns
 from conntrim.core.prove.watch import OF_THE_ENTRY, Sight, Watch
 
@@ -205,6 +215,7 @@ class _Way:
     traced: Traced = field(default_factory=dict)
     turns: Turns | None = None
     marked: bool = False
+    wanted: Collection[Statement] | None = None
     view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -334,19 +345,18 @@ class _Way:
         if hook is Hook.OUTPUT and not self._rejects_early():  # K144
             first = first & ~(self.view.states[CtState.RELATED] & self.view.field(Field.TCP_FLAGS, RESETS))
         for table, chain in station.chains:
-            walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced, self.turns)
+            walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced, self.turns, self.wanted)
             incoming = self.alive & first
             passed = walk.base(chain, incoming)
             self.visits += walk.visits
             self.sights += [(hook, sight) for sight in walk.sights if sight.item.why not in OF_THE_ENTRY]
             self.alive = (self.alive & ~incoming) | passed
-            for hit in walk.hits:
-                self.hits.append((hook, hit))
-                if isinstance(hit.statement, Nat):
-                    first = first & ~hit.packets
-                    if hook in TRANSLATING:
-                        self.translated = self.translated | hit.packets
-                        self.marks = tuple(self.view.bits_of_mark())
+            self.hits += [(hook, hit) for hit in walk.hits]
+            if (taken := self.space.sets.either(walk.translated)) != self.space.nothing:
+                first = first & ~taken
+                if hook in TRANSLATING:
+                    self.translated = self.translated | taken
+                    self.marks = tuple(self.view.bits_of_mark())
         if hook in TRANSLATING and all(map(_all_read, station.chains)):
             self._keeps_destinations()
 
@@ -377,11 +387,13 @@ def reach(
     traced: Traced = NONE,
     hooks: tuple[Hook, ...] = (),
     marked: bool = False,
+    wanted: Collection[Statement] | None = None,
 ) -> Reach:
     """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
     translated on, as what came out there, whatever mark it got before, or what is known of it. `hooks`: no more than
     these. `marked`: what comes from the wire may have got any mark before. `watch`: note who comes to what is watched;
-    `traced`: who comes to these rules.
+    `traced`: who comes to these rules. `wanted`: of translations, hits of these alone are asked for.
     """
     turns = Turns(space.occurrences, space.nothing) if space.occurrences is not None and watch is not None else None
-    return _Way(space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked).run()
+    way = _Way(space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked, wanted)
+    return way.run()

@@ -32,7 +32,7 @@ from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
-from conntrim.core.prove.packet_vars import PacketVars
+from conntrim.core.prove.packet_vars import LARGE, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, tracked
 
@@ -285,9 +285,19 @@ class Untracking:
     """Rules in front of conntrack that are looked at instead of those that untrack; `inert` is without them."""
 
     def differences(self) -> Iterator[Difference]:
-        """All of them, direction by direction."""
+        """All of them, direction by direction. Where rules ask large sets of addresses, a direction is looked at first
+        as if any address might be in them: what does not differ then does not differ."""
+        coarse = self._coarse()
         for direction in Direction:
-            yield from self._along(direction)
+            if coarse is None or any(coarse._along(direction)):
+                yield from self._along(direction)
+
+    def _coarse(self) -> Untracking | None:
+        """The same question with large sets taken for unknown; None where there are none."""
+        if not any(len(s.elements) > LARGE for table in self.ruleset.tables for s in table.sets):
+            return None
+        space = PacketVars(self.space.family, self.space.names, self.space.sets.tick, coarse=True)
+        return replace(self, space=space)
 
     def _along(self, direction: Direction) -> Iterator[Difference]:
         universe = packets_of(self.space, direction, self.local)
@@ -312,6 +322,8 @@ class Untracking:
     def _of_kind(
         self, script: Script, direction: Direction, scope: Set, both: tuple[Play, Play], touching: Touching
     ) -> Iterator[Difference]:
+        if scope == self.space.nothing:
+            return
         without, with_ = both
         scope = scope & ~without.split(script)
         translated = without.translated(script) & scope

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from conntrim.core.diagnose.rulesets.registry import Checked, check_ruleset
-from conntrim.core.model.address import parse_address
+from conntrim.core.model.address import parse_address, parse_prefix
 from conntrim.core.model.finding import Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.parse.ruleset import read
+from conntrim.core.parse.ruleset import read, read_all
 
 HERE = parse_address("192.0.2.77")
 ANSWERS = "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
@@ -113,3 +113,33 @@ def test_a_zone_on_one_way_alone_kills_by_itself() -> None:
     """Answers in a zone of their own find no entry, whatever OUTPUT untracks (K10): the rule cuts nothing."""
     raw = ("-A PREROUTING -j CT --zone 9", "-A OUTPUT -p udp -m udp --dport 5300 -j CT --notrack")
     assert [] == [f.code for f in checked(raw, (ANSWERS,)).findings if f.severity is Severity.CRITICAL]
+
+
+def test_a_large_set_is_asked_in_full_where_something_may_differ() -> None:
+    """Whom a blocklist of 2,000 networks holds loses DNS, and nobody else: told with an address of the list; where the
+    filter lets them through, nothing is found."""
+    nets = "".join(f"add listed 10.{n >> 8}.{n & 255}.0/25\n" for n in range(2000))
+    sets = f"create listed hash:net family inet\n{nets}"
+    rules = """*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A PREROUTING -p udp -m udp --dport 53 -j CT --notrack
+-A OUTPUT -p udp -m udp --sport 53 -j CT --notrack
+COMMIT
+*filter
+:INPUT DROP [0:0]
+-A INPUT -m set --match-set listed src -m conntrack --ctstate UNTRACKED -j DROP
+-A INPUT -p udp -m udp --dport 53 -j ACCEPT
+COMMIT
+"""
+    local, listed = (
+        Intervals.of(parse_address("192.0.2.1")),
+        Intervals.of(*(parse_prefix(f"10.{n >> 8}.{n & 255}.0/25") for n in range(2000))),
+    )
+
+    def critical(rules: str) -> list[bool]:
+        found = check_ruleset(read_all([("host", rules + sets)]), local).findings
+        return [f.witness is not None and f.witness.src in listed for f in found if f.severity is Severity.CRITICAL]
+
+    assert critical(rules) == [True]
+    assert not critical(rules.replace("-m conntrack --ctstate UNTRACKED -j DROP", "-j DROP"))

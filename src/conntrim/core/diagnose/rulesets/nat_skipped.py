@@ -28,9 +28,9 @@ from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
-from conntrim.core.prove.chains import Hit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import IIF, OIF
+from conntrim.core.prove.summary import Hit
 
 CODE, NAME = "CT109", "nat-skipped"
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.fields import Field
+from conntrim.core.model.place import Place
 from conntrim.core.model.protocol import NUMBERS
-from conntrim.core.model.ruleset import Jump, Match, Statement
+from conntrim.core.model.ruleset import Jump, Match, Rule, Statement
 from conntrim.core.parse.xt.canonical import Given, Option
 from conntrim.core.parse.xt.numbers import prefix
 from conntrim.core.parse.xt.options import MATCHES, TARGETS
@@ -132,6 +133,25 @@ class Forms:
         if key not in self.jumps:
             self.jumps[key] = (Jump(chain, goto),)
         return self.jumps[key]
+
+
+@dataclass(slots=True)
+class Lines:
+    """What rule lines say that were read already, by whether they are IPv6's and by their text, each with the name of
+    its chain: two files of one host have most of their lines in common."""
+
+    said: tuple[dict[str, tuple[str, Rule]], dict[str, tuple[str, Rule]]] = field(default_factory=lambda: ({}, {}))
+
+    def again(self, line: str, place: Place, rules: dict[str, list[Rule]], *, v6: bool) -> bool:
+        """Puts the rule of a line into its chain if one says the same already; not where the chain that it jumps to is
+        none of these."""
+        chain, rule = self.said[v6].get(line, ("", None))
+        if rule is None or chain not in rules:
+            return False
+        if any([type(s) is Jump and s.chain not in rules for s in rule.statements]):
+            return False
+        rules[chain].append(Rule(rule.matches, rule.statements, place, line, rule.comment))
+        return True
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Hook
 from conntrim.core.parse.chains import check_jumps
 from conntrim.core.parse.unread import opaque_rule
-from conntrim.core.parse.xt.form import Forms
+from conntrim.core.parse.xt.form import Forms, Lines
 from conntrim.core.parse.xt.options import TARGETS
 from conntrim.core.parse.xt.tokens import split, split_listed
 
@@ -58,10 +58,11 @@ class Block:
 
 
 class Faults(Protocol):
-    """What becomes of what cannot be read."""
+    """What becomes of what cannot be read; `lines`: what was read before, if that is kept."""
 
     listed: bool
     notes: list[str]
+    lines: Lines | None
 
     def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
         """Raise InputError, or note it and let the reader go on."""
@@ -73,6 +74,7 @@ class Fatal:
     """Of an operator's file: an InputError with its line. Only a whole table that is not known is noted."""
 
     notes: list[str] = field(default_factory=list)
+    lines: Lines | None = None
     listed = False
 
     def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
@@ -85,6 +87,7 @@ class Noted:
     """Of a kernel's listing: one line costs its own rule, and is told."""
 
     notes: list[str] = field(default_factory=list)
+    lines: Lines | None = None
     listed = True
 
     def found(self, source: str, message: str, *, line: int, advice: str = "", text: str = "") -> None:
@@ -100,9 +103,10 @@ def read_listing(text: str, source: str, family: TableFamily, dialect: Dialect) 
     return Ruleset(tables, unread=tuple(faults.notes))
 
 
-def read_save(text: str, source: str, family: TableFamily | None = None) -> Ruleset:
-    """The tables of a save file; `family` where the caller knows it. InputError with file and line."""
-    faults = Fatal()
+def read_save(text: str, source: str, family: TableFamily | None = None, lines: Lines | None = None) -> Ruleset:
+    """The tables of a save file; `family` where the caller knows it, `lines` what was read before. InputError with file
+    and line."""
+    faults = Fatal(lines=lines)
     blocks = list(_blocks(text, source, faults))
     if not blocks and not faults.notes:
         raise InputError(source, "no table in it", advice="an iptables-save file has lines such as *filter")
@@ -261,19 +265,22 @@ def _commands(block: Block, rules: dict[str, list[Rule]], source: str) -> None:
 
 def _rules(block: Block, rules: dict[str, list[Rule]], source: str, family: TableFamily, faults: Faults) -> None:
     """Every rule line into its chain; one that is not understood is opaque as a whole."""
-    forms = Forms(family is TableFamily.IP6, frozenset(rules), faults.listed)
+    forms, lines = Forms(family is TableFamily.IP6, frozenset(rules), faults.listed), faults.lines
     for number, line in block.rules:
         place = Place(source, number)
+        if lines is not None and lines.again(line, place, rules, v6=forms.v6):
+            continue
         try:
-            _rule(rules, line, place, forms)
+            _rule(rules, line, place, forms, lines)
         except ValueError as error:
             faults.found(source, str(error), line=number, text=line)
             chain = line.split()[1] if " " in line else ""
             rules.get(chain, []).append(opaque_rule(line, place))
 
 
-def _rule(rules: dict[str, list[Rule]], line: str, place: Place, forms: Forms) -> None:
+def _rule(rules: dict[str, list[Rule]], line: str, place: Place, forms: Forms, lines: Lines | None) -> None:
     """One line: counters, -A or -I, chain, body."""
+    whole = line
     if line[0] == "[":
         counters = _COUNTERS.match(line)
         if counters is None:
@@ -290,4 +297,7 @@ def _rule(rules: dict[str, list[Rule]], line: str, place: Place, forms: Forms) -
         numbered = len(words) > 2 and words[2].isdecimal()
         at, first = (int(words[2]) - 1, 3) if numbered else (0, 2)
     rows, statements, comment = forms.body(words[first:], line)
-    chain[at:at] = [Rule(matches, statements, place, line, comment) for matches in rows]
+    made = [Rule(matches, statements, place, line, comment) for matches in rows]
+    chain[at:at] = made
+    if lines is not None and len(made) == 1 and words[0] == "-A" and whole is line:
+        lines.said[forms.v6][line] = words[1], made[0]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from conntrim.core.parse.ruleset import read
-from conntrim.core.parse.xt.form import Forms
+from conntrim.core.parse.ruleset import read, read_all
+from conntrim.core.parse.xt.form import Forms, Lines
 from conntrim.core.parse.xt.rule import Body, body
 from conntrim.core.parse.xt.tokens import split
 
@@ -83,3 +83,30 @@ def test_lines_of_one_form_share_what_is_equal() -> None:
     rules = read(text, "f").tables[0].chains[0].rules
     assert ["0", "1", "2"] == [rule.comment for rule in rules]
     assert 1 == len({id(rule.matches) for rule in rules}) == len({id(rule.statements) for rule in rules})
+
+
+BEFORE = """*filter
+:INPUT ACCEPT [0:0]
+:OLD - [0:0]
+:web - [0:0]
+-A INPUT -s 10.0.0.1/32 -m comment --comment "a b" -j web
+-A INPUT -p tcp -m tcp --dport 22 -j OLD
+-A web -p tcp -m tcp --dport 80 -j ACCEPT
+COMMIT
+"""
+
+
+def test_lines_read_before_are_read_the_same() -> None:
+    """A second state of a host shares what its lines say with the first, at its own places; a line whose chain is gone
+    is a jump no more."""
+    lines = Lines()
+    first = read_all([("before", BEFORE)], lines=lines)
+    after = BEFORE.replace(":OLD - [0:0]\n", "").replace("-j OLD", "-j DROP")
+    second = read_all([("after", after)], lines=lines)
+    assert second == read_all([("after", after)])
+    rules = {r.text: r for t in first.tables for c in t.chains for r in c.rules}
+    again = [r for t in second.tables for c in t.chains for r in c.rules]
+    assert [r.text in rules and rules[r.text].matches is r.matches for r in again] == [True, False, True]
+    assert [(r.place.source, r.place.line) for r in again] == [("after", 4), ("after", 5), ("after", 6)]
+    torn = BEFORE.replace(":OLD - [0:0]\n", "")
+    assert read_all([("torn", torn)], lines=lines) == read_all([("torn", torn)])
