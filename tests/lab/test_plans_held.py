@@ -19,7 +19,7 @@ from conntrim.lab.plans.court import Exhibit, Wanted, bench, run, tried
 from conntrim.lab.plans.hosts import PlannedHost, Wish
 from conntrim.lab.plans.judge import PlanFault
 from conntrim.lab.plans.kept import format_course, parse_course
-from conntrim.lab.plans.talks import Talks
+from conntrim.lab.plans.talks import Talks, by_the_uplink
 
 HONEST = World(wiring.live, wiring.rollout)
 FILES = sorted((Path(__file__).parent / "kept" / "plans").glob("*.course"))
@@ -81,6 +81,24 @@ def test_a_cost_that_is_not_listed_is_caught(made: Bench) -> None:
     assert () == tried(made, HONEST, shown).found
     found = tried(made, replace(HONEST, proved=lambda plan: replace(plan, costs=())), shown).found
     assert [(PlanFault.ACROSS, "expired")] == [(d.fault, d.phase) for d in found]
+
+
+UPLINKS = """\
+*mangle
+-A PREROUTING -i eth1 -m conntrack --ctstate NEW -j CONNMARK --set-xmark 0x7/0xffffffff
+-A OUTPUT -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+COMMIT
+"""
+
+
+def test_answers_that_leave_by_another_uplink_are_caught(made: Bench) -> None:
+    """Where routing goes by a mark that the entry keeps, an untracked answer takes another way than a tracked one."""
+    inward = by_the_uplink(talk("tcp", "in from far", Family.IPV4, port=8081))
+    host = PlannedHost("uplinks", (script_of([("iptables-restore", UPLINKS)]),), (Wish("inbound", "tcp", 8081),))
+    shown = Exhibit(replace(host, uplink=7, keeps=False), Talks((inward,), (), ()))
+    assert () == tried(made, HONEST, shown).found
+    found = tried(made, replace(HONEST, proved=all_proved), shown).found
+    assert (PlanFault.LOST, "on trial") in {(d.fault, d.phase) for d in found}
 
 
 def test_a_short_run_has_no_disagreement() -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from conntrim.lab.held.kept import OPEN
+from conntrim.core.model.address import Family
+from conntrim.lab.held.kept import OPEN, script_of
+from conntrim.lab.held.play import DONE, LOST, Played
+from conntrim.lab.held.talks import HIGH
+from conntrim.lab.held.talks import made as talk
 from conntrim.lab.layouts.registry import LAYOUTS
-from conntrim.lab.plans.hosts import host
+from conntrim.lab.plans.hosts import PlannedHost, host
+from conntrim.lab.plans.judge import Listed, Pair, Phase, PlanFault, judged
 from conntrim.lab.plans.kept import KeptCourse, format_course, parse_course
 from conntrim.lab.plans.talks import talks_of
+from tests.fakes.plans import fake_plan
 
 MANY = 150
 
@@ -43,3 +49,16 @@ def test_strangers_and_the_own_port_are_among_the_dialogues() -> None:
         assert any(talk.unsolicited for talk in talks.whole)
         assert any(talk.a.port in ports and talk.path == "through from behind" for talk in talks.whole)
         assert talks.across or talks.late
+
+
+def test_a_rate_excuses_an_opener_whose_like_was_let_in() -> None:
+    """Host and twin need not let in the same of many pings at one a second; what the twin never lets in is a hole."""
+    ping, other = (talk("echo", "in from nobody", Family.IPV4, port=0, client=HIGH + n) for n in (1, 2))
+    let_in, refused = Played(DONE, 2, came=(("host", 1, 2, 3, 4),)), Played(LOST, 0)
+    rated, plain = "-p icmp -m limit --limit 1/sec", "-p icmp"
+    for words, twin_before, holes in ((rated, let_in, 0), (rated, refused, 1), (plain, let_in, 1)):
+        script = script_of([("iptables-restore", f"*filter\n:INPUT DROP\n-A INPUT {words} -j ACCEPT\nCOMMIT\n")])
+        listed = Listed(PlannedHost("metered", (script,), ()), fake_plan())
+        list(judged([Pair(other, twin_before, twin_before)], Phase.BEFORE, listed))
+        found = list(judged([Pair(ping, let_in, refused)], Phase.BEFORE, listed))
+        assert [PlanFault.HOLE] * holes == [each.fault for each in found]

@@ -16,7 +16,8 @@ class Layout:
 
     `ip`, `ip6` are texts for iptables-restore of either back end, `nft` one for `nft -f`; empty where the program
     loads none. `inbound` are the services (protocol, port) that they let in from anywhere. `devices` are interfaces
-    that the host has beside eth0, each with its own address and prefix length.
+    that the host has beside eth0, each with its own address and prefix length. `uplink` is the mark with which routing
+    sends packets out of another interface (`ip rule fwmark`); 0 where it heeds none.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Layout:
     ip6: str = ""
     nft: str = ""
     devices: tuple[tuple[str, str], ...] = ()
+    uplink: int = 0
 
 
 PUBLIC = (22, 25, 80, 443, 8080, 8443, 3306, 5432, 11211, 6379)

@@ -139,10 +139,17 @@ def banned(draw: Draw) -> Layout:
 
 
 def several_uplinks(draw: Draw) -> Layout:
-    """Marks by service that routing reads (`ip rule fwmark`), and a clamp of the segment size."""
-    mangle = [f"PREROUTING -p tcp -m tcp --dport {draw.tcp[0]} -j MARK --set-xmark 0x{draw.octet:x}/0xffffffff",
-              "POSTROUTING -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"]  # fmt: skip
+    """Marks that routing reads (`ip rule fwmark`), and a clamp of the segment size: by service, or kept in the entry of
+    whoever came in by the second uplink, so that answers leave by it."""
+    mark = f"0x{draw.octet:x}/0xffffffff"
+    if draw.often(0.5):
+        mangle = [f"PREROUTING -p tcp -m tcp --dport {draw.tcp[0]} -j MARK --set-xmark {mark}"]
+        mangle += [f"OUTPUT -p tcp -m tcp --sport {draw.tcp[-1]} -j MARK --set-xmark {mark}"] if draw.often(0.5) else []
+    else:
+        mangle = [f"PREROUTING -i eth1 -m conntrack --ctstate NEW -j CONNMARK --set-xmark {mark}",
+                  "OUTPUT -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff"]  # fmt: skip
+    mangle = [*mangle, "POSTROUTING -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"]  # fmt: skip
     rules = ["INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "INPUT -i lo -j ACCEPT"]
     rules += [f"INPUT -p {kind} -m {kind} --dport {port} -j ACCEPT" for kind, port in draw.inbound]
     return Layout("several uplinks", draw.inbound, ip=save("mangle", MANGLE, (), mangle) +
-                  save("filter", DROPPED, (), [*rules, "INPUT -p icmp -j ACCEPT"]))  # fmt: skip
+                  save("filter", DROPPED, (), [*rules, "INPUT -p icmp -j ACCEPT"]), uplink=draw.octet)  # fmt: skip

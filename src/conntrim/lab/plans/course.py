@@ -120,6 +120,8 @@ class Bench:
         for stand in (self.host, self.twin):
             if host.inner:
                 stand.host.run("ip", "address", "add", host.inner, "dev", "eth1")
+            for family in ("-4", "-6") if host.uplink else ():
+                stand.host.run("ip", family, "-batch", "-", text=UPLINK.format(mark=host.uplink))
             stand.load(host.batches, host.strict)
 
     def unload(self, host: PlannedHost) -> None:
@@ -131,8 +133,13 @@ class Bench:
                     stand.host.run(program, text=BLANK)
             if host.inner:
                 programs.attempt(["ip", "address", "del", host.inner, "dev", "eth1"], netns=stand.host.name)
+            for family in ("-4", "-6") if host.uplink else ():
+                stand.host.run("ip", family, "-batch", "-", text=NO_UPLINK)
 
 
+UPLINK = "route add default dev eth1 table 102\nrule add fwmark {mark} lookup 102\n"
+NO_UPLINK = "rule del lookup 102\nroute flush table 102\n"
+"""Policy routing by a mark."""
 BLANK = "".join(
     f"*{table}\n{''.join(f':{chain} ACCEPT [0:0]{chr(10)}' for chain in chains)}COMMIT\n"
     for table, chains in (

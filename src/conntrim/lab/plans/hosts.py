@@ -62,14 +62,15 @@ class Wish:
 @dataclass(frozen=True, slots=True)
 class PlannedHost:
     """One host. `scripts` are loaded one after the other, iptables' by `back_end`; `inner` is an address that eth1 has
-    besides; `listening`: programs listen at the service's ports; `strict`: loose pick-up is off; `keeps`: the plan is
-    confirmed, else it expires."""
+    besides; `uplink` the mark with which routing sends packets out of eth1 (0: none); `listening`: programs listen at
+    the service's ports; `strict`: loose pick-up is off; `keeps`: the plan is confirmed, else it expires."""
 
     name: str
     scripts: tuple[Script, ...]
     wishes: tuple[Wish, ...]
     back_end: Dialect = NFT
     inner: str = ""
+    uplink: int = 0
     listening: bool = True
     strict: bool = False
     keeps: bool = True
@@ -95,6 +96,12 @@ class PlannedHost:
         """Whether rules throw dice: two runs of one dialogue then need not be alike."""
         words = ("statistic", "numgen", "--random", "random")
         return any(word in str(line) for script in self.scripts for line in lines_of(script) for word in words)
+
+    @property
+    def metered(self) -> bool:
+        """Whether a rate lets packets in: two runs of one dialogue then need not be alike, for the clock runs on."""
+        lines = (str(line) for script in self.scripts for line in lines_of(script))
+        return any(re.search(r"\blimit\b.*\bACCEPT\b|\blimit rate\b.*\baccept\b", line) for line in lines)
 
     @property
     def logs(self) -> bool:
@@ -174,7 +181,7 @@ def _laid_out(random: Random, layout: Layout) -> PlannedHost:
     nft = script_of([("nft", _nft_text(text)) for program, text in placed if program == "nft"])
     inner = layout.devices[0][1] if layout.devices else ""
     scripts = tuple(script for script in (xt, nft) if script.sheets)
-    return PlannedHost(layout.name, scripts, _wishes(random, layout.inbound), inner=inner)
+    return PlannedHost(layout.name, scripts, _wishes(random, layout.inbound), inner=inner, uplink=layout.uplink)
 
 
 def _placed(text: str) -> str:

@@ -69,6 +69,9 @@ class PlanDisagreement:
         return " | ".join(filter(None, (self.fault, self.phase, self.about)))
 
 
+HERE, TWIN = "host", "twin"
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """What a plan of a host says will happen."""
@@ -76,10 +79,20 @@ class Listed:
     host: PlannedHost
     plan: Plan
     open: set[tuple[int, ...]] = field(default_factory=set)
+    let_in: dict[str, set[tuple[int, ...]]] = field(default_factory=lambda: {HERE: set(), TWIN: set()})
 
     def learn(self, pairs: Sequence[Pair]) -> None:
-        """Which ports the twin opens to whom."""
-        self.open.update(group(p.dialogue) for p in pairs if p.twin.opened and opens(p.dialogue))
+        """Which ports the twin opens to whom, and which either has opened to anybody."""
+        openers = [pair for pair in pairs if opens(pair.dialogue)]
+        self.open.update(group(pair.dialogue) for pair in openers if pair.twin.opened)
+        for pair in openers:
+            for name, played in ((HERE, pair.host), (TWIN, pair.twin)):
+                if played.opened:
+                    self.let_in[name].add(_port(pair.dialogue))
+
+    def by_rate(self, talk: Dialogue, where: str) -> bool:
+        """Whether it was refused there for its rate alone: an opener whose like was let in at another moment."""
+        return self.host.metered and opens(talk) and _port(talk) in self.let_in[where]
 
     def admits(self, talk: Dialogue) -> bool:
         """Whether a packet that gets in is residual exposure: of who may open the service, or from a pinned server."""
@@ -125,6 +138,10 @@ class Listed:
         return any(cost.startswith(label) and other not in cost for cost in self.plan.costs)
 
 
+def _port(talk: Dialogue) -> tuple[int, ...]:
+    return talk.protocol, talk.b.address, talk.b.port
+
+
 OTHER_FAMILY = {Family.IPV4: "(IPv6)", Family.IPV6: "(IPv4)"}
 
 
@@ -157,9 +174,10 @@ def _fault(pair: Pair, phase: Phase, listed: Listed) -> PlanFault | None:
     talk, host, twin = pair.dialogue, pair.host, pair.twin
     acting, stops = phase in ACTING, (twin.ended, host.ended)
     if twin.ended == DONE and host.ended != DONE:
-        return None if acting and listed.by_chance(talk) else PlanFault.LOST
+        rated = host.turn == 0 and listed.by_rate(talk, HERE)
+        return None if rated or (acting and listed.by_chance(talk)) else PlanFault.LOST
     if talk.entering and host.opened and not twin.opened:
-        return None if acting and listed.admits(talk) else PlanFault.HOLE
+        return None if listed.by_rate(talk, TWIN) or (acting and listed.admits(talk)) else PlanFault.HOLE
     if twin.turn == host.turn and twin.ended != host.ended and REFUSED in stops:
         return None if acting and listed.refuses() and host.ended == REFUSED else PlanFault.REFUSAL
     if host.turn < twin.turn:

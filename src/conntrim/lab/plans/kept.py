@@ -51,7 +51,7 @@ def format_course(kept: KeptCourse) -> str:
     lines = [f"# {line}" for word in kept.words for line in word.splitlines()]
     lines += [f"kind: {kept.kind}", f"status: {kept.status}", f"host: {host.name}"]
     lines += [f"wish: {wish}" for wish in host.wishes]
-    lines += [f"back end: {host.back_end}", f"inner: {host.inner}"]
+    lines += [f"back end: {host.back_end}", f"inner: {host.inner}", f"uplink: {host.uplink}"]
     lines += [f"is: {', '.join(word for word in IS if getattr(host, word))}"]
     lines += [f"{part}: {talk_text(talk)}" for part in PARTS for talk in getattr(kept.talks, part)]
     texts = [
@@ -73,6 +73,7 @@ def parse_course(text: str, source: str) -> KeptCourse:
             tuple(Wish.parsed(value) for name, _, value in said if name == "wish"),
             Dialect(values["back end"]),
             values["inner"],
+            int(values.get("uplink", 0)),
             **facts,
         )
         talks = [tuple(parse_talk(value) for name, _, value in said if name == part) for part in PARTS]

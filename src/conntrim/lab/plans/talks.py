@@ -76,6 +76,13 @@ def _service(host: PlannedHost) -> Iterator[Dialogue]:
                     number += 1
                     talk = made(kind, path, family, port=wish.port, client=HIGH + 1_000 + number)
                     yield _settled(host, talk) or talk
+                    if host.uplink and path == "in from far":
+                        yield by_the_uplink(talk)
+
+
+def by_the_uplink(talk: Dialogue) -> Dialogue:
+    """The same of a client that comes in by eth1, where no route but a marked one leads back to it."""
+    return replace(talk, a=replace(talk.a, place="eth1", port=talk.a.port + 300))
 
 
 def _own_port(host: PlannedHost) -> Iterator[Dialogue]:
