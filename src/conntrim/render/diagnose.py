@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -21,10 +22,14 @@ ABOVE = frozenset({table_full.CODE, packets_dropped.CODE, log_overflow.CODE, fil
 
 MOST_CAUSES, MOST_FINDINGS, MOST_OF_CODE, MOST_REMARKS, MOST_NAMESPACES = 4, 5, 2, 2, 4
 MOST_OF_KIND = {
-    RemedyKind.UNTRACK: 4, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1,
+    RemedyKind.UNTRACK: 3, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1,
+    RemedyKind.SERVICE_TIMEOUT: 1,
     RemedyKind.LIMIT: 1, RemedyKind.BLOCK: 1, RemedyKind.DELETE: 1, RemedyKind.REPAIR: 2,
 }  # fmt: skip
 """Rows shown of each, so that the report stays on one screen; `--json` has all."""
+
+SETTINGS = frozenset({RemedyKind.TIMEOUT, RemedyKind.SERVICE_TIMEOUT, RemedyKind.ENLARGE})
+"""What is one command or a few, shown even where it is not for an outage."""
 
 MARK = {Severity.OK: " ", Severity.WARNING: "!", Severity.CRITICAL: "!!"}
 """How a finding's severity shows."""
@@ -266,11 +271,14 @@ def _remedies(report: Diagnosis) -> Iterator[str]:
     useless = [remedy for remedy in report.remedies if not remedy.matters]
     if helpful:
         yield f"{'What helps':<61}{'entries after':>18}"
+    takes = set[tuple[str, str]]()
     for rank, remedy in enumerate(helpful, 1):
         yield f"{rank:>2} {_cut(remedy.title, 62):<63}{number(remedy.entries_after):>13}"
-        if remedy.now or remedy.kind in (RemedyKind.TIMEOUT, RemedyKind.ENLARGE):
-            yield from (f"     {line}" for line in remedy.how)
-        yield from _wait(remedy)
+        if remedy.now or remedy.kind in SETTINGS:
+            yield from (f"     {line}" for how in remedy.how for line in command_lines(how, WIDTH - 5))
+        if remedy.takes not in takes:
+            yield from _wait(remedy)
+        takes.add(remedy.takes)
     if useless:
         yield "What does not"
     for remedy in useless:
@@ -278,12 +286,25 @@ def _remedies(report: Diagnosis) -> Iterator[str]:
 
 
 def _wait(remedy: Remedy) -> Iterator[str]:
-    """How long it takes and what it costs, of what helps in an outage."""
-    if remedy.now and remedy.works_in:
-        costs = f"; {remedy.costs}" if remedy.costs else ""
-        yield from textwrap.wrap(
-            shown(f"({remedy.works_in}{costs})"), WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5, max_lines=2
-        )
+    """How long it takes and what it costs; said once where several are alike."""
+    yield from textwrap.wrap(
+        shown(f"({remedy.works_in}; {remedy.costs})"), WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5,
+        max_lines=2,
+    )  # fmt: skip
+
+
+def command_lines(command: str, width: int) -> Iterator[str]:
+    """A command of the shell in lines of at most so many columns where its words allow it, each but the last with a
+    backslash at its end; what stands in quotes stays together.
+    """
+    line = ""
+    for word in re.findall(r"(?:[^\s']|'[^']*')+", shown(command)):
+        if line and len(line) + len(word) + 3 > width:
+            yield f"{line} \\"
+            line = f"  {word}"
+        else:
+            line = f"{line} {word}" if line else word
+    yield line
 
 
 def _within(left: dict[RemedyKind, int], remedy: Remedy) -> bool:

@@ -17,6 +17,18 @@ HELPER_PORTS: dict[tuple[int, int], str] = {
 """Ports on which the kernel's helpers look for further connections (nf_conntrack_*.c)."""
 
 
+LARGE_SHARE = 0.05
+"""A service below 5 % of the table is not worth rules of its own."""
+
+MOST_SERVICES = 8
+"""Services of a policy that is proposed."""
+
+
+def largest(census: Census) -> list[ServiceCount]:
+    """The services that rules may be worth it for, whether or not they can go untracked."""
+    return [c for c in census.services if c.entries / max(census.total, 1) >= LARGE_SHARE][:MOST_SERVICES]
+
+
 def obstacle(count: ServiceCount) -> str:
     """Why a service cannot go untracked; empty where nothing speaks against it."""
     service = count.service

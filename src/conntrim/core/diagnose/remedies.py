@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from conntrim.core.capacity.memory import table_bytes
 from conntrim.core.capacity.sizing import size_for, steady_entries
 from conntrim.core.capacity.timeouts import BY_STATE, Prediction, predictions, sysctl_key
-from conntrim.core.capacity.untrack import entries_without, obstacle
+from conntrim.core.capacity.untrack import entries_without, largest, obstacle
 from conntrim.core.diagnose.case import Case
+from conntrim.core.diagnose.causes.cures import KEPT, UNTRACKED, touched
 from conntrim.core.diagnose.view import View
 from conntrim.core.diagnose.wording import number, size
 from conntrim.core.model.cause import Cause
@@ -22,7 +23,7 @@ WORTH_IT = 0.05
 MOST_AT_ONCE = 3
 """Remedies for an outage; more are a choice that nobody has time for then."""
 
-MOST_SERVICES = 3
+MOST_OFFERED = 3
 """Services offered one by one."""
 
 REUSE = 100
@@ -50,10 +51,12 @@ def remedies(case: Case, causes: tuple[Cause, ...] = ()) -> tuple[Remedy, ...]:
     at_once = [r for cause in causes for r in cause.remedies if r.now and r.matters] if case.crowded else []
     at_once = sorted(at_once, key=lambda remedy: -remedy.worth)[:MOST_AT_ONCE]
     repairs = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.REPAIR and r.matters]
+    alone = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.SERVICE_TIMEOUT and r.matters]
     found = [
         *at_once,
         *_enlarge(case),
         *repairs[:MOST_AT_ONCE],
+        *alone[:MOST_AT_ONCE],
         *_untrack(case, causes),
         *_keep_alive(case),
         *_timeouts(case),
@@ -61,8 +64,12 @@ def remedies(case: Case, causes: tuple[Cause, ...] = ()) -> tuple[Remedy, ...]:
     return tuple(sorted(found, key=lambda remedy: (not remedy.matters, not remedy.now, -remedy.worth)))
 
 
-def _worth(kind: RemedyKind, case: Case, after: int) -> float:
-    return WEIGHT[kind] * (case.total - after) / case.total
+def _told(
+    case: Case, kind: RemedyKind, title: str, after: int, how: str, *, takes: tuple[str, str], matters: bool = True
+) -> Remedy:
+    """`takes`: how long it takes, and what in exchange."""
+    worth = WEIGHT[kind] * (case.total - after) / case.total
+    return Remedy(kind, title, after, worth, (how,), matters, works_in=takes[0], costs=takes[1])
 
 
 def _candidates(case: Case, causes: tuple[Cause, ...]) -> list[ServiceCount]:
@@ -76,12 +83,11 @@ def _candidates(case: Case, causes: tuple[Cause, ...]) -> list[ServiceCount]:
     cured = {remedy.title for cause in causes for remedy in cause.remedies if remedy.kind is RemedyKind.UNTRACK}
     return [
         service
-        for service, entries in case.services()
-        if entries >= WORTH_IT * case.total
-        and not obstacle(service)
+        for service in largest(case.census)
+        if not obstacle(service)
         and not _to_groups(case, service)
         and (not causes or f"untrack {service.service}" in cured)
-    ][:MOST_SERVICES]
+    ][:MOST_OFFERED]
 
 
 def _to_groups(case: Case, service: ServiceCount) -> bool:
@@ -100,14 +106,13 @@ def _to_groups(case: Case, service: ServiceCount) -> bool:
 def _untrack(case: Case, causes: tuple[Cause, ...]) -> Iterator[Remedy]:
     assert case.census is not None
     chosen = [candidate.service for candidate in _candidates(case, causes)]
-    how = ("conntrim plan",)
     if len(chosen) > 1:
         after = entries_without(case.census, chosen)
         title = f"untrack these {len(chosen)} services together"
-        yield Remedy(RemedyKind.UNTRACK, title, after, _worth(RemedyKind.UNTRACK, case, after), how)
+        yield _told(case, RemedyKind.UNTRACK, title, after, "conntrim plan", takes=UNTRACKED)
     for service in chosen:
         after = entries_without(case.census, [service])
-        yield Remedy(RemedyKind.UNTRACK, f"untrack {service}", after, _worth(RemedyKind.UNTRACK, case, after), how)
+        yield _told(case, RemedyKind.UNTRACK, f"untrack {service}", after, "conntrim plan", takes=UNTRACKED)
 
 
 def _keep_alive(case: Case) -> Iterator[Remedy]:
@@ -115,8 +120,7 @@ def _keep_alive(case: Case) -> Iterator[Remedy]:
     after = case.total - over + over // REUSE
     if over >= WORTH_IT * case.total:
         title = f"keep-alive: {REUSE} requests a connection"
-        worth = _worth(RemedyKind.KEEP_ALIVE, case, after)
-        yield Remedy(RemedyKind.KEEP_ALIVE, title, after, worth, ("in the application",))
+        yield _told(case, RemedyKind.KEEP_ALIVE, title, after, "in the application", takes=KEPT)
 
 
 def _timeouts(case: Case) -> Iterator[Remedy]:
@@ -133,8 +137,8 @@ def _timeout(case: Case, prediction: Prediction, helps: bool) -> Remedy:
     short = prediction.key.removeprefix("nf_conntrack_")
     title = f"{short} {number(prediction.now)} -> {number(prediction.then)} s"
     after = prediction.entries_after
-    worth = _worth(RemedyKind.TIMEOUT, case, after)
-    return Remedy(RemedyKind.TIMEOUT, title, after, worth, (f"sysctl -w {key}={prediction.then}",), helps)
+    how = f"sysctl -w {key}={prediction.then}"
+    return _told(case, RemedyKind.TIMEOUT, title, after, how, takes=touched(prediction.now), matters=helps)
 
 
 def lifetime(case: Case) -> int:

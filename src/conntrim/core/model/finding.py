@@ -78,6 +78,7 @@ class RemedyKind(StrEnum):
 
     UNTRACK = "untrack"
     TIMEOUT = "timeout"
+    SERVICE_TIMEOUT = "service-timeout"
     ENLARGE = "enlarge"
     KEEP_ALIVE = "keep-alive"
     LIMIT = "limit"
@@ -92,7 +93,7 @@ class Remedy:
     """One way out: what to do, and how many entries the table would then hold.
 
     `worth`, 0 to 1, ranks it. `matters` is False where it would change next to nothing: said, not advised. `now`: it
-    helps in an outage, at once; `works_in` tells how long it takes, `costs` what it takes in exchange.
+    helps in an outage, at once; `works_in` tells how long it takes, `costs` what in exchange; neither is empty.
     """
 
     kind: RemedyKind
@@ -104,3 +105,8 @@ class Remedy:
     now: bool = False
     works_in: str = ""
     costs: str = ""
+
+    @property
+    def takes(self) -> tuple[str, str]:
+        """How long, and what."""
+        return self.works_in, self.costs

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conntrim.core.capacity.sizing import size_for
-from conntrim.core.capacity.untrack import entries_total, entries_without, obstacle, scaled
+from conntrim.core.capacity.untrack import entries_total, entries_without, largest, obstacle, scaled
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
@@ -14,9 +14,6 @@ from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction, Service
 from conntrim.core.plan.limited import taken_by
 
-LARGE_SHARE = 0.05
-"""A service below 5 % of the table is not worth rules of its own."""
-MOST_SERVICES = 8
 CROWDED = 0.5
 """Above half of max the table is too small for what stays in it: normal days belong below."""
 
@@ -74,8 +71,7 @@ def _merged(entries: Iterable[Untrack]) -> tuple[Untrack, ...]:
 
 def propose(census: Census, facts: HostFacts) -> Proposal:
     """The large services without an obstacle, and a larger table only where what stays would crowd it."""
-    total = max(census.total, 1)
-    large = [c for c in census.services if c.entries / total >= LARGE_SHARE][:MOST_SERVICES]
+    large = largest(census)
     stopped = [(c, why) for c in large if (why := obstacle(c))]
     chosen = [c for c in large if not obstacle(c)]
     untrack = _merged(untrack_of(c.service) for c in chosen)

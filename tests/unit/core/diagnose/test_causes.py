@@ -278,7 +278,9 @@ def test_remedies_leave_fewer_entries_and_say_what_they_cost(name: str) -> None:
         assert order == sorted(order)
         for remedy in cause.remedies:
             assert remedy.entries_after >= 0
-            assert not remedy.now or (remedy.how and remedy.works_in and remedy.costs)
+            assert remedy.works_in
+            assert remedy.costs
+            assert remedy.how or not remedy.now
             if remedy.kind is RemedyKind.UNTRACK:
                 assert remedy.title.split()[1] in ("inbound", "outbound", "loopback")
 
@@ -368,6 +370,21 @@ def test_untracked_together_are_only_services_of_the_cause() -> None:
     report = diagnose(case([*closed(), *ssh]))
     titles = [remedy.title for remedy in report.remedies if remedy.kind is RemedyKind.UNTRACK]
     assert titles == ["untrack outbound tcp/11211 to 192.0.2.40"]
+
+
+def test_where_nat_forbids_untracking_the_time_out_of_that_service_helps() -> None:
+    """Short connections of forty clients behind NAT: no untracking, but TIME_WAIT of that port alone, and its cost."""
+    lines = [
+        entry("tcp", inside(n % 40), outside(n), 30_000 + n, 443, state="TIME_WAIT", left=1 + n % 119,
+              translated=GATEWAY)
+        for n in range(600)
+    ]  # fmt: skip
+    remedies = {remedy.kind: remedy for remedy in reversed(diagnose(case(lines, local="")).remedies)}
+    assert RemedyKind.UNTRACK not in remedies
+    alone = remedies[RemedyKind.SERVICE_TIMEOUT]
+    assert (alone.title, alone.entries_after) == ("time_wait 30 s for tcp/443 alone", 145)
+    assert all(remedy.works_in and remedy.costs for remedy in remedies.values())
+    assert alone.how[1].endswith("'{ protocol tcp; policy = { time_wait : 30 }; }'")
 
 
 def test_broadcasts_are_not_promised_by_rules_for_own_addresses() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conntrim.core.capacity.timeouts import DEFAULTS, SHORTER, sysctl_key
-from conntrim.core.capacity.untrack import obstacle
+from conntrim.core.capacity.untrack import largest, obstacle
 from conntrim.core.census.membership import Mask
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.view import View
@@ -37,7 +37,7 @@ class Cures:
     def delete(self, what: str, *arguments: str) -> Remedy:
         """Delete the entries: room at once, for as long as nobody makes them anew."""
         how = f"conntrack -D {' '.join(arguments)}"
-        costs = "cuts translated ones; others are tracked again as they go on"
+        costs = "cuts translated connections; others are tracked again"
         return self._remedy(RemedyKind.DELETE, f"delete the entries of {what}", (how,), "at once", costs, now=True)
 
     def block(self, client: int, *more: str) -> Remedy:
@@ -70,18 +70,16 @@ class Cures:
         present = self._case.facts.timeouts.get(key, DEFAULTS[key])
         short = key.removeprefix("nf_conntrack_")
         how = (f"sysctl -w {sysctl_key(key, self._case.facts.era)}={wanted}",)
-        works = f"holds for entries touched from now on; others stay up to {present:,} s"
         gone = self._view.entries(self._mask & self._view.idle_for(_edge(wanted)))
         return self._remedy(
-            RemedyKind.TIMEOUT, f"{short} {present:,} -> {wanted:,} s", how, works,
-            "connections quiet for longer are cut where NAT or a strict rule set needs their entry",
+            RemedyKind.TIMEOUT, f"{short} {present:,} -> {wanted:,} s", how, *touched(present),
             after=self._case.total - gone,
         )  # fmt: skip
 
-    def service_timeout(self, protocol: int, port: int, seconds: int) -> Remedy:
-        """A time-out for one service, which NAT does not forbid."""
+    def service_timeout(self, protocol: int, port: int, seconds: int, state: str = "") -> Remedy:
+        """A time-out for one service, which NAT does not forbid; over TCP for one state."""
         name = f"{protocol_name(protocol)}/{port}"
-        policy = f"unreplied : {seconds}, replied : {seconds}" if protocol == 17 else f"established : {seconds}"
+        policy = f"{state} : {seconds}" if state else f"unreplied : {seconds}, replied : {seconds}"
         how = (
             "nft add table inet conntrim_time",
             f"nft add ct timeout inet conntrim_time short '{{ protocol {protocol_name(protocol)}; policy = "
@@ -92,8 +90,9 @@ class Cures:
             f"nft add rule inet conntrim_time out {protocol_name(protocol)} dport {port} ct timeout set short",
         )  # fmt: skip
         gone = self._view.entries(self._mask & self._view.idle_for(_edge(seconds)))
-        return self._remedy(RemedyKind.TIMEOUT, f"{seconds} s for {name} alone", how,
-                            "for new entries; within the old time-out", "flows of it that pause for longer",
+        of = f"{state} {seconds} s" if state else f"{seconds} s"
+        return self._remedy(RemedyKind.SERVICE_TIMEOUT, f"{of} for {name} alone", how,
+                            "for new entries, old ones keep theirs", "longer silence may be cut",
                             after=self._case.total - gone)  # fmt: skip
 
     def untrack(self) -> tuple[Remedy, ...]:
@@ -102,33 +101,40 @@ class Cures:
         if census is None or census.local_doubt:
             return ()
         found = []
-        for count, entries in case.services():
-            service = count.service
+        for count in largest(census):
+            service, entries = count.service, case.scale(count.entries)
             theirs = self._mask & self._view.is_service(service)
-            if (
-                entries < WORTH_IT * case.total
-                or obstacle(count)
-                or self._view.share(theirs & ~self._view.unicast, theirs)
-            ):
+            if obstacle(count) or self._view.share(theirs & ~self._view.unicast, theirs):
                 continue
             held = self._view.entries(theirs)
             if held * 2 > entries:
                 after = case.total - entries
                 found.append(self._remedy(
-                    RemedyKind.UNTRACK, f"untrack {service}", ("conntrim plan",),
-                    "as soon as it is applied; plan deletes its old entries",
-                    "no state for it: rules that ask for one no longer see it", after=after,
+                    RemedyKind.UNTRACK, f"untrack {service}", ("conntrim plan",), *UNTRACKED, after=after,
                 ))  # fmt: skip
         return tuple(found)
 
     def keep_alive(self) -> Remedy:
         """Connections that are kept and used again, in the program."""
-        return self._remedy(RemedyKind.KEEP_ALIVE, "keep connections open (keep-alive, a pool)", ("in the program",),
-                            "when it starts anew", "")  # fmt: skip
+        return self._remedy(
+            RemedyKind.KEEP_ALIVE, "keep connections open (keep-alive, a pool)", ("in the program",), *KEPT
+        )
 
-    def repair(self, title: str, *how: str, works_in: str = "when it is done") -> Remedy:
+    def repair(
+        self, title: str, *how: str, works_in: str = "when it is done", costs: str = "work outside of conntrack"
+    ) -> Remedy:
         """Something outside of conntrack, where the reason lies."""
-        return self._remedy(RemedyKind.REPAIR, title, how, works_in, "")
+        return self._remedy(RemedyKind.REPAIR, title, how, works_in, costs)
+
+
+UNTRACKED = "when applied, old entries are deleted too", "rules no longer see its state"
+KEPT = "when the program starts anew", "connections that wait at the server"
+"""What untracking and keep-alive take: how long, and in exchange."""
+
+
+def touched(present: int) -> tuple[str, str]:
+    """The same of a shorter time-out of the host: it holds for entries touched from then on (K31)."""
+    return f"within {present:,} s, as entries are touched", "longer silence may be cut"
 
 
 def _iptables(address: int) -> str:

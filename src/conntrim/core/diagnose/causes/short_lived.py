@@ -11,7 +11,9 @@ Why it matters:
 
 What to do:
     Keep connections open (HTTP keep-alive, a pool to the database or cache);
-    untrack the service; shorten nf_conntrack_tcp_timeout_time_wait to 30.
+    untrack the service, or where translation forbids that shorten the
+    time-out of that service alone; shorten
+    nf_conntrack_tcp_timeout_time_wait to 30.
 
 Caveats:
     nf_conntrack_tcp_timeout_established has no part in it. The kernel's
@@ -28,6 +30,8 @@ from conntrim.core.diagnose.causes.claim import Claim, Habit
 from conntrim.core.diagnose.causes.cures import Cures
 from conntrim.core.diagnose.view import View
 from conntrim.core.model.conntrack import TcpState
+from conntrim.core.model.finding import Remedy
+from conntrim.core.model.protocol import Protocol
 
 CODE, NAME, HABIT = "CT010", "short-lived", Habit.USUAL
 
@@ -38,6 +42,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
     if not theirs.any():
         return None
     cures = Cures(case, view, theirs)
+    untracked = cures.untrack()
     return Claim(
         theirs,
         "short-lived connections",
@@ -49,9 +54,16 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         if (theirs & view.outbound).any() and case.facts.owners
         else (),
         (
-            *cures.untrack(),
+            *untracked,
+            *(() if untracked else _alone(view, theirs, cures)),
             cures.keep_alive(),
             cures.timeout("nf_conntrack_tcp_timeout_time_wait", 30),
         ),
         view.owners(theirs, case.facts.owners),
     )
+
+
+def _alone(view: View, theirs: Mask, cures: Cures) -> tuple[Remedy, ...]:
+    """A time-out for the commonest service, which translation does not forbid as it does untracking."""
+    tcp = theirs & view.state(TcpState.TIME_WAIT)
+    return (cures.service_timeout(Protocol.TCP, view.top(view.port, tcp).value, 30, "time_wait"),) if tcp.any() else ()

@@ -1,0 +1,87 @@
+"""What `diagnose` offers to untrack, `plan` takes: of the same listing, on every kind of host."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conntrim.cli.main import run
+from conntrim.core.model.protocol import protocol_name
+from tests.unit.core.diagnose.listings import OWN, entry
+from tests.unit.core.diagnose.test_causes import GATEWAY, HEALTHY, MADE, inside, outside
+
+NO_RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+
+
+def mixed() -> list[str]:
+    """A host of which plan refuses most: a service on a client's port, an ftp client, ICMP, what is translated, groups,
+    more servers than can be named; and one that it takes.
+    """
+    lines = [entry("tcp", outside(n), OWN, 30_000 + n, 54_321, state="TIME_WAIT", left=60) for n in range(60)]
+    lines += [entry("tcp", OWN, "203.0.113.21", 30_000 + n, 21, state="TIME_WAIT", left=60) for n in range(60)]
+    lines += [entry("udp", inside(n), "9.9.9.9", 20_000 + n, 53, translated=GATEWAY) for n in range(60)]
+    lines += [entry("udp", f"192.0.2.{20 + n}", "192.0.2.255", 138, 138, replied=False) for n in range(60)]
+    lines += [entry("tcp", OWN, outside(n), 30_000 + n, 443, state="TIME_WAIT", left=60) for n in range(60)]
+    lines += [
+        f"icmp 1 20 src=203.0.113.{n} dst={OWN} type=8 code=0 id={n} src={OWN} dst=203.0.113.{n} type=0 code=0 id={n}\n"
+        for n in range(60)
+    ]
+    return [
+        *lines,
+        *(entry("tcp", outside(n), OWN, 30_000 + n, 80, state="TIME_WAIT", left=60) for n in range(60)),
+    ]
+
+
+HOSTS: dict[str, tuple[list[str], str]] = {
+    **{name: ([*lines(), *(beside() if beside else ())], local) for name, (_, lines, beside, local) in MADE.items()},
+    **{name: (list(lines()), local) for name, (lines, local) in HEALTHY.items()},
+    "mixed": (mixed(), OWN),
+}
+
+
+@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("full", [True, False])
+def test_what_is_offered_is_taken(name: str, full: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every service that a remedy of the report or of a cause would untrack is in the policy that plan proposes and
+    compiles for the same table.
+    """
+    lines, local = HOSTS[name]
+    table, rules = tmp_path / "table", tmp_path / "rules.v4"
+    table.write_text("".join(lines))
+    rules.write_text(NO_RULES)
+    own = ("--local", local) if local else ()
+    size = len(lines) if full else 100 * len(lines)
+    report = said(capsys, "diagnose", str(table), "--max", str(size), *own)
+    offered = {
+        asked(remedy["title"])
+        for remedy in (*report["remedies"], *(r for cause in report["causes"] for r in cause["remedies"]))
+        if remedy["kind"] == "untrack" and "together" not in remedy["title"]
+    }
+    if offered:
+        plan = said(capsys, "plan", str(table), "--ruleset", str(rules), *own)
+        assert offered <= {
+            (each["direction"], protocol_name(each["protocol"]), low)
+            for each in plan["policy"]["untrack"]
+            for low, _ in each["ports"]["ranges"]
+        }
+
+
+def asked(title: str) -> tuple[str, str, int]:
+    """`untrack outbound tcp/11211 to 192.0.2.40` as what a policy says; on lo this host is the server."""
+    _, direction, service, *_ = title.split()
+    protocol, port = service.split("/")
+    return "inbound" if direction == "loopback" else direction, protocol, int(port)
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    """The JSON of a verb."""
+    with suppress(SystemExit):
+        run([*argv, "--json"])
+    told = capsys.readouterr()
+    assert told.err == ""
+    value: dict[str, Any] = json.loads(told.out)
+    return value
