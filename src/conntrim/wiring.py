@@ -225,6 +225,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
     from conntrim.host.files import HostFiles
     from conntrim.host.freshness import HostFreshness
     from conntrim.host.loader import HostLoader
+    from conntrim.host.operator import operator
     from conntrim.host.persistence import HostPersistence
     from conntrim.host.prober import HostProber
     from conntrim.host.purge import KernelPurge
@@ -247,6 +248,7 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
         default_root="" if where else "/",
         netns=netns or "",
         state=state or "",
+        operator=operator(),
     )
 
 

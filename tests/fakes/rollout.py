@@ -297,12 +297,13 @@ class FakeHost:
         self.freshness = FakeFreshness()
         self.persistence = FakePersistence()
         self.prober = FakeProber(frozenset({80}))
+        self.operator = ""
 
     def ports(self) -> Ports:
         """As the verbs take them."""
         return Ports(
             self.loader, self.purge, self.entries, self.sysctls, self.files, self.clock, self.journal, self.freshness,
-            self.persistence, self.prober,
+            self.persistence, self.prober, operator=self.operator,
         )  # fmt: skip
 
     def acting(self) -> frozenset[str]:

@@ -28,7 +28,7 @@ from conntrim.core.rollout.persist import (
     skeleton_xt,
     with_ours_xt,
 )
-from conntrim.core.rollout.persist_nft import OWN, chains_nft, ours_nft, own_file, own_table, with_ours_nft
+from conntrim.core.rollout.persist_nft import chains_nft, is_own, ours_nft, own_file, own_table, with_ours_nft
 from conntrim.core.rollout.stores import OWN_FILES, Store, UnitLoad, family_of, unit_files
 
 
@@ -170,7 +170,7 @@ class _Persisting:
 
     def _touched(self, live: dict[str, tuple[str, ...]]) -> list[str]:
         if self.program == "nft":
-            return [*ours_nft(self.live, self.claim), *(name for name in live if name.startswith(f"{OWN} "))]
+            return [*ours_nft(self.live, self.claim), *filter(is_own, live)]
         ours = ours_xt(self.program, self.live, self.claim)
         return [f"{o.table} {chain}" for o in ours for chain in (*o.chains, *dict.fromkeys(p.chain for p in o.placed))]
 

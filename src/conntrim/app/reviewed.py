@@ -24,7 +24,7 @@ from conntrim.core.model.plan import Obligation, Plan
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.parse.plan import ADVICE, parse_plan, refuse_other_version
 from conntrim.core.parse.policy import parse_policy
-from conntrim.core.plan.own import without_own
+from conntrim.core.plan.own import without_own, without_trial
 from conntrim.render.json import to_json
 
 
@@ -98,10 +98,10 @@ def _compiled(shown: Shown, plan: Plan, inputs: Inputs) -> Plan:
     """The plan compiled now, where it is the one that is shown; RefusedError.
 
     A plan is made for the rules without any of ours; while it is on trial they are loaded, so it is compiled without
-    them first. One that was made beside them is compiled beside them.
+    them first. One that was made beside those of an earlier plan is compiled beside these.
     """
-    bare, differing = without_own(inputs.ruleset), ""
-    for ruleset in (bare, *([inputs.ruleset] if bare != inputs.ruleset else [])):
+    bare, earlier, differing = without_own(inputs.ruleset), without_trial(inputs.ruleset), ""
+    for ruleset in (bare, *([earlier] if bare != earlier else [])):
         made = _with_shown(make_plan(replace(inputs, ruleset=ruleset)).plan, plan, inputs)
         if bytes_of(to_json("plan", made)) == shown.files[PLAN]:
             return made

@@ -26,6 +26,8 @@ from conntrim.core.rollout.events import (
     NothingToTry,
     Rollback,
 )
+from conntrim.core.rollout.history import History
+from conntrim.core.rollout.history import history as _history
 from conntrim.core.rollout.machine import Rollout, step
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Journal, Lasting
@@ -111,10 +113,19 @@ def status(ports: Ports) -> Report:
     return replace(report, strays=strays, exit_code=report.exit_code or int(bool(strays)))
 
 
+def history(ports: Ports) -> History:
+    """What became of plans here; changes nothing, and asks the kernel for our rules only where a trial may be over."""
+    journal = ports.journal.read().taken_up()
+    run = Work(ports, journal).run
+    state = resumed(journal, ports.clock.now(), run.own()).state if journal.state is State.TRIAL else journal.state
+    return _history(journal, state, ports.clock.now(), ports.netns)
+
+
 def _strays(work: Work) -> tuple[str, ...]:
     """What looks like ours, in any dialect, and is not what the journal holds."""
     loader, run = work.run.ports.loader, work.run
-    known = {*run.own(), *run.journal.own}
+    earlier = run.journal.replaced.own if run.journal.replaced else ()
+    known = {*run.own(), *run.journal.own, *earlier}
     found = (*loader.altered(run.programs(), run.claim), *loader.own(loader.installed(), Claim()))
     return tuple(dict.fromkeys(rule for rule in found if rule not in known))
 
@@ -148,8 +159,16 @@ def _drive(work: Work, asked: Asked) -> Report:
         rollout, commands = step(rollout, heard)
         ended = _obey(work, commands)
         if isinstance(ended, Reply):
-            return _report(work, rollout, ended)
+            return _report(work, _back(work, rollout), ended)
         heard = ended
+
+
+def _back(work: Work, rollout: Rollout) -> Rollout:
+    """Where a replacement has come to nothing, what it would have replaced, or had, is what there is."""
+    if rollout.state is not State.NOTHING or work.run.journal.plan is None:
+        return rollout
+    work.run.forget()
+    return replace(rollout, state=resumed(work.run.journal, work.run.ports.clock.now(), work.run.own()).state)
 
 
 def _obey(work: Work, commands: tuple[Command, ...]) -> Reply | Done | NothingToTry | Failed | Hangup:
@@ -234,7 +253,13 @@ def _report(work: Work, rollout: Rollout, reply: Reply) -> Report:
         state_dir=work.run.ports.state,
         root=work.run.ports.root or "",
         costs=plan.costs if plan and rollout.state in _GUARDED | {State.TRIAL} else (),
+        replaced=_name(journal.replaced.plan) if journal.replaced else "",
+        undone=_name(work.undone),
     )
+
+
+def _name(plan: Plan | None) -> str:
+    return plan.name if plan else ""
 
 
 def _settled(work: Work, state: State, own: tuple[str, ...]) -> State:

@@ -52,9 +52,12 @@ class Surroundings:
                 raise RefusedError(f"{why}; --accept {FALLS_BACK} does without") from error
             self.run.remark(why)
 
-    def carry_on(self) -> None:
-        """Before untracking ends: windows are seen anew, and what was opened meanwhile has an entry (K95, K98)."""
-        services = self._untracked()
+    def carry_on(self, some: tuple[Untrack, ...] | None = None) -> None:
+        """Before untracking ends: windows are seen anew, and what was opened meanwhile has an entry (K95, K98).
+
+        Of `some` services, or of the plan's.
+        """
+        services = self._untracked() if some is None else some
         try:
             left = self.ports.entries.renew(services) if services else 0
         except HostError as error:
@@ -62,11 +65,11 @@ class Surroundings:
             left = 0
         if left:
             self.run.remark(f"{left} entries keep the flag that lets packets outside their window pass: no room")
-        self.adopt()
+        self.adopt(services)
 
-    def adopt(self) -> None:
+    def adopt(self, some: tuple[Untrack, ...] | None = None) -> None:
         """Entries for this host's connections that have none; that it fails must not keep the rules in."""
-        services = self._untracked()
+        services = self._untracked() if some is None else some
         try:
             if services:
                 self.ports.entries.adopt(services)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from conntrim.app.ports.freshness import Freshness
 from conntrim.app.rollout_probes import Probes
-from conntrim.app.rollout_run import RefusedError, Run
+from conntrim.app.rollout_run import RefusedError, Run, programs_of
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST, Batch, ObligationStatus, Plan
 from conntrim.core.plan.freshness import shown
 from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.batches import checkable
-from conntrim.core.rollout.claim import Claim, claim_of
+from conntrim.core.rollout.claim import Claim, claim_of, marks_of
 from conntrim.core.rollout.ours import belongs
-from conntrim.core.rollout.placing import Chains, around, chains, fed_by, misplaced
-from conntrim.core.rollout.record import Guard, Swap
+from conntrim.core.rollout.placing import around, chains, fed_by, misplaced
+from conntrim.core.rollout.record import Guard, Journal, Swap
 from conntrim.core.rollout.states import State
 from conntrim.core.rollout.status import swapped
 from conntrim.core.rollout.swap import FLIPPED, Flip, Step, confirming, flip_at, steps
@@ -24,10 +24,6 @@ from conntrim.core.rollout.swap import FLIPPED, Flip, Step, confirming, flip_at,
 ASKED_NOW = frozenset({"loads", ROOM})
 REPAIRING = 60.0
 """Seconds for which rules that are loaded again carry their guard, until they are swapped a moment later."""
-
-
-def _around(seen: Mapping[str, Chains]) -> dict[str, str]:
-    return {name: digest for program, found in seen.items() for name, digest in around(program, found).items()}
 
 
 def refuse_other_host(plan: Plan, fresh: Freshness) -> None:
@@ -51,6 +47,7 @@ class Rules:
         self.probes.check()
         if not (self.run.plan.trial or self.run.plan.settings or self.run.plan.files):
             raise RefusedError("the plan changes nothing: there is nothing to try")
+        self._check_replaced()
         self._check_unclaimed()
         # Read before the rules are compared with the plan's: a change in between shows after the load.
         self._seen = self._chains()
@@ -58,12 +55,26 @@ class Rules:
         self._check_batches()
         self.run.journal = replace(self.run.journal, tables=self.ports.loader.tables(self.run.programs()))
 
+    def _check_replaced(self) -> None:
+        """A plan stands beside the one that it was made beside, and beside no other."""
+        earlier, plan = self.run.journal.replaced, self.run.plan
+        found = marks_of(earlier.plan) if earlier and earlier.plan else ()
+        if plan.replaces != found:
+            name = earlier.plan.name if earlier and earlier.plan else "any of ours"
+            made = f"the rules of {', '.join(plan.replaces)}" if plan.replaces else "rules without any of ours"
+            raise RefusedError(f"made beside {made}, not beside {name}; make it again with conntrim plan -o DIR")
+        if earlier and not plan.trial:
+            raise RefusedError("a plan without rules takes no other's place; conntrim rollback first")
+
     def _check_unclaimed(self) -> None:
-        """Nothing of ours is there, and nothing that would be taken for it once the plan is loaded."""
-        claim = claim_of(replace(self.run.journal, state=State.LOADING, own=()))
-        if found := self.ports.loader.own(self.run.programs(), claim) or self.ports.loader.own(
-            self.ports.loader.installed(), Claim()
-        ):
+        """Nothing of ours is there but what is replaced, and nothing that would be taken for this plan's."""
+        earlier = self.run.journal.replaced.own if self.run.journal.replaced else ()
+        marked = self.ports.loader.own(self.ports.loader.installed(), Claim())
+        found = [
+            *self.ports.loader.own(self.run.programs(), self._to_be),
+            *(rule for rule in marked if rule not in earlier),
+        ]
+        if found:
             raise RefusedError(f"{len(found)} rules with marks of ours are loaded already, the first: {found[0]}")
 
     def _check_batches(self) -> None:
@@ -99,16 +110,28 @@ class Rules:
         for program, seen in after.items():
             if why := misplaced(self.run.plan.trial, program, self._seen[program], seen):
                 raise RefusedError(why)
-        self.run.journal = replace(self.run.journal, own=self.run.look(), around=_around(after))
+        self.run.journal = replace(self.run.journal, own=self.run.look(), around=self._around())
 
     def _chains(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """The chains that each of the plan's programs lists now."""
-        fed, claim, listing = fed_by(self.run.plan.trial), self.run.claim, self.ports.persistence.listing
+        fed, claim, listing = fed_by(self.run.plan.trial), self._to_be, self.ports.persistence.listing
         return {program: chains(program, listing(program), claim, fed) for program in self.run.programs()}
+
+    @property
+    def _to_be(self) -> Claim:
+        """What of a trial is this plan's, before it is loaded as behind that."""
+        return claim_of(replace(self.run.journal, state=State.LOADING, own=()))
+
+    def _around(self) -> dict[str, str]:
+        """What is around our rules now, whether or not what they replace stands there."""
+        fed, claim, listing = fed_by(self.run.plan.trial), self.run.claim, self.ports.persistence.listing
+        earlier = claim_of(self.run.journal.replaced) if self.run.journal.replaced else None
+        found = {p: chains(p, listing(p), claim, fed, earlier) for p in self.run.programs()}
+        return {name: digest for program, seen in found.items() for name, digest in around(program, seen).items()}
 
     def moved(self) -> tuple[str, ...]:
         """The chains in which our rules no longer stand as they stood, or that others have changed around them."""
-        now, before = _around(self._chains()), self.run.journal.around
+        now, before = self._around(), self.run.journal.around
         return tuple(name for name in before if now.get(name, before[name]) != before[name])
 
     def _refuse_moved(self) -> None:
@@ -141,6 +164,24 @@ class Rules:
         self._go_on(to_do, len(to_do))
         if moved := self.moved():  # the rules are kept: to refuse now would ask for this confirm again and again
             self.run.remark(f"{', '.join(moved)} was changed amid the confirm: conntrim status proves all of it again")
+
+    def retire(self, earlier: Journal) -> None:
+        """What is replaced goes, by its own way out; RefusedError where something of it is left."""
+        self._take_out(earlier, earlier.plan.rollback_confirmed if earlier.plan else ())
+
+    def reinstate(self, earlier: Journal) -> None:
+        """What was replaced stands again beside this plan's rules; where it cannot, the next status says so."""
+        programs, claim = programs_of(earlier.plan) if earlier.plan else (), claim_of(earlier)
+        if set(self.ports.loader.own(programs, claim)) == set(earlier.own):
+            return
+        try:
+            if moved := self.moved():
+                raise RefusedError(f"{', '.join(moved)} was changed since")
+            self.ports.loader.sweep(programs, earlier.tables, claim)  # what a kill amid this, or a confirm, has left
+            for batch in self.run.plan.reinstate:
+                self.ports.loader.load(batch, self.run.guard)
+        except (HostError, RefusedError) as error:
+            self.run.remark(f"{earlier.plan.name if earlier.plan else 'what was replaced'} does not come back: {error}")
 
     def _go_on(self, to_do: Sequence[Step], end: int) -> None:
         own = self.run.own()
@@ -188,16 +229,21 @@ class Rules:
 
     def remove(self) -> None:
         """The plan's own way out, as it was reviewed; then by mark whatever is left, and see that nothing is."""
-        for batch in self._way_out():
+        self._take_out(self.run.journal, self._way_out())
+        self.run.look()
+
+    def _take_out(self, journal: Journal, way_out: Sequence[Batch]) -> None:
+        programs = programs_of(journal.plan) if journal.plan else self.ports.loader.installed()
+        claim = claim_of(journal)
+        for batch in way_out:
             try:
                 self.ports.loader.load(batch, self.run.guard)
             except HostError as error:
                 self.run.remark(f"taken out by mark: {error}")
-        left = self.ports.loader.altered(self.run.programs(), self.run.claim)
-        for rule in left:
+        for rule in self.ports.loader.altered(programs, claim):
             self.run.remark(f"left alone, because it is not what was loaded: {rule}")
-        self.ports.loader.sweep(self.run.programs(), self.run.journal.tables, self.run.claim)
-        if left := self.run.look():
+        self.ports.loader.sweep(programs, journal.tables, claim)
+        if left := self.ports.loader.own(programs, claim):
             raise RefusedError(f"{len(left)} rules of ours are still in the kernel, the first: {left[0]}")
 
     def _way_out(self) -> tuple[Batch, ...]:

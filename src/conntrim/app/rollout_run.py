@@ -28,7 +28,7 @@ class Ports:
 
     `root` is the directory that the operator named for the files, None where none was named; `default_root` stands
     for it then, "" in a namespace that is not the host's own: its rules have no place in the host's files. `netns` and
-    `state` are the options that were given, for the commands that answers advise.
+    `state` are the options that were given, for the commands that answers advise; `operator` is who gave them.
     """
 
     loader: Loader
@@ -45,6 +45,7 @@ class Ports:
     default_root: str = "/"
     netns: str = ""
     state: str = ""
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Run:
     """`journal` is what is known; the store follows with each `keep`. `recent`: the host takes the second guard."""
 
     def __init__(self, ports: Ports, journal: Journal, request: Request | None = None) -> None:
-        self.ports, self.journal, self.request = ports, journal, request
+        self.ports, self.journal, self.request = ports, journal.taken_up(), request
         self.remarks: list[str] = []
         self.recent = False
         self._own: tuple[str, ...] | None = None

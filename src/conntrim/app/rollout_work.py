@@ -8,14 +8,21 @@ from dataclasses import replace
 from conntrim.app.rollout_host import MAX, Surroundings
 from conntrim.app.rollout_rules import Rules
 from conntrim.app.rollout_run import Ports, RefusedError, Request, Run
+from conntrim.core.model.plan import Plan
 from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.commands import Do
+from conntrim.core.rollout.history import TIME, stepped
 from conntrim.core.rollout.record import Journal, Note, Swap
 from conntrim.core.rollout.states import State
-from conntrim.core.rollout.swap import steps
+from conntrim.core.rollout.swap import steps as steps_of_swap
 
 HISTORY = 50
 """Notes that the journal keeps; older ones go."""
+
+
+def _bare(earlier: Journal | None) -> Journal | None:
+    """What is kept of a journal that is replaced: its notes go on in the new one."""
+    return replace(earlier, history=(), steps=()) if earlier else None
 
 
 class Work:
@@ -23,6 +30,7 @@ class Work:
 
     def __init__(self, ports: Ports, journal: Journal, request: Request | None = None) -> None:
         self.run, self.subject = Run(ports, journal, request), journal.plan
+        self.undone: Plan | None = None
         self.rules, self.surroundings = Rules(self.run), Surroundings(self.run)
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
@@ -31,7 +39,7 @@ class Work:
             Do.CHECK_MEND: self.rules.check_mend,
             Do.CHECK_CONFIRM: self.rules.check_confirm,
             Do.LOAD_KEPT: self.rules.load_kept,
-            Do.KEEP: self.rules.keep,
+            Do.KEEP: self._keep,
             Do.PURGE: self.surroundings.purge,
             Do.TUNE: self.surroundings.tune,
             Do.WRITE_FILES: self.surroundings.write_files,
@@ -65,28 +73,50 @@ class Work:
         self.rules.load_trial()
         self.surroundings.keep_alive()
 
+    def _keep(self) -> None:
+        """The new rules first, whole; only then go those that they replace, as in a rollback of that plan."""
+        self.rules.keep()
+        if earlier := self.run.journal.replaced:
+            services = earlier.plan.services() if earlier.plan else ()
+            self.surroundings.carry_on(services)
+            self.rules.retire(earlier)
+            self.surroundings.adopt(services)
+
     def _remove(self) -> None:
-        """While the rules stand nothing looks at the entries; what came in between is seen to afterwards."""
+        """While the rules stand nothing looks at the entries; what came in between is seen to afterwards.
+
+        What was replaced comes back before they go; of its services no entry is wanted.
+        """
         self.surroundings.carry_on()
+        earlier = self.run.journal.replaced
+        if earlier:
+            self.rules.reinstate(earlier)
         self.rules.remove()
         self.surroundings.adopt()
+        if earlier and earlier.plan:
+            self.run.ports.purge.purge(earlier.plan.services())
 
     def record(self, state: State) -> None:
         """Write the state to the journal, with what a later run needs to know in it."""
         run = self.run
-        history = (*run.journal.history, Note(run.stamp("%Y-%m-%dT%H:%M:%SZ"), state.value))[-HISTORY:]
+        history = (*run.journal.history, Note(run.stamp(TIME), state.value))[-HISTORY:]
+        steps = stepped(run.journal, state, history[-1].at, run.ports.operator)
         match state:
+            case State.NOTHING if run.journal.replaced:
+                self.undone = run.journal.plan if run.journal.state is not State.CHECKING else None
+                journal, state = run.journal.replaced, run.journal.replaced.state
             case State.NOTHING:
                 journal = Journal(history=history)
             case State.CHECKING if run.request:
-                journal = Journal(plan=run.request.plan, accepted=run.request.accepted)
+                earlier = run.journal if run.journal.state is State.CONFIRMED else run.journal.replaced
+                journal = Journal(plan=run.request.plan, accepted=run.request.accepted, replaced=_bare(earlier))
             case State.LOADING if run.request:
                 journal = replace(run.journal, guard=run.starting())
             case State.SWAPPING if run.journal.swap is None:
                 journal = replace(run.journal, swap=Swap(0, run.own()))
             case State.PURGING if run.journal.state is State.KEEPING:
                 own = run.own()
-                journal = replace(run.journal, own=own, swap=Swap(len(steps(run.journal)), own))
+                journal = replace(run.journal, own=own, swap=Swap(len(steps_of_swap(run.journal)), own))
             case _:  # the rest: nothing but the state changes
                 journal = run.journal
-        run.keep(replace(journal, state=state, history=history))
+        run.keep(replace(journal, state=state, history=history, steps=steps))

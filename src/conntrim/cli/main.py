@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "confirm": "keep what is on trial",
     "rollback": "undo the trial or the confirmed plan",
     "status": "where the rollout stands, and what has changed since",
+    "history": "what was tried, kept and undone here, when and by whom",
     "check": "findings in a rule set: holes, one-sided and useless NOTRACK",
     "compare": "what one rule set newly admits and drops, against another",
     "lab": "the incident, and the model against the kernel, in namespaces",

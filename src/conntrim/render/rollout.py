@@ -153,10 +153,6 @@ _NEXT: dict[State, Callable[[Report], Iterator[str]]] = {
 }
 
 
-_OTHER = frozenset({Answer.OTHER_TRIAL.words, Answer.OTHER_CONFIRMED.words})
-"""A plan is made for the rules without any of ours: the earlier one's have to be out before it is made."""
-
-
 _ACTING = SETTLING | {State.TRIAL, State.CONFIRMED, State.DRIFTED, State.PROBING, State.REVIEWING, State.SWAPPING}
 _ENDED = frozenset({Answer.UNDONE.words, Answer.FELL_BACK.words, Answer.NOT_KEPT.words})
 
@@ -172,9 +168,9 @@ def _services(report: Report) -> Iterator[str]:
 def _details(report: Report, given: Options) -> Iterator[str]:
     if report.why:
         yield f"Why: {given.hinted(report.why)}"
-    if report.answer in _OTHER:
-        other = "Put another in its place: conntrim rollback, then conntrim plan -o DIR and conntrim apply DIR"
-        yield given.hinted(other)
+    if report.answer == Answer.OTHER_TRIAL.words:
+        yield given.hinted("Decide about it first: conntrim confirm or conntrim rollback")
+    yield from _replaced(report)
     yield from _services(report)
     if report.managers:
         yield f"Rules here are made by: {', '.join(report.managers)}"
@@ -201,6 +197,16 @@ def _details(report: Report, given: Options) -> Iterator[str]:
     if report.broken or report.undecided:
         yield given.hinted("Undo it: conntrim rollback; for the host as it is, conntrim plan -o DIR after that")
     yield from _listed("Note", report.remarks)
+
+
+def _replaced(report: Report) -> Iterator[str]:
+    """What else is there, or comes back."""
+    if report.replaced and report.state is State.CONFIRMED:
+        yield f"It has replaced {report.replaced}: a rollback goes back to that"
+    elif report.replaced:
+        yield f"It would replace {report.replaced}, which acts until then, and afterwards if it is not kept"
+    if report.undone:
+        yield f"{report.undone} is undone, and what it had replaced, or would have, is in force"
 
 
 _SETTINGS = {State.PENDING: "Set at confirm", State.TRIAL: "Set at confirm", State.NOTHING: "Put back"}

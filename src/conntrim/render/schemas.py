@@ -17,6 +17,7 @@ from conntrim.core.model.plan import Plan
 from conntrim.core.model.record import Recorded
 from conntrim.core.model.replay import Replay
 from conntrim.core.model.truth import Truth
+from conntrim.core.rollout.history import History
 from conntrim.core.rollout.report import Report
 from conntrim.render.causes import CausesFields
 from conntrim.render.check import CheckedFields, FindingFields
@@ -32,7 +33,7 @@ DIAGNOSED = make_dataclass("Diagnosis", [(f.name, _HINTS[f.name]) for f in field
 KINDS: dict[str, type] = {
     "census": Census, "panel": Panel, "record": Recorded, "diagnosis": DIAGNOSED, "plan": Plan,
     "explanation": Explanation, "check": CheckedFields, "comparison": ComparisonFields, "apply": Report,
-    "confirm": Report, "rollback": Report, "status": Report, "incident": Incident, "replay": Replay,
+    "confirm": Report, "rollback": Report, "status": Report, "history": History, "incident": Incident, "replay": Replay,
     "truth": Truth, "claims": Held, "plans": Held, "causes": CausesFields,
 }  # fmt: skip
 """Kind to the type whose fields it has."""

@@ -8,13 +8,25 @@ from conntrim.render.rollout import to_text
 
 
 def test_another_plan_is_refused_with_the_way_out() -> None:
-    """The refusal names what stands there and the commands that put another plan in its place."""
-    report = Report("another plan is confirmed", 1, State.CONFIRMED, plan="web", rules=3)
-    assert to_text(report).splitlines() == [
-        "Another plan is confirmed. web is confirmed, 3 rules of ours are loaded.",
-        "Put another in its place: conntrim rollback, then conntrim plan -o DIR and",
-        "  conntrim apply DIR",
-    ]
+    """The refusal names what is on trial and the commands that decide about it."""
+    report = Report("another plan is on trial", 1, State.TRIAL, plan="web", seconds_left=3)
+    assert to_text(report).splitlines()[0] == "Another plan is on trial. web is on trial, 3 s left."
+    assert to_text(report).splitlines()[-1] == "Decide about it first: conntrim confirm or conntrim rollback"
+
+
+def test_what_is_replaced_and_what_a_rollback_goes_back_to_is_said() -> None:
+    """On trial, kept, undone: the other plan by its name."""
+    trial = Report("armed", 0, State.TRIAL, plan="both", replaced="web")
+    assert "It would replace web, which acts until then, and afterwards if it is not kept" in whole(trial)
+    kept = Report("confirmed", 0, State.CONFIRMED, plan="both", replaced="web")
+    assert "It has replaced web: a rollback goes back to that" in whole(kept)
+    undone = Report("rolled back", 0, State.CONFIRMED, plan="web", rules=3, undone="both")
+    assert whole(undone).startswith("Rolled back. web is confirmed, 3 rules of ours are loaded. both is undone")
+
+
+def whole(report: Report) -> str:
+    """The text as one line."""
+    return " ".join(to_text(report).split())
 
 
 def test_a_change_around_our_rules_that_breaks_nothing_is_said_to() -> None:

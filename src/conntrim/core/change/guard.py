@@ -32,8 +32,8 @@ from conntrim.core.model.change import (
 )
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, OWN_TABLE, SECONDS, TRIAL_SUFFIX
-from conntrim.core.model.ruleset import Dialect, InSet, Match, NamedSet, OpaqueMatch, Rule, TableFamily, Verdict
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, SECONDS, TRIAL_SUFFIX, slot_of_table
+from conntrim.core.model.ruleset import Dialect, InSet, Match, NamedSet, OpaqueMatch, Rule, Verdict
 
 XT_GUARD = OpaqueMatch("time", f"--datestop {DEADLINE}")
 NFT_GUARD = InSet(ARMED, (Field.PROTOCOL, Field.PROTOCOL))
@@ -57,7 +57,7 @@ def is_own(table: TableKey, chain: str) -> bool:
 
 def is_own_table(table: TableKey) -> bool:
     """Whether it is the nft table of a plan."""
-    return (table.dialect, table.family, table.name) == (Dialect.NFTABLES, TableFamily.INET, OWN_TABLE)
+    return table.dialect is Dialect.NFTABLES and slot_of_table(table.family, table.name) > 0
 
 
 def guarded(change: Change, protocols: Collection[int], *, old: bool = False) -> Change:

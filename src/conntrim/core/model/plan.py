@@ -21,6 +21,9 @@ CHAIN_PREFIX = "CONNTRIM-"
 """Own iptables chains start so."""
 OWN_TABLE = "conntrim"
 """The name of the own nft table, of family inet."""
+SLOTS = (1, 2)
+"""Two sets of own names: a plan that replaces another stands beside it for a while."""
+OWN_TABLES: dict[int, str] = {1: OWN_TABLE, 2: f"{OWN_TABLE}_2"}
 ARMED = "conntrim_armed"
 """The nft set whose elements time out and so disarm a trial's rules."""
 TRIAL_LIST, KEPT_LIST = "conntrim", "conntrim-kept"
@@ -33,6 +36,24 @@ RESTORE = (
 """Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
 PROGRAMS = frozenset({"nft", "iptables-restore", "ip6tables-restore", *RESTORE})
 """Whatever loads a plan's texts; nothing else is ever started for a plan or a journal."""
+
+
+def own_chain(slot: int, hook: str) -> str:
+    """`CONNTRIM-OUTPUT`, `CONNTRIM-2-OUTPUT`: the own iptables chain of a hook."""
+    return f"{CHAIN_PREFIX}{'' if slot == SLOTS[0] else f'{slot}-'}{hook.upper()}"
+
+
+def slot_of_chain(name: str) -> int:
+    """Which set of names an iptables chain's is of; 0 where it is none of ours."""
+    if not name.startswith(CHAIN_PREFIX):
+        return 0
+    return 2 if name.startswith(f"{CHAIN_PREFIX}2-") else 1
+
+
+def slot_of_table(family: str, name: str) -> int:
+    """The same of an nft table."""
+    return next((slot for slot, own in OWN_TABLES.items() if (family, name) == ("inet", own)), 0)
+
 
 _LABEL = r"[a-z][a-z0-9/,.-]*(?: [a-z0-9/,.-]+)*"
 _SCHEMA_1 = (
@@ -52,6 +73,11 @@ def comment_of(mark: str, label: str) -> str:
     if not is_own_comment(comment):
         raise ValueError(f"no comment of a plan's: {comment!r}")
     return comment
+
+
+def mark_of(comment: str) -> str:
+    """`1a2b3c4d`: which plan wrote a comment; "" where none of this release did."""
+    return comment[9:17] if is_own_comment(comment) and comment[9:10] != " " else ""
 
 
 def is_own_comment(comment: str) -> bool:
@@ -119,6 +145,8 @@ class Plan:
     `confirm` persists. `managers` are the programs that make the host's rules.
     `closed` are services whose requests the rules do not let through, now or then. `costs` says which connections do
     not survive a fall back to the rules before, by kind and condition.
+    `replaces` are the marks in the comments of the plan that stood there when this one was made and that it takes the
+    place of; `reinstate` puts that one's rules back beside this one's, for the rollback of a replacement.
     `untracked` are the policy's services as the raw rules have them: in the families, and for the clients, whose
     packets do go untracked.
     `left_out` is what a proposal left tracked, and why; like the `entries_` and `over_now`, the clients that are over a
@@ -152,6 +180,8 @@ class Plan:
     untracked: tuple[Untrack, ...] = ()
     refused: tuple[str, ...] = ()
     over_now: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    reinstate: tuple[Batch, ...] = ()
 
     def services(self) -> tuple[Untrack, ...]:
         """Whose entries a trial or a confirm is about; plans of the release before name only the policy's."""

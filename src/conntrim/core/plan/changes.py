@@ -7,7 +7,7 @@ chains that are reached through one guarded jump. Accepts come before the raw ru
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from conntrim.core.change.apply import apply, outer
@@ -28,7 +28,8 @@ from conntrim.core.model.change import (
     Transaction,
 )
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch, comment_of
+from conntrim.core.model.plan import OWN_TABLES, SLOTS, Batch, comment_of
+from conntrim.core.model.plan import own_chain as chain_of_slot
 from conntrim.core.model.ruleset import (
     XT_HOOKS,
     Base,
@@ -64,7 +65,8 @@ class Own:
     """Rules of one purpose in chains of our own: of one iptables family, or in the own nft table.
 
     `rules` are those of the chains that packets are sent to, by hook; `inner` those of the chains that these send to,
-    by name, the first made first. `priority` is that of nft's base chains, `sets` are nft's.
+    by name, the first made first. `priority` is that of nft's base chains, `sets` are nft's. `slot` is the set of own
+    names that all of it bears.
     """
 
     family: TableFamily
@@ -73,12 +75,13 @@ class Own:
     purpose: Purpose = Purpose.UNTRACK
     inner: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     sets: tuple[NamedSet, ...] = ()
+    slot: int = SLOTS[0]
 
     def chain(self, hook: Hook, dialect: Dialect) -> str:
         """The name of the chain with a hook's rules."""
         if dialect is Dialect.NFTABLES:
             return f"{self.purpose}_{hook}"
-        return own_chain(str(hook) if self.purpose is Purpose.UNTRACK else f"{self.purpose}-{hook}")
+        return chain_of_slot(self.slot, str(hook) if self.purpose is Purpose.UNTRACK else f"{self.purpose}-{hook}")
 
     def base(self, hook: Hook) -> str:
         """The name of nft's base chain that jumps there."""
@@ -86,13 +89,33 @@ class Own:
 
     def table(self, dialect: Dialect) -> TableKey:
         """The table that all of it stands in."""
-        name = OWN_TABLE if dialect is Dialect.NFTABLES else XT_TABLES[self.purpose]
+        name = OWN_TABLES[self.slot] if dialect is Dialect.NFTABLES else XT_TABLES[self.purpose]
         return TableKey(dialect, self.family, name)
+
+    def in_slot(self, slot: int, dialect: Dialect) -> Own:
+        """The same under the other names; nft's chains have the table's."""
+        if slot == self.slot or dialect is Dialect.NFTABLES:
+            return replace(self, slot=slot)
+        names = {name: chain_of_slot(slot, name.removeprefix(own_chain(""))) for name in self.inner}
+
+        def led(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+            jumps = {Jump(name): Jump(other) for name, other in names.items()}
+            return tuple(
+                replace(rule, statements=tuple(jumps.get(s, s) if type(s) is Jump else s for s in rule.statements))
+                for rule in rules
+            )
+
+        return replace(
+            self,
+            slot=slot,
+            rules={hook: led(rules) for hook, rules in self.rules.items()},
+            inner={names[name]: led(rules) for name, rules in self.inner.items()},
+        )
 
 
 def own_chain(name: str) -> str:
-    """An iptables chain of ours."""
-    return CHAIN_PREFIX + name.upper()
+    """An iptables chain of ours, by the first set of names."""
+    return chain_of_slot(SLOTS[0], name)
 
 
 @dataclass(frozen=True, slots=True)

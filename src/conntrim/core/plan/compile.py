@@ -15,7 +15,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Obligation, ObligationStatus, Plan
+from conntrim.core.model.plan import OWN_TABLES, SLOTS, Obligation, ObligationStatus, Plan
 from conntrim.core.model.policy import Policy, Untrack, format_ports
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import (
@@ -39,12 +39,13 @@ from conntrim.core.plan.legs import Leg, Way, kept_on_lo, legs_of
 from conntrim.core.plan.limited import in_tracked_families, over_now, refused, untracked_families
 from conntrim.core.plan.managers import managers_of
 from conntrim.core.plan.nat_exemption import exempted
-from conntrim.core.plan.obligations.decide import Proof, obligations, proved
+from conntrim.core.plan.obligations.decide import Proof, decide, obligations, proved
 from conntrim.core.plan.obligations.room import room
-from conntrim.core.plan.own import has_trial, own_comments, parts, without_own
+from conntrim.core.plan.own import has_trial, marks, own_comments, parts, slots, without_own, without_trial
 from conntrim.core.plan.own_rules import owns_of, protocols_of
 from conntrim.core.plan.passages import leg_passages, passages
 from conntrim.core.plan.propose import predicted
+from conntrim.core.plan.replacing import replacing_of
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
 from conntrim.core.prove.diagram import NotDecided, deciding
@@ -79,6 +80,11 @@ def families_of(entry: Untrack, facts: HostFacts) -> Untrack:
     spoken = {family_of(low) for low, _ in facts.local.ranges} or set(Family)
     able = [f for f in entry.families() if f in spoken]
     return replace(entry, family=able[0]) if len(able) == 1 else entry
+
+
+def free_slot(current: Ruleset) -> int:
+    """The set of own names for a plan beside what stands there; the first where nothing of ours does."""
+    return next((slot for slot in SLOTS if slot not in slots(current)), SLOTS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +136,12 @@ def compile_plan(request: Request) -> Plan:
         refused=tuple(refused(done.limits)),
         over_now=tuple(over_now(done.limits, request.census)) if request.census else (),
     )
-    present, wanted = _present(request.ruleset), _present(done.after)
+    current = without_trial(request.ruleset)
+    present, wanted = _present(current), _present(done.after)
     if present and present == wanted:
         plan = _nothing_to_do(plan)
     elif present:
-        plan = _in_the_way(plan)
+        plan = _replacing(plan, current, done)
     return replace(plan, name=_name(plan))
 
 
@@ -179,7 +186,7 @@ def compiled(request: Request) -> Compiled:
 
 
 def _compiled(request: Request, *, bind: bool) -> Compiled:
-    policy, facts = request.policy, request.facts
+    policy, facts, current = request.policy, request.facts, without_trial(request.ruleset)
     refuse_ephemeral(policy, facts.local_ports)
     base, old = without_own(request.ruleset), facts.era is Era.IP
     dialect = request.dialect or (Dialect.IPTABLES_LEGACY if old else dialect_of(base))
@@ -187,14 +194,18 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     placed = _placed(request, base, listed, dialect, bind=bind)
     services, legs, found = placed.services, placed.legs, placed.found
     limits = in_tracked_families(policy.limits, base)
-    additions, (raws, others) = merged(found), owns_of(limits, base, legs, placed.exempted, dialect)
+    additions, (raws, others) = merged(found), owns_of(limits, current, legs, placed.exempted, dialect)
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in added_rules(additions, (*raws, *others), dialect, old)))
     additions, owns = marked(additions, (*raws, *others), mark)
+    owns = tuple(own.in_slot(free_slot(current), dialect) for own in owns)
     changes = added_rules(additions, owns, dialect, old)
     changing = partial(changes_of, base, additions, mark=mark, dialect=dialect, protocols=protocols_of(policy), old=old)
     operations = changing(owns)
     after, trial = operations.after, operations.on_trial
-    alone = changing(owns[: len(raws)]).after if others else after
+    untracking = changing(owns[: len(raws)]) if others else operations
+    replacing = None
+    if slots(current):
+        replacing = replacing_of(operations, untracking.plain, current, protocols_of(policy))
     return Compiled(
         policy=policy,
         facts=facts,
@@ -203,7 +214,7 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         listed=listed,
         already=placed.already,
         after=after,
-        untracked=alone,
+        untracked=untracking.after if others else after,
         trial=trial,
         limits=limits,
         services=services,
@@ -211,7 +222,8 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         courses=tuple(found.courses),
         additions=additions,
         operations=operations,
-        texts=operations.texts(trial, after),
+        texts=replacing.texts if replacing else operations.texts(trial, after),
+        replacing=replacing,
         changes=changes,
         tick=request.tick,
     )
@@ -251,8 +263,12 @@ def _placed(request: Request, base: Ruleset, listed: Listed, dialect: Dialect, *
 
 
 def _present(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
-    """Our rules by place and comment; the own chains' names differ between the dialects and say nothing."""
-    return frozenset((family, table, "", comment) for family, table, _, comment in own_comments(ruleset) if comment)
+    """Our rules by place and comment; the own chains' names differ between dialects and slots, and say nothing."""
+    return frozenset(
+        (family, OWN_TABLES[SLOTS[0]] if table in OWN_TABLES.values() else table, "", comment)
+        for family, table, _, comment in own_comments(ruleset)
+        if comment
+    )
 
 
 def _nothing_to_do(plan: Plan) -> Plan:
@@ -268,10 +284,39 @@ def _nothing_to_do(plan: Plan) -> Plan:
     )
 
 
-def _in_the_way(plan: Plan) -> Plan:
-    """A trial of this plan would rebuild the earlier one's chains: it would not be additive."""
-    why = "another plan's rules are loaded, and a trial of this one would change them: conntrim rollback first"
-    return replace(plan, obligations=_decided(plan, Obligation("guard-expired", ObligationStatus.BROKEN, why)))
+def _replacing(plan: Plan, current: Ruleset, done: Compiled) -> Plan:
+    """A plan that stands on trial beside what an earlier one holds, and takes its place when it is confirmed."""
+    earlier = marks(current)
+    if done.replacing is None or set(earlier) & set(marks(done.after)):
+        why = "some rules of this plan are loaded already, and not all: conntrim rollback first"
+        return replace(plan, obligations=_decided(plan, Obligation("guard-expired", ObligationStatus.BROKEN, why)))
+    obligations, costs = _weighed(done, plan.obligations, plan.costs)
+    reinstate = done.replacing.reinstate
+    return replace(plan, replaces=earlier, reinstate=reinstate, obligations=obligations, costs=costs)
+
+
+TOGETHER = "while both plans' rules stand"
+"""What is said of the time between a trial's load and its confirm's end."""
+
+
+def _weighed(
+    done: Compiled, alone: tuple[Obligation, ...], costs: tuple[str, ...]
+) -> tuple[tuple[Obligation, ...], tuple[str, ...]]:
+    """The obligations with what both plans' rules do together; what falling back costs is what it costs from there."""
+    assert done.replacing is not None
+    changes, facts = done.replacing.changes, done.facts
+    proof = decide(
+        changes.before, done.replacing.untracked, done.policy, facts.local, facts.local_ports,
+        loose=facts.tcp_loose is not False, tick=done.tick, listening=facts.listening,
+    )  # fmt: skip
+    worse = {o.name: o for o in proof.obligations if o.standing is not ObligationStatus.PROVED}
+    found = tuple(
+        replace(worse[o.name], why=f"{TOGETHER}: {worse[o.name].why}")
+        if o.standing is ObligationStatus.PROVED and o.name in worse
+        else o
+        for o in alone
+    )
+    return found, proof.costs
 
 
 def _decided(plan: Plan, decided: Obligation) -> tuple[Obligation, ...]:

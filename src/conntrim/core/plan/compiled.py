@@ -16,6 +16,7 @@ from conntrim.core.plan.admission import Addition, Course
 from conntrim.core.plan.changes import Changes, Texts
 from conntrim.core.plan.clients import Asked
 from conntrim.core.plan.legs import Leg
+from conntrim.core.plan.replacing import Replacing
 from conntrim.core.prove.rule_index import Listed
 
 
@@ -24,7 +25,7 @@ class Compiled:
     """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules, `trial`
     the guarded ones, `untracked` those of the services that go untracked alone; `listed` is what questions about
     `before` look at, `already` what is said of NOTRACK rules that are there, `limits` the policy's in the families
-    that are tracked here."""
+    that are tracked here. `replacing`: the same change beside an earlier plan's rules, whose texts these are."""
 
     policy: Policy
     facts: HostFacts
@@ -44,3 +45,4 @@ class Compiled:
     texts: Texts
     changes: tuple[AddedRule, ...]
     tick: Callable[[], None]
+    replacing: Replacing | None = None

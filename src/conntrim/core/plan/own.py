@@ -11,7 +11,15 @@ from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, TRIAL_SUFFIX, is_own_comment
+from conntrim.core.model.plan import (
+    ARMED,
+    CHAIN_PREFIX,
+    TRIAL_SUFFIX,
+    is_own_comment,
+    mark_of,
+    slot_of_chain,
+    slot_of_table,
+)
 from conntrim.core.model.ruleset import (
     AnyOf,
     Chain,
@@ -26,7 +34,6 @@ from conntrim.core.model.ruleset import (
     Rule,
     Ruleset,
     Table,
-    TableFamily,
     Verdict,
     XtConntrack,
 )
@@ -37,7 +44,12 @@ _STATES = tuple(Intervals.of(int(state)) for state in STATELESS)
 
 def is_own_table(table: Table) -> bool:
     """The nft table of a plan."""
-    return (table.dialect, table.family, table.name) == (Dialect.NFTABLES, TableFamily.INET, OWN_TABLE)
+    return slot_of(table) > 0
+
+
+def slot_of(table: Table) -> int:
+    """Which of the own nft tables it is; 0: none."""
+    return slot_of_table(table.family, table.name) if table.dialect is Dialect.NFTABLES else 0
 
 
 def is_own_chain(chain: Chain) -> bool:
@@ -92,6 +104,41 @@ def own_comments(ruleset: Ruleset) -> frozenset[tuple[str, str, str, str]]:
         for rule in chain.rules
         if is_own_table(table) or is_own_chain(chain) or is_own_rule(rule)
     )
+
+
+def slots(ruleset: Ruleset, *, trial: bool = False) -> frozenset[int]:
+    """The sets of own names that are in use; `trial`: only those that a trial's jumps lead to."""
+    found = set[int]()
+    for table in ruleset.tables:
+        own = slot_of(table)
+        for rule in (r for c in table.chains for r in c.rules if not trial or r.comment.endswith(TRIAL_SUFFIX)):
+            found |= {own, *(slot_of_chain(s.chain) for s in rule.statements if type(s) is Jump)}
+        if not trial:
+            found |= {own, *(slot_of_chain(chain.name) for chain in table.chains)}
+    return frozenset(found - {0})
+
+
+def without_trial(ruleset: Ruleset) -> Ruleset:
+    """The rule set without what a trial left in it, armed or expired; what an earlier plan holds stays."""
+    tried = slots(ruleset, trial=True)
+    if not tried and not has_trial(ruleset):
+        return ruleset
+    tables = (_without_trial(t, tried) for t in ruleset.tables if slot_of(t) not in tried)
+    return replace(ruleset, tables=tuple(tables))
+
+
+def _without_trial(table: Table, tried: frozenset[int]) -> Table:
+    chains = tuple(
+        replace(c, rules=tuple(r for r in c.rules if not (is_own_rule(r) and r.comment.endswith(TRIAL_SUFFIX))))
+        for c in table.chains
+        if slot_of_chain(c.name) not in tried
+    )
+    return replace(table, chains=chains, sets=tuple(s for s in table.sets if s.name != ARMED))
+
+
+def marks(ruleset: Ruleset) -> tuple[str, ...]:
+    """The marks of the plans that wrote our rules."""
+    return tuple(sorted({mark for *_, comment in own_comments(ruleset) if (mark := mark_of(comment))}))
 
 
 def has_trial(ruleset: Ruleset) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from conntrim.core.model.plan import CHAIN_PREFIX, HANDLE, OWN_TABLE, Batch
+from conntrim.core.model.plan import HANDLE, Batch, slot_of_chain, slot_of_table
 from conntrim.core.parse.listed import words_xt
 
 _XT = re.compile(r"-([AI]) (\S+)(?: (\d+)(?= |$))?(?: (.*))?")
@@ -20,7 +20,6 @@ _NFT = re.compile(
     rf'(insert|add|replace) rule (\S+ \S+) (\S+)(?: index (\d+)| (handle) (?:\d+|{HANDLE} [^"]*"[^"]*"@))?(?: (.*))?'
 )
 _NFT_COMMENT = re.compile(r'\bcomment "([^"]*)"$')
-_OWN = f"inet {OWN_TABLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,15 @@ class Put:
     @property
     def own(self) -> bool:
         """Whether the chain is ours."""
-        return self.table == _OWN if self.program == "nft" else self.chain.startswith(CHAIN_PREFIX)
+        return self.slot > 0
+
+    @property
+    def slot(self) -> int:
+        """Which set of own names the chain's is of; 0: none."""
+        if self.program != "nft":
+            return slot_of_chain(self.chain)
+        family, _, name = self.table.partition(" ")
+        return slot_of_table(family, name)
 
 
 class Phase(Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch, is_own_comment
+from conntrim.core.model.plan import OWN_TABLES, Batch, Plan, is_own_comment, mark_of, slot_of_chain, slot_of_table
 from conntrim.core.parse.listed import line_nft, line_xt
 from conntrim.core.rollout.batches import puts
 from conntrim.core.rollout.record import Journal
@@ -39,9 +39,9 @@ class Seen:
         return self.place, self.comment
 
     @property
-    def in_own_chain(self) -> bool:
-        """Whether it stands in a chain of ours."""
-        return self.place.split(" ", 2)[2].startswith(CHAIN_PREFIX)
+    def chain(self) -> str:
+        """The chain that it stands in, of iptables."""
+        return self.place.split(" ", 2)[2]
 
 
 def seen_xt(program: str, table: str, line: str) -> Seen:
@@ -63,11 +63,26 @@ class Claim:
     """`comments` are those of the plan's texts, None where no plan is known; `listed` the texts recorded of each.
 
     `early` are comments of rules that should not be there yet: who bears one asks for what ours ask, or is not ours.
+    `slot` is the set of own names that the plan's chains bear: those of the other are another plan's. None: any.
+    `guards`: the sets in tables of others that arm a trial; a plan that is confirmed has none left.
     """
 
     comments: frozenset[Key] | None = None
     listed: Mapping[Key, frozenset[str]] = field(default_factory=dict)
     early: frozenset[Key] = frozenset()
+    slot: int | None = None
+    guards: bool = True
+
+    def owns_chain(self, name: str) -> bool:
+        """Is it an own chain of iptables?"""
+        return self._owns(slot_of_chain(name))
+
+    def owns_table(self, family: str, name: str) -> bool:
+        """Is it an own table of nft?"""
+        return self._owns(slot_of_table(family, name))
+
+    def _owns(self, slot: int) -> bool:
+        return slot > 0 and self.slot in (None, slot)
 
     def holds(self, rule: Seen) -> bool:
         """Is this rule, in a chain of others, ours?"""
@@ -95,7 +110,18 @@ def claim_of(journal: Journal) -> Claim:
     for text in journal.own:
         if (key := _key_of(text)) in comments:
             listed[key] = listed.get(key, frozenset()) | {text}
-    return Claim(comments, listed, kept - trial if journal.swap is None else frozenset())
+    early = kept - trial if journal.swap is None else frozenset[Key]()
+    return Claim(comments, listed, early, slot_of(journal.plan), journal.state is not State.CONFIRMED)
+
+
+def marks_of(plan: Plan) -> tuple[str, ...]:
+    """The marks that the comments of a plan's rules bear."""
+    return tuple(sorted({mark for put in puts(plan.trial) if (mark := mark_of(put.comment))}))
+
+
+def slot_of(plan: Plan) -> int | None:
+    """The set of own names that a plan's chains bear; None where it has none."""
+    return next((put.slot for put in puts(plan.trial) if put.own), None)
 
 
 def comments_of(batches: tuple[Batch, ...]) -> frozenset[Key]:
@@ -114,7 +140,9 @@ def _key_of(text: str) -> Key:
     return seen_xt(program, table, line).key if line.startswith("-A ") else ("", "")
 
 
-OWN_NFT_JUMPS = tuple(
-    f"nft inet {OWN_TABLE} {hook}" for hook in ("prerouting", "output", "input_limit", "forward_limit")
-)
-"""Where the jumps of the own nft table stand."""
+OWN_NFT_JUMPS = {
+    f"nft inet {name} {hook}": name
+    for name in OWN_TABLES.values()
+    for hook in ("prerouting", "output", "input_limit", "forward_limit")
+}
+"""Where the jumps of the own nft tables stand."""

@@ -56,7 +56,6 @@ class Answer(Enum):
     FELL_BACK = ("fell back", 1)
     STILL_ARMED = ("still armed", 1)
     OTHER_TRIAL = ("another plan is on trial", 1)
-    OTHER_CONFIRMED = ("another plan is confirmed", 1)
     UNFINISHED_CONFIRM = ("the confirm is unfinished", 1)
     UNFINISHED_ROLLBACK = ("the rollback is unfinished", 1)
     DRIFTED = ("confirmed rules are gone", 1)

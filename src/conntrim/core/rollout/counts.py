@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from conntrim.core.model.plan import OWN_TABLE
 from conntrim.core.model.policy import Untrack, format_ports
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
@@ -32,7 +31,7 @@ def counted_nft(listing: str, claim: Claim) -> dict[str, int]:
     found: dict[str, int] = {}
     items, with_table = nft_items(listing, claim)
     for kind, body in items if with_table else ():
-        if (kind, body.get("family"), body.get("table")) != ("rule", "inet", OWN_TABLE):
+        if kind != "rule" or not claim.owns_table(body.get("family", ""), body.get("table", "")):
             continue
         done = nft_statements(body)
         if any("notrack" in each for each in done):

@@ -27,6 +27,10 @@ A confirm     TRIAL > REVIEWING > SWAPPING > KEEPING > PURGING > TUNING > WRITIN
 Settings alone  NOTHING > CHECKING > PENDING: they cannot expire, so nothing is tried. A confirm sets them:
               PENDING > TUNING > WRITING > CONFIRMED.
 A rollback    anything > UNDOING > RESTORING > NOTHING.
+A replacement CONFIRMED > CHECKING > ... of another plan, as any trial: its rules stand beside the confirmed ones, under
+              other names. The journal keeps the confirmed plan's own one (`Journal.replaced`): that is what NOTHING
+              means then, whoever comes there. The replaced rules go in KEEPING, when the new ones are kept, and come
+              back in UNDOING, before those go (K104, K105).
 
 EXPIRED, LOST, DRIFTED and STRAY are never recorded; looking at the clock and the kernel tells them (`status.py`).
 After a trial that expired or lost rules, an apply first takes out what is left (CLEARING) and a confirm is refused and
@@ -212,7 +216,7 @@ TABLE: dict[State, Rows] = {
     State.WRITING: _settling(State.WRITING, To(State.CONFIRMED, Answer.KEPT)),
     State.CONFIRMED: {
         Apply: To(State.CONFIRMED, Answer.ALREADY_CONFIRMED),
-        ApplyAnother: To(State.CONFIRMED, Answer.OTHER_CONFIRMED),
+        ApplyAnother: To(State.CHECKING),
         Confirm: To(State.CONFIRMED, Answer.ALREADY_CONFIRMED),
         Rollback: To(State.UNDOING),
         Clean: To(State.CONFIRMED, Answer.NOTHING_TO_CLEAN),

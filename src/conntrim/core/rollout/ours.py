@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLE, Batch
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLES, Batch, slot_of_chain, slot_of_table
 from conntrim.core.parse.listed import sections
 from conntrim.core.rollout.batches import table_of
 from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
@@ -33,9 +33,9 @@ def is_ours_xt(program: str, table: str, line: str, claim: Claim) -> bool:
 
 
 def _is_ours(rule: Seen, claim: Claim) -> bool:
-    if rule.target.startswith(CHAIN_PREFIX):
-        return not claim.disowns(rule)
-    return rule.in_own_chain or claim.holds(rule)
+    if slot_of_chain(rule.target):
+        return claim.owns_chain(rule.target) and not claim.disowns(rule)
+    return claim.owns_chain(rule.chain) or claim.holds(rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ def xt_tables(program: str, listing: str, claim: Claim) -> tuple[XtTable, ...]:
     found = []
     for each in sections(listing):
         seen = [(line, seen_xt(program, each.table, line)) for line in each.rules if may_be_ours(line)]
-        anothers = any(rule.target.startswith(CHAIN_PREFIX) and claim.disowns(rule) for _, rule in seen)
-        chains = [] if anothers else [name for name in each.chains if name.startswith(CHAIN_PREFIX)]
-        rules = [line for line, rule in seen if _is_ours(rule, claim) and not (anothers and rule.in_own_chain)]
+        anothers = any(claim.owns_chain(rule.target) and claim.disowns(rule) for _, rule in seen)
+        chains = [] if anothers else [name for name in each.chains if claim.owns_chain(name)]
+        rules = [r for r, rule in seen if _is_ours(rule, claim) and not (anothers and claim.owns_chain(rule.chain))]
         filled = {line.split(" ", 2)[1] for line in each.rules}
         idle = tuple(name for name, policy in each.chains.items() if policy == "ACCEPT" and name not in filled)
         altered = tuple(line for line, rule in seen if claim.altered(rule) and line not in rules)
@@ -136,7 +136,8 @@ def nft_items(listing: str, claim: Claim) -> tuple[list[Item], bool]:
     """The kind and content of each object of a listing, and whether the own table is this plan's."""
     document: Any = msgspec.json.decode(listing or '{"nftables": []}')
     items = [next(iter(item.items())) for item in document["nftables"]]
-    anothers = any(k == "rule" and claim.disowns(s) for k, b in items for s in (_seen(b),) if s.place in OWN_NFT_JUMPS)
+    jumps = (seen for kind, body in items if kind == "rule" and (seen := _seen(body)).place in OWN_NFT_JUMPS)
+    anothers = any(claim.owns_table("inet", OWN_NFT_JUMPS[seen.place]) and claim.disowns(seen) for seen in jumps)
     return items, not anothers
 
 
@@ -158,15 +159,19 @@ def _nft_ours(items: list[Item], claim: Claim, with_table: bool) -> Iterator[Nft
             continue
         family, table = body.get("family", ""), body.get("table", "")
         name = str(body.get("name", body.get("chain", "")))
-        if OWN_TABLE not in (name, table) and name != ARMED and NAME not in str(body.get("comment", "")):
+        own_table = name if kind == "table" else table
+        of_own = slot_of_table(family, own_table)
+        if not of_own and name != ARMED and NAME not in str(body.get("comment", "")):
             continue
         mean = msgspec.json.encode(_meaning(body), order="deterministic")
         comment = f' "{body["comment"]}"' if "comment" in body else " for good" if _lasting(body) else ""
         path = f"{family} {table}".strip()
         text = f"nft {kind} {path} {name}{comment} #{hashlib.sha256(mean).hexdigest()[:8]}"
-        seen, ours = _seen(body, text), with_table
-        if (family, name if kind == "table" else table) != ("inet", OWN_TABLE):
-            ours = claim.holds(seen) if kind == "rule" else kind == "set" and name == ARMED
+        seen = _seen(body, text)
+        if of_own:
+            ours = with_table and claim.owns_table(family, own_table)
+        else:
+            ours = claim.holds(seen) if kind == "rule" else claim.guards and (kind, name) == ("set", ARMED)
         altered = kind == "rule" and not ours and claim.altered(seen)
         if ours or altered:
             yield NftObject(kind, path, name, int(body.get("handle", 0)), text, altered)
@@ -208,7 +213,7 @@ def sweep_nft(listing: str, claim: Claim) -> tuple[Batch, ...]:
     Its handles are the listing's, and mean nothing in any other.
     """
     ours = [found for found in nft_objects(listing, claim) if not found.altered]
-    foreign = [found for found in ours if found.path != f"inet {OWN_TABLE}"]
+    foreign = [found for found in ours if found.path.removeprefix("inet ") not in OWN_TABLES.values()]
     lines = [f"delete table {t.path} {t.name}" for t in ours if t.kind == "table"]
     lines += [f"delete rule {r.path} {r.name} handle {r.handle}" for r in foreign if r.kind == "rule"]
     lines += [f"delete set {s.path} {s.name}" for s in foreign if s.kind == "set"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from conntrim.core.model.plan import OWN_TABLE
+from conntrim.core.model.plan import OWN_TABLES
 from conntrim.core.parse.listed import nft_table
 from conntrim.core.parse.nft.blocks import Block, blocks, includes, rules_of
 from conntrim.core.rollout.claim import Claim, seen_nft
 from conntrim.core.rollout.persist import NoPlaceError, Placed
 
-OWN = f"table inet {OWN_TABLE}"
+OWN = tuple(f"table inet {name}" for name in OWN_TABLES.values())
 MARK = "# Written by conntrim; conntrim rollback takes it out."
 _INCLUDED = ", and the file includes others: put our rules into the one that has it, by hand"
 
@@ -24,7 +24,7 @@ def ours_nft(listing: str, claim: Claim) -> dict[str, tuple[Placed, ...]]:
     """Our rules in chains of others, by chain."""
     found = {}
     for name, rules in chains_nft(listing).items():
-        if not name.startswith(f"{OWN} "):
+        if not is_own(name):
             found[name] = tuple(_placed(name, rules, claim))
     return {name: placed for name, placed in found.items() if placed}
 
@@ -38,20 +38,27 @@ def _placed(chain: str, rules: Sequence[str], claim: Claim) -> Iterator[Placed]:
             behind += 1
 
 
+def is_own(chain: str) -> bool:
+    """Of `table inet conntrim chain output`: whether the table is ours."""
+    return chain.startswith(tuple(f"{own} " for own in OWN))
+
+
 def own_table(listing: str) -> str:
     """The own table as nft lists it, "" where there is none."""
-    return nft_table(listing, f"inet {OWN_TABLE}")
+    return "".join(nft_table(listing, own.removeprefix("table ")) for own in OWN)
 
 
 def own_file(listing: str) -> str:
     """The own table as a file of its own that may be loaded again and again."""
-    return f"{MARK}\n{OWN}\ndelete {OWN}\n{own_table(listing)}"
+    there = [own for own in OWN if nft_table(listing, own.removeprefix("table "))]
+    return "".join([f"{MARK}\n", *(f"{own}\ndelete {own}\n" for own in there), own_table(listing)])
 
 
 def with_ours_nft(text: str, ours: Mapping[str, Sequence[Placed]], own: str) -> str:
     """An nft file with our rules in it and nothing else changed; what was ours in it before is gone. NoPlaceError."""
     clean = text.replace(f"\n{MARK}\n", "\n")
-    clean = clean.replace(own_table(clean), "")
+    for own_before in OWN:
+        clean = clean.replace(nft_table(clean, own_before.removeprefix("table ")), "")
     known = {rule.text for placed in ours.values() for rule in placed}
     lines = [line for line in clean.splitlines() if not _was_ours(line.strip().rstrip(";").rstrip(), known)]
     there = dict(blocks("\n".join(lines) + "\n"))
@@ -69,7 +76,7 @@ def with_ours_nft(text: str, ours: Mapping[str, Sequence[Placed]], own: str) -> 
 
 
 def _was_ours(line: str, known: set[str]) -> bool:
-    return line in known or Claim().holds(seen_nft(f"{OWN} chain -", line))
+    return line in known or Claim().holds(seen_nft(f"{OWN[0]} chain -", line))
 
 
 def _indent(lines: Sequence[str], block: Block, number: int) -> str:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from conntrim.core.model.plan import CHAIN_PREFIX, OWN_TABLE, Batch
+from conntrim.core.model.plan import Batch, slot_of_chain, slot_of_table
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.rollout.batches import puts, table_of
 from conntrim.core.rollout.claim import Claim, seen_nft
@@ -23,15 +23,23 @@ Chains = Mapping[str, tuple[str, ...]]
 OURS = "*"
 
 
-def chains(program: str, listing: str, claim: Claim, fed: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def chains(
+    program: str, listing: str, claim: Claim, fed: Mapping[str, str], earlier: Claim | None = None
+) -> dict[str, tuple[str, ...]]:
     """The chains that a listing shows, each rule of ours as `OURS`, without chains and tables of ours.
+
+    Rules of a plan that this one replaces are left out where `earlier` tells them: they come and go.
 
     `fed` says which program the plan feeds each table with (`fed_by`): no other one's listing tells it, since nft
     lists the tables of iptables-nft too, without our comments.
     """
     found = chains_nft(listing) if program == "nft" else chains_xt(listing)
     return {
-        name: tuple(OURS if _is_ours(program, name, rule, claim) else rule for rule in rules)
+        name: tuple(
+            OURS if _is_ours(program, name, rule, claim) else rule
+            for rule in rules
+            if earlier is None or not _is_ours(program, name, rule, earlier)
+        )
         for name, rules in found.items()
         if not _is_own_chain(program, name) and fed.get(_table(program, name), program) == program
     }
@@ -40,7 +48,7 @@ def chains(program: str, listing: str, claim: Claim, fed: Mapping[str, str]) -> 
 def fed_by(batches: Iterable[Batch]) -> dict[str, str]:
     """Which program fills each table, by `ip filter`; tables of iptables-legacy are others of the same name (K37)."""
     listed = ((_table(batch.program, _chain(batch.program, table_of(batch))), batch.program) for batch in batches)
-    return {table: program for table, program in listed if table != f"inet {OWN_TABLE}"}
+    return {table: program for table, program in listed if not _is_own_table(table)}
 
 
 def _chain(program: str, table: str, chain: str = "") -> str:
@@ -58,8 +66,14 @@ def _table(program: str, chain: str) -> str:
 
 def _is_own_chain(program: str, name: str) -> bool:
     if program == "nft":
-        return name.startswith(f"table inet {OWN_TABLE} ")
-    return name.split()[1].startswith(CHAIN_PREFIX)
+        return _is_own_table(_table(program, name))
+    return slot_of_chain(name.split()[1]) > 0
+
+
+def _is_own_table(table: str) -> bool:
+    """Of `inet conntrim`."""
+    family, _, name = table.partition(" ")
+    return slot_of_table(family, name) > 0
 
 
 def _is_ours(program: str, chain: str, rule: str, claim: Claim) -> bool:

@@ -99,6 +99,19 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a plan at one moment (UTC, ISO 8601): its name and services, who did it, and which confirmed plan
+    it was to replace or had."""
+
+    at: str
+    what: str
+    plan: str = ""
+    services: tuple[str, ...] = ()
+    by: str = ""
+    replaced: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Swap:
     """How far a confirm has come: how many steps are done for certain, and our rules as listed before the next."""
 
@@ -114,7 +127,9 @@ class Journal:
     each chain that holds some of them. `tables` are the
     tables that were there before. `accepted` names the obligations that the operator took upon themselves.
     `settings` and `files` hold what was there before the confirm; `root` is the directory that the files are below,
-    `lasting` what was decided about the rules' own files.
+    `lasting` what was decided about the rules' own files. `replaced` is the journal of the confirmed plan that this one
+    takes the place of: what a trial that ends, or a rollback, goes back to. `history` notes each state as it was
+    recorded, `steps` what became of the plans.
     """
 
     state: State = State.NOTHING
@@ -132,3 +147,11 @@ class Journal:
     lasting: Lasting | None = None
     remarks: tuple[str, ...] = ()
     history: tuple[Note, ...] = ()
+    steps: tuple[Step, ...] = ()
+    replaced: Journal | None = None
+
+    def taken_up(self) -> Journal:
+        """What a new run begins with: a check that never ended has changed nothing of what it would have replaced."""
+        if self.state is State.CHECKING and self.replaced:
+            return replace(self.replaced, history=self.history, steps=self.steps)
+        return self

@@ -29,6 +29,8 @@ class Report:
     that. `settings` are those that a confirm will set, has set, or a rollback has put back; `netns`, `state_dir` and
     `root` the options that were given. `costs` are the connections that do not survive when a trial falls back.
     `strays` are rules with marks of ours that are none of this plan's as it was loaded; nothing touches them.
+    `replaced` is the confirmed plan that this one has taken the place of, or is to; `undone` the plan that was taken
+    back where another is in force again.
     `unmendable` says why a confirm cannot load again what is gone.
     """
 
@@ -56,6 +58,8 @@ class Report:
     by_hand: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
+    replaced: str = ""
+    undone: str = ""
     settings: tuple[Tuned, ...] = ()
     netns: str = ""
     state_dir: str = ""

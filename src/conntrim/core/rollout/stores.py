@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from conntrim.core.model.plan import OWN_TABLE, FileChange
+from conntrim.core.model.plan import OWN_TABLES, FileChange
 
 UNIT = "conntrim.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
@@ -99,7 +99,9 @@ def _lines(loads: Iterable[UnitLoad], found: dict[str, str]) -> Iterable[str]:
         if load.program == "nft":
             yield f"ExecStart={program} -f {load.path}"
             yield f"ExecReload={program} -f {load.path}"
-            yield f"ExecStop=-{program} delete table inet {OWN_TABLE}"
+            for name in OWN_TABLES.values():
+                if f"table inet {name} {{" in load.text:
+                    yield f"ExecStop=-{program} delete table inet {name}"
         else:
             # The dash: where nothing is loaded yet there is nothing to take out, and that is fine.
             undo = f"-{program} --noflush --wait=10 {load.path}.undo"
