@@ -25,7 +25,7 @@ def test_the_live_host_s_routes_decide(
     """K116: the kernel is asked by which interface it reaches the source."""
     host.run("ip", "-batch", "-", text=SETUP)
     host.run("nft", "-f", "-", text="table inet t { chain c { type filter hook prerouting priority -150;\n"
-             " fib saddr . iif oif missing drop\n } }\n")  # fmt: skip
+             " fib saddr . iif oif missing drop\n }\n}\n")  # fmt: skip
     packet = ["-p", "tcp", "-s", source, "-d", "192.0.2.1", "--dport", "22", "-i", device]
     run(["explain", "--netns", host.name, *packet])
     told = capsys.readouterr().out
