@@ -6,6 +6,7 @@ What other releases list of the same rules, and what they refuse, is K139 to K14
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +20,7 @@ from conntrim.core.model.normal import normal
 from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
 from conntrim.core.parse.nft.document import read_nft
 from conntrim.core.parse.policy import parse_policy
+from conntrim.core.parse.xt.options import MATCHES, TARGETS
 from conntrim.core.parse.xt.save import read_listing, read_save
 from conntrim.host import programs
 from conntrim.host.listing import KernelListing
@@ -60,6 +62,29 @@ def test_its_versions_are_those_that_are_meant(release: Release) -> None:
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
+
+
+EXTENSION = re.compile(r"lib(xt|ipt|ip6t)_(\w+)\.so")
+NO_EXTENSIONS = frozenset({"standard", "NAT"})
+"""Libraries that hold others: verdicts and chains, the translations."""
+
+
+def test_every_extension_and_option_is_known(release: Release) -> None:
+    """What the release's own help says of each of its matches and targets stands in our grammar, else it is named."""
+    (folder,) = Path(release.programs()).parent.glob("tree/usr/lib/*/xtables")
+    unknown: list[str] = []
+    for found in filter(None, map(EXTENSION.fullmatch, sorted(path.name for path in folder.iterdir()))):
+        family, name = found.groups()
+        kind, grammar = ("-j", TARGETS) if name[0].isupper() else ("-m", MATCHES)
+        if name in NO_EXTENSIONS:
+            continue
+        ended = programs.attempt(["ip6tables" if family == "ip6t" else "iptables", kind, name, "--help"])
+        if "Couldn't load" in ended.errors:
+            continue  # 1.8.7 has a library of ipvs that it cannot load
+        own = ended.output[ended.output.index("--version") :].partition("\n")[2]
+        options = set(re.findall(r"--([a-z0-9][a-z0-9-]+)", own))
+        unknown += [name] if name not in grammar else sorted(f"{name} {o}" for o in options - set(grammar[name]))
+    assert unknown == []
 
 
 def xt_rows(release: Release) -> list[Row]:

@@ -81,11 +81,20 @@ def _end(on: Traversal, statement: End) -> Fate:
     return VERDICTS[statement.verdict]
 
 
+MOST_JUMPS = 64
+"""Nested jumps: the kernel allows 16 levels (nftables) or as many as there are chains (iptables)."""
+
+
 def _jump(on: Traversal, statement: Jump, table: Table, rule: Rule) -> Ending:
     target, before = table.chain(statement.chain), len(on.path)
     if target is None:
         raise InputError(rule.place.source, f"jump to a missing chain {statement.chain}", line=rule.place.line)
+    if on.depth == MOST_JUMPS:
+        why = f"{table.family} {table.name} {target.name}: more than {MOST_JUMPS} jumps one in another"
+        return Fate.NOT_DECIDED if on.skb.answers.ask(why) else None
+    on.depth += 1
     ending = on.chain(table, target)
+    on.depth -= 1
     if not isinstance(ending, Fate) and len(on.path) == before:
         on.path.pop()  # nothing of that chain mattered, nor does the jump
     if isinstance(ending, Fate):
@@ -243,9 +252,13 @@ def _write(on: Traversal, statement: SetMark | SetField | AddToSet, table: Table
 
 
 def _expected(on: Traversal) -> Ending:
-    """nft's `ct expectation set` ends the rule for what has no new entry (K136)."""
+    """nft's `ct expectation set` ends the rule for what has no new entry (K136).
+
+    REJECT's answer to what has one has that entry, in front of conntrack too.
+    """
     attached = on.skb.attached
-    return None if isinstance(attached, Tracked) and not attached.confirmed else Unended.BROKEN
+    fresh = isinstance(attached, Tracked) and (attached.pending or not attached.confirmed)
+    return None if fresh else Unended.BROKEN
 
 
 def _free_for_notrack(attached: Attached, dialect: Dialect) -> bool:

@@ -54,6 +54,8 @@ class Traversal:
     passed: list[tuple[Hook, CtState | None]] = field(default_factory=list)
     bound: bool = False
     """Whether a nat statement of this hook has set up the entry: no other one is asked then."""
+    depth: int = 0
+    """How many jumps one in another led here."""
     moved: bool = False
     """Whether the entry gave the packet another destination in PREROUTING."""
 

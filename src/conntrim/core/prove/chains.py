@@ -33,15 +33,13 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.writes import AddToSet, SetField
 from conntrim.core.netfilter.question_text import question, queue, translation
+from conntrim.core.netfilter.statements import MOST_JUMPS
 from conntrim.core.prove.diagram import NotDecided, Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.summary import Hit, Summary, parts, summary
 from conntrim.core.prove.turns import Again, Turns, as_it_is
 from conntrim.core.prove.watch import Item, Sight, Watch, Why
-
-MOST_JUMPS = 64
-"""Nested jumps: the kernel allows 16 levels (nftables) or as many as there are chains (iptables)."""
 
 
 @dataclass(frozen=True, slots=True)

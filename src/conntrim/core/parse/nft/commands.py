@@ -39,8 +39,9 @@ class _Table:
 
 
 def commanded(document: Json) -> bool:
-    """Whether any item is a command, so that this is no listing."""
-    return any(isinstance(item, dict) and not COMMANDS.isdisjoint(item) for item in document["nftables"])
+    """Whether any item is a command, so that this is no listing: elements by themselves are added, none lists them."""
+    ours = COMMANDS | {"element"}
+    return any(isinstance(item, dict) and not ours.isdisjoint(item) for item in document["nftables"])
 
 
 def listing_of(document: Json, source: str) -> Json:
