@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import Batch
-from conntrim.core.rollout.claim import Claim
+from conntrim.core.model.plan import Batch, comment_of
+from conntrim.core.parse.listed import line_xt
+from conntrim.core.rollout.claim import Claim, Seen
 from conntrim.core.rollout.record import Guard
+from tests.fakes.plans import line, mark
 
 GUARDED = " (trial)"
 
@@ -43,11 +45,22 @@ class Faults:
             raise KilledError
 
 
+def _name(text: str) -> str:
+    """`web accept (trial)`, of a line; "" where it has no comment of ours."""
+    return line_xt(text.replace("-D", "-A", 1)).comment.partition(" ")[2] if text.startswith(("-A", "-D")) else ""
+
+
+def _seen(name: str) -> Seen:
+    """A rule as it stands in the listing."""
+    plan = name.partition(" ")[0]
+    return Seen("fake filter INPUT", comment_of(mark(plan), name), "ACCEPT", narrow=True)
+
+
 @dataclass
 class FakeLoader:
-    """Batches are lines `+rule` and `-rule`; a rule that ends with ` (trial)` is guarded.
+    """Takes the words of iptables-restore, as the program's own readers read them: a rule is what its comment says.
 
-    `rules` holds each of our rules with its guard, None where it has none.
+    `rules` holds each of our rules with its guard, None where it has none; one that ends with ` (trial)` is guarded.
     """
 
     faults: Faults = field(default_factory=Faults)
@@ -69,16 +82,26 @@ class FakeLoader:
             raise HostError(batch.program, "missing kernel module?")
         if self.refuses and self.refuses in batch.text:
             raise HostError(batch.program, f"refused: {self.refuses}")
-        for line in batch.text.split("\n"):
-            if line[0] == "+":
-                if line[1:] in rules:
-                    raise HostError(batch.program, f"{line[1:]} is there twice")
-                rules[line[1:]] = guard if line.endswith(GUARDED) else None
-            elif line[1:] not in rules:
-                raise HostError(batch.program, f"no rule {line[1:]}")
-            else:
-                del rules[line[1:]]
+        for each in batch.text.splitlines():
+            verb, name = each[:2], _name(each)
+            if verb == "-A":
+                if name in rules:
+                    raise HostError(batch.program, f"{name} is there twice")
+                rules[name] = guard if name.endswith(GUARDED) else None
+            elif verb == "-D":
+                if name not in rules:
+                    raise HostError(batch.program, f"no rule {name}")
+                del rules[name]
         return rules
+
+    def _claimed(self, claim: Claim) -> tuple[str, ...]:
+        """Those that a claim holds."""
+        return tuple(name for name in self.rules if claim.holds(_seen(name)))
+
+    def listing(self) -> str:
+        """As iptables-save would print it."""
+        rules = (line(name.partition(" ")[0], f"+{name.partition(' ')[2]}") for name in self.rules)
+        return "".join(["*filter\n:INPUT ACCEPT [0:0]\n", *rules, "COMMIT\n"])
 
     def check(self, batch: Batch, guard: Guard) -> None:
         """As the kernel does: by trying."""
@@ -104,8 +127,8 @@ class FakeLoader:
         self.faults.after()
 
     def own(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
-        """All rules of this kernel are ours; where nobody tells which, what only looks so is as well."""
-        return (*self.rules, *(self.strays if claim == Claim() else ()))
+        """Those of the plan; where nobody tells which, all of any, and what only looks so is as well."""
+        return (*self._claimed(claim), *(self.strays if claim == Claim() else ()))
 
     def altered(self, programs: Sequence[str], claim: Claim) -> tuple[str, ...]:
         """Nobody alters a rule."""
@@ -121,9 +144,9 @@ class FakeLoader:
         return ()
 
     def sweep(self, programs: Sequence[str], keep: Sequence[str], claim: Claim) -> None:
-        """Everything goes, one rule at a time."""
+        """Everything of the plan goes, one rule at a time."""
         self.armed = False
-        for rule in sorted(self.rules, reverse=True):
+        for rule in sorted(self._claimed(claim), reverse=True):
             self.faults.before("sweep")
             del self.rules[rule]
             self.faults.after()

@@ -209,6 +209,7 @@ class FakeFreshness:
 class FakePersistence:
     """A host of which no file is known, but for those that a test names; what is loaded is what is listed."""
 
+    loader: FakeLoader = field(default_factory=FakeLoader)
     found: tuple[Store, ...] = ()
     live: str = ""
 
@@ -229,8 +230,8 @@ class FakePersistence:
         return "fake"
 
     def listing(self, program: str) -> str:
-        """What the test says."""
-        return self.live
+        """What the test says, or what is loaded."""
+        return self.live or self.loader.listing()
 
     @contextmanager
     def rehearsal(self) -> Iterator[FakeRehearsal]:
@@ -295,7 +296,7 @@ class FakeHost:
         self.purge = FakePurge(self.faults, 7)
         self.entries = FakeEntries(self.faults)
         self.freshness = FakeFreshness()
-        self.persistence = FakePersistence()
+        self.persistence = FakePersistence(self.loader)
         self.prober = FakeProber(frozenset({80}))
         self.operator = ""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
+from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import Obligation, ObligationStatus
 from conntrim.core.rollout.probe import Probe
 from conntrim.core.rollout.record import Guard
+from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
 from conntrim.render.rollout import to_text
 from tests.fakes.loader import KilledError
@@ -419,3 +423,75 @@ def test_a_hang_up_at_the_record_of_a_rollback_is_not_the_last_word() -> None:
     assert State.UNDOING is host.journal.journal.state
     host.faults.calls, host.faults.hang_up_at, host.faults.die_after = 0, 0, 0
     assert "rolled back" == rollback(host.ports()).answer
+
+
+BOTH = fake_plan("both", replaces="web")
+WEB_RULES = {"web accept": None, "web raw": None}
+
+
+def beside() -> FakeHost:
+    """A host with a plan confirmed and the next on trial beside it."""
+    host = on_trial()
+    assert confirm(host.ports()).exit_code == 0
+    assert apply(host.ports(), BOTH, 60).answer == "armed"
+    return host
+
+
+def test_a_replacement_stands_beside_and_goes_back() -> None:
+    """On trial both act; expired or undone the first one is what it was, and the report says so."""
+    host = beside()
+    report = status(host.ports())
+    assert (report.plan, report.replaced, report.state) == ("both", "web", State.TRIAL)
+    assert host.acting() == {"web accept", "web raw", "both accept (trial)", "both raw (trial)"}
+    host.clock.sleep(61)
+    assert host.acting() == set(WEB_RULES)
+    report = clean(host.ports())
+    assert (report.answer, report.plan, report.undone, report.state) == ("rolled back", "web", "both", State.CONFIRMED)
+    assert host.loader.rules == WEB_RULES
+
+
+def test_a_replacement_is_kept_alone_and_undone_by_the_first() -> None:
+    """Confirmed: only the second's rules. A rollback brings the first back, another one nothing; settings follow."""
+    host = beside()
+    report = confirm(host.ports())
+    assert (report.answer, report.plan, report.replaced) == ("confirmed", "both", "web")
+    assert set(host.loader.rules) == {"both accept", "both raw"}
+    report = rollback(host.ports())
+    assert (report.plan, report.undone, host.loader.rules) == ("web", "both", WEB_RULES)
+    assert host.sysctls.values == {"a": 10, "b": 20}
+    assert (rollback(host.ports()).state, host.loader.rules) == (State.NOTHING, {})
+    assert (host.sysctls.values, host.files.texts) == ({"a": 1, "b": 2}, {"/etc/rules": "old"})
+
+
+@pytest.mark.parametrize("fault", ["die_before", "die_after", "fail_at", "hang_up_at"])
+@pytest.mark.parametrize("verb", [confirm, rollback])
+def test_a_replacement_broken_off_anywhere_never_leaves_a_moment_without_effect(
+    fault: str, verb: Callable[[Ports], Report]
+) -> None:
+    """At each change: one of the two untracks, with its accept; a rollback then leaves the first alone."""
+    for call in range(1, 40):
+        host = beside()
+        host.faults.__init__()  # type: ignore[misc]  # the parts of the host share this one object
+        setattr(host.faults, fault, call)
+        with suppress(KilledError):
+            verb(host.ports())
+        reached = host.faults.calls >= call
+        host.faults.__init__()  # type: ignore[misc]
+        host.clock.sleep(61)
+        acting = host.acting()
+        assert {"web accept", "web raw"} <= acting or {"both accept", "both raw"} <= acting, (call, acting)
+        if status(host.ports()).plan == "both":
+            assert rollback(host.ports()).exit_code == 0
+        assert (status(host.ports()).plan, host.loader.rules) == ("web", WEB_RULES), call
+        if not reached:
+            return
+    raise AssertionError("it never ends")
+
+
+def test_what_was_made_beside_nothing_does_not_stand_beside_a_plan() -> None:
+    """Its places are others': refused, and the confirmed plan is what it was."""
+    host = on_trial()
+    confirm(host.ports())
+    report = apply(host.ports(), fake_plan("cache"), 60)
+    assert (report.answer, report.plan, report.state) == ("refused", "web", State.CONFIRMED)
+    assert host.loader.rules == WEB_RULES
