@@ -22,9 +22,6 @@ from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.plan.propose import Proposal, propose
 from conntrim.core.rollout.batches import checkable
-from conntrim.core.rollout.record import Journal, Moment
-from conntrim.core.rollout.states import SETTLING, State
-from conntrim.core.rollout.status import seconds_left
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_report
 
@@ -143,11 +140,3 @@ def files_of(planned: Planned) -> tuple[FileChange, ...]:
         batches: Sequence[Batch] = getattr(plan, step)
         found += [FileChange(f"{step}/{n}-{b.program}", b.text) for n, b in enumerate(batches, 1)]
     return (*found, *(FileChange(f"files{f.path}", f.text) for f in plan.files))
-
-
-def refuse_on_trial(directory: str, name: str, journal: Journal, now: Moment) -> None:
-    """InputError for the directory of the plan that is on trial: whoever decides about it looks there."""
-    under_way = journal.state in SETTLING or (journal.state is not State.CONFIRMED and seconds_left(journal, now) > 0)
-    if under_way and journal.plan is not None and journal.plan.name == name:
-        advice = "conntrim confirm or conntrim rollback first, or name another directory"
-        raise InputError(directory, f"this directory holds {name}, which is on trial", advice=advice)

@@ -13,9 +13,9 @@ from conntrim import wiring
 from conntrim.app import rollout
 from conntrim.app.reviewed import reviewed
 from conntrim.app.rollout_run import Ports
-from conntrim.cli.options import as_json, netns
+from conntrim.cli.options import as_json, netns, stated
 from conntrim.cli.output import complain
-from conntrim.cli.rollout import answer, rooted, stated
+from conntrim.cli.rollout import answer, rooted
 from conntrim.core.model.errors import InputError
 from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.probe import How, Probe, probe_of

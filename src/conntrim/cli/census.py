@@ -8,9 +8,9 @@ from conntrim import wiring
 from conntrim.app.census import take_census
 from conntrim.app.panel import watch_panel
 from conntrim.cli import options
+from conntrim.cli.options import local_ranges, prefixes
 from conntrim.cli.output import say
 from conntrim.core.census.select import Selection, state_words
-from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.panel import PanelBy
@@ -20,24 +20,6 @@ from conntrim.render.panel import panel_text
 
 LEAST_SAMPLE = 1_000
 """Below that the bounds are so wide that nothing is known."""
-
-
-def local_ranges(text: str | None) -> list[tuple[int, int]]:
-    """`192.0.2.1,2001:db8::/64` as inclusive ranges."""
-    return prefixes("--local", text or "")
-
-
-def prefixes(option: str, text: str) -> list[tuple[int, int]]:
-    """Addresses and prefixes of an option as inclusive ranges."""
-    ranges = []
-    for part in text.split(","):
-        if not part.strip():
-            continue
-        try:
-            ranges.append(parse_prefix(part.strip()))
-        except ValueError as error:
-            raise InputError(option, f"{part.strip()} is no address or prefix") from error
-    return ranges
 
 
 def protocol_number(text: str) -> int:

@@ -14,7 +14,7 @@ from conntrim.app.diagnose import Further, Request, diagnose_kernel, diagnose_so
 from conntrim.app.ports.inputs import Inputs
 from conntrim.app.ports.saved import SavedHost
 from conntrim.cli import options
-from conntrim.cli.census import local_ranges
+from conntrim.cli.options import local_ranges
 from conntrim.cli.output import say
 from conntrim.core.diagnose.case import Thresholds
 from conntrim.core.diagnose.report import Diagnosis

@@ -9,12 +9,10 @@ import click
 
 from conntrim import wiring
 from conntrim.app.census import take_census
-from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan, refuse_on_trial
-from conntrim.app.rollout_run import Ports
+from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan
 from conntrim.cli import options
-from conntrim.cli.census import local_ranges
+from conntrim.cli.options import local_ranges, stated
 from conntrim.cli.output import say
-from conntrim.cli.rollout import stated
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.census import Census
 from conntrim.core.model.errors import ConntrimError, InputError
@@ -85,7 +83,7 @@ def command(
     given = Given(source, policy_from(policy) if policy else None, rulesets, local_ranges(local), netns)
     planned = make_plan(_inputs(given, era_of(source, era), DIALECTS.get(dialect or "")))
     if output:
-        _refuse_on_trial(output, wiring.rollout(netns, state))
+        _refuse_on_trial(output, netns, state)
         wiring.plans().write(output, files_of(planned))
     if as_json:
         say(to_json("plan", planned.plan))
@@ -94,8 +92,11 @@ def command(
     raise SystemExit(int(planned.plan.status() is not ObligationStatus.PROVED))
 
 
-def _refuse_on_trial(directory: str, ports: Ports) -> None:
+def _refuse_on_trial(directory: str, netns: str | None, state: str | None) -> None:
     """Where the journal can be read; who may not read it has nothing on trial, and a plan changes nothing."""
+    from conntrim.app.on_trial import refuse_on_trial  # noqa: PLC0415  # rollouts are no matter to most plans
+
+    ports = wiring.rollout(netns, state)
     try:
         journal = ports.journal.read()
     except ConntrimError:

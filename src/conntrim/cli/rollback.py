@@ -6,8 +6,8 @@ import click
 
 from conntrim import wiring
 from conntrim.app import rollout
-from conntrim.cli.options import as_json, netns
-from conntrim.cli.rollout import answer, rooted, stated
+from conntrim.cli.options import as_json, netns, stated
+from conntrim.cli.rollout import answer, rooted
 
 
 @click.command("rollback")

@@ -15,9 +15,6 @@ from conntrim.host.signals import orderly_end
 from conntrim.render import rollout as text
 from conntrim.render.json import to_json
 
-stated = click.option(
-    "--state", metavar="DIR", help="Keep the journal here instead of /var/lib/conntrim or $CONNTRIM_STATE."
-)
 rooted = click.option(
     "--root", metavar="DIR", help="The files are below this directory instead of /; the journal remembers it."
 )
