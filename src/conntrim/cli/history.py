@@ -6,9 +6,8 @@ import click
 
 from conntrim import wiring
 from conntrim.app import rollout
-from conntrim.cli.options import as_json, netns
+from conntrim.cli.options import as_json, netns, stated
 from conntrim.cli.output import say
-from conntrim.cli.rollout import stated
 from conntrim.render import history as text
 from conntrim.render.json import to_json
 
