@@ -116,6 +116,8 @@ def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callab
         matches = words.some(XT_MATCHES)
         if table == "nat" and hook and random.random() < 0.7:
             effect = xt_translation(words, any(m.startswith(("-p tcp", "-p udp")) for m in matches))
+        if random.random() < 0.06:
+            matches, effect = _seen(words, effect if table in ("filter", "mangle") else "-j ACCEPT")
         if table in ("raw", "mangle") and hook == "PREROUTING" and random.random() < 0.08:
             matches = (*matches, f"-m rpfilter{random.choice(('', ' --invert', ' --loose', ' --loose --invert'))}")
         if table == "mangle" and hook == "PREROUTING" and random.random() < 0.06:
@@ -130,6 +132,14 @@ def _xt_line(family: str, table: str, hook: str, users: Sequence[str]) -> Callab
         return Line(matches, effect)
 
     return make
+
+
+def _seen(words: Words, effect: str) -> tuple[tuple[str, ...], str]:
+    """An ipset that rules fill, and ask: of one service only, so that its elements tell a dialogue from all others."""
+    name = f"seen{'4' if words.family == 'ip' else '6'} src,src,dst"
+    if words.random.random() < 0.5:
+        return ("-p tcp --dport 80",), f"-j SET --add-set {name}{words.random.choice(('', ' --exist'))}"
+    return (f"-p tcp --dport 80 -m set {words.maybe_not()}--match-set {name}",), effect
 
 
 # --- nft ------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Script:
         if self.program == "nft":
             return (Batch("nft", "".join(_nft(sheet) for sheet in self.sheets)),) if self.sheets else ()
         texts = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
-        asked = any("--match-set" in m for s in self.sheets for b in s.blocks for line in b.lines for m in line.matches)
+        asked = any("-set " in str(line) for s in self.sheets for b in s.blocks for line in b.lines)
         sets = (Batch("ipset", IPSETS),) if asked else ()
         return sets + tuple(
             Batch(program, "".join(_xt(sheet) for sheet in self.sheets if sheet.family == family))
@@ -71,6 +71,8 @@ class Script:
 
 
 IPSETS = """\
+create seen4 hash:ip,port,ip family inet timeout 600
+create seen6 hash:ip,port,ip family inet6 timeout 600
 create web4 hash:net family inet
 add web4 192.0.2.0/28
 add web4 203.0.113.0/24

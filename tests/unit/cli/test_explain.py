@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -223,3 +225,41 @@ def test_a_published_port_asked_with_the_interface_behind_it(
     told = capsys.readouterr().out
     assert told.startswith(said)
     assert assumed is ("--local tells those" in told)
+
+
+BANNED = """\
+*filter
+:INPUT DROP [0:0]
+:BOUNCER - [0:0]
+-A INPUT -j BOUNCER
+-A INPUT -p tcp -m tcp --dport 23 -j SET --add-set nosy src --exist
+-A INPUT -m set --match-set nosy src -j DROP
+-A INPUT -p tcp -m tcp --dport 8443 -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 23 -j ACCEPT
+-A BOUNCER -m set --match-set banned src -j DROP
+COMMIT
+"""
+LISTED = """\
+create banned hash:net family inet hashsize 1024 maxelem 65536 timeout 900
+add banned 203.0.113.32/29 timeout 812
+create nosy hash:ip family inet hashsize 1024 maxelem 65536
+"""
+
+
+@pytest.mark.parametrize(("source", "port", "said", "listed"), [
+    ("203.0.113.34", "8443", "dropped", "banned"), ("203.0.113.41", "8443", "accepted", "banned"),
+    ("203.0.113.41", "23", "dropped", "nosy"),
+])  # fmt: skip
+def test_ipsets_that_come_and_go_are_as_listed_now(
+    source: str, port: str, said: str, listed: str, tmp_path: Path
+) -> None:
+    """Elements with time-outs count as long as they are listed; what a rule adds is found by the next one."""
+    for name, text in (("rules", BANNED), ("sets", LISTED)):
+        (tmp_path / name).write_text(text)
+    packet = ["-p", "tcp", "-s", source, "-d", "192.0.2.70", "--dport", port, "-i", "wan0"]
+    files = ["--ruleset", str(tmp_path / "rules"), "--ruleset", str(tmp_path / "sets")]
+    with io.StringIO() as out, redirect_stdout(out):
+        run(["explain", *packet, *files])
+        told = out.getvalue()
+    assert told.startswith(said)
+    assert f"the set {listed} is taken as listed now" in told

@@ -93,6 +93,8 @@ XT_KINDS = {
     "the way back to a packet's source": r"-m rpfilter",
     "the way back by any interface": r"-m rpfilter --loose",
     "a SYN proxy": r"-j SYNPROXY",
+    "an ipset that packets add to": r"-j SET --add-set",
+    "what packets have added, looked up": r"--match-set seen",
     "a transparent proxy": r"-j TPROXY",
 }
 

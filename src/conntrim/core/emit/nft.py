@@ -203,6 +203,8 @@ def _template(statement: SetZone | CtTemplate) -> str:
 
 def _worded(statement: NoEffect | SetField | AddToSet | OpaqueStatement) -> str:
     """Statements that kept nft's words."""
+    if isinstance(statement, AddToSet) and statement.text.startswith("--"):
+        refused(statement)
     if isinstance(statement, SetField | AddToSet):
         return statement.text
     if statement.kind.isupper() or statement.text.startswith("{"):

@@ -112,6 +112,8 @@ def _target(statement: Statement, v6: bool) -> str:
             text = _nat(statement, v6)
         case NoEffect(kind, options) | OpaqueStatement(kind, options) if kind.isupper():
             text = f"{kind} {options}".strip()
+        case AddToSet(text=options) if options.startswith("--"):
+            text = f"SET {options}"
         case NoEffect() | OpaqueStatement() | Jump() | SetZone() | CtTemplate() | Helper() | SetField() | AddToSet():
             pass
         case _:

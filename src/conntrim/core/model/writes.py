@@ -27,10 +27,10 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class AddToSet:
-    """The packet's `fields` become an element of a named set, or stay one (`add @s { ip saddr }`, `update`); `text` in
-    nft's words. A field given as text is none that the model knows.
+    """The packet's `fields` become an element of a named set, or stay one (`add @s { ip saddr }`, `update`, iptables'
+    `SET --add-set`); `text` in the dialect's words. A field given as text is none that the model knows.
 
-    nft ends the rule where the set has no room left (K135).
+    nft ends the rule where the set has no room left (K135), iptables' goes on.
     """
 
     set_name: str

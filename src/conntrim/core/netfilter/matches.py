@@ -188,7 +188,9 @@ def _in_set(match: InSet, skb: Skb, table: Table | None) -> bool | None:
 
 
 def named_in(table: Table, name: str) -> str:
-    """A set's name beyond its table."""
+    """A set's name beyond its table; ipsets are everybody's."""
+    if table.dialect is not Dialect.NFTABLES and not name.startswith("__set"):
+        return f"ipset {name}"
     return f"{table.dialect} {table.family} {table.name} {name}"
 
 

@@ -230,7 +230,7 @@ def _added(on: Traversal, statement: AddToSet, table: Table) -> Ending:
     """K135: later look-ups find the element, this packet's own among them."""
     found, element = table.set(statement.set_name), element_of(statement.fields, on.skb)
     if found is not None and found.full and on.skb.answers.ask(f"{statement.text}: the set is full"):
-        return Unended.BROKEN
+        return Unended.BROKEN if table.dialect is Dialect.NFTABLES else None
     if element is None:
         on.skb.answers.ask(f"{statement.text}: what is added")
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from conntrim.core.dialect.xt import SET_PARTS
 from conntrim.core.model.errors import InputError
@@ -17,13 +18,13 @@ from conntrim.core.model.ruleset import (
     Dialect,
     InSet,
     Key,
-    Match,
     NamedSet,
     OpaqueStatement,
     Rule,
     Ruleset,
     Table,
 )  # fmt: skip
+from conntrim.core.model.writes import AddToSet
 from conntrim.core.parse.xt.numbers import address, number, ports, prefix, protocol
 from conntrim.core.parse.xt.tokens import split
 
@@ -233,7 +234,8 @@ def _asked(table: Table) -> dict[str, bool]:
             found.setdefault(part.set_name, False)
         elif isinstance(part, OpaqueStatement) and part.kind == "SET":
             found[_written(part.text)] = True
-    return found
+    rules = (rule for chain in table.chains for rule in chain.rules)
+    return found | {done.set_name: True for rule in rules for done in rule.statements if isinstance(done, AddToSet)}
 
 
 def _written(text: str) -> str:
@@ -251,23 +253,33 @@ def _resolved(table: Table, asked: dict[str, bool], named: dict[str, NamedSet]) 
 
 
 def _chain(chain: Chain, named: dict[str, NamedSet]) -> Chain:
-    if not any(isinstance(match, InSet) for rule in chain.rules for match in rule.matches):
+    parts = (part for rule in chain.rules for part in (*rule.matches, *rule.statements))
+    if not any(isinstance(part, InSet | AddToSet) for part in parts):
         return chain
     return replace(chain, rules=tuple(_rule(rule, named) for rule in chain.rules))
 
 
 def _rule(rule: Rule, named: dict[str, NamedSet]) -> Rule:
-    return replace(rule, matches=tuple(_match(match, named) for match in rule.matches))
+    matches = tuple(_told(m, named) if isinstance(m, InSet) else m for m in rule.matches)
+    done = tuple(_told(s, named) if isinstance(s, AddToSet) else s for s in rule.statements)
+    return replace(rule, matches=matches, statements=done)
 
 
-def _match(match: Match, named: dict[str, NamedSet]) -> Match:
-    """`--match-set NAME src,dst` with the fields that the set's type gives those directions."""
-    if not isinstance(match, InSet) or match.set_name not in named:
+T = TypeVar("T", InSet, AddToSet)
+
+
+def _told(match: T, named: dict[str, NamedSet]) -> T:
+    """`--match-set NAME src,dst` with the fields that the set's type gives those directions; so `--add-set`, unless the
+    set keeps another thing than what the packet has."""
+    if match.set_name not in named:
         return match
-    kind = named[match.set_name].kind
+    found = named[match.set_name]
+    kind = found.kind
     parts = kind.partition(":")[2].split(",")
     ways = [way for way in match.fields if way in ("src", "dst")]
     if len(ways) < len(parts) or any((part, "src") not in SET_PARTS for part in parts):
+        return match
+    if isinstance(match, AddToSet) and (kind.startswith("list:") or "mask" in found.declaration):
         return match
     fields: tuple[Field | str, ...] = ()
     for part, way in zip(parts, ways, strict=False):

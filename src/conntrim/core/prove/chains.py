@@ -321,7 +321,7 @@ class ChainTrace:
         match statement:
             case SetMark() if statement.reads_entry and self.table.dialect is Dialect.NFTABLES:
                 return self.view.space.everything if self.early else self.view.stateless()
-            case AddToSet(set_name=name) if (found := self.table.set(name)) is not None and found.full:
+            case AddToSet(set_name=name) if self._stops_at(name):
                 return self.view.space.unknown(f"{statement.text}: the set is full")
             case OpaqueStatement(kind="ct expectation"):  # K136
                 fresh = self.view.space.nothing if self.early else self.view.states[CtState.NEW]
@@ -336,6 +336,11 @@ class ChainTrace:
                 return None
             case _:
                 assert_never(statement)
+
+    def _stops_at(self, name: str) -> bool:
+        """Whether nft may end a rule that adds to this set, for want of room (K135)."""
+        found = self.table.set(name)
+        return found is not None and found.full and self.table.dialect is Dialect.NFTABLES
 
     def _parts(self, rule: Rule, at: int, on: Set) -> Iterator[tuple[Set, Again]]:
         """The packets that a statement's questions are about."""

@@ -19,6 +19,7 @@ from conntrim.core.model.ruleset import (
     Statement,
     Verdict,
 )  # fmt: skip
+from conntrim.core.model.writes import AddToSet
 from conntrim.core.parse.xt import nat
 from conntrim.core.parse.xt.canonical import Given, canonical, written
 from conntrim.core.parse.xt.numbers import masked, number
@@ -113,6 +114,16 @@ def _ct(given: Given, v6: bool) -> tuple[Statement, ...]:
     return tuple(done) + ((CtTemplate(written("CT", rest, v6)),) if rest or not done else ())
 
 
+def _set(given: Given, v6: bool) -> tuple[Statement, ...]:
+    """An element added to an ipset; what is taken out again, or looked up, stays opaque."""
+    said = {option.name: option.values for option in given}
+    text = written("SET", given, v6)
+    if "add-set" not in said or not set(said) <= {"add-set", "exist", "timeout"}:
+        return (OpaqueStatement("SET", text),)
+    name, ways = said["add-set"]
+    return (AddToSet(name, tuple(ways.split(",")), text),)
+
+
 MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
     "NOTRACK": lambda given, v6: (Notrack(),),
     "CT": _ct,
@@ -120,6 +131,7 @@ MEANINGS: dict[str, Callable[[Given, bool], tuple[Statement, ...]]] = {
     "MARK": _mark,
     "REJECT": _reject,
     "NFQUEUE": _nfqueue,
+    "SET": _set,
 }
 
 
