@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import assert_never
 
 from conntrim.core.model.plan import AddedRule, Obligation, ObligationStatus, Plan
-from conntrim.core.model.policy import ClientLimit, Cure, Untrack
+from conntrim.core.model.policy import ClientLimit, Cure, ServiceTimeout, Untrack
 from conntrim.render.hints import Options
 from conntrim.render.markdown import block, cell, code, prose
 from conntrim.render.page import page, wrapped
@@ -28,14 +28,19 @@ def cure_text(cure: Cure) -> str:
             return f"untrack {cure}"
         case ClientLimit():
             return f"limit {cure}"
+        case ServiceTimeout():
+            return f"time-outs of {cure}"
         case _:
             assert_never(cure)
 
 
 def what_of(plan: Plan) -> str:
     """What the policy does, in numbers: untracked services are told even where there is nothing else."""
-    services, limits = len(plan.policy.untrack), len(plan.policy.limits)
-    parts = [f"{services} service{'s' * (services != 1)} untracked"] if services or not limits else []
+    services, limits, timed = (
+        len(each) for each in (plan.policy.untrack, plan.policy.limits, plan.policy.service_timeouts)
+    )
+    parts = [f"{services} service{'s' * (services != 1)} untracked"] if services or not (limits or timed) else []
+    parts += [f"time-outs of {timed} service{'s' * (timed != 1)}"] if timed else []
     parts += [f"{limits} limit{'s' * (limits != 1)} for clients"] if limits else []
     return ", ".join(parts)
 

@@ -269,9 +269,16 @@ def _flowtable(content: Json) -> Iterator[str]:
     yield f"\t\tdevices = {{ {names} }}\n\t}}" if names else "\t}"
 
 
+def _ct_timeout(content: Json) -> Iterator[str]:
+    seconds = ", ".join(f"{state} : {value}" for state, value in (content["policy"] or {}).items())
+    yield f"\tct timeout {content['name']} {{\n\t\tprotocol {content['protocol']}"
+    yield f"\t\tl3proto {content['l3proto']}\n\t\tpolicy = {{ {seconds} }}\n\t}}"
+
+
 OBJECTS: dict[str, Callable[[Json], Iterator[str]]] = {
     "map": _map,
     "ct helper": _helper,
+    "ct timeout": _ct_timeout,
     "counter": _stateful("counter"),
     "limit": _stateful("limit"),
     "quota": _stateful("quota"),

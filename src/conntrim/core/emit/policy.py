@@ -7,7 +7,7 @@ from typing import assert_never
 
 from conntrim.core.model.address import Family, format_range
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.policy import ClientLimit, Cure, Policy, Untrack
+from conntrim.core.model.policy import ClientLimit, Cure, Policy, ServiceTimeout, Untrack
 from conntrim.core.model.printable import shown
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
@@ -24,6 +24,11 @@ HEADER = """\
 #   from       inbound only: the clients; leave it out for whoever the filter admits
 #   family     "ipv4" or "ipv6"; leave it out for both
 #   keep_lo_tracked  true where connections over lo are to stay tracked
+# [[timeout]] gives the connections of one service time-outs of their own:
+#   direction  "inbound", "outbound" or "forwarded"
+#   protocol   "tcp" or "udp"; ports as above; from, to, family as above, each may be left out
+#   seconds    { unreplied = 15, replied = 30 }, of TCP { established = 7440, time_wait = 30, ... }
+#   accept_below_rfc  true where translated connections may have less than NAT's minima
 # [[limit]] refuses new connections of a client that has too many:
 #   direction  "inbound" or "forwarded"
 #   protocol, ports, from, family   as above, each may be left out
@@ -63,6 +68,8 @@ def _entry(cure: Cure, note: str) -> str:
             lines += ["[[untrack]]", *_untrack(cure)]
         case ClientLimit():
             lines += ["[[limit]]", *_limit(cure)]
+        case ServiceTimeout():
+            lines += ["[[timeout]]", *_timeout(cure)]
         case _:
             assert_never(cure)
     return "\n".join(lines) + "\n"
@@ -94,6 +101,19 @@ def _limit(entry: ClientLimit) -> Iterator[str]:
     if entry.per_second is not None:
         yield f"per_second = {entry.per_second}"
     yield f'action = "{entry.action}"'
+
+
+def _timeout(entry: ServiceTimeout) -> Iterator[str]:
+    yield f'direction = "{entry.direction}"'
+    yield f'protocol = "{protocol_name(entry.protocol)}"'
+    yield f"ports = [{_ports(entry.ports)}]"
+    for key, ends in (("from", entry.clients), ("to", entry.servers)):
+        if ends:
+            yield f"{key} = [{_addresses(ends)}]"
+    yield from _family(entry.family)
+    yield f"seconds = {{ {', '.join(f'{state} = {seconds}' for state, seconds in entry.seconds.items())} }}"
+    if entry.accept_below_rfc:
+        yield "accept_below_rfc = true"
 
 
 def _family(family: Family | None) -> Iterator[str]:

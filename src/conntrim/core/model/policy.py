@@ -8,7 +8,7 @@ from enum import StrEnum
 from conntrim.core.model.address import V4_ALL, Family, format_range
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.service import Direction
 
 IPV4 = Intervals((V4_ALL,))
@@ -121,14 +121,62 @@ class ClientLimit:
         return tuple(f for f in able if not self.clients or self.clients & ADDRESSES[f])
 
 
-Cure = Untrack | ClientLimit
+TIMED: dict[int, dict[str, str]] = {
+    Protocol.TCP: {
+        state: f"nf_conntrack_tcp_timeout_{state}"
+        for state in (
+            "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close"
+        )
+    },
+    Protocol.UDP: {"unreplied": "nf_conntrack_udp_timeout", "replied": "nf_conntrack_udp_timeout_stream"},
+}  # fmt: skip
+"""The states of which a service may have a time-out of its own, and the sysctl of the host's, by protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTimeout:
+    """One `[[timeout]]` entry: connections of a service opened from now on have time-outs of their own.
+
+    `seconds` are by state (`TIMED`); all others stay the host's. `clients` and `servers` are the ends that it is for
+    (empty: all). `accept_below_rfc`: translated connections may have less than NAT's minima (K93).
+    """
+
+    direction: Direction
+    protocol: int
+    ports: Intervals
+    seconds: dict[str, int]
+    clients: Intervals = Intervals()
+    servers: Intervals = Intervals()
+    accept_below_rfc: bool = False
+    place: Place = Place("policy")
+    family: Family | None = None
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{state} {seconds:,} s" for state, seconds in self.seconds.items())
+        return f"{self.what}: {told}"
+
+    @property
+    def what(self) -> str:
+        """The service: `forwarded udp/53`."""
+        name = f"{self.direction} {protocol_name(self.protocol)}/{format_ports(self.ports)}"
+        for word, ends in (("from", self.clients), ("to", self.servers)):
+            name += f" {word} {', '.join(format_range(*r) for r in ends.ranges)}" if ends else ""
+        return name
+
+    def families(self) -> tuple[Family, ...]:
+        """The address families that it is for."""
+        wanted = tuple(Family) if self.family is None else (self.family,)
+        return tuple(f for f in wanted if all(not ends or ends & ADDRESSES[f] for ends in (self.clients, self.servers)))
+
+
+Cure = Untrack | ClientLimit | ServiceTimeout
 """What a policy asks for beside sizes: a closed union, each kind compiled to operations of the same change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator wants: services untracked, clients limited, table size in entries and buckets, time-outs in
-    seconds by key.
+    """What the operator wants: services untracked, their time-outs, clients limited, table size in entries and buckets,
+    the host's time-outs in seconds by key.
 
     None means: leave it as it is. Keys are the sysctl's (`nf_conntrack_tcp_timeout_established`). `own_addresses` are
     the host's own at times: they come and go with another host's end (VRRP), and are taken to be there.
@@ -140,11 +188,12 @@ class Policy:
     timeouts: dict[str, int] = field(default_factory=dict)
     own_addresses: Intervals = Intervals()
     limits: tuple[ClientLimit, ...] = ()
+    service_timeouts: tuple[ServiceTimeout, ...] = ()
 
     @property
     def cures(self) -> tuple[Cure, ...]:
         """All that changes rules."""
-        return (*self.untrack, *self.limits)
+        return (*self.untrack, *self.service_timeouts, *self.limits)
 
     def unplaced(self) -> Policy:
         """The same wish, whichever file and line said it."""
@@ -153,4 +202,5 @@ class Policy:
             self,
             untrack=tuple(replace(u, place=nowhere) for u in self.untrack),
             limits=tuple(replace(each, place=nowhere) for each in self.limits),
+            service_timeouts=tuple(replace(each, place=nowhere) for each in self.service_timeouts),
         )

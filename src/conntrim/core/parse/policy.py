@@ -14,6 +14,7 @@ from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.policy_limit import limits_of
 from conntrim.core.parse.policy_reader import Reader
+from conntrim.core.parse.policy_timeout import timeouts_of
 from conntrim.core.parse.toml import Path, locate
 
 LARGEST_FILE = 1 << 20
@@ -22,7 +23,7 @@ LARGEST_FILE = 1 << 20
 DIRECTIONS = {"inbound": Direction.INBOUND, "outbound": Direction.OUTBOUND}
 TIMEOUT_KEYS = frozenset(t.key for t in (*TCP_TIMEOUTS.values(), *OTHER_TIMEOUTS.values()))
 
-TOP_KEYS = ("untrack", "limit", "table", "timeouts", "own_addresses")
+TOP_KEYS = ("untrack", "timeout", "limit", "table", "timeouts", "own_addresses")
 UNTRACK_KEYS = ("direction", "protocol", "ports", "to", "from", "family", "keep_lo_tracked")
 TABLE_KEYS = ("max", "buckets")
 
@@ -90,7 +91,7 @@ def parse_policy(data: bytes, source: str) -> Policy:
         _untrack(read, ("untrack", i), e) for i, e in enumerate(read.entries("untrack", given.get("untrack", [])))
     ]
     _distinct(read, untrack)
-    limits = limits_of(read, given.get("limit", []))
+    limits, waits = limits_of(read, given.get("limit", [])), timeouts_of(read, given.get("timeout", []))
     own = read.addresses(("own_addresses",), given["own_addresses"]) if "own_addresses" in given else Intervals()
     table = read.table(("table",), given.get("table", {}))
     read.known(("table",), table, TABLE_KEYS)
@@ -98,8 +99,8 @@ def parse_policy(data: bytes, source: str) -> Policy:
     read.known(("timeouts",), timeouts, sorted(TIMEOUT_KEYS))
     sizes = {key: read.number(("table", key), value) for key, value in table.items()}
     seconds = {key: read.number(("timeouts", key), value) for key, value in sorted(timeouts.items())}
-    found = Policy(tuple(untrack), sizes.get("max"), sizes.get("buckets"), seconds, own, limits)
+    found = Policy(tuple(untrack), sizes.get("max"), sizes.get("buckets"), seconds, own, limits, waits)
     if not found.cures and not sizes and not seconds:
-        advice = "add an [[untrack]], a [[limit]] or a [table]"
+        advice = "add an [[untrack]], a [[timeout]], a [[limit]] or a [table]"
         raise InputError(source, "this policy asks for nothing", advice=advice)
     return found

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from conntrim.core.emit.nft import object_lines
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.plan import AddedRule, comment_of
-from conntrim.core.model.ruleset import Dialect, End, Jump, Notrack, Return, Rule, Statement, Table, TableFamily
+from conntrim.core.model.ruleset import (
+    Dialect,
+    End,
+    Jump,
+    NoEffect,
+    Notrack,
+    Return,
+    Rule,
+    Statement,
+    Table,
+    TableFamily,
+)
 from conntrim.core.plan.admission import Addition
 from conntrim.core.plan.changes import Own
 
@@ -33,9 +46,7 @@ def marked(
     )
 
 
-def added_rules(
-    additions: Sequence[Addition], owns: Sequence[Own], dialect: Dialect, old: bool
-) -> tuple[AddedRule, ...]:
+def added_rules(additions: Sequence[Addition], owns: Sequence[Own], *, old: bool) -> tuple[AddedRule, ...]:
     """Rules in chains of others, then those of our own chains; `old` as for `xt_rule`."""
 
     def text(rule: Rule, where: Dialect, family: TableFamily, table: Table | None = None) -> str:
@@ -50,19 +61,20 @@ def added_rules(
         where = f"{a.table.family} {a.table.name} {a.chain}"
         found.append(AddedRule(where, text(a.rule, a.table.dialect, a.table.family, a.table), a.why, before))
     for own in owns:
-        hooked = {own.chain(hook, dialect): rules for hook, rules in own.rules.items()}
+        for text_of in own.objects:
+            said = " ".join(" ".join(object_lines(json.loads(text_of))).split())
+            found.append(AddedRule(str(own.table()), said, "the time-outs; what it does not name is nft's default"))
+        hooked = {own.chain(hook): rules for hook, rules in own.rules.items()}
         for name, rules in (*hooked.items(), *own.inner.items()):
-            where = f"{own.table(dialect)} {name}"
-            found += [AddedRule(where, text(r, dialect, own.family), _own_why(r)) for r in rules]
+            where = f"{own.table()} {name}"
+            found += [AddedRule(where, text(r, own.dialect, own.family), _own_why(r)) for r in rules]
     return tuple(found)
 
 
 def _own_why(rule: Rule) -> str:
-    """What a rule of an own chain does, by the first of its statements that says it."""
-    for statement in rule.statements:
-        if type(statement) in OWN_WHY:
-            return OWN_WHY[type(statement)]
-    return ""
+    """What a rule of an own chain does: a counter tells nothing beside what it counts."""
+    done = {type(statement) for statement in rule.statements}
+    return next((why for kind, why in OWN_WHY.items() if kind in done), "")
 
 
 OWN_WHY: dict[type[Statement], str] = {
@@ -70,4 +82,5 @@ OWN_WHY: dict[type[Statement], str] = {
     Return: "leaves this as it is",
     Jump: "counts the new connections of this class",
     End: "refuses new connections of a client over the limit",
+    NoEffect: "gives the connection that this packet opens its own time-outs",
 }

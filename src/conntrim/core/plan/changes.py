@@ -6,6 +6,7 @@ chains that are reached through one guarded jump. Accepts come before the raw ru
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,6 +19,7 @@ from conntrim.core.dialect.names import is_name
 from conntrim.core.model.address import Family
 from conntrim.core.model.change import (
     AddChain,
+    AddObject,
     AddSet,
     AddTable,
     AppendRule,
@@ -54,9 +56,10 @@ class Purpose(StrEnum):
 
     UNTRACK = "untrack"
     LIMIT = "limit"
+    TIMEOUT = "timeout"
 
 
-XT_TABLES: dict[Purpose, str] = {Purpose.UNTRACK: "raw", Purpose.LIMIT: "filter"}
+XT_TABLES: dict[Purpose, str] = {Purpose.UNTRACK: "raw", Purpose.LIMIT: "filter", Purpose.TIMEOUT: "raw"}
 """Where iptables has what a purpose needs: only raw comes before conntrack, only filter refuses with an answer."""
 
 
@@ -65,10 +68,11 @@ class Own:
     """Rules of one purpose in chains of our own: of one iptables family, or in the own nft table.
 
     `rules` are those of the chains that packets are sent to, by hook; `inner` those of the chains that these send to,
-    by name, the first made first. `priority` is that of nft's base chains, `sets` are nft's. `slot` is the set of own
-    names that all of it bears.
+    by name, the first made first. `priority` is that of nft's base chains, `sets` and `objects` are nft's, these as
+    JSON. `slot` is the set of own names that all of it bears.
     """
 
+    dialect: Dialect
     family: TableFamily
     rules: Mapping[Hook, tuple[Rule, ...]]
     priority: int = RAW
@@ -76,10 +80,11 @@ class Own:
     inner: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     sets: tuple[NamedSet, ...] = ()
     slot: int = SLOTS[0]
+    objects: tuple[str, ...] = ()
 
-    def chain(self, hook: Hook, dialect: Dialect) -> str:
+    def chain(self, hook: Hook) -> str:
         """The name of the chain with a hook's rules."""
-        if dialect is Dialect.NFTABLES:
+        if self.dialect is Dialect.NFTABLES:
             return f"{self.purpose}_{hook}"
         return chain_of_slot(self.slot, str(hook) if self.purpose is Purpose.UNTRACK else f"{self.purpose}-{hook}")
 
@@ -87,15 +92,17 @@ class Own:
         """The name of nft's base chain that jumps there."""
         return str(hook) if self.purpose is Purpose.UNTRACK else f"{hook}_{self.purpose}"
 
-    def table(self, dialect: Dialect) -> TableKey:
+    def table(self) -> TableKey:
         """The table that all of it stands in."""
-        name = OWN_TABLES[self.slot] if dialect is Dialect.NFTABLES else XT_TABLES[self.purpose]
-        return TableKey(dialect, self.family, name)
+        name = OWN_TABLES[self.slot] if self.dialect is Dialect.NFTABLES else XT_TABLES[self.purpose]
+        return TableKey(self.dialect, self.family, name)
 
-    def in_slot(self, slot: int, dialect: Dialect) -> Own:
-        """The same under the other names; nft's chains have the table's."""
-        if slot == self.slot or dialect is Dialect.NFTABLES:
-            return replace(self, slot=slot)
+    def in_slot(self, slot: int) -> Own:
+        """The same under the other names; nft's chains and objects have the table's."""
+        if slot == self.slot:
+            return self
+        if self.dialect is Dialect.NFTABLES:
+            return replace(self, slot=slot, objects=tuple(_in_table(o, OWN_TABLES[slot]) for o in self.objects))
         names = {name: chain_of_slot(slot, name.removeprefix(own_chain(""))) for name in self.inner}
 
         def led(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -111,6 +118,11 @@ class Own:
             rules={hook: led(rules) for hook, rules in self.rules.items()},
             inner={names[name]: led(rules) for name, rules in self.inner.items()},
         )
+
+
+def _in_table(text: str, table: str) -> str:
+    ((kind, content),) = json.loads(text).items()
+    return json.dumps({kind: content | {"table": table}})
 
 
 def own_chain(name: str) -> str:
@@ -166,17 +178,16 @@ def changes_of(
     additions: Iterable[Addition],
     owns: Sequence[Own],
     *,
-    dialect: Dialect,
     mark: str,
     protocols: Collection[int],
     old: bool = False,
 ) -> Changes:
     """From what is to be added; InputError where a name of the operator's would be read as more than a name."""
     accepts = [_accepts(table, group) for table, group in by_table(additions)]
-    if dialect is Dialect.NFTABLES and owns:
-        made = [Transaction(owns[0].table(dialect), (AddTable(), *(op for own in owns for op in _own_nft(own, mark))))]
-    else:
-        made = [Transaction(own.table(dialect), tuple(_own_xt(own, dialect, mark))) for own in owns]
+    nft = [own for own in owns if own.dialect is Dialect.NFTABLES]
+    made = [Transaction(own.table(), tuple(_own_xt(own, mark))) for own in owns if own not in nft]
+    if nft:
+        made.append(Transaction(nft[0].table(), (AddTable(), *(op for own in nft for op in _own_nft(own, mark)))))
     plain = Change((*accepts, *made))
     return Changes(before, plain, guarded(plain, protocols, old=old), old)
 
@@ -200,17 +211,18 @@ def _accepts(table: Table, group: Sequence[Addition]) -> Transaction:
 def _own_nft(own: Own, mark: str) -> Iterator[Operation]:
     """Sets, chains and jumps of one purpose."""
     yield from map(AddSet, own.sets)
+    yield from map(AddObject, own.objects)
     yield from _filled(own.inner)
     for hook, rules in own.rules.items():
-        chain, base = own.chain(hook, Dialect.NFTABLES), own.base(hook)
+        chain, base = own.chain(hook), own.base(hook)
         yield from _filled({chain: rules})
         yield AddChain(base, Base("filter", hook, own.priority))
         yield AppendRule(base, _jump(own, chain, mark))
 
 
-def _own_xt(own: Own, dialect: Dialect, mark: str) -> Iterator[Operation]:
+def _own_xt(own: Own, mark: str) -> Iterator[Operation]:
     """The chains, and the jumps to them, first of what stands at their hook."""
-    chains = {own.chain(hook, dialect): hook for hook in own.rules}
+    chains = {own.chain(hook): hook for hook in own.rules}
     yield from _filled(own.inner)
     yield from _filled({chain: own.rules[hook] for chain, hook in chains.items()})
     yield from (InsertRule(hook.upper(), _jump(own, chain, mark), 0) for chain, hook in chains.items())

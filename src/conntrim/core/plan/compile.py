@@ -42,12 +42,13 @@ from conntrim.core.plan.nat_exemption import exempted
 from conntrim.core.plan.obligations.decide import Proof, decide, obligations, proved
 from conntrim.core.plan.obligations.room import room
 from conntrim.core.plan.own import has_trial, marks, own_comments, parts, slots, without_own, without_trial
-from conntrim.core.plan.own_rules import owns_of, protocols_of
+from conntrim.core.plan.own_rules import free_priority, owns_of, protocols_of, raws_of
 from conntrim.core.plan.passages import leg_passages, passages
 from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.replacing import replacing_of
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
+from conntrim.core.plan.timed import harm, lasting_timers, timed
 from conntrim.core.prove.diagram import NotDecided, deciding
 from conntrim.core.prove.rule_index import Listed
 
@@ -131,7 +132,7 @@ def compile_plan(request: Request) -> Plan:
         changes=done.changes,
         circumstances=made_for(facts, request.ruleset, policy),
         closed=(*closed(done.services), *_closed(done.courses)),
-        costs=proof.costs,
+        costs=(*proof.costs, *lasting_timers(done.timeouts)),
         untracked=untracked(done.services, facts.local | policy.own_addresses),
         refused=tuple(refused(done.limits)),
         over_now=tuple(over_now(done.limits, request.census)) if request.census else (),
@@ -194,15 +195,19 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     placed = _placed(request, base, listed, dialect, bind=bind)
     services, legs, found = placed.services, placed.legs, placed.found
     limits = in_tracked_families(policy.limits, base)
-    additions, (raws, others) = merged(found), owns_of(limits, current, legs, placed.exempted, dialect)
-    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in added_rules(additions, (*raws, *others), dialect, old)))
-    additions, owns = marked(additions, (*raws, *others), mark)
-    owns = tuple(own.in_slot(free_slot(current), dialect) for own in owns)
-    changes = added_rules(additions, owns, dialect, old)
-    changing = partial(changes_of, base, additions, mark=mark, dialect=dialect, protocols=protocols_of(policy), old=old)
+    waits = in_tracked_families(policy.service_timeouts, base)
+    additions, raws = merged(found), raws_of(legs, dialect, free_priority(current), placed.exempted)
+    by_kind = owns_of(current, dialect, raws, limits, timed(waits, facts))
+    mark = _short("".join(f"{c.chain} {c.rule}\n" for c in added_rules(additions, sum(by_kind, ()), old=old)))
+    additions, owns = marked(additions, sum(by_kind, ()), mark)
+    owns = tuple(own.in_slot(free_slot(current)) for own in owns)
+    changes = added_rules(additions, owns, old=old)
+    changing = partial(changes_of, base, additions, mark=mark, protocols=protocols_of(policy), old=old)
     operations = changing(owns)
     after, trial = operations.after, operations.on_trial
-    untracking = changing(owns[: len(raws)]) if others else operations
+    most = len(by_kind[0]) + len(by_kind[1])
+    limiting = changing(owns[:most]) if len(owns) > most else operations
+    untracking = changing(owns[: len(raws)]) if by_kind[1] else limiting
     replacing = None
     if slots(current):
         replacing = replacing_of(operations, untracking.plain, current, protocols_of(policy))
@@ -214,9 +219,11 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
         listed=listed,
         already=placed.already,
         after=after,
-        untracked=untracking.after if others else after,
+        untracked=after if untracking is operations else untracking.after,
+        limited=after if limiting is operations else limiting.after,
         trial=trial,
         limits=limits,
+        timeouts=waits,
         services=services,
         legs=legs,
         courses=tuple(found.courses),
@@ -341,7 +348,9 @@ def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
     doubts = [d for course in done.courses for d in course.doubts]
     found += [f"{d.rule.place} is not copied for untracked packets: {d.why}: {d.rule.text}" for d in doubts]
     found += remarks(done.services)
-    found += untracked_families(done.policy.limits, done.before)
+    found += untracked_families(done.policy.limits, done.before, "limited")
+    found += untracked_families(done.policy.service_timeouts, done.before, "given time-outs")
+    found += list(harm(done.timeouts))
     for passage in (c.passage for c in done.courses if c.passage.leg and not c.admits):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
         where = f"{passage.label}{on_lo} over {passage.family.name}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.plan import AddedRule
-from conntrim.core.model.policy import ClientLimit, Policy
+from conntrim.core.model.policy import ClientLimit, Policy, ServiceTimeout
 from conntrim.core.model.ruleset import (
     Dialect,
     Ruleset,
@@ -23,9 +23,10 @@ from conntrim.core.prove.rule_index import Listed
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """Everything that the obligations look at. `before` holds nothing of ours, `after` the unguarded rules, `trial`
-    the guarded ones, `untracked` those of the services that go untracked alone; `listed` is what questions about
-    `before` look at, `already` what is said of NOTRACK rules that are there, `limits` the policy's in the families
-    that are tracked here. `replacing`: the same change beside an earlier plan's rules, whose texts these are."""
+    the guarded ones, `untracked` those of the services that go untracked alone, `limited` with the limits besides;
+    `listed` is what questions about `before` look at, `already` what is said of NOTRACK rules that are there, `limits`
+    and `timeouts` the policy's in the families that are tracked here. `replacing`: the same change beside an earlier
+    plan's rules, whose texts these are."""
 
     policy: Policy
     facts: HostFacts
@@ -35,8 +36,10 @@ class Compiled:
     already: tuple[str, ...]
     after: Ruleset
     untracked: Ruleset
+    limited: Ruleset
     trial: Ruleset
     limits: tuple[ClientLimit, ...]
+    timeouts: tuple[ServiceTimeout, ...]
     services: tuple[Asked, ...]
     legs: tuple[Leg, ...]
     courses: tuple[Course, ...]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
-from conntrim.core.model.policy import ClientLimit
+from conntrim.core.model.policy import ClientLimit, ServiceTimeout
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
@@ -20,22 +21,25 @@ MOST_SHOWN = 5
 """Clients that are named."""
 
 
-def in_tracked_families(limits: Sequence[ClientLimit], base: Ruleset) -> tuple[ClientLimit, ...]:
-    """The limits in the families that the rules track: a plan must not begin to (K5). One of none stays as it is."""
+Pinned = TypeVar("Pinned", ClientLimit, ServiceTimeout)
+
+
+def in_tracked_families(cures: Sequence[Pinned], base: Ruleset) -> tuple[Pinned, ...]:
+    """The cures in the families that the rules track: a plan must not begin to (K5). One of none stays as it is."""
     active = arrange(base).active
-    found = []
-    for limit in limits:
-        able = [f for f in limit.families() if active[f]]
-        found.append(replace(limit, family=able[0]) if len(able) == 1 else limit)
+    found = list[Pinned]()
+    for cure in cures:
+        able = [f for f in cure.families() if active[f]]
+        found.append(replace(cure, family=able[0]) if len(able) == 1 else cure)
     return tuple(found)
 
 
-def untracked_families(limits: Sequence[ClientLimit], base: Ruleset) -> Iterator[str]:
-    """Families that a limit leaves alone though the policy does not."""
-    for limit, able in zip(limits, in_tracked_families(limits, base), strict=True):
-        left = [NAMES[f] for f in limit.families() if f not in able.families()]
+def untracked_families(cures: Sequence[Pinned], base: Ruleset, done: str) -> Iterator[str]:
+    """Families that a cure leaves alone though the policy does not."""
+    for cure, able in zip(cures, in_tracked_families(cures, base), strict=True):
+        left = [NAMES[f] for f in cure.families() if f not in able.families()]
         if left:
-            yield f"{limit.what}: nothing tracks {', '.join(left)} here, so nobody is limited there"
+            yield f"{cure.what}: nothing tracks {', '.join(left)} here, so nobody is {done} there"
 
 
 def refused(limits: Sequence[ClientLimit]) -> Iterator[str]:

@@ -65,7 +65,7 @@ def limit_chains(limits: Sequence[ClientLimit], dialect: Dialect, priority: int)
             counting = {_name(n, dialect): tuple(_counting(n, each, dialect, families)) for n, each in mine}
             sets = tuple(s for n, each in mine for s in _sets(n, each)) if nft else ()
             hooked = {hook: said for hook, said in rules.items() if said}
-            found.append(Own(table, hooked, priority, Purpose.LIMIT, counting, sets))
+            found.append(Own(dialect, table, hooked, priority, Purpose.LIMIT, counting, sets))
     return tuple(found)
 
 

@@ -15,8 +15,8 @@ from conntrim.core.plan.changes import FAMILY_TABLES, RAW, Own
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.limits import BEHIND, limit_chains
-from conntrim.core.plan.limits import HOOKS as LIMITED
 from conntrim.core.plan.spelling import spell
+from conntrim.core.plan.timed import Timed, timeout_chains
 
 HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
 COUNTER = NoEffect("counter", "")
@@ -24,11 +24,12 @@ COUNTER = NoEffect("counter", "")
 
 
 def owns_of(
-    limits: Sequence[ClientLimit], base: Ruleset, legs: Sequence[Leg], tracked: Sequence[Leg], dialect: Dialect
-) -> tuple[tuple[Own, ...], tuple[Own, ...]]:
-    """The own chains of what goes untracked, and those of all other cures."""
-    others = limit_chains(limits, dialect, free_priority(base, BEHIND, 1, LIMITED.values()))
-    return raws_of(legs, dialect, free_priority(base), tracked), others
+    base: Ruleset, dialect: Dialect, raws: tuple[Own, ...], limits: Sequence[ClientLimit], timeouts: Sequence[Timed]
+) -> tuple[tuple[Own, ...], tuple[Own, ...], tuple[Own, ...]]:
+    """The own chains of what goes untracked, of limits, and of time-outs."""
+    behind = free_priority(base, BEHIND, 1, (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT))
+    later = free_priority(base, behind + 1, 1, (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT))
+    return raws, limit_chains(limits, dialect, behind), timeout_chains(timeouts, later)
 
 
 def free_priority(ruleset: Ruleset, start: int = RAW, step: int = -1, hooks: Collection[Hook] = HOOKS) -> int:
@@ -51,7 +52,7 @@ def raws_of(legs: Sequence[Leg], dialect: Dialect, priority: int = RAW, tracked:
             for hook in HOOKS
         }
         if mine:
-            found.append(Own(family, rules, priority))
+            found.append(Own(dialect, family, rules, priority))
     return tuple(found)
 
 
@@ -68,6 +69,7 @@ def _raw_rules(leg: Leg, what: Statement, dialect: Dialect, family: TableFamily)
 def protocols_of(policy: Policy) -> frozenset[int]:
     """The protocols of the packets that a policy's rules are about."""
     found: set[int] = {u.protocol for u in policy.untrack}
+    found |= {each.protocol for each in policy.service_timeouts}
     for limit in policy.limits:
         found |= set(map(int, Protocol)) if limit.protocol is None else {limit.protocol}
     return frozenset(found)

@@ -13,6 +13,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction, Service
 from conntrim.core.plan.limited import taken_by
+from conntrim.core.plan.timed import shortened_by
 
 CROWDED = 0.5
 """Above half of max the table is too small for what stays in it: normal days belong below."""
@@ -49,7 +50,9 @@ def predicted(policy: Policy, census: Census) -> tuple[int, int | None]:
     """Entries before and after, as far as the census names the services; None where it cannot tell what a limit
     leaves."""
     taken = taken_by(policy.limits, census)
-    return entries_total(census), None if taken is None else max(0, _tracked(policy.untrack, census) - taken)
+    return entries_total(census), None if taken is None else max(
+        0, _tracked(policy.untrack, census) - taken - shortened_by(policy.service_timeouts, census)
+    )
 
 
 def _tracked(untrack: Iterable[Untrack], census: Census) -> int:

@@ -15,6 +15,7 @@ from conntrim.core.change.emit import emit
 from conntrim.core.change.guard import guarded
 from conntrim.core.model.change import (
     AddChain,
+    AddObject,
     AddSet,
     AddTable,
     AppendRule,
@@ -91,7 +92,7 @@ def held(current: Ruleset) -> Change:
     accepts = [Transaction(TableKey.of(t), tuple(_puts(t, jumps=False))) for t in others]
     raws = [Transaction(TableKey.of(t), (*_whole(_own(t)), *_puts(t, jumps=True))) for t in others]
     tables = [
-        Transaction(TableKey.of(t), (AddTable(), *map(AddSet, t.sets), *_whole(t.chains)))
+        Transaction(TableKey.of(t), (AddTable(), *map(AddSet, t.sets), *map(AddObject, t.objects), *_whole(t.chains)))
         for t in current.tables
         if is_own_table(t)
     ]

@@ -9,16 +9,20 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat
 from conntrim.core.model.plan import ObligationStatus
-from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.ruleset import Rule, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
+from conntrim.core.prove.affected_set import along, region
+from conntrim.core.prove.chains import Traced
+from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import NotDecided, Set, deciding
-from conntrim.core.prove.packet_text import describe_packet
+from conntrim.core.prove.packet_text import describe, describe_packet
 from conntrim.core.prove.packet_vars import PacketVars
-from conntrim.core.prove.pair import Change
+from conntrim.core.prove.pair import Change, Pair
 from conntrim.core.prove.populations import families_of
-from conntrim.core.prove.reachability import told_of
+from conntrim.core.prove.reachability import packets_of, reach, told_of
 from conntrim.core.prove.rule_index import Listed
 from conntrim.core.prove.unchanged import Differs, Unchanged
 
@@ -91,3 +95,78 @@ def only_of(
                     yield found.standing, why, describe_packet(found.witness)
     except NotDecided as why:
         yield ObligationStatus.NOT_DECIDED, str(why), ""
+
+
+def met_by(c: Asked, wanted: Callable[[Rule], bool], classes: Collection[Class]) -> Iterator[Verdict]:
+    """Whether the openers of these classes, as far as they are let through, and nobody else meet the wanted rules of
+    AFTER, which BEFORE lacks; nothing is a proof."""
+    change = Change.of(c.before, c.after)
+    rules = [r for t in change.rulesets[1].tables for chain in t.chains for r in chain.rules if wanted(r)]
+    traced = {id(rule): rule.matches for rule in rules}
+    try:
+        with deciding():
+            for family in families_of(c.before, c.after):
+                space = PacketVars(family, change.names, c.tick)
+                walked = _Met(space, change.pair(family), told_of(c.local, family), traced)
+                for direction in Direction:
+                    mine = [e.openers(space) for e in classes if (e.direction, e.family) == (direction, family)]
+                    yield from walked.wrong(direction, space.sets.either(mine) if mine else space.nothing)
+    except NotDecided as why:
+        yield ObligationStatus.NOT_DECIDED, str(why), ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Two rule sets, the host's addresses (empty: not known), and what may say that time is up."""
+
+    before: Ruleset
+    after: Ruleset
+    local: Intervals
+    tick: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """One family's walks past traced rules."""
+
+    space: PacketVars
+    pair: Pair
+    local: Intervals | None
+    traced: Traced
+
+    def wrong(self, direction: Direction, opens: Set) -> Iterator[Verdict]:
+        """Who meets them and should not, and who does not and should."""
+        space = self.space
+        universe = packets_of(space, direction, self.local)
+        scope = universe & (region(space, direction, along(self.pair.changed, direction), self.local) | opens)
+        _, arranged = self.pair.whole()
+        walk = reach(space, arranged, direction, scope, local=self.local, traced=self.traced)
+        meets = space.sets.either([visit.fits for visit in walk.visits]) if walk.visits else space.nothing
+        opened = universe & opens & walk.arrived
+        for why, wrong in (
+            ("meet the rule and are not the service's", meets & ~opens),
+            ("open connections of the service and do not meet the rule", opened & ~meets),
+        ):
+            if wrong != space.nothing:
+                (box, *_), _ = boxes(space, space.any_state(wrong), space.any_state(universe), 1)
+                yield (
+                    ObligationStatus.BROKEN,
+                    f"{direction}: {describe(space, box)} {why}",
+                    describe_packet(box.witness),
+                )
+
+
+def may_be_translated(
+    ruleset: Ruleset, classes: Collection[Class], local: Intervals, tick: Callable[[], None] = lambda: None
+) -> bool:
+    """Whether a rule may translate a connection of these classes; NotDecided."""
+    change = Change.of(ruleset, ruleset)
+    arranged = arrange(ruleset)
+    with deciding():
+        for each in classes:
+            space, own = PacketVars(each.family, change.names, tick), told_of(local, each.family)
+            scope = packets_of(space, each.direction, own) & space.any_state(each.openers(space))
+            walk = reach(space, arranged, each.direction, scope, local=own)
+            if any(isinstance(hit.statement, Nat) and hit.packets != space.nothing for _, hit in walk.hits):
+                return True
+    return False

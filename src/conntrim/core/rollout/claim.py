@@ -143,6 +143,14 @@ def _key_of(text: str) -> Key:
 OWN_NFT_JUMPS = {
     f"nft inet {name} {hook}": name
     for name in OWN_TABLES.values()
-    for hook in ("prerouting", "output", "input_limit", "forward_limit")
+    for hook in (
+        "prerouting",
+        "output",
+        "input_limit",
+        "forward_limit",
+        "input_timeout",
+        "forward_timeout",
+        "output_timeout",
+    )
 }
 """Where the jumps of the own nft tables stand."""

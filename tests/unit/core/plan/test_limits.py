@@ -82,7 +82,7 @@ def test_a_limit_that_met_open_connections_is_no_proof(dialect: str) -> None:
     """Without NEW in front of what counts, packets of connections that are open may be refused: the proof sees it."""
     done = compiled(request(OPEN, RULES[dialect]))
     assert [] == list(only_over_limit.by_plan(done))
-    (status, why, _), *_ = only_over_limit.by_plan(replace(done, after=_without_state(done.after)))
+    (status, why, _), *_ = only_over_limit.by_plan(replace(done, limited=_without_state(done.after)))
     assert status is ObligationStatus.NOT_DECIDED
     assert "the plan refuses packets that were let through" in why
 

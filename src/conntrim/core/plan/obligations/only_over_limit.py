@@ -33,7 +33,7 @@ def by_plan(c: Compiled) -> Iterator[Judgement]:
     """What limits do to others."""
     classes = [Class(e.direction, family, openers(e, family)) for e in c.limits for family in e.families()]
     local = c.facts.local
-    yield from only_of(c.untracked, c.after, classes, (Differs.REFUSED,), local, tick=c.tick, listed=c.listed)
+    yield from only_of(c.untracked, c.limited, classes, (Differs.REFUSED,), local, tick=c.tick, listed=c.listed)
 
 
 SPEC = Spec(NAME, "only packets that open a connection of a limit's class may be refused", by_plan=by_plan)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import assert_never
 
-from conntrim.core.model.policy import ClientLimit, Cure, Policy, Untrack
+from conntrim.core.model.policy import ClientLimit, Cure, Policy, ServiceTimeout, Untrack
 from conntrim.core.plan.obligations import (
     answers_leave,
     delivered,
     errors_return,
+    exact_entries,
     falls_back,
     fragments,
     guard_expired,
@@ -21,8 +22,10 @@ from conntrim.core.plan.obligations import (
     no_exposure,
     no_loss,
     only_over_limit,
+    rfc_floor,
     room,
     two_sided,
+    verdicts_kept,
 )
 from conntrim.core.plan.obligations.spec import Spec
 
@@ -38,6 +41,9 @@ MODULES = (
     no_ct_dependence,
     fragments,
     only_over_limit,
+    verdicts_kept,
+    exact_entries,
+    rfc_floor,
     guard_expired,
     falls_back,
     loads,
@@ -53,7 +59,8 @@ BY_SETS: tuple[Spec, ...] = tuple(spec for spec in SPECS if spec.by_sets)
 """Those that packet sets decide, for any two rule sets and a policy."""
 
 
-UNTRACKING = frozenset(NAMES) - {only_over_limit.NAME}
+TIMING = frozenset({verdicts_kept.NAME, exact_entries.NAME, rfc_floor.NAME})
+UNTRACKING = frozenset(NAMES) - TIMING - {only_over_limit.NAME}
 
 
 def names_of(cure: Cure) -> frozenset[str]:
@@ -63,6 +70,8 @@ def names_of(cure: Cure) -> frozenset[str]:
             return UNTRACKING
         case ClientLimit():
             return EVERY | {only_over_limit.NAME}
+        case ServiceTimeout():
+            return EVERY | TIMING
         case _:
             assert_never(cure)
 

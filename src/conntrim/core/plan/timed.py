@@ -1,0 +1,159 @@
+"""Time-outs of services as rules and objects, and what they mean for connections.
+
+They are nft's, on hosts of iptables too: there `CT --timeout` stands in raw, where nobody knows yet which way a packet
+goes and what it is translated to. nft gives an entry its time-outs at the packet that opens it, at any hook before the
+entry is in the table (K80): in INPUT, FORWARD and OUTPUT, each of which knows the way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from conntrim.core.capacity.timeouts import gone
+from conntrim.core.capacity.untrack import scaled
+from conntrim.core.model.address import Family
+from conntrim.core.model.census import Census, ServiceCount
+from conntrim.core.model.conntrack import OTHER_TIMEOUTS, TCP_TIMEOUTS, CtState
+from conntrim.core.model.facts import HostFacts
+from conntrim.core.model.fields import Field
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import OWN_TABLE
+from conntrim.core.model.policy import ADDRESSES, TIMED, ServiceTimeout
+from conntrim.core.model.protocol import Protocol, protocol_name
+from conntrim.core.model.ruleset import Dialect, Interface, NoEffect, Return, Rule, TableFamily
+from conntrim.core.model.service import Direction, Hook
+from conntrim.core.plan.changes import Own, Purpose
+from conntrim.core.plan.described import Described
+from conntrim.core.plan.spelling import PLACE, spell
+
+HOOKS: dict[Direction, tuple[Hook, str]] = {
+    Direction.INBOUND: (Hook.INPUT, "in"), Direction.OUTBOUND: (Hook.OUTPUT, "out"),
+    Direction.FORWARDED: (Hook.FORWARD, ""),
+}  # fmt: skip
+"""Where the packets that open connections are met, and on which side `lo` would be."""
+
+REST: dict[int, dict[str, tuple[str, int]]] = {
+    Protocol.TCP: {
+        "syn_sent2": ("nf_conntrack_tcp_timeout_syn_sent", 120),
+        "retrans": ("nf_conntrack_tcp_timeout_max_retrans", 300),
+        "unack": ("nf_conntrack_tcp_timeout_unacknowledged", 300),
+    },
+    Protocol.UDP: {},
+}
+"""States that a policy does not name, with the host's time-out and its default."""
+DEFAULTS = {t.key: t.default for t in (*TCP_TIMEOUTS.values(), *OTHER_TIMEOUTS.values())}
+
+Timed = tuple[ServiceTimeout, dict[str, int]]
+"""A service, and all time-outs of its connections by nft's names of the states."""
+
+
+def timed(timeouts: Sequence[ServiceTimeout], facts: HostFacts) -> tuple[Timed, ...]:
+    """With the host's own for what a policy leaves alone: an object of nft's would have nft's defaults (K167)."""
+    return tuple((each, _all(each, facts.timeouts)) for each in timeouts)
+
+
+def _all(timeout: ServiceTimeout, host: Mapping[str, int]) -> dict[str, int]:
+    found = {state: host.get(key, DEFAULTS[key]) for state, key in TIMED[timeout.protocol].items()}
+    found |= {state: host.get(key, default) for state, (key, default) in REST[timeout.protocol].items()}
+    return found | timeout.seconds
+
+
+def timeout_chains(timeouts: Sequence[Timed], priority: int) -> tuple[Own, ...]:
+    """The own chains with the rules, and the objects that they name."""
+    if not timeouts:
+        return ()
+    objects = tuple(_object(n, *each) for n, each in enumerate(timeouts, 1))
+    rules = {hook: tuple(_rules(timeouts, direction)) for direction, (hook, _) in HOOKS.items()}
+    hooked = {hook: said for hook, said in rules.items() if said}
+    return (Own(Dialect.NFTABLES, TableFamily.INET, hooked, priority, Purpose.TIMEOUT, objects=objects),)
+
+
+def _object(number: int, timeout: ServiceTimeout, seconds: Mapping[str, int]) -> str:
+    content = {
+        "family": "inet", "l3proto": "inet", "name": _name(number), "policy": dict(sorted(seconds.items())),
+        "protocol": protocol_name(timeout.protocol), "table": OWN_TABLE,
+    }  # fmt: skip
+    return json.dumps({"ct timeout": content})
+
+
+def _name(number: int) -> str:
+    return f"timeout_{number}"
+
+
+def _rules(timeouts: Sequence[Timed], direction: Direction) -> Iterator[Rule]:
+    """The rules at one hook; what goes over `lo` has its entry already, or is nobody's from outside."""
+    mine = [(n, each) for n, (each, _) in enumerate(timeouts, 1) if each.direction is direction]
+    way = HOOKS[direction][1]
+    if mine and way:
+        yield Rule((Interface(way, ("lo",)),), (Return(),), PLACE, "", "timeout lo")
+    for number, timeout in mine:
+        does = NoEffect("ct timeout", f'set "{_name(number)}"')
+        for fields in _told(timeout):
+            yield from spell(
+                Described(fields, CtState.NEW, {}), does, f"timeout {number}", Dialect.NFTABLES, TableFamily.INET
+            )
+
+
+def _told(timeout: ServiceTimeout) -> Iterator[dict[Field, Intervals]]:
+    """The fields by family, or once where they are the same in both."""
+    able = timeout.families()
+    if len(able) == len(Family) and not timeout.clients and not timeout.servers:
+        yield opened_by(timeout, able[0])
+        return
+    for family in able:
+        yield {Field.FAMILY: Intervals.of(family)} | opened_by(timeout, family)
+
+
+def opened_by(timeout: ServiceTimeout, family: Family) -> dict[Field, Intervals]:
+    """The fields of the packets that open the service's connections; their state is NEW besides."""
+    found = {Field.PROTOCOL: Intervals.of(timeout.protocol), Field.DPORT: timeout.ports}
+    ends = ((Field.SRC, timeout.clients), (Field.DST, timeout.servers))
+    return found | {field: values & ADDRESSES[family] for field, values in ends if values}
+
+
+def lasting_timers(timeouts: Sequence[ServiceTimeout]) -> Iterator[str]:
+    """What the guard does not end (K80)."""
+    for timeout in timeouts:
+        yield (
+            f"{timeout.what}: connections that are opened during the trial keep its time-outs when it expires, until "
+            "its rules are taken out: by conntrim rollback, conntrim status --clean, or the next apply"
+        )
+
+
+def harm(timeouts: Sequence[ServiceTimeout]) -> Iterator[str]:
+    """What is not known of connections that are idle for longer than they may be."""
+    for timeout in timeouts:
+        yield (
+            f"{timeout.what}: which of its connections are idle for longer was not observed; "
+            "conntrim census --again shows the longest silences of each service"
+        )
+
+
+STATES: dict[str, str] = {
+    **{f"tcp {state}": state for state in TIMED[Protocol.TCP]}, "tcp syn_sent2": "syn_sent",
+    "udp unreplied": "unreplied", "udp replied": "unreplied", "udp stream": "replied",
+}  # fmt: skip
+"""States of a census to those of a policy: UDP's first two share a time-out."""
+
+
+def shortened_by(timeouts: Sequence[ServiceTimeout], census: Census) -> int:
+    """Entries that will be gone once the services' connections have the time-outs: those whose last packet is longer
+    ago now. It is where the table settles: with arrivals as they are, a state holds as many as come in its time-out."""
+    return scaled(census, sum(_gone(each, timeouts) for each in census.services))
+
+
+def _gone(count: ServiceCount, timeouts: Sequence[ServiceTimeout]) -> int:
+    mine = next((t for t in timeouts if covers_service(t, count)), None)
+    if mine is None:
+        return 0
+    states = ((each, STATES.get(each.state, "")) for each in count.states)
+    return sum(gone(each, mine.seconds[state])[0] for each, state in states if state in mine.seconds)
+
+
+def covers_service(timeout: ServiceTimeout, count: ServiceCount) -> bool:
+    """Whether all entries of a service are the time-out's."""
+    service = count.service
+    same = (timeout.direction, timeout.protocol) == (service.direction, service.protocol)
+    servers = not timeout.servers or (bool(service.servers) and service.servers <= timeout.servers)
+    return same and service.port in timeout.ports and servers and not timeout.clients

@@ -1,0 +1,106 @@
+"""Time-outs of services on a real gateway, in every dialect: whose entries get them, and until when they keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conntrim.core.model.conntrack import TcpState
+from conntrim.host.flows import KernelFlows
+from tests.lab.commands import conntrim
+from tests.lab.gateways import LAN, RULES, SERVER6, Gateway, gateway
+from tests.lab.test_client_limits import listed, planned, run
+from tests.lab.test_rollout import until
+
+POLICY = """\
+[[timeout]]
+direction = "forwarded"
+protocol = "tcp"
+ports = [443]
+seconds = { established = 600, time_wait = 7 }
+accept_below_rfc = true
+"""
+HOST = 432_000
+CLIENT = f"{LAN}.2"
+
+
+@pytest.fixture
+def gate() -> Iterator[Gateway]:
+    """A gateway with two clients."""
+    with gateway(2) as made:
+        yield made
+
+
+KNOWN = (7, 33, 120, 600, HOST)
+"""All time-outs that play a part: an entry has the shortest that it does not exceed."""
+
+
+def left(gate: Gateway, port: int, state: TcpState = TcpState.ESTABLISHED) -> list[int]:
+    """The time-outs of the entries of a server's port in a state."""
+    found: list[int] = []
+    for block in KernelFlows(gate.host.name).blocks(frozenset({"dport", "state", "timeout"})):
+        found += block.timeout[(block.dport == port) & (block.state == state)].tolist()
+    return sorted(next(each for each in KNOWN if seconds <= each) for seconds in found)
+
+
+@pytest.mark.parametrize("dialect", RULES)
+def test_new_connections_of_the_service_get_them_and_no_others(gate: Gateway, tmp_path: Path, dialect: str) -> None:
+    """Through a trial and a confirm new connections to 443 have 600 s, over both families, translated as they are;
+    those to 80, and older ones, the host's. A rollback gives all of them the host's at their next packet (K80)."""
+    gate.load(dialect)
+    before = listed(gate)
+    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [HOST])
+    assert planned(gate, tmp_path, POLICY).startswith(
+        "ready: time-outs of 1 service, entries 1 -> 1; all 6 obligations"
+    )
+    run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--trial", "60s")
+    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [600, HOST])
+    assert (gate.connects("fd09:1::2", 1, 443, SERVER6), left(gate, 443)) == (1, [600, 600, HOST])
+    assert (gate.connects(CLIENT, 1, 80), left(gate, 80)) == (1, [HOST])
+    run(gate, tmp_path, "confirm")
+    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [600, 600, 600, HOST])
+    gate.opened.pop().close()
+    assert until(lambda: left(gate, 443, TcpState.TIME_WAIT) == [7])
+    run(gate, tmp_path, "rollback")
+    assert gate.alive(gate.opened) == len(gate.opened)
+    assert left(gate, 443) == [HOST] * 3
+    assert before == listed(gate)
+
+
+@pytest.mark.parametrize("dialect", ["iptables-nft", "nftables"])
+def test_the_guard_ends_for_new_connections_and_a_clean_up_for_the_others(
+    gate: Gateway, tmp_path: Path, dialect: str
+) -> None:
+    """Once the trial has expired a new connection has the host's time-outs; one opened meanwhile keeps the service's,
+    packets included, until the rules are taken out (K80), which the plan lists."""
+    gate.load(dialect)
+    assert "keep its time-outs when it expires" in " ".join(planned(gate, tmp_path, POLICY).split())
+    run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--trial", "6s")
+    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [600])
+
+    def expired() -> bool:
+        assert gate.connects(f"{LAN}.3", 1, 443) == 1
+        return HOST in left(gate, 443)
+
+    assert until(expired)
+    assert gate.alive(gate.opened) == len(gate.opened)
+    assert 600 in left(gate, 443)
+    assert conntrim(gate.host, "status", "--clean", "--state", str(tmp_path / "state")).returncode == 0
+    assert gate.alive(gate.opened) == len(gate.opened)
+    assert set(left(gate, 443)) == {HOST}
+
+
+def test_states_that_are_not_named_keep_the_hosts(gate: Gateway, tmp_path: Path) -> None:
+    """K167: an object of nft's has nft's own defaults where nothing is said, so a plan says all of them."""
+    gate.load("nftables")
+    gate.host.sysctl("net.netfilter.nf_conntrack_tcp_timeout_syn_sent", 33)
+    planned(gate, tmp_path, POLICY)
+    run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--trial", "60s")
+    assert (gate.connects(CLIENT, 1, 443, "192.0.2.99"), left(gate, 443, TcpState.SYN_SENT)) == (0, [33])
+    bare = "ct timeout bare { protocol tcp; policy = { established : 600 }\n}"
+    rule = 'ct state new tcp dport 443 ct timeout set "bare"'
+    text = f"table inet bare {{ {bare}; chain f {{ type filter hook forward priority 99\n {rule}\n}}\n}}\n"
+    gate.host.run("nft", "-f", "-", text=text)
+    assert (gate.connects(f"{LAN}.3", 1, 443, "192.0.2.99"), left(gate, 443, TcpState.SYN_SENT)) == (0, [33, 120])
