@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from conntrim.core.census.cells import liberal, seen_midway, unacknowledged
-from conntrim.core.model.conntrack import TcpState
+from conntrim.core.model.conntrack import Status, TcpState
 from conntrim.core.model.flows import ALL_COLUMNS, FlowTable, joined
 from conntrim.host.flows import KernelFlows
 from conntrim.host.routes import interfaces
 from conntrim.lab.cause_run import live
-from conntrim.lab.cause_scenarios import PLAIN, SCENARIOS, SERVER, connecting, listening
-from conntrim.lab.cause_site import NAT, Site, cause_site, text
+from conntrim.lab.cause_scenarios import SCENARIOS, SERVER, connecting, listening
+from conntrim.lab.cause_site import CHALLENGED, Flow, Site, cause_site, inside, outside, text
 from tests.lab.test_facts import until
 
 PORT, CONNECTIONS = 8_443, 14
@@ -26,7 +26,7 @@ PORT, CONNECTIONS = 8_443, 14
 def site() -> Iterator[Site]:
     """A gateway between two networks, whose outer side answers."""
     with cause_site() as made:
-        made.rules(PLAIN)
+        made.rules(nat=False)
         made.alive(on=True)
         yield made
 
@@ -88,9 +88,19 @@ def test_what_was_picked_up_is_noted(site: Site) -> None:
         assert f"the kernel noted it of {CONNECTIONS} (be-liberal)" in first.evidence_for
 
 
+def test_an_acknowledgement_answers_a_syn(site: Site) -> None:
+    """K157: a bare ACK is an answer, and leaves the entry in SYN_SENT."""
+    site.alive(on=False)
+    flow = Flow(inside(1), outside(77), 20_000, PORT)
+    site.tcp([flow], CHALLENGED)
+    assert until(lambda: len(table(site)) == 1)
+    assert until(lambda: bool(table(site).status[0] & Status.SEEN_REPLY))
+    assert table(site).state[0] == TcpState.SYN_SENT
+
+
 def test_forwarded_traffic_is_named_by_client_and_interface(site: Site) -> None:
     """The one client that fills the table, and the device behind which it is; an address without a route has none."""
-    site.rules(NAT)
+    site.rules(nat=True)
     site.alive(on=False)
     (greedy,) = (scenario for scenario in SCENARIOS if scenario.code == "CT050")
     with ExitStack() as stack:

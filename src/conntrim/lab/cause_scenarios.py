@@ -16,6 +16,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.host.netns import entered
 from conntrim.lab.cause_site import (
+    CHALLENGED,
     CLOSED,
     GATEWAY,
     INSIDE,
@@ -45,15 +46,18 @@ PORTS = 40_000
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A cause (code "" for a healthy host), whether translation is at work, and what fills the table.
+    """A cause (code "" for a healthy host), and what fills the table.
 
     `make` gets the number of entries; what it returns is closed after the diagnosis. `rules` are those it needs beside.
+    `nat`: whether it is made on a gateway that translates, on one that does not, or on both. `ends_here`: it is about
+    the gateway's own traffic, beside which a translating gateway has that of its clients.
     """
 
     name: str
     code: str
-    nat: bool
     make: Callable[[Site, int, ExitStack], None]
+    nat: tuple[bool, ...] = (False, True)
+    ends_here: bool = False
     rules: str = ""
     timeouts: tuple[tuple[str, int], ...] = ()
     most: int = 1_000_000
@@ -68,62 +72,66 @@ def flows(entries: int, dport: int, *, clients: int = 0, server: int = 0) -> Ite
         yield Flow(client, server or outside(n), 20_000 + (n if server else n % 4_000 * 10 + n // 4_000), dport)
 
 
-def beside(site: Site, entries: int, *, nat: bool) -> None:
+def beside(site: Site, entries: int) -> None:
     """What else goes on: connections in use, of thirty clients."""
     few = [Flow(inside(60_000 + n % 30), outside(2_000 + n), 16_400 + n, 443) for n in range(entries)]
-    site.tcp(few, (*OPENED, (True, TcpFlag.ACK, 1, 1)), nat=nat)
+    site.tcp(few, (*OPENED, (True, TcpFlag.ACK, 1, 1)))
 
 
 # --- forwarded --------------------------------------------------------------------------------------------------------
 
 
 def through(steps: tuple[tuple[bool, int, int, int], ...], **how: int) -> Callable[[Site, int, ExitStack], None]:
-    """Forwarded connections that go so far, translated, beside others in use."""
+    """Forwarded connections that go so far, beside others in use."""
 
     def make(site: Site, entries: int, stack: ExitStack) -> None:
-        beside(site, entries // 10, nat=True)
-        site.tcp(flows(entries, 443, **how), steps, nat=True)
+        beside(site, entries // 10)
+        site.tcp(flows(entries, 443, **how), steps)
 
     return make
 
 
 def scan(site: Site, entries: int, stack: ExitStack) -> None:
     """One inner client asks port 23 of everybody."""
-    beside(site, entries // 10, nat=True)
-    site.tcp(
-        (Flow(inside(7), outside(n), 20_000 + n // 4_000, 23) for n in range(entries)), OPENED, nat=True, only=True
-    )
+    beside(site, entries // 10)
+    site.tcp((Flow(inside(7), outside(n), 20_000 + n // 4_000, 23) for n in range(entries)), OPENED, only=True)
 
 
 def silent(site: Site, entries: int, stack: ExitStack) -> None:
     """A server that does not answer."""
-    beside(site, entries // 10, nat=True)
-    site.tcp(flows(entries, 5_432, clients=40, server=SERVER), OPENED[:1], nat=True)
+    beside(site, entries // 10)
+    site.tcp(flows(entries, 5_432, clients=40, server=SERVER), OPENED[:1])
+
+
+def challenged(site: Site, entries: int, stack: ExitStack) -> None:
+    """A server whose answers to SYNs are bare acknowledgements (K157)."""
+    beside(site, entries // 10)
+    site.tcp(flows(entries, 9_300, clients=40, server=SERVER), CHALLENGED)
 
 
 def greedy(site: Site, entries: int, stack: ExitStack) -> None:
     """One inner client has four fifths."""
-    beside(site, entries // 5, nat=True)
+    beside(site, entries // 5)
     some = (Flow(inside(9), outside(n % 7), 20_000 + n // 7, 443) for n in range(entries * 4 // 5))
-    site.tcp(some, CLOSED, nat=True)
+    site.tcp(some, CLOSED)
 
 
 def dht(site: Site, entries: int, stack: ExitStack) -> None:
     """One inner client asks ever other nodes from one port; every eighth answers."""
-    beside(site, entries // 10, nat=True)
+    beside(site, entries // 10)
     nodes = (Flow(inside(9), outside(n), 51_413, 1_024 + (n * 37 + n // 4_000) % 60_000) for n in range(entries))
-    site.udp(nodes, nat=True, answered=8)
+    site.udp(nodes, answered=8)
 
 
 def look_ups(site: Site, entries: int, stack: ExitStack) -> None:
     """Forty inner clients ask one resolver."""
-    beside(site, entries // 10, nat=True)
-    site.udp(flows(entries, 53, clients=40, server=SERVER), nat=True)
+    beside(site, entries // 10)
+    site.udp(flows(entries, 53, clients=40, server=SERVER))
 
 
 def cluster(site: Site, entries: int, stack: ExitStack) -> None:
     """Pods ask a service address, which is translated."""
-    beside(site, entries // 10, nat=True)
+    beside(site, entries // 10)
     resolver, service = parse_address("10.20.200.3"), parse_address("10.96.0.10")
     for n in range(entries):
         pod, port = inside(n % 60), 20_000 + n // 60
@@ -133,21 +141,21 @@ def cluster(site: Site, entries: int, stack: ExitStack) -> None:
 
 def syslog(site: Site, entries: int, stack: ExitStack) -> None:
     """Many inner hosts tell a collector, which never answers."""
-    beside(site, entries // 10, nat=True)
-    site.udp(flows(entries, 514, clients=200, server=SERVER), nat=True, answered=0)
+    beside(site, entries // 10)
+    site.udp(flows(entries, 514, clients=200, server=SERVER), answered=0)
 
 
 def asymmetric(site: Site, entries: int, stack: ExitStack) -> None:
     """Connections of which the clients' direction alone passes, without their SYN."""
-    site.tcp(flows(entries, 443), ((True, TcpFlag.ACK, 1, 1), (True, TcpFlag.ACK, 1, 1)), nat=False, only=True)
+    site.tcp(flows(entries, 443), ((True, TcpFlag.ACK, 1, 1), (True, TcpFlag.ACK, 1, 1)), only=True)
 
 
 def dead_peers(site: Site, entries: int, stack: ExitStack) -> None:
     """Connections that were opened under a time-out a day shorter, so that they look idle for a day; one is in use."""
     site.gateway.sysctl(ESTABLISHED, 432_000 - 86_400)
-    site.tcp(flows(entries, 5_222), OPENED, nat=True)
+    site.tcp(flows(entries, 5_222), OPENED)
     site.gateway.sysctl(ESTABLISHED, 432_000)
-    beside(site, max(entries // 10, 1), nat=True)
+    beside(site, max(entries // 10, 1))
 
 
 # --- this host's own --------------------------------------------------------------------------------------------------
@@ -363,50 +371,53 @@ FEW = 5_000
 ROOM = 100_000
 """Most entries of a healthy host: the usual max leaves room then."""
 
+OWN, TRANSLATED, ROUTED = True, (True,), (False,)
+
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario("short connections behind NAT", "CT010", True, through(CLOSED, clients=40)),
-    Scenario("short connections of the host", "CT010", False, closed, most=FEW),
-    Scenario("dead peers behind NAT", "CT011", True, dead_peers),
-    Scenario("one-way senders behind NAT", "CT012", True, syslog, most=PORTS),
-    Scenario("one-way senders", "CT012", False, asked(514, clients=200, answers=False)),
-    Scenario("a silent server behind NAT", "CT013", True, silent, most=PORTS),
-    Scenario("a silent server", "CT013", False, own(Protocol.TCP, 5_432, servers=1), most=PORTS),
-    Scenario("one-sided NOTRACK", "CT014", False, server_first(80), rules=ONE_SIDED, most=FEW),
-    Scenario("last packets lost behind NAT", "CT015", True, through(LAST_ACK, clients=40)),
-    Scenario("port scan behind NAT", "CT030", True, scan),
-    Scenario("port scan by the host", "CT030", False, own(Protocol.TCP, 23, servers=4_000)),
-    Scenario("port scan of the host", "CT031", False, port_scan, most=60_000),
-    Scenario("SYN flood", "CT032", False, syn_flood),
-    Scenario("accept queue full", "CT033", False, full_queue, most=FEW),
-    Scenario("asymmetric routing", "CT035", False, asymmetric),
-    Scenario("picked up after a flush", "CT036", False, server_first(443), most=FEW),
-    Scenario("DHT behind NAT", "CT037", True, dht),
-    Scenario("DHT of the host", "CT037", False, own_dht),
-    Scenario("time server", "CT038", False, asked(123, clients=131_072)),
-    Scenario("amplification", "CT039", False, asked(11_211, clients=3), most=100_000),
-    Scenario("resolver", "CT040", False, resolver),
-    Scenario("look-ups behind NAT", "CT041", True, look_ups, most=PORTS),
-    Scenario("look-ups of the host", "CT041", False, own(Protocol.UDP, 53, servers=2, answered=1), most=80_000),
-    Scenario("look-ups through a service address", "CT042", True, cluster),
-    Scenario("overlay network", "CT043", False, own(Protocol.UDP, 4_789, servers=5), most=200_000),
-    Scenario("broadcasts", "CT044", False, announcements),
-    Scenario("health checks", "CT045", False, checks, most=FEW),
-    Scenario("Tor relay", "CT046", False, relay, most=FEW),
-    Scenario("CLOSE_WAIT leak", "CT047", False, leak, timeouts=((CLOSE_WAIT, 3_600),), most=FEW),
-    Scenario("CLOSE_WAIT behind NAT", "CT047", True, through(LEFT_OPEN, clients=40), timeouts=((CLOSE_WAIT, 3_600),)),
-    Scenario("idle pool", "CT049", False, pool, most=FEW),
-    Scenario("one client behind NAT", "CT050", True, greedy),
+    Scenario("short connections", "CT010", through(CLOSED, clients=40)),
+    Scenario("short connections of the host", "CT010", closed, ends_here=OWN, most=FEW),
+    Scenario("dead peers", "CT011", dead_peers),
+    Scenario("one-way senders through here", "CT012", syslog, most=PORTS),
+    Scenario("one-way senders", "CT012", asked(514, clients=200, answers=False), ends_here=OWN),
+    Scenario("a silent server behind here", "CT013", silent, most=PORTS),
+    Scenario("a silent server", "CT013", own(Protocol.TCP, 5_432, servers=1), ends_here=OWN, most=PORTS),
+    Scenario("one-sided NOTRACK", "CT014", server_first(80), ends_here=OWN, rules=ONE_SIDED, most=FEW),
+    Scenario("last packets lost", "CT015", through(LAST_ACK, clients=40)),
+    Scenario("port scan by a client", "CT030", scan),
+    Scenario("port scan by the host", "CT030", own(Protocol.TCP, 23, servers=4_000), ends_here=OWN),
+    Scenario("port scan of the host", "CT031", port_scan, ends_here=OWN, most=60_000),
+    Scenario("SYN flood", "CT032", syn_flood, ends_here=OWN),
+    Scenario("accept queue full", "CT033", full_queue, ends_here=OWN, most=FEW),
+    Scenario("answered, not open", "CT034", challenged, most=PORTS),
+    Scenario("asymmetric routing", "CT035", asymmetric, nat=ROUTED),
+    Scenario("picked up after a flush", "CT036", server_first(443), ends_here=OWN, most=FEW),
+    Scenario("DHT of a client", "CT037", dht),
+    Scenario("DHT of the host", "CT037", own_dht, ends_here=OWN),
+    Scenario("time server", "CT038", asked(123, clients=131_072), ends_here=OWN),
+    Scenario("amplification", "CT039", asked(11_211, clients=3), ends_here=OWN, most=100_000),
+    Scenario("resolver", "CT040", resolver, ends_here=OWN),
+    Scenario("look-ups of clients", "CT041", look_ups, most=PORTS),
+    Scenario("look-ups of the host", "CT041", own(Protocol.UDP, 53, servers=2, answered=1), ends_here=OWN, most=PORTS),
+    Scenario("look-ups through a service address", "CT042", cluster, nat=TRANSLATED),
+    Scenario("overlay network", "CT043", own(Protocol.UDP, 4_789, servers=5), ends_here=OWN, most=200_000),
+    Scenario("broadcasts", "CT044", announcements, ends_here=OWN),
+    Scenario("health checks", "CT045", checks, ends_here=OWN, most=FEW),
+    Scenario("Tor relay", "CT046", relay, ends_here=OWN, most=FEW),
+    Scenario("CLOSE_WAIT leak", "CT047", leak, ends_here=OWN, timeouts=((CLOSE_WAIT, 3_600),), most=FEW),
+    Scenario("CLOSE_WAIT of clients", "CT047", through(LEFT_OPEN, clients=40), timeouts=((CLOSE_WAIT, 3_600),)),
+    Scenario("idle pool", "CT049", pool, ends_here=OWN, most=FEW),
+    Scenario("one client", "CT050", greedy),
 )
 
 HEALTHY: tuple[Scenario, ...] = (
-    Scenario("busy gateway", "", True, through((*OPENED, (True, TcpFlag.ACK, 1, 1)), clients=60), most=ROOM),
-    Scenario("busy resolver", "", False, resolver, most=ROOM),
-    Scenario("busy time server", "", False, asked(123, clients=131_072), most=ROOM),
-    Scenario("web host with a cache", "", False, closed, most=FEW),
-    Scenario("busy relay", "", False, relay, most=FEW),
-    Scenario("database client", "", False, pool, most=FEW),
-    Scenario("gateway with short connections", "", True, through(CLOSED, clients=60), most=ROOM),
-    Scenario("node with tunnels", "", False, own(Protocol.UDP, 4_789, servers=5), most=ROOM),
+    Scenario("busy gateway", "", through((*OPENED, (True, TcpFlag.ACK, 1, 1)), clients=60), most=ROOM),
+    Scenario("busy resolver", "", resolver, ends_here=OWN, most=ROOM),
+    Scenario("busy time server", "", asked(123, clients=131_072), ends_here=OWN, most=ROOM),
+    Scenario("web host with a cache", "", closed, ends_here=OWN, most=FEW),
+    Scenario("busy relay", "", relay, ends_here=OWN, most=FEW),
+    Scenario("database client", "", pool, ends_here=OWN, most=FEW),
+    Scenario("gateway with short connections", "", through(CLOSED, clients=60), most=ROOM),
+    Scenario("node with tunnels", "", own(Protocol.UDP, 4_789, servers=5), ends_here=OWN, most=ROOM),
 )
 
 __all__ = ["HEALTHY", "INSIDE", "NAT", "PLAIN", "SCENARIOS", "Scenario"]

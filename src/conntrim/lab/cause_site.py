@@ -55,6 +55,8 @@ Step = tuple[bool, int, int, int]
 OPENED: tuple[Step, ...] = ((True, SYN, 0, 0), (False, SYN | ACK, 0, 1), (True, ACK, 1, 1))
 LEFT_OPEN: tuple[Step, ...] = (*OPENED, (True, FIN | ACK, 1, 1), (False, ACK, 1, 2))
 """The client closes, the server does not."""
+CHALLENGED: tuple[Step, ...] = ((True, SYN, 0, 0), (False, ACK, 0, 1))
+"""The answer to a SYN is no SYN/ACK, but an acknowledgement of an older connection (RFC 5961) or of a middlebox."""
 LAST_ACK: tuple[Step, ...] = (*LEFT_OPEN, (False, FIN | ACK, 1, 2))
 CLOSED: tuple[Step, ...] = (*LAST_ACK, (True, ACK, 2, 2))
 FIRST = 1_000
@@ -88,17 +90,19 @@ class Wire:
         self._socket.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Site:
-    """The gateway and the two sides."""
+    """The gateway and the two sides; `nat`: the gateway translates what inner clients send."""
 
     gateway: LabHost
     inside: LabHost
     outside: LabHost
     wires: dict[str, Wire]
+    nat: bool = False
 
-    def rules(self, text: str) -> None:
+    def rules(self, more: str = "", *, nat: bool) -> None:
         """Other rules, and an empty table."""
+        self.nat, text = nat, (NAT if nat else PLAIN) + more
         self.gateway.run("nft", "flush", "ruleset")
         self.gateway.run("nft", "-f", "-", text=text)
         self.gateway.run("conntrack", "-F")
@@ -110,21 +114,20 @@ class Site:
         else:
             self.outside.run("ip", "route", "flush", "root", "203.0.112.0/20", "table", "local")
 
-    def tcp(self, flows: Iterable[Flow], steps: Sequence[Step], *, nat: bool, only: bool | None = None) -> None:
+    def tcp(self, flows: Iterable[Flow], steps: Sequence[Step], *, only: bool | None = None) -> None:
         """Forwarded connections; `only` one side's packets are sent."""
         for flow in flows:
             for client, flags, near, far in steps:
                 if only is None or client is only:
-                    packet = _packet(Protocol.TCP, flow, client=client, nat=nat, flags=int(flags))
+                    packet = _packet(Protocol.TCP, flow, client=client, nat=self.nat, flags=int(flags))
                     self._wire(flow, client).send(packet, FIRST + near, FIRST + far if flags & ACK else 0)
 
-    def udp(self, flows: Iterable[Flow], *, nat: bool, answered: int = 1, times: int = 1) -> None:
+    def udp(self, flows: Iterable[Flow], *, answered: int = 1) -> None:
         """Forwarded questions, every so many of them answered (0: none)."""
         for number, flow in enumerate(flows):
-            for _ in range(times):
-                self._wire(flow, True).send(_packet(Protocol.UDP, flow, client=True, nat=nat))
-                if answered and number % answered == 0:
-                    self._wire(flow, False).send(_packet(Protocol.UDP, flow, client=False, nat=nat))
+            self._wire(flow, True).send(_packet(Protocol.UDP, flow, client=True, nat=self.nat))
+            if answered and number % answered == 0:
+                self._wire(flow, False).send(_packet(Protocol.UDP, flow, client=False, nat=self.nat))
 
     def _wire(self, flow: Flow, client: bool) -> Wire:
         end = flow.client if client else flow.server

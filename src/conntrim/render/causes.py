@@ -20,7 +20,7 @@ class Outcome(Protocol):
 
     @property
     def how(self) -> str:
-        """Live or saved."""
+        """Live, saved, or asked: saved, with the own addresses told, which were asked for."""
 
     @property
     def entries(self) -> int:

@@ -10,8 +10,9 @@ Why it matters:
 
 What to do:
     Look at the server named: `tcpdump -ni any tcp port PORT` shows its
-    answer. Old kernels keep SYN_SENT after a reset; newer ones delete such
-    entries.
+    answer. A bare acknowledgement is one: the server still has an older
+    connection with that port, or a middlebox answers. Old kernels keep
+    SYN_SENT after a reset; newer ones delete such entries.
 
 Caveats:
     None of them is a sign of one-sided NOTRACK: that leaves no answer seen.
