@@ -24,11 +24,11 @@ MOST_CAUSES, MOST_FINDINGS, MOST_OF_CODE, MOST_REMARKS, MOST_NAMESPACES = 4, 5, 
 MOST_OF_KIND = {
     RemedyKind.UNTRACK: 3, RemedyKind.KEEP_ALIVE: 1, RemedyKind.TIMEOUT: 2, RemedyKind.ENLARGE: 1,
     RemedyKind.SERVICE_TIMEOUT: 1,
-    RemedyKind.LIMIT: 1, RemedyKind.BLOCK: 1, RemedyKind.DELETE: 1, RemedyKind.REPAIR: 2,
+    RemedyKind.LIMIT: 2, RemedyKind.BLOCK: 1, RemedyKind.DELETE: 1, RemedyKind.REPAIR: 2,
 }  # fmt: skip
 """Rows shown of each, so that the report stays on one screen; `--json` has all."""
 
-SETTINGS = frozenset({RemedyKind.TIMEOUT, RemedyKind.SERVICE_TIMEOUT, RemedyKind.ENLARGE})
+SETTINGS = frozenset({RemedyKind.TIMEOUT, RemedyKind.SERVICE_TIMEOUT, RemedyKind.ENLARGE, RemedyKind.LIMIT})
 """What is one command or a few, shown even where it is not for an outage."""
 
 MARK = {Severity.OK: " ", Severity.WARNING: "!", Severity.CRITICAL: "!!"}

@@ -29,6 +29,9 @@ MOST_OFFERED = 3
 REUSE = 100
 """Requests a kept connection serves: the default of many servers (nginx's keepalive_requests was 100 for years)."""
 
+ALONE = frozenset({RemedyKind.SERVICE_TIMEOUT, RemedyKind.LIMIT})
+"""What is for one service or one client: it lasts, and translation does not forbid it."""
+
 WEIGHT = {RemedyKind.UNTRACK: 1.0, RemedyKind.KEEP_ALIVE: 0.9, RemedyKind.TIMEOUT: 0.8}
 """Untracking lasts; keep-alive needs the application; a time-out is taken from all services alike."""
 
@@ -51,7 +54,7 @@ def remedies(case: Case, causes: tuple[Cause, ...] = ()) -> tuple[Remedy, ...]:
     at_once = [r for cause in causes for r in cause.remedies if r.now and r.matters] if case.crowded else []
     at_once = sorted(at_once, key=lambda remedy: -remedy.worth)[:MOST_AT_ONCE]
     repairs = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.REPAIR and r.matters]
-    alone = [r for cause in causes[:2] for r in cause.remedies if r.kind is RemedyKind.SERVICE_TIMEOUT and r.matters]
+    alone = [r for cause in causes[:2] for r in cause.remedies if r.kind in ALONE and not r.now and r.matters]
     found = [
         *at_once,
         *_enlarge(case),

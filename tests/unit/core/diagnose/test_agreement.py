@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from conntrim.cli.main import run
+from conntrim.core.model.address import parse_address
 from conntrim.core.model.protocol import protocol_name
 from tests.unit.core.diagnose.listings import OWN, entry
 from tests.unit.core.diagnose.test_causes import GATEWAY, HEALTHY, MADE, inside, outside
@@ -68,6 +70,26 @@ def test_what_is_offered_is_taken(name: str, full: bool, tmp_path: Path, capsys:
             for each in plan["policy"]["untrack"]
             for low, _ in each["ports"]["ranges"]
         }
+
+
+@pytest.mark.parametrize("name", ["CT037", "CT050"])
+def test_the_limit_of_a_client_is_a_policy_that_plan_takes(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands of the lasting limit, given to a shell: the policy limits that client and no other."""
+    lines, _ = HOSTS[name]
+    table, rules = tmp_path / "table", tmp_path / "rules.v4"
+    table.write_text("".join(lines))
+    rules.write_text(NO_RULES)
+    report = said(capsys, "diagnose", str(table), "--max", str(len(lines)))
+    (lasting,) = (r for r in report["remedies"] if r["kind"] == "limit" and not r["now"])
+    write, compile_it = lasting["how"]
+    subprocess.run(["/bin/sh", "-c", write], check=True, cwd=tmp_path)
+    assert compile_it.split() == ["conntrim", "plan", "--policy", "policy.toml", "-o", "cure"]
+    plan = said(capsys, "plan", str(table), "--policy", str(tmp_path / "policy.toml"), "--ruleset", str(rules))
+    (limit,) = plan["policy"]["limits"]
+    (client,) = {parse_address(who) for cause in report["causes"][:1] for who in cause["who"]}
+    assert (limit["direction"], limit["clients"]["ranges"]) == ("forwarded", [[client, client]])
 
 
 def asked(title: str) -> tuple[str, str, int]:

@@ -387,6 +387,22 @@ def test_where_nat_forbids_untracking_the_time_out_of_that_service_helps() -> No
     assert alone.how[1].endswith("'{ protocol tcp; policy = { time_wait : 30 }; }'")
 
 
+def test_a_host_that_nobody_answers_is_told_with_the_doubt() -> None:
+    """700 questions of this host's one port to as many ports, and not one answer: all of them counted, one client, and
+    what else would look alike.
+    """
+    asked = [
+        entry("udp", OWN, outside(n), 6_881, 1_024 + (n * 37) % 60_000, replied=False, left=1 + n % 29)
+        for n in range(700)
+    ]
+    first = causes(case(asked))[0]
+    assert (first.code, first.entries, first.who) == ("CT037", 700, (OWN,))
+    assert "700 of 700 unanswered" in first.evidence_for
+    assert first.evidence_against == (
+        "nobody answers at all: a scan, or a firewall that drops the answers, looks alike",
+    )
+
+
 def test_broadcasts_are_not_promised_by_rules_for_own_addresses() -> None:
     """Plan's rules match what is for the host itself: no untracking of noise by service."""
     report = diagnose(case(neighbours()))

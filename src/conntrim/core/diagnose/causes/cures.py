@@ -19,6 +19,10 @@ MOST_OPEN = 200
 """Connections that one client may hold: a browser opens some dozens, a busy one a hundred."""
 
 
+MOST_NEW = 20
+"""Flows that one client may begin in a second, where it is not open connections that fill the table."""
+
+
 class Cures:
     """Makes remedies against the entries of one claim."""
 
@@ -47,22 +51,29 @@ class Cures:
         return self._remedy(RemedyKind.BLOCK, f"refuse {name}", (how,), "at once for new entries", f"{name} is cut off",
                             now=True)  # fmt: skip
 
-    def limit(self, client: int, *, tcp: bool) -> Remedy:
-        """Bound what one client may open; a full client is refused, others are not."""
+    def limit(self, client: int, *, tcp: bool) -> tuple[Remedy, Remedy]:
+        """Bound what one client may open: now by one rule, for good by a policy that plan proves."""
         name, program = self._view.name(client), _iptables(self._view.address(client))
-        chain = "INPUT" if self._view.share(self._view.inbound, self._mask) > 0.5 else "FORWARD"
+        comes_in = self._view.share(self._view.inbound, self._mask) > 0.5
+        chain, direction = ("INPUT", "inbound") if comes_in else ("FORWARD", "forwarded")
         if tcp:
             rule = f"-p tcp --syn -m connlimit --connlimit-above {MOST_OPEN} -j REJECT --reject-with tcp-reset"
-            title = f"at most {MOST_OPEN} open connections of {name}"
+            title, bound = f"at most {MOST_OPEN} open connections of {name}", f"connections = {MOST_OPEN}"
         else:
             rule = (
-                "-m conntrack --ctstate NEW -m hashlimit --hashlimit-above 20/s --hashlimit-mode srcip"
+                f"-m conntrack --ctstate NEW -m hashlimit --hashlimit-above {MOST_NEW}/s --hashlimit-mode srcip"
                 " --hashlimit-name conntrim -j DROP"
             )
-            title = f"at most 20 new flows a second of {name}"
+            title, bound = f"at most {MOST_NEW} new flows a second of {name}", f"per_second = {MOST_NEW}"
         how = f"{program} -I {chain} -s {name} {rule}"
-        return self._remedy(RemedyKind.LIMIT, title, (how,), "at once for new entries; the old ones time out",
-                            f"{name} alone notices", now=True)  # fmt: skip
+        lines = "[[limit]]", f'direction = "{direction}"', 'per = "client"', f'from = ["{name}"]', bound
+        write = " ".join((r"printf '%s\n'", *(f"'{line}'" for line in lines), "> policy.toml"))
+        planned = write, "conntrim plan --policy policy.toml -o cure"
+        takes = "at once for new entries, old ones time out", f"{name} alone notices"
+        return (
+            self._remedy(RemedyKind.LIMIT, title, (how,), *takes, now=True),
+            self._remedy(RemedyKind.LIMIT, f"{title}, for good", planned, "when applied, old ones time out", takes[1]),
+        )
 
     def timeout(self, key: str, seconds: int | None = None) -> Remedy:
         """A shorter time-out for all of the host."""

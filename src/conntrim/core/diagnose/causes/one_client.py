@@ -56,7 +56,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         ),
         ("a proxy or an address translation in front of many looks alike",),
         (
-            cures.limit(first.value, tcp=tcp and open_ones > 0.5),
+            *cures.limit(first.value, tcp=tcp and open_ones > 0.5),
             cures.block(first.value),
             cures.delete(name, "-s", name),
         ),

@@ -66,7 +66,8 @@ def _claim(cures: Cures, view: View, theirs: Mask, end: tuple[int, int]) -> Clai
     name, unanswered = view.name(client), theirs & ~view.replied
     peers, ports = view.distinct(view.server, theirs), view.distinct(view.port, theirs)
     here = bool(view.outbound[theirs & (view.client == client)].any())
-    limit = cures.repair("DHT off, fewer peers, in the program") if here else cures.limit(client, tcp=False)
+    off = cures.repair("DHT off, fewer peers, in the program")
+    limits = (off,) if here else cures.limit(client, tcp=False)
     return Claim(
         theirs,
         f"peer-to-peer (DHT) of {name}, {view.percent(unanswered, theirs)} unanswered",
@@ -79,7 +80,7 @@ def _claim(cures: Cures, view: View, theirs: Mask, end: tuple[int, int]) -> Clai
         if view.share(unanswered, theirs) > ALL
         else (),
         (
-            limit,
+            *limits,
             cures.delete(f"{name} from udp/{port}", "-p", "udp", "-s", name, "--sport", str(port)),
             cures.timeout("nf_conntrack_udp_timeout_stream", 60),
             cures.timeout("nf_conntrack_udp_timeout", 10),
