@@ -24,7 +24,7 @@ from bench.large_set import NETWORKS, ipset_host
 from bench.random_rules import random_rules
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Standing
+from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.policy import parse_policy
@@ -101,7 +101,7 @@ def proofs(count: int, services: int) -> Iterator[float]:
         start = time.perf_counter()
         found = decide(before, after, policy, LOCAL, PORTS, listed=listed)
         yield time.perf_counter() - start
-        assert all(o.standing is not Standing.NOT_DECIDED for o in found.obligations)
+        assert all(o.standing is not ObligationStatus.NOT_DECIDED for o in found.obligations)
 
 
 def asked(who: str, before: str, after: str) -> None:
