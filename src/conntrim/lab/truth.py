@@ -143,7 +143,11 @@ class Bench:
         talks = dialogues(random, self.wanted.share(index))
         before = sum(self.wanted.share(i) for i in range(index))
         self.tally.rulesets += 1
-        for judgement in judged(self.oracle, script, talks, self.kernel, peers=True).judgements:
+        try:
+            judgements = judged(self.oracle, script, talks, self.kernel, peers=True).judgements
+        except HostError as error:
+            raise HostError("lab truth", f"rule set {index} of seed {self.wanted.seed}: {error}") from error
+        for judgement in judgements:
             self.tally.count(judgement, before)
             if not judgement.agreed and len(self.tally.cases) < self.wanted.cases:
                 self.tally.cases.append(minimal(self.oracle, script, judgement.packets, self.kernel))
@@ -207,12 +211,23 @@ OBLIVIOUS = 7
 
 
 def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[tuple[Kept, ...]]:
-    """The entries of each dialogue, in order; HostError for one that belongs to none: packets that are not ours."""
+    """The entries of each dialogue, in order; HostError for one that belongs to none: packets that are not ours.
+
+    Behind a doubt the model says no more under which addresses packets come to conntrack, where rules rewrite them:
+    there one endpoint tells whose an entry is.
+    """
     whose = {key(told): index for index, each in enumerate(believed) for told in each.tuples}
     whose |= {key_of(packet): index for index, each in enumerate(believed) for packet in each.packets}
+    doubted = {
+        (p.protocol, *end): index
+        for index, each in enumerate(believed) if each.doubt
+        for p in each.packets for end in ((p.src, p.sport), (p.dst, p.dport))
+    }  # fmt: skip
     found: list[list[Kept]] = [[] for _ in believed]
     for entry in entries:
-        index = whose.get(key(entry.original))
+        told = entry.original
+        ends = ((told.protocol, told.src, told.sport), (told.protocol, told.dst, told.dport))
+        index = whose.get(key(told), doubted.get(ends[0], doubted.get(ends[1])))
         if index is None:
             raise HostError("lab truth", f"an entry that no packet of ours made: {entry}")
         found[index].append(entry)
