@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from conntrim.cli.main import run
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.finding import Severity
 from conntrim.core.parse.ruleset import read
@@ -25,6 +27,14 @@ RECIPES: dict[str, tuple[str, str, int, bool]] = {
     "its answers are untracked": (f"{SYNS} -j CT --notrack\n-A OUTPUT -p tcp -m tcp --sport {PORT}", INVALID, 0, False),
 }
 """What raw untracks, a rule behind the proxy, nf_conntrack_tcp_loose, and whether a word gets there and back."""
+
+
+DROPPED = f"{INVALID}\n-A OUTPUT -p tcp -m tcp --dport {PORT} --syn -j DROP"
+EXPLAINED = RECIPES | {
+    "a rule of OUTPUT takes its SYN to the server": (SYNS, DROPPED, 0, False),
+    "one of INPUT does": (SYNS, f"{INVALID}\n-A INPUT -i lo -p tcp -m tcp --dport {PORT} --syn -j DROP", 0, False),
+}
+"""The same, and where rules refuse what the proxy sends to the server."""
 
 
 def host(taken: str, behind: str) -> str:
@@ -60,3 +70,19 @@ def test_a_connection_comes_about_where_check_says_so(name: str) -> None:
         assert talks(hosts["client"], hosts["server"]) is lives
     found = check_ruleset(read(host(taken, behind), "rules"), None, loose=bool(loose)).findings
     assert lives is (Severity.CRITICAL not in {f.severity for f in found})
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_explain_follows_it_to_the_server(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The connection is accepted where a program gets its word through: both handshakes are followed."""
+    taken, behind, loose, lives = EXPLAINED[name]
+    path = tmp_path / "rules"
+    path.write_text(host(taken, behind))
+    if name not in RECIPES:
+        with bridged(["client=1", "server=2"], "10.99.8") as hosts:
+            hosts["server"].run("iptables-restore", text=host(taken, behind))
+            hosts["server"].sysctl("net.netfilter.nf_conntrack_tcp_loose", loose)
+            assert talks(hosts["client"], hosts["server"]) is lives
+    packet = f"-p tcp -s 10.99.8.1 -d 10.99.8.2 --dport {PORT} -i eth0 --connection --local 10.99.8.2".split()
+    run(["explain", "--tcp-loose", str(loose), "--ruleset", str(path), *packet])
+    assert capsys.readouterr().out.startswith("accepted: all 8 packets") is lives

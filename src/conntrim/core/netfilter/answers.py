@@ -90,6 +90,15 @@ def handshake(packet: Packet, kernel: Kernel) -> Packet:
     )  # fmt: skip
 
 
+def opening(packet: Packet, kernel: Kernel) -> Packet:
+    """SYNPROXY's SYN to the server, in the name of the client whose ACK this is."""
+    here = not packet.oif
+    return Packet(
+        packet.family, Protocol.TCP, packet.src, packet.dst, packet.sport, packet.dport, int(TcpFlag.SYN),
+        iif="lo" if here else "", oif=packet.oif or "lo", dscp=0, ecn=0, ttl=kernel.ttl,
+    )  # fmt: skip
+
+
 def _error(packet: Packet, how: Reject, kernel: Kernel, routed: bool) -> Packet | None:
     if is_error(packet):
         return None

@@ -7,16 +7,18 @@ the client is counted, so an answer holds only as long as its own packets cannot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self, assert_never
 
 from conntrim.core.model.address_types import AddressType
 from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack
 from conntrim.core.model.fields import Field
+from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST
-from conntrim.core.model.ruleset import In, OpaqueMatch, Rule, Ruleset
+from conntrim.core.model.ruleset import In, OpaqueMatch, OpaqueStatement, Rule, Ruleset
 from conntrim.core.netfilter.dialogue import from_peer
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
@@ -24,6 +26,7 @@ from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.netfilter.statements import earned
 
 ALWAYS = 1 << 30
 
@@ -69,6 +72,11 @@ def counted(match: OpaqueMatch) -> Counted | None:
             assert_never(match.asks)
 
 
+def proxied(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a SYNPROXY answered the first packet of a connection."""
+    return bool(outcomes) and outcomes[0].verdict is Fate.ANSWERED
+
+
 @dataclass(frozen=True, slots=True)
 class Newcomer:
     """The questions of a rule set that a newcomer has an answer to, and how often each list of `recent` is written to
@@ -76,6 +84,8 @@ class Newcomer:
 
     answers: dict[str, Counted]
     silent: dict[str, int]
+    earned: tuple[str, ...] = ()
+    """Whether an ACK ends the handshake of a SYNPROXY that answered: the first one does."""
 
     @classmethod
     def of(cls, ruleset: Ruleset) -> Self:
@@ -91,7 +101,8 @@ class Newcomer:
         for rule in rules:
             for name in _written(rule) if not rule.statements else ():
                 silent[name] = silent.get(name, 0) + 1
-        return cls(answers, silent)
+        proxies = (s for rule in rules for s in rule.statements if isinstance(s, OpaqueStatement))
+        return cls(answers, silent, tuple(earned(s) for s in proxies if s.kind in SYNPROXY))
 
     def walk(
         self, arranged: Arranged, packets: Iterable[Packet], kernel: Kernel
@@ -100,25 +111,30 @@ class Newcomer:
         outcomes: list[Outcome] = []
         used: dict[str, None] = {}
         memory = EMPTY
-        for packet in packets:
-            came = from_peer(packet, outcomes)
-            outcome = simulate(arranged, came, memory, kernel)
+        left = list(packets)
+        while left:
+            if proxied(outcomes) and len(outcomes) == 1:
+                left[:2] = reversed(left[:2])  # the client's ACK comes first: only then the server is asked
+            came = from_peer(left.pop(0), outcomes)
+            given = dict.fromkeys(self.earned, len(outcomes) == 1) if proxied(outcomes) else {}
+            ask = partial(simulate, arranged, came, memory, kernel)
+            outcome = ask(given)
             if outcome.verdict is Fate.NOT_DECIDED:
-                outcome, asked = self._assumed(arranged, came, outcomes, outcome, kernel)
+                outcome, asked = self._assumed(ask, given, outcomes, outcome)
                 used |= {f"{self.answers[each].why}: {each}": None for each in asked}
             outcomes.append(outcome)
             memory = outcome.memory
-            if outcome.verdict is not Fate.ACCEPT:
+            if outcome.verdict is not (Fate.ANSWERED if proxied(outcomes) and len(outcomes) < 3 else Fate.ACCEPT):
                 break
         return tuple(outcomes), tuple(used)
 
     def _assumed(
-        self, arranged: Arranged, packet: Packet, before: Sequence[Outcome], open_: Outcome, kernel: Kernel
-    ) -> tuple[Outcome, list[str]]:
+        self, ask: Callable[[dict[str, bool]], Outcome], given: dict[str, bool], before: Sequence[Outcome],
+        open_: Outcome,
+    ) -> tuple[Outcome, list[str]]:  # fmt: skip
         """The packet's outcome with a newcomer's answers, and to which questions; as it was where they do not hold."""
         told = {asked: self.answers[asked] for asked in open_.undecided if asked in self.answers}
-        memory = before[-1].memory if before else EMPTY
-        decided = simulate(arranged, packet, memory, kernel, {asked: each.answer for asked, each in told.items()})
+        decided = ask(given | {asked: each.answer for asked, each in told.items()})
         on_lists = [name for each in (*before, decided) for name in _hits(each)]
         number = len(before) + 1
 

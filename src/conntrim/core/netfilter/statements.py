@@ -186,7 +186,10 @@ def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:
         on.answer = on.answered()
         return Fate.ANSWERED
     if flags & TcpFlag.ACK and (nft or not flags & (others | TcpFlag.SYN)):
-        return Fate.ANSWERED if on.skb.answers.ask(f"{question(statement)}: {EARNED}") else Fate.DROP
+        if not on.skb.answers.ask(earned(statement)):
+            return Fate.DROP
+        on.answer = on.opened()
+        return Fate.ANSWERED if on.answer.verdict is Fate.ACCEPT else Fate.DROP
     return None
 
 
@@ -195,6 +198,11 @@ VERIFIED = "the device has verified the packet's checksum"
 
 EARNED = "the ACK is for its own SYN/ACK"
 """What SYNPROXY tells by the cookie in the ACK's number."""
+
+
+def earned(statement: OpaqueStatement) -> str:
+    """The question whether an ACK ends the handshake that this proxy began."""
+    return f"{question(statement)}: {EARNED}"
 
 
 def _opaque(on: Traversal, statement: OpaqueStatement) -> Ending:

@@ -23,7 +23,8 @@ def tell(
     """The story of a dialogue that was walked up to its end or its first loss; `names` are all its packets' parts."""
     last = outcomes[-1]
     return Explanation(
-        str(last.verdict), answer(names, outcomes), tuple(dict.fromkeys(because(arranged, outcomes, names))),
+        str(Fate.DROP if _passed_by(outcomes) else last.verdict), answer(names, outcomes),
+        tuple(dict.fromkeys(because(arranged, outcomes, names))),
         tuple(told(name, outcome) for name, outcome in zip(names, outcomes, strict=False)), len(last.memory.entries),
         remarks,
     )  # fmt: skip
@@ -98,7 +99,7 @@ ENDINGS: dict[Fate, str] = {
     Fate.ACCEPT: "accepted",
     Fate.DROP: "dropped",
     Fate.REJECT: "rejected",
-    Fate.ANSWERED: "answered by SYNPROXY, whose handshake with the client is not followed further",
+    Fate.ANSWERED: "answered by SYNPROXY, whose handshake with the client goes on",
     Fate.NOT_DECIDED: "not decided",
 }
 
@@ -109,6 +110,8 @@ def answer(names: Sequence[str], outcomes: Sequence[Outcome]) -> str:
     where = _where(last)
     if count == 1:
         return f"{ENDINGS[last.verdict]}{where}"
+    if _passed_by(outcomes):
+        return f"not opened: SYNPROXY answers the SYN, and the ACK passes it by as {_state(last.state)}"
     if last.verdict is Fate.ACCEPT:
         return f"accepted: all {count} packets get through, {_entries(last)}"
     return f"{ENDINGS[last.verdict]}: packet {number} of {count}, the {names[number - 1]},{where}"
@@ -133,12 +136,22 @@ def _where(outcome: Outcome) -> str:
 
 def because(arranged: Arranged, outcomes: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
     """The known mistakes that explain the outcome."""
+    if _passed_by(outcomes):
+        yield (
+            "SYNPROXY opens the connection to the server only where it sees the ACK that ends its handshake (K115):"
+            " with nf_conntrack_tcp_loose 1 conntrack takes it for the middle of a connection. Set it to 0."
+        )
     yield from _one_sided(outcomes, names)
     yield from _turned(outcomes)
     yield from _wide(outcomes)
     yield from _nearly(outcomes[-1])
     if outcomes[-1].state is None and not arranged.active[outcomes[-1].packet.family]:
         yield "Nothing in this rule set uses conntrack, so no packet of it is tracked (K5)."
+
+
+def _passed_by(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a SYNPROXY answered the SYN, and the ACK that follows went on to a server that knows nothing of it."""
+    return len(outcomes) == 2 and outcomes[0].verdict is Fate.ANSWERED and outcomes[1].verdict is Fate.ACCEPT
 
 
 def _untracked_by(outcome: Outcome) -> Rule | None:
@@ -151,6 +164,8 @@ def _one_sided(outcomes: Sequence[Outcome], names: Sequence[str]) -> Iterator[st
     """K14, K15: one direction untracked, the other not."""
     opener = outcomes[0]
     rule = _untracked_by(opener)
+    if opener.verdict is Fate.ANSWERED:
+        return
     for outcome, name in list(zip(outcomes, names, strict=False))[1:]:
         answers = outcome.packet.src == opener.left.dst
         if rule is not None and answers and outcome.state is not CtState.UNTRACKED:

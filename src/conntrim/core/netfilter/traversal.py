@@ -25,14 +25,14 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter import nat, routing
-from conntrim.core.netfilter.answers import answer_to, handshake, reply_to, tied
+from conntrim.core.netfilter.answers import answer_to, handshake, opening, reply_to, tied
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of, in_ranks
 from conntrim.core.netfilter.matches import about_state, holds, named
 from conntrim.core.netfilter.memory import Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
 from conntrim.core.netfilter.question_text import condition, question
-from conntrim.core.netfilter.skb import Skb, Tracked, Untracked
+from conntrim.core.netfilter.skb import Skb, Template, Tracked, Untracked
 from conntrim.core.netfilter.statements import VERDICTS, Ending, Unended, carry_out
 
 RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
@@ -349,6 +349,14 @@ class Traversal:
         else:
             attached = None
         skb = Skb(packet, self.skb.kernel, self.skb.answers, attached)
+        outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
+        self.memory = outcome.memory
+        return outcome
+
+    def opened(self) -> Outcome:
+        """SYNPROXY's SYN to the server and what becomes of it: under a template, so that no rule untracks it (K115)."""
+        packet = opening(self.skb.packet, self.skb.kernel)
+        skb = Skb(packet, self.skb.kernel, self.skb.answers, Template())
         outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
         self.memory = outcome.memory
         return outcome
