@@ -161,3 +161,18 @@ table ip few {
   }
 }
 """
+
+
+@pytest.mark.parametrize("dialect", ["iptables-nft", "nftables"])
+def test_a_gateway_without_a_policy_is_proposed_one_that_works(gate: Gateway, tmp_path: Path, dialect: str) -> None:
+    """An abuser with 300 of 360 open connections: plan proposes a limit that nobody else meets, proves it, and applied
+    it refuses what the abuser opens beyond it."""
+    gate.load(dialect)
+    assert gate.connects(ABUSER, 300) == 300
+    assert [gate.connects(f"{LAN}.{n}", 3) for n in range(2, 22)] == [3] * 20
+    said = run(gate, tmp_path, "plan", "-o", str(tmp_path / "plan"))
+    assert said.startswith("ready: 1 limit for clients, entries 360 -> 160;")
+    run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--trial", "60s")
+    assert gate.connects(ABUSER, 120) == 100
+    assert gate.connects(f"{LAN}.2", 5) == 5
+    run(gate, tmp_path, "rollback")

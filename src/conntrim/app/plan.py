@@ -20,7 +20,7 @@ from conntrim.core.model.ruleset import Dialect, Ruleset
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint
-from conntrim.core.plan.propose import Proposal, propose
+from conntrim.core.plan.propose import Proposal, propose, translates_destinations
 from conntrim.core.rollout.batches import checkable
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_report
@@ -102,8 +102,8 @@ def _proposal(inputs: Inputs) -> Proposal:
         return Proposal(inputs.policy, (), ())
     if inputs.census is None:
         raise InputError("plan", "neither a policy nor a table to propose one from", advice="give --policy or SOURCE")
-    proposal = propose(inputs.census, inputs.facts)
-    if not proposal.policy.untrack and proposal.policy.max is None:
+    proposal = propose(inputs.census, inputs.facts, published=translates_destinations(inputs.ruleset))
+    if not proposal.policy.cures and proposal.policy.max is None:
         why = "; ".join(proposal.left_out) or "no service holds 5 % of the table or more"
         raise InputError(inputs.census.source, f"nothing to propose: {why}", advice="write a policy and give --policy")
     return proposal

@@ -79,11 +79,11 @@ def taken_by(limits: Sequence[ClientLimit], census: Census) -> int | None:
         if not _whole(limit) or limit.connections is None or limit.prefix is not None or limit.clients:
             return None
         rows = [scaled(census, row.entries) for row in census.clients.rows if row.key not in census.local]
-        taken += sum(max(0, round(entries * _open_share(census)) - limit.connections) for entries in rows)
+        taken += sum(max(0, round(entries * open_share(census)) - limit.connections) for entries in rows)
     return taken
 
 
-def _open_share(census: Census) -> float:
+def open_share(census: Census) -> float:
     """Of the entries of forwarded traffic those that a limit counts (K86)."""
     mine = [c for c in census.cells if c.path is Direction.FORWARDED]
     counted = sum(c.entries for c in mine if c.state not in UNCOUNTED)

@@ -10,9 +10,12 @@ from conntrim.core.capacity.untrack import entries_total, entries_without, large
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.policy import Policy, Untrack
+from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.policy import ClientLimit, Policy, ServiceTimeout, Untrack
+from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction, Service
 from conntrim.core.plan.limited import taken_by
+from conntrim.core.plan.remaining import Candidate, outlier, shorter
 from conntrim.core.plan.timed import shortened_by
 
 CROWDED = 0.5
@@ -72,21 +75,46 @@ def _merged(entries: Iterable[Untrack]) -> tuple[Untrack, ...]:
     return tuple(found.values())
 
 
-def propose(census: Census, facts: HostFacts) -> Proposal:
-    """The large services without an obstacle, and a larger table only where what stays would crowd it."""
+def propose(census: Census, facts: HostFacts, *, published: bool = False) -> Proposal:
+    """The cheapest set that leaves the table half empty: the large services without an obstacle go untracked; where
+    that is not enough, or there are none, others get shorter time-outs and clients a limit, what takes most first; a
+    larger table only where what stays would crowd it all the same. `published`: the rules translate destinations.
+    """
     large = largest(census)
     stopped = [(c, why) for c in large if (why := obstacle(c))]
     chosen = [c for c in large if not obstacle(c)]
     untrack = _merged(untrack_of(c.service) for c in chosen)
-    after = _tracked(untrack, census)
+    after, added = _tracked(untrack, census), list[Candidate]()
+    able = sorted((*shorter(census, facts, stopped, published=published), *outlier(census)), key=lambda c: -c.entries)
+    for candidate in able:
+        if (facts.max and after > facts.max * CROWDED) or not (untrack or added):
+            added.append(candidate)
+            after = max(0, after - candidate.entries)
     size = size_for(after, facts.slab_entry_bytes)
     crowded = facts.max is not None and facts.max < size.max and after > facts.max * CROWDED
-    policy = Policy(untrack, size.max if crowded else None, size.buckets if crowded else None)
+    timeouts = [c for c in added if isinstance(c.cure, ServiceTimeout)]
+    limits = [c for c in added if isinstance(c.cure, ClientLimit)]
+    policy = Policy(
+        untrack,
+        size.max if crowded else None,
+        size.buckets if crowded else None,
+        limits=tuple(c.cure for c in limits if isinstance(c.cure, ClientLimit)),
+        service_timeouts=tuple(c.cure for c in timeouts if isinstance(c.cure, ServiceTimeout)),
+    )
     return Proposal(
         policy,
-        tuple(_note(u, chosen, census) for u in untrack),
+        (*(_note(u, chosen, census) for u in untrack), *(c.note for c in (*timeouts, *limits))),
         tuple(f"{c.service}, {_share(c, census)}, stays tracked: {why}" for c, why in stopped),
     )
+
+
+def translates_destinations(ruleset: Ruleset) -> bool:
+    """Whether rules do, as Docker's for published ports."""
+    rules = (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    return any(isinstance(s, Nat) and s.kind not in SOURCES for rule in rules for s in rule.statements)
+
+
+SOURCES = (NatKind.SNAT, NatKind.MASQUERADE)
 
 
 def _note(entry: Untrack, chosen: Iterable[ServiceCount], census: Census) -> str:

@@ -44,6 +44,24 @@ REST: dict[int, dict[str, tuple[str, int]]] = {
 """States that a policy does not name, with the host's time-out and its default."""
 DEFAULTS = {t.key: t.default for t in (*TCP_TIMEOUTS.values(), *OTHER_TIMEOUTS.values())}
 
+ESTABLISHED, TRANSITORY, UDP = 7_440, 240, 120
+"""Seconds that NAT must leave a connection (K93): 2 hours 4 minutes, 4 minutes, 2 minutes."""
+WELL_KNOWN = 1023
+"""The last port for which RFC 4787 lets a NAT have less (REQ-5 a)."""
+
+
+def least_seconds(protocol: int, port: int, state: str) -> int:
+    """What RFC 5382 and RFC 4787 ask for; `port` is the service's last one."""
+    if protocol == Protocol.TCP:
+        return ESTABLISHED if state == "established" else 0 if state == "close" else TRANSITORY
+    return 0 if port <= WELL_KNOWN else UDP
+
+
+def host_seconds(key: str, host: Mapping[str, int]) -> int:
+    """The host's time-out by its sysctl's key."""
+    return host.get(key, DEFAULTS[key])
+
+
 Timed = tuple[ServiceTimeout, dict[str, int]]
 """A service, and all time-outs of its connections by nft's names of the states."""
 
@@ -54,7 +72,7 @@ def timed(timeouts: Sequence[ServiceTimeout], facts: HostFacts) -> tuple[Timed, 
 
 
 def _all(timeout: ServiceTimeout, host: Mapping[str, int]) -> dict[str, int]:
-    found = {state: host.get(key, DEFAULTS[key]) for state, key in TIMED[timeout.protocol].items()}
+    found = {state: host_seconds(key, host) for state, key in TIMED[timeout.protocol].items()}
     found |= {state: host.get(key, default) for state, (key, default) in REST[timeout.protocol].items()}
     return found | timeout.seconds
 

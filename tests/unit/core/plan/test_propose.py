@@ -1,10 +1,14 @@
 """A census becomes a policy: what is chosen, what is left out, what remains."""
 
+from dataclasses import replace
+
+from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import parse_address
-from conntrim.core.model.census import Breakdown, Census, ServiceCount
+from conntrim.core.model.census import IDLE_STEPS, Breakdown, Cell, Census, Kind, Row, ServiceCount, StateCount
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.service import Direction, Service
+from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.propose import predicted, propose
 from tests.unit.core.plan.planning import facts
 
@@ -58,3 +62,57 @@ def test_size_is_proposed_only_where_what_stays_crowds_the_table() -> None:
     roomy = propose(counted(WEB), facts())
     assert (None, None) == (roomy.policy.max, roomy.policy.buckets)
     assert Policy((), 131_072, 131_072) == propose(crowded, facts()).policy
+
+
+def idle(state: str, entries: int, seconds: int) -> StateCount:
+    """So many entries of a state, all idle for that long."""
+    at = next(n for n, edge in enumerate(IDLE_STEPS) if seconds < edge)
+    return StateCount(state, entries, tuple(entries if n == at else 0 for n in range(len(IDLE_STEPS) + 1)))
+
+
+def test_a_gateway_gets_time_outs_where_nothing_can_go_untracked() -> None:
+    """Masqueraded pools that idle for days keep NAT's 7,440 s (K93), DNS queries 10 s; what is no longer idle than
+    that, and a game's UDP above port 1023, get nothing."""
+    pool = Service(Direction.FORWARDED, 6, 5432)
+    dns, game = Service(Direction.FORWARDED, 17, 53), Service(Direction.FORWARDED, 17, 27015)
+    counts = (
+        replace(count(pool, 500, 500), states=(idle("tcp established", 500, 90_000),)),
+        replace(count(dns, 300, 300), states=(idle("udp replied", 300, 25),)),
+        replace(count(game, 200, 200), states=(idle("udp stream", 200, 100),)),
+    )
+    proposal = propose(counted(*counts), replace(facts(), max=400))
+    made = proposal.policy.service_timeouts
+    assert {str(t.what): t.seconds.get("established", t.seconds.get("unreplied")) for t in made} == {
+        "forwarded tcp/5432": 7_440, "forwarded udp/53": 10,
+    }  # fmt: skip
+    assert (1_000, 200) == predicted(proposal.policy, counted(*counts))
+    assert "cannot go untracked (forwarded flows belong to other hosts)" in proposal.notes[0]
+    assert proposal.policy == parse_policy(emit_policy(proposal.policy, proposal.notes).encode(), "p").unplaced()
+
+
+def test_what_is_enough_is_enough() -> None:
+    """The pool alone leaves the table half empty: DNS keeps its time-outs. Where destinations are translated, no port
+    of what is forwarded is known."""
+    pool, dns = Service(Direction.FORWARDED, 6, 5432), Service(Direction.FORWARDED, 17, 53)
+    census = counted(
+        replace(count(pool, 600, 600), states=(idle("tcp established", 600, 90_000),)),
+        replace(count(dns, 100, 100), states=(idle("udp replied", 100, 25),)),
+    )
+    roomy = replace(facts(), max=800)
+    assert ["forwarded tcp/5432"] == [t.what for t in propose(census, roomy).policy.service_timeouts]
+    assert () == propose(census, roomy, published=True).policy.cures
+
+
+def test_an_abuser_gets_a_limit_that_nobody_else_meets() -> None:
+    """One client of a gateway has a hundred times what others have: twice the largest of these, and at least 100."""
+    rows = (Row("10.9.0.22", 4_000), *(Row(f"10.9.0.{n}", 40 + n) for n in range(2, 12)))
+    for state, wanted in (("tcp established", (102, None)), ("tcp time_wait", (None, 10))):
+        cell = Cell(Direction.FORWARDED, 6, state, True, True, True, Kind.UNICAST, False, False, 0, 4_465)
+        census = replace(
+            counted(count(Service(Direction.FORWARDED, 6, 443), 4_465, 4_465)),
+            clients=Breakdown(rows, 0, 0), cells=(cell,),
+        )  # fmt: skip
+        proposal = propose(census, replace(facts(), max=5_000))
+        (limit,) = proposal.policy.limits
+        assert wanted == (limit.connections, limit.per_second)
+        assert "10.9.0.22 (4,000 entries) fill the table" in proposal.notes[0]

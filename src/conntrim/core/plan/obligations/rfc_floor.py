@@ -20,18 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.model.policy import TIMED, ServiceTimeout
-from conntrim.core.model.protocol import Protocol
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.obligations.spec import BROKEN, OPEN, Judgement, Spec
-from conntrim.core.plan.timed import DEFAULTS, opened_by
+from conntrim.core.plan.timed import host_seconds, least_seconds, opened_by
 from conntrim.core.prove.classes import Class, may_be_translated
 from conntrim.core.prove.diagram import NotDecided
 
 NAME = "rfc-floor"
-ESTABLISHED, TRANSITORY, UDP = 7_440, 240, 120
-"""Seconds (K93): 2 hours 4 minutes, 4 minutes, 2 minutes."""
-WELL_KNOWN = 1023
-"""The last port for which RFC 4787 lets a NAT have less (REQ-5 a)."""
 
 
 def by_plan(c: Compiled) -> Iterator[Judgement]:
@@ -50,16 +45,10 @@ def by_plan(c: Compiled) -> Iterator[Judgement]:
 
 def _below(timeout: ServiceTimeout, host: dict[str, int]) -> Iterator[str]:
     for state, seconds in timeout.seconds.items():
-        key = TIMED[timeout.protocol][state]
-        least = min(_floor(timeout, state), host.get(key, DEFAULTS[key]))
+        least = least_seconds(timeout.protocol, timeout.ports.ranges[-1][1], state)
+        least = min(least, host_seconds(TIMED[timeout.protocol][state], host))
         if seconds < least:
             yield f"{seconds:,} s for {state} where {least:,} are the least"
-
-
-def _floor(timeout: ServiceTimeout, state: str) -> int:
-    if timeout.protocol == Protocol.TCP:
-        return ESTABLISHED if state == "established" else 0 if state == "close" else TRANSITORY
-    return 0 if timeout.ports.ranges[-1][1] <= WELL_KNOWN else UDP
 
 
 SPEC = Spec(NAME, "no translated connection gets less than RFC 5382 and RFC 4787 ask for", by_plan=by_plan)
