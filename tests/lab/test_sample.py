@@ -57,7 +57,8 @@ def test_the_stated_bounds_hold_in_a_hundred_real_samples() -> None:
 
 def test_one_huge_peer_and_zones_are_sampled_as_well() -> None:
     """Half of the entries belong to one peer, a fifth to another zone, made one after the other: the hash scatters them
-    all the same. Three shares of ten tables are within three times their bounds, which chance leaves once in a million.
+    all the same, and the client's share by the summary is that of the peer. Three shares of ten tables are within three
+    times their bounds, which chance leaves once in a million.
     """
     worst = 0.0
     for seed in range(10):
@@ -74,6 +75,8 @@ def test_one_huge_peer_and_zones_are_sampled_as_well() -> None:
         assert census.sample is not None
         rows = census.sample.rows
         peers, zones = ({row.key: row.entries for row in t.rows} for t in (census.peers, census.zones))
+        clients = {row.key: row.entries for row in census.clients.rows}
+        assert (clients["203.0.113.1"], census.clients.low_by) == (peers["203.0.113.1"], 0)
         web = next(s.entries for s in census.services if s.service.port == 443)
         for seen, entries in ((peers["203.0.113.1"], 3_000), (zones["7"], 1_200), (web, 1_800)):
             worst = max(worst, 100 * abs(seen / rows - entries / ENTRIES) / bound(seen, rows, ENTRIES))

@@ -108,7 +108,10 @@ class _Guess:
         """Answers to a translated source come to an address of whoever translates."""
         ends, counts = np.unique(self.translated_to[self.snat], return_counts=True)
         for i, count in sorted(zip(ends.tolist(), counts.tolist(), strict=True), key=lambda end: -end[1]):
-            self.evidence.append(f"{self._name(i)} is where {count:,} translated sources (SNAT) are answered")
+            self.evidence.append(
+                f"{self._name(i)} is where {count:,} translated source{'s' * (count != 1)} (SNAT) "
+                f"{'are' if count != 1 else 'is'} answered"
+            )
             yield i
 
     def _prominent(self, left: Mask, *, certain: bool) -> Iterator[int]:

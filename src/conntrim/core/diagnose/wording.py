@@ -11,6 +11,12 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def many(value: int, noun: str) -> str:
+    """`1 client`, `1,234 clients`, `2 addresses`."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number(value)} {noun}{plural * (value != 1)}"
+
+
 def percent(part: float, whole: float) -> str:
     """`61.9 %`; a part that is not nothing is never shown as 0."""
     share = 100 * part / whole if whole else 0.0

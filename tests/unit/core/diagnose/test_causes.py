@@ -228,7 +228,12 @@ MADE: dict[str, tuple[str, Lines, Lines | None, str]] = {
     "CT012": ("questions without an answer", one_way_senders, ordinary_part := (lambda: ordinary(100)), OWN),
     "CT013": ("203.0.113.80 tcp/5432 does not answer", silent, ordinary_part, OWN),
     "CT015": ("not closed", last_packets, ordinary_part, OWN),
-    "CT030": ("port scan from 10.20.0.7", scan_out, household_part := (lambda: household(150)), NO_LOCAL),
+    "CT030": (
+        "port scan from 10.20.0.7 to 600 addresses, 1 port",
+        scan_out,
+        household_part := (lambda: household(150)),
+        NO_LOCAL,
+    ),
     "CT031": ("port scan by 203.0.113.9 of 600 ports", scan_in, ordinary_part, OWN),
     "CT032": ("SYN flood on tcp/80", flood, ordinary_part, OWN),
     "CT033": ("the program at tcp/8080 does not accept", full_queue, ordinary_part, OWN),

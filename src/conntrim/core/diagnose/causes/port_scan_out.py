@@ -25,7 +25,7 @@ from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.causes.claim import Claim, Habit
 from conntrim.core.diagnose.causes.cures import Cures
 from conntrim.core.diagnose.view import View
-from conntrim.core.diagnose.wording import number
+from conntrim.core.diagnose.wording import many
 from conntrim.core.model.conntrack import TcpState
 
 CODE, NAME, HABIT = "CT030", "port-scan-out", Habit.WRONG
@@ -54,7 +54,7 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         if whole < PROBES or not (across or down):
             continue
         return _claim(
-            Cures(case, view, theirs), view, theirs, top.value, f"{number(hosts)} addresses, {number(ports)} ports"
+            Cures(case, view, theirs), view, theirs, top.value, f"{many(hosts, 'address')}, {many(ports, 'port')}"
         )
     return None
 

@@ -24,7 +24,7 @@ from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.causes.claim import Claim, Habit
 from conntrim.core.diagnose.causes.cures import Cures
 from conntrim.core.diagnose.view import View
-from conntrim.core.diagnose.wording import number
+from conntrim.core.diagnose.wording import many
 
 CODE, NAME, HABIT = "CT012", "unanswered", Habit.ODD
 
@@ -40,8 +40,8 @@ def claim(case: Case, view: View, free: Mask) -> Claim | None:
         theirs,
         "questions without an answer",
         (
-            f"{view.count(theirs)} unanswered, of {number(clients)} clients at {number(servers)} addresses"
-            f" and {number(ports)} ports",
+            f"{view.count(theirs)} unanswered, of {many(clients, 'client')} at {many(servers, 'address')}"
+            f" and {many(ports, 'port')}",
             *view.by_service(theirs, "unanswered"),
             f"most of {view.names(view.client, theirs)}",
         ),
