@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from conntrim.core.model.address import Family
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
@@ -37,6 +40,7 @@ from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
 from conntrim.lab.dialogue import parse_packet, shots
 from conntrim.lab.netns import LabHost
+from conntrim.lab.wire import Numbers, build, ones_complement
 from tests.lab.oracles import LOCAL, KernelCheck
 
 QUERY, ANSWER = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80", ">eth0 udp 192.0.2.1 80 > 192.0.2.9 4000"
@@ -238,3 +242,35 @@ def test_k6_raw_sees_fragments_only_without_conntrack(
     drops = read("*raw\n-A PREROUTING -p udp --dport 5000 -j DROP\nCOMMIT\n", "rules", TableFamily.IP)
     fate = simulate(drops, later, kernel=Kernel(LOCAL, active=active)).verdict
     assert (Fate.DROP if active else Fate.ACCEPT) is fate
+
+
+def _fragments(size: int) -> list[bytes]:
+    """A UDP datagram for port 5000 in two fragments, the first of that many bytes."""
+    whole = build(parse_packet("eth0> udp 192.0.2.9 4000 > 192.0.2.1 5000"), Numbers(number=7, payload=bytes(32)))
+    made = []
+    for at, part, more in ((0, whole[20 : 20 + size], 0x2000), (size, whole[20 + size :], 0)):
+        head = whole[:2] + struct.pack(">HHH", 20 + len(part), 7, more | at // 8) + whole[8:10]
+        made.append(head + ones_complement(head + b"\0\0" + whole[12:20]).to_bytes(2, "big") + whole[12:20] + part)
+    return made
+
+
+@pytest.mark.parametrize(("taken", "behind", "arrives"), [("0x3fff", 2, 1), ("0x1fff", 1, 0), ("0x8000", 0, None)])
+def test_k117_untracked_fragments_are_not_put_together(
+    checked: KernelCheck, taken: str, behind: int, arrives: int | None
+) -> None:
+    """Behind reassembly they are fragments still; all of them untracked arrive whole and untracked, some never."""
+    checked.load_nft(
+        "table inet s {\n chain front {\n type filter hook prerouting priority -420;\n"
+        f" ip frag-off & {taken} != 0 notrack\n }}\n chain back {{\n type filter hook prerouting priority -310;\n"
+        " ip frag-off & 0x3fff != 0 counter\n }\n chain in {\n type filter hook input priority 0;\n"
+        " udp dport 5000 ct state untracked counter\n udp dport 5000 ct state new counter\n }\n}\n"
+    )
+    for data in _fragments(16):
+        os.write(checked.oracle.tuns["eth0"], data)
+    listed = checked.oracle.host.run("nft", "list", "table", "inet", "s").splitlines()
+    counted = [int(line.split("packets ")[1].split()[0]) for line in listed if "packets" in line]
+    assert [behind, *((0, 1) if arrives is None else (arrives, 0))] == counted
+    later = replace(parse_packet("eth0> udp 192.0.2.9 4000 > 192.0.2.1 5000"), fragment=True)
+    open_ = simulate(checked.ruleset, later, kernel=checked.kernel).asked
+    outcome = simulate(checked.ruleset, later, kernel=checked.kernel, assume=dict.fromkeys(open_, behind > 0))
+    assert (outcome.left.fragment, outcome.state) == (False, CtState.NEW if arrives is None else CtState.UNTRACKED)

@@ -87,6 +87,8 @@ class Traversal:
                 continue  # most hosts have no chain there
             self.hook = hook
             self.skb.iif, self.skb.oif = self._interfaces()
+            if hook is Hook.INPUT and isinstance(self.skb.attached, Untracked):
+                self._reassemble()  # by the host itself, before it takes the packet in (K117)
             for station in self._stations():
                 if (fate := self._station(station)) is not None:
                     return fate
@@ -194,7 +196,11 @@ class Traversal:
         self.path.append(Step(kind, self.hook, table, chain, self._state(), note, rule))
 
     def _defrag(self, station: Station) -> None:
-        """K6: with conntrack active the rules see whole packets."""
+        """K6: with conntrack active the rules see whole packets, but for what was untracked in front (K117)."""
+        if not isinstance(self.skb.attached, Untracked):
+            self._reassemble()
+
+    def _reassemble(self) -> None:
         if self.skb.packet.fragment:
             self.skb.packet = replace(self.skb.packet, fragment=False)
             self._step(StepKind.DEFRAG, "reassembled: the rules see the whole packet")
