@@ -351,7 +351,8 @@ class Traversal:
         """SYNPROXY's SYN/ACK and what becomes of it: without an entry where the SYN has none."""
         packet, attached = handshake(self.skb.packet, self.skb.kernel), self.skb.attached
         if isinstance(attached, Tracked):
-            attached = replace(attached, state=CtState.ESTABLISHED, reply=True, confirmed=True, pending=True)
+            pending = attached.pending or not attached.confirmed
+            attached = replace(attached, state=CtState.ESTABLISHED, reply=True, confirmed=True, pending=pending)
         else:
             attached = None
         skb = Skb(packet, self.skb.kernel, self.skb.answers, attached)
