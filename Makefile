@@ -63,6 +63,10 @@ bench: setup
 versions: setup
 	CONNTRIM_VERSIONS=all $(PY) -m pytest tests/lab/test_versions.py -q --durations 5
 
+# Rollback, replacement and an expiry that is waited for, under so many connections of each kind: N=200.
+connections: setup
+	CONNTRIM_CONNECTIONS=$(or $(N),200) $(PY) -m pytest tests/lab/test_goes_on.py -q -s
+
 golden: setup
 	GOLDEN=accept $(PY) -m pytest tests/golden
 

@@ -20,6 +20,8 @@ from conntrim.core.model.plan import ObligationStatus, Plan
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.rollout.alive import BE_LIBERAL, TCP_COLUMNS
+from conntrim.core.rollout.stale import stale
+from conntrim.host.addresses import local_addresses, local_ports
 from conntrim.host.flows import KernelFlows
 from conntrim.lab.netns import LabHost, bridged
 from tests.lab.connections import CLIENT, OTHER, SERVER, Connection, Server, closed, fates
@@ -108,6 +110,12 @@ class Site:
             return now.wall >= guard.wall + TICK and now.since_boot >= guard.since_boot + TICK
 
         assert until(reached)
+
+    def tracked_of(self, plan: Plan) -> int:
+        """Entries of a plan's services."""
+        local, ports = local_addresses(self.web.name), local_ports(self.web.name)
+        blocks = KernelFlows(self.web.name).blocks(TCP_COLUMNS)
+        return sum(int(stale(block, plan.services(), local, ports).sum()) for block in blocks)
 
     def liberal(self) -> int:
         """Entries with the flag in either direction."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
 
+from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
@@ -111,6 +113,34 @@ def status(ports: Ports) -> Report:
     report = _report(work, rollout, Reply(Answer.STANDS))
     strays = _strays(work)
     return replace(report, strays=strays, exit_code=report.exit_code or int(bool(strays)))
+
+
+def wait(ports: Ports) -> Report:
+    """Stay until the trial's deadline, and where it then ends by itself, keep its connections through that."""
+    seen = ports.journal.read()
+    for early in ADOPTING:
+        ports.clock.sleep(max(0.0, seconds_left(seen, ports.clock.now()) - early))
+        _adopt(ports, seen)
+    ports.clock.sleep(max(0.0, seconds_left(seen, ports.clock.now())) + AFTERWARDS)
+    _adopt(ports, seen)
+    return status(ports)
+
+
+ADOPTING = (2.0, 0.3)
+"""Seconds before a deadline at which connections without an entry get one: the first time takes longest, the second is
+for those that came meanwhile."""
+AFTERWARDS = 0.2
+"""Seconds after it for the kernel's clocks to agree; more than a second is lost by nobody, TCP sends again."""
+
+
+def _adopt(ports: Ports, seen: Journal) -> None:
+    """Entries for the connections of a trial that is about to end; nothing where it was decided about, or is."""
+    with suppress(HeldError), ports.journal.lock("apply --wait"):
+        journal = ports.journal.read()
+        if journal.state is State.TRIAL and journal.guard == seen.guard:
+            Work(ports, journal).surroundings.carry_on()
+            if journal.replaced and journal.replaced.plan and seconds_left(journal, ports.clock.now()) <= 0:
+                ports.purge.purge(journal.replaced.plan.services())
 
 
 def history(ports: Ports) -> History:

@@ -65,7 +65,9 @@ def _command(text: str) -> Probe:
 @click.option("--probe-command", "commands", multiple=True, metavar="CMD", help="Must end with 0, as a --probe.")
 @click.option("--yes", is_flag=True, help="Confirm at once where every --probe has answered: for scripts.")
 @click.option(
-    "--wait", is_flag=True, help="Stay until the deadline and say how it ended. Ctrl-C ends only the waiting."
+    "--wait",
+    is_flag=True,
+    help="Stay until the deadline, keep connections through it, say how it ended. Ctrl-C ends only the waiting.",
 )
 @netns
 @stated
@@ -106,5 +108,4 @@ def carry_out(
         complain("not confirmed: settings cannot be tried or probed; conntrim confirm sets them")
         ctx.exit(1)
     if wait and report.seconds_left:
-        ports.clock.sleep(report.seconds_left + 1)
-        answer(ctx, "status", rollout.status, ports, as_json)
+        answer(ctx, "status", rollout.wait, ports, as_json)
