@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants cross-check opinions claims plans torture fuzz coverage panel versions bench golden setup clean
+.PHONY: demo test check lab mutants cross-check opinions claims plans torture connections fuzz coverage panel versions bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident
 

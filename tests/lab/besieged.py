@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from conntrim import wiring
+from conntrim.app.rollout import apply, confirm, rollback
 from conntrim.app.rollout_run import Ports
 from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.digest import digest
@@ -92,6 +93,8 @@ class Besieged:
     listed: str
     before: Ruleset
     servers: tuple[Server, ...] = ()
+    following: Plan | None = None
+    """The plan that takes the first one's place, made beside it."""
     session: list[socket.socket] = field(default_factory=list)
     sources: Iterator[int] = field(default_factory=lambda: count(12_000))
     """Source ports that no other connection of the client ever has: what names one there is that connection's."""
@@ -188,7 +191,7 @@ def said(one: socket.socket, other: socket.socket) -> None:
 
 
 @contextmanager
-def besieged(kind: str, plan: Plan | None = None) -> Iterator[Besieged]:
+def besieged(kind: str, plan: Plan | None = None, following: Plan | None = None) -> Iterator[Besieged]:
     """The document's web host in one dialect, its plan made by the command unless given; all goes with the context."""
     with (
         tempfile.TemporaryDirectory(prefix="conntrim-torture-") as place,
@@ -203,18 +206,13 @@ def besieged(kind: str, plan: Plan | None = None) -> Iterator[Besieged]:
             web.sysctl(f"net.netfilter.nf_conntrack_udp_timeout{which}", 300)
         with entered(web.name):
             listening = {p: stack.enter_context(socket.create_server((WEB, p))) for p in (SSH, HTTP, CLOSED)}
-        if plan is None:  # for whatever host: the next ones are made alike
-            plan = replace(
-                _planned(web, Path(place)),
-                files=(FileChange(PERSISTED, NEW),),
-                settings={TIME_WAIT: 17},
-                circumstances=Circumstances(),
-            )
+        if plan is None:
+            plan = _planned(web, Path(place), POLICY)
         before = KernelListing().read(web.name).ruleset
         servers = _servers(hosts["client"], web, hosts["cache"], listening[HTTP])
         for server in servers:
             server.listen(stack)
-        made = Besieged(hosts["client"], web, plan, Path(place), listening, listing(web), before, servers)
+        made = Besieged(hosts["client"], web, plan, Path(place), listening, listing(web), before, servers, following)
         made.not_locked_out()
         try:
             yield made
@@ -236,10 +234,23 @@ def lost(opened: list[Connection]) -> list[str]:
     return [f"{one.name} {fate}" for one, fate in zip(opened, fates(opened), strict=True) if fate]
 
 
-def _planned(web: LabHost, place: Path) -> Plan:
+def planned_beside(host: Besieged) -> Plan:
+    """The plan of fewer services, made while the host's first one is confirmed; nothing of it is left."""
+    made = host.ports("beside")
+    assert [apply(made, host.plan, 60).answer, confirm(made).answer] == ["armed", "confirmed"]
+    plan = _planned(host.web, host.place, WEB_POLICY)
+    assert rollback(made).answer == "rolled back"
+    return plan
+
+
+def _planned(web: LabHost, place: Path, wanted: bytes) -> Plan:
+    """For whatever host: the next ones are made alike."""
     policy, made = place / "web.toml", place / "plan"
-    policy.write_bytes(POLICY)
+    policy.write_bytes(wanted)
     argv = ["plan", "--policy", str(policy), "--netns", web.name, "-o", str(made)]
     done = subprocess.run([sys.executable, "-m", "conntrim", *argv], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return read_plan(str(made))
+    files = (FileChange(PERSISTED, NEW),)
+    return replace(
+        read_plan(str(made)), files=files, settings={TIME_WAIT: 17}, circumstances=Circumstances()
+    )  # fmt: skip

@@ -28,7 +28,7 @@ from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import SETTLING, State
 from conntrim.host.signals import orderly_end
 from conntrim.lab.netns import sweep
-from tests.lab.besieged import Besieged, besieged, lost
+from tests.lab.besieged import Besieged, besieged, lost, planned_beside
 from tests.lab.connections import Connection
 from tests.lab.fault_injection import Fault, When, steps_of, struck
 from tests.lab.test_rollout_plans import FIREWALLS
@@ -54,12 +54,20 @@ class Siege:
     verb: str
     earlier: tuple[str, ...] = ()
 
+    @property
+    def beside(self) -> bool:
+        """Whether it is about a plan that takes the place of another."""
+        return "replace" in (self.verb, *self.earlier)
+
 
 SIEGES = (
     Siege("apply", "apply"),
     Siege("confirm", "confirm", ("apply",)),
     Siege("rollback of a trial", "rollback", ("apply",)),
     Siege("rollback", "rollback", ("apply", "confirm")),
+    Siege("apply of the next", "replace", ("apply", "confirm")),
+    Siege("confirm of the next", "confirm", ("apply", "confirm", "replace")),
+    Siege("rollback of the next", "rollback", ("apply", "confirm", "replace", "confirm")),
 )
 KILL, HUP = signal.SIGKILL, signal.SIGHUP
 OTHERS: tuple[tuple[signal.Signals, ...], ...] = ((HUP,), (signal.SIGINT,), (signal.SIGTERM,), (HUP, KILL))
@@ -98,16 +106,21 @@ class Outcome:
     lost: tuple[str, ...] = ()
 
 
-def act(plan: Plan, verb: str, seconds: float, made: Ports) -> object:
+def act(host: Besieged, verb: str, seconds: float, made: Ports) -> object:
     """Do a verb."""
-    return VERBS[verb](made) if verb in VERBS else apply(made, plan, seconds)
+    if verb in VERBS:
+        return VERBS[verb](made)
+    plan = host.following if verb == "replace" else host.plan
+    assert plan is not None
+    return apply(made, plan, seconds)
 
 
 def prepared(host: Besieged, siege: Siege, name: str, seconds: float) -> Ports:
     """The ports of a case, with the verbs done that come before the one to strike."""
     made = host.ports(name)
-    for verb in siege.earlier:
-        act(host.plan, verb, seconds, made)
+    for at, verb in enumerate(siege.earlier):
+        kept = "confirm" in siege.earlier[at + 1 : at + 2] and siege.beside and verb == "apply"
+        act(host, verb, LONG if kept else seconds, made)  # of the first plan only that it is confirmed matters
     return made
 
 
@@ -117,6 +130,7 @@ class Ground:
 
     kind: str
     plan: Plan
+    following: Plan
     steps: dict[str, tuple[str, ...]]
 
 
@@ -124,11 +138,13 @@ def explored(kind: str) -> Ground:
     """Make the plan and do every siege's verb once, undisturbed."""
     steps = {}
     with besieged(kind) as host:
+        host.following = planned_beside(host)
         for siege in SIEGES:
             made = prepared(host, siege, f"steps of {siege.name}", LONG)
-            steps[siege.name] = steps_of(made, partial(act, host.plan, siege.verb, LONG))
-            rollback(made)
-        return Ground(kind, host.plan, steps)
+            steps[siege.name] = steps_of(made, partial(act, host, siege.verb, LONG))
+            while rollback(made).state is State.CONFIRMED:
+                pass
+        return Ground(kind, host.plan, host.following, steps)
 
 
 def all_cases(grounds: Iterable[Ground], seed: int) -> list[Case]:
@@ -208,7 +224,7 @@ def strike(host: Besieged, case: Case) -> Outcome:
     try:
         if "confirm" in (case.siege.verb, *case.siege.earlier):
             watched.purged()
-        state = _struck(host, case, watched)
+        state = _struck_beside(host, case, watched) if case.siege.beside else _struck(host, case, watched)
     finally:
         watched.close()
     return Outcome(case, state.value, "\n".join(watched.lost), watched.tried, tuple(watched.lost))
@@ -220,7 +236,7 @@ def _struck(host: Besieged, case: Case, watched: Watched) -> State:
         name = f"{case.number} {attempt}"
         made = prepared(host, case.siege, name, seconds * 2**attempt)
         watched.open_during("opened before the fault")
-        if struck(made, partial(act, host.plan, case.siege.verb, seconds), case.fault, case.number):
+        if struck(made, partial(act, host, case.siege.verb, seconds), case.fault, case.number):
             break
         rollback(made)  # a machine so slow that the trial was over first: again with a longer one
     else:
@@ -241,6 +257,46 @@ def _struck(host: Besieged, case: Case, watched: Watched) -> State:
     host.as_before(name)
     host.not_locked_out()
     return state
+
+
+def _struck_beside(host: Besieged, case: Case, watched: Watched) -> State:
+    """From the first plan's confirm on the service that both untrack is never tracked; each way leads back to it."""
+    seconds = SHORT if case.siege.verb == "replace" else TRIAL
+    for attempt in range(4):
+        name = f"{case.number} {attempt}"
+        made = prepared(host, case.siege, name, seconds * 2**attempt)
+        watched.open_during("opened before the fault")
+        if struck(made, partial(act, host, case.siege.verb, seconds), case.fault, case.number):
+            break
+        _undone(made, host)
+    else:
+        raise AssertionError("the verb never came to that step")
+    host.not_locked_out()
+    assert not host.tracked()
+    seen = status(made)
+    watched.open_during("opened after the fault")
+    if seen.plan != host.plan.name:
+        _wait_out(made, made.journal.read().guard)
+    assert not host.tracked()
+    if seen.state in KEPT and seen.plan != host.plan.name:
+        assert confirm(made).exit_code == 0
+        assert (status(made).state, status(made).plan) == (State.CONFIRMED, host.following and host.following.name)
+        assert not host.tracked()
+    watched.during = host.unlisted(watched.during, "udp")
+    _undone(made, host)
+    watched.undone()
+    host.as_before(name)
+    host.not_locked_out()
+    return seen.state
+
+
+def _undone(made: Ports, host: Besieged) -> None:
+    """Back to the first plan, untracked throughout, and to none."""
+    if status(made).plan != host.plan.name or status(made).state is not State.CONFIRMED:
+        assert rollback(made).exit_code == 0
+    assert (status(made).plan, status(made).state) == (host.plan.name, State.CONFIRMED)
+    assert not host.tracked()
+    assert (rollback(made).answer, status(made).state) == ("rolled back", State.NOTHING)
 
 
 def _aftermath(host: Besieged, made: Ports, state: State) -> None:
@@ -281,7 +337,7 @@ def lane(ground: Ground, cases: Sequence[Case]) -> list[Outcome]:
     """Cases of one dialect on one host, one after the other; after a failure on a fresh one."""
     left, outcomes = list(cases), list[Outcome]()
     while left:
-        with besieged(ground.kind, ground.plan) as host:
+        with besieged(ground.kind, ground.plan, ground.following) as host:
             while left:
                 case = left.pop(0)
                 try:
