@@ -1,22 +1,25 @@
-"""How often `explain --connection` does not decide, and why: one service on every rule set of some folders.
+"""How often a verb does not decide, and why: on every rule set of some folders, one in a file of its own.
 
-    python -m bench.undecided FOLDER...
-    PYTHONPATH=OTHER/src python bench/undecided.py FOLDER...     (what another version says)
+    python -m bench.undecided [explain|check|compare] FOLDER...
+    PYTHONPATH=OTHER/src python bench/undecided.py [VERB] FOLDER...     (what another version says)
 
-The service is ssh (tcp/22) asked by a client from outside by eth0; each rule set stands in a file of its own.
+`explain` (the one that is asked by default): ssh (tcp/22) asked by a client from outside by eth0. `compare`: the rule
+set against itself with one rule taken out, the middle one of those that accept or refuse.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
-
-from conntrim.cli.explain import command
 
 # fmt: off
 ASKED = [
@@ -25,6 +28,11 @@ ASKED = [
 ]
 # fmt: on
 KINDS = {".save", ".json", ".rules"}
+ENDS = re.compile(r"-A .*-j (?:ACCEPT|DROP|REJECT)\b")
+DECIDING = ("accept", "drop", "reject")
+
+Said = tuple[str, list[str]]
+"""The answer in a word, and what is not decided."""
 
 
 def reason(question: str) -> str:
@@ -33,33 +41,100 @@ def reason(question: str) -> str:
     return re.sub(r"\d[\w.:/-]*", "N", said.split(";")[0].split(":")[0]).strip()
 
 
-def asked(path: Path) -> tuple[str, list[str]]:
-    """The verdict on one rule set, and what is not decided."""
-    done = CliRunner().invoke(command, [*ASKED, "--ruleset", str(path)])
+def told(verb: str, *arguments: str) -> dict[str, Any] | str:
+    """What a verb says as JSON; in words where it refuses."""
+    done = CliRunner().invoke(importlib.import_module(f"conntrim.cli.{verb}").command, [*arguments])
     try:
-        told = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        return "refused", [" ".join(done.output.split())[-160:] or repr(done.exception)]
-    told = told.get("explanation", told)
-    return told["verdict"], [q for packet in told["packets"] for q in packet["undecided"]]
+        return " ".join(done.output.split())[-160:] or repr(done.exception)
+    return found
 
 
-def run(folders: list[Path]) -> None:
+def explain(path: Path) -> Said:
+    """The verdict on one connection."""
+    said = told("explain", *ASKED, "--ruleset", str(path))
+    if isinstance(said, str):
+        return "refused", [said]
+    said = said.get("explanation", said)
+    return said["verdict"], [q for packet in said["packets"] for q in packet["undecided"]]
+
+
+def check(path: Path) -> Said:
+    """Whether all was looked at."""
+    said = told("check", "--json", str(path))
+    if isinstance(said, str):
+        return "refused", [said]
+    return ("not decided" if said["undecided"] else "decided"), said["undecided"]
+
+
+def compare(path: Path) -> Said:
+    """Whether it is known what one rule does."""
+    after = _shortened(path)
+    if after is None:
+        return "no such rule", []
+    with tempfile.TemporaryDirectory() as there:
+        other = Path(there) / path.name
+        other.write_text(after)
+        said = told("compare", "--json", str(path), str(other))
+    if isinstance(said, str):
+        return "refused", [said]
+    return ("not decided" if said["undecided"] else "decided"), said["undecided"]
+
+
+def _shortened(path: Path) -> str | None:
+    """The rule set without the middle one of its rules that accept or refuse."""
+    text = path.read_text(errors="replace")
+    if path.suffix == ".json":
+        return _without_one(text)
+    lines = text.splitlines(keepends=True)
+    ends = [at for at, line in enumerate(lines) if ENDS.match(line)]
+    if not ends:
+        return None
+    del lines[ends[len(ends) // 2]]
+    return "".join(lines)
+
+
+def _without_one(text: str) -> str | None:
+    try:
+        listing = json.loads(text)
+    except ValueError:
+        return None
+    objects = listing.get("nftables", [])
+    ends = [at for at, each in enumerate(objects) if any(k in DECIDING for k in _last(each))]
+    if not ends:
+        return None
+    del objects[ends[len(ends) // 2]]
+    return json.dumps(listing)
+
+
+def _last(listed: dict[str, Any]) -> list[str]:
+    """The words of a rule's last statement."""
+    statements = listed.get("rule", {}).get("expr", [])
+    return list(statements[-1]) if statements and isinstance(statements[-1], dict) else []
+
+
+VERBS: dict[str, Callable[[Path], Said]] = {"explain": explain, "check": check, "compare": compare}
+
+
+def run(verb: str, folders: list[Path]) -> None:
     """Ask them all, print the share and the reasons."""
-    verdicts: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in KINDS):
-        verdict, questions = asked(path)
-        verdicts[verdict] += 1
-        if verdict in ("not decided", "refused"):
-            reasons[f"{verdict}: {reason(questions[0]) if questions else '?'}"] += 1
-            print(f"{path.name}: {verdict}: {questions[:1]}", file=sys.stderr)
-    total = sum(verdicts.values())
-    print(f"{total} rule sets, not decided {verdicts['not decided']} ({100 * verdicts['not decided'] / total:.0f} %)")
-    print("  ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common()))
+        answer, questions = VERBS[verb](path)
+        answers[answer] += 1
+        if answer in ("not decided", "refused"):
+            reasons[f"{answer}: {reason(questions[0]) if questions else '?'}"] += 1
+            print(f"{path.name}: {answer}: {questions[:1]}", file=sys.stderr, flush=True)
+    asked = sum(answers.values()) - answers["refused"] - answers["no such rule"]
+    print(f"{verb}: {asked} rule sets, not decided {answers['not decided']} "
+          f"({100 * answers['not decided'] / max(asked, 1):.0f} %)")  # fmt: skip
+    print("  ".join(f"{answer} {count}" for answer, count in answers.most_common()))
     for why, count in reasons.most_common():
         print(f"{count:4} {why}")
 
 
 if __name__ == "__main__":
-    run([Path(each) for each in sys.argv[1:]])
+    named = sys.argv[1] if sys.argv[1:] and sys.argv[1] in VERBS else "explain"
+    run(named, [Path(each) for each in sys.argv[1 + (sys.argv[1:2] == [named]) :]])

@@ -86,6 +86,18 @@ def rewritten(ruleset: Ruleset, rule: Callable[[Rule], Rule]) -> Ruleset:
     return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
 
 
+def services(ruleset: Ruleset) -> Intervals:
+    """The ports that untracking rules name one by one."""
+    spans = [
+        (low, high)
+        for table in ruleset.tables for chain in table.chains for rule in chain.rules
+        if untracks(rule)
+        for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
+        for low, high in m.values.ranges if high - low < CHANCE
+    ]  # fmt: skip
+    return Intervals.union_of(spans)
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One packet of a dialogue: whether it answers, TCP flags; of an ICMP error its type and which packet it quotes."""
@@ -387,15 +399,7 @@ class Untracking:
 
     @cached_property
     def _services(self) -> Intervals:
-        """The ports that untracking rules name one by one."""
-        spans = [
-            (low, high)
-            for table in self.ruleset.tables for chain in table.chains for rule in chain.rules
-            if untracks(rule)
-            for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
-            for low, high in m.values.ranges if high - low < CHANCE
-        ]  # fmt: skip
-        return Intervals.union_of(spans)
+        return services(self.ruleset)
 
     @cached_property
     def _symmetric(self) -> Set:

@@ -345,3 +345,30 @@ def test_the_first_line_tells_how_bad_it_is() -> None:
     hole, several = CASES["hole"], CASES["shadowed"]
     first = [check_text(checked(*case[:2])).splitlines()[0] for case in (CASES["tight"], hole, several)]
     assert ["clean in 8 rules", "1 finding in 10 rules, critical", "2 findings in 10 rules"] == first
+
+
+OUT_443 = (
+    "-A OUTPUT -p tcp -m tcp --dport 443 -j CT --notrack",
+    "-A PREROUTING -p tcp -m tcp --sport 443 -j CT --notrack",
+)
+
+
+@pytest.mark.parametrize(("nat", "severity"), [
+    ("-A POSTROUTING -p tcp -j SNAT --to-source 192.0.2.50", Severity.WARNING),
+    ("-A OUTPUT -p tcp -m tcp --dport 443 -j DNAT --to-destination 192.0.2.9", Severity.CRITICAL),
+])  # fmt: skip
+def test_what_this_host_opens_outlives_the_translation_of_its_source(nat: str, severity: Severity) -> None:
+    """Its connections go on from another address of its own, so that is a warning; where they were to go elsewhere
+    they are lost."""
+    found = [f.severity for f in checked(OUT_443, (nat,)).findings if f.code == "CT109"]
+    assert found == [severity]
+
+
+@pytest.mark.parametrize(("port", "severity"), [("53", Severity.WARNING), ("30000:60000", Severity.CRITICAL)])
+def test_a_helper_missed_by_chance_is_a_warning(port: str, severity: Severity) -> None:
+    """Who asks an FTP server from port 53 is nobody's client; whole ranges of client ports are."""
+    raw = (
+        f"-A OUTPUT -p tcp -m tcp --sport {port} -j CT --notrack",
+        "-A OUTPUT -p tcp -m tcp --dport 21 -j CT --helper ftp",
+    )
+    assert [f.severity for f in checked(raw, ()).findings if f.code == "CT110"] == [severity]

@@ -44,6 +44,7 @@ def codes(found: Checked) -> list[tuple[str, int]]:
 
 NAT = """*nat
 :PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
 {}
 COMMIT
@@ -52,7 +53,7 @@ COMMIT
 
 def text(raw: tuple[str, ...], accepts: tuple[str, ...]) -> str:
     """A raw table with these rules and a filter with those; rules of nat chains go into a table of their own."""
-    nat = [rule for rule in accepts if "DNAT" in rule or "MASQUERADE" in rule]
+    nat = [rule for rule in accepts if any(target in rule for target in ("SNAT", "DNAT", "MASQUERADE"))]
     accepts = tuple(rule for rule in accepts if rule not in nat)
     table = "\n".join(["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *raw, "COMMIT", ""])
     return table + FILTER.format("\n".join(accepts)) + (NAT.format("\n".join(nat)) if nat else "")

@@ -13,6 +13,8 @@ What to do:
     in the NOTRACK rule, or accept these packets in raw before it.
 
 Caveats:
+    Who connects from a port that the NOTRACK rule names, or from one below
+    1024, does so by chance: where nobody else is meant it is a warning.
     Kernels before 6.0 may give helpers by port without any rule; that is not
     seen here.
 """
@@ -24,10 +26,12 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Helper, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.untracking import FREE, services
 
 CODE, NAME = "CT110", "helper-skipped"
 
@@ -52,8 +56,10 @@ def _finding(case: RuleCase, side: Side, rule: Rule, direction: Direction, found
     taken = next(t for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing)
     by = taken.rule
     names = " and ".join(s.name for s in rule.statements if isinstance(s, Helper))
+    clients = side.space.field(Field.SPORT, FREE - services(case.ruleset)) | ~side.space.with_ports
+    usual = Severity.CRITICAL if found & clients != side.space.nothing else Severity.WARNING
     return Finding(
-        CODE, Severity.CRITICAL, f"packets for the helper {names} are untracked",
+        CODE, usual, f"packets for the helper {names} are untracked",
         (f"without helper: {told.words}", such_as(told.witness), f"untracked by {by.place}: {by.text}"), rule.place,
         ("leave them tracked, both ways",), witness=told.witness, edits=_edits(case, side, found, taken, rule),
     )  # fmt: skip

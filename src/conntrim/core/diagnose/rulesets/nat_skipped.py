@@ -14,7 +14,8 @@ What to do:
 
 Caveats:
     Masquerading of what this host itself sends changes nothing as a rule and
-    is not told.
+    is not told. Another translation of its source is a warning: what it opens
+    goes on, from another address of its own.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ def check(case: RuleCase) -> Iterator[Finding]:
         for direction in DIRECTIONS:
             skipped = list(_skipped(side, direction))
             for taken in (t for t in side.taken if t.direction is direction):
-                losing = [
-                    (hit.rule, p & taken.packets) for hit, p in skipped if p & taken.packets != side.space.nothing
-                ]
+                losing = [(hit, p & taken.packets) for hit, p in skipped if p & taken.packets != side.space.nothing]
                 if losing:
-                    nat, first = losing[0]
-                    finding = told.get(id(taken.rule)) or _finding(side, taken.rule, nat, direction, first)
+                    worst = max(_severity(hit, direction) for hit, _ in losing)
+                    hit, first = next(each for each in losing if _severity(each[0], direction) is worst)
+                    finding = told.get(id(taken.rule))
+                    if finding is None or finding.severity < worst:
+                        before = finding.edits if finding else ()
+                        finding = replace(_finding(side, taken.rule, hit, direction, first), edits=before)
                     edits = raw.tracked(case, side, side.space.sets.either([p for _, p in losing]), taken)
                     told[id(taken.rule)] = replace(finding, edits=tuple(dict.fromkeys((*finding.edits, *edits))))
     yield from told.values()
@@ -80,10 +83,17 @@ def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
     return ~side.space.sets.either([side.space.values(IIF, c) & side.space.values(OIF, c) for c in codes])
 
 
-def _finding(side: Side, rule: Rule, nat: Rule, direction: Direction, found: Set) -> Finding:
-    told = side.told(found, direction)
+def _severity(hit: Hit, direction: Direction) -> Severity:
+    """What this host opens itself goes on without a translation of its source, from another address."""
+    assert isinstance(hit.statement, Nat), "only asked of those"
+    own = direction is Direction.OUTBOUND and hit.statement.kind in SOURCES
+    return Severity.WARNING if own else Severity.CRITICAL
+
+
+def _finding(side: Side, rule: Rule, hit: Hit, direction: Direction, found: Set) -> Finding:
+    told, nat = side.told(found, direction), hit.rule
     evidence = (f"no longer translated: {told.words}", such_as(told.witness), f"{nat.place}: {nat.text}")
     return Finding(
-        CODE, Severity.CRITICAL, "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
+        CODE, _severity(hit, direction), "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
         ("leave them tracked, both ways",), witness=told.witness,
     )  # fmt: skip
