@@ -37,6 +37,7 @@ Said = tuple[str, list[str]]
 
 def reason(question: str) -> str:
     """The kind of a question: without what is of one rule only."""
+    question = re.sub(r"\S*/\S*", "", question)  # a file and a line of it
     said = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "...", question)
     return re.sub(r"\d[\w.:/-]*", "N", said.split(";")[0].split(":")[0]).strip()
 

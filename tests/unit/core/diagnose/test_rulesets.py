@@ -347,7 +347,7 @@ def test_the_first_line_tells_how_bad_it_is() -> None:
     assert ["clean in 8 rules", "1 finding in 10 rules, critical", "2 findings in 10 rules"] == first
 
 
-OUT_443 = (
+OUTWARD = (
     "-A OUTPUT -p tcp -m tcp --dport 443 -j CT --notrack",
     "-A PREROUTING -p tcp -m tcp --sport 443 -j CT --notrack",
 )
@@ -360,7 +360,7 @@ OUT_443 = (
 def test_what_this_host_opens_outlives_the_translation_of_its_source(nat: str, severity: Severity) -> None:
     """Its connections go on from another address of its own, so that is a warning; where they were to go elsewhere
     they are lost."""
-    found = [f.severity for f in checked(OUT_443, (nat,)).findings if f.code == "CT109"]
+    found = [f.severity for f in checked(OUTWARD, (nat,)).findings if f.code == "CT109"]
     assert found == [severity]
 
 
