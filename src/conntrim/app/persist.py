@@ -31,6 +31,9 @@ from conntrim.core.rollout.persist import (
 from conntrim.core.rollout.persist_nft import chains_nft, is_own, ours_nft, own_file, own_table, with_ours_nft
 from conntrim.core.rollout.stores import OWN_FILES, Store, UnitLoad, family_of, unit_files
 
+RAW = "raw"
+"""The one table of iptables that a service which fills single tables leaves alone: a unit of ours loads it whole."""
+
 
 @dataclass(slots=True)
 class Lasting:
@@ -89,6 +92,8 @@ class _Persisting:
         ours = ours_xt(self.program, self.live, self.claim)
         if store is None:
             raise NoPlaceError("no service is known here that loads iptables rules at boot")
+        if not store.kind.whole and any(o.chains and o.table != RAW for o in ours):
+            raise NoPlaceError(f"{store.kind.service} fills the filter table, where limits have chains of their own")
         text = with_ours_xt(store.text, ours, whole=store.kind.whole)
         over = "" if store.kind.whole else skeleton_xt(self.live)
         self._same(self._rehearsed(text, over), chains_xt(self.live), partly=not store.kind.whole)

@@ -100,6 +100,22 @@ def tables(text: str) -> Iterator[tuple[str, list[str]]]:
         yield name.strip(), [line.strip() for line in lines if not line.startswith(("#", "COMMIT")) and line.strip()]
 
 
+def without_met(table: str) -> str:
+    """A table as nft lists it, without what packets have put into its dynamic sets: that is of the moment."""
+    kept, dynamic, among = list[str](), False, False
+    for line in table.splitlines(keepends=True):
+        said = line.strip()
+        if said.startswith("set "):
+            dynamic = False
+        elif said.startswith("flags "):
+            dynamic = "dynamic" in said.removeprefix("flags ").split(",")
+        among = among or (dynamic and said.startswith("elements = {"))
+        if not among:
+            kept.append(line)
+        among = among and not said.endswith("}")
+    return "".join(kept)
+
+
 def nft_table(listing: str, name: str) -> str:
     """A table (`inet filter`) as nft lists it, "" where there is none."""
     found = re.search(rf"^table {name} \{{\n.*?^\}}\n", listing, re.MULTILINE | re.DOTALL)

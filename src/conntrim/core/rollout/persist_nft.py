@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from conntrim.core.model.plan import OWN_TABLES
-from conntrim.core.parse.listed import nft_table
+from conntrim.core.parse.listed import nft_table, without_met
 from conntrim.core.parse.nft.blocks import Block, blocks, includes, rules_of
 from conntrim.core.rollout.claim import Claim, seen_nft
 from conntrim.core.rollout.persist import NoPlaceError, Placed
@@ -44,8 +44,8 @@ def is_own(chain: str) -> bool:
 
 
 def own_table(listing: str) -> str:
-    """The own table as nft lists it, "" where there is none."""
-    return "".join(nft_table(listing, own.removeprefix("table ")) for own in OWN)
+    """The own table as nft lists it, "" where there is none; without what packets have put into its sets."""
+    return "".join(without_met(nft_table(listing, own.removeprefix("table "))) for own in OWN)
 
 
 def own_file(listing: str) -> str:

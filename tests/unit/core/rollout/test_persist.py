@@ -6,7 +6,7 @@ import pytest
 
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.persist import NoPlaceError, ours_xt, with_ours_xt
-from conntrim.core.rollout.persist_nft import chains_nft, ours_nft, own_table, with_ours_nft
+from conntrim.core.rollout.persist_nft import chains_nft, ours_nft, own_file, own_table, with_ours_nft
 
 CLAIM = Claim(
     frozenset(("x filter INPUT", f"conntrim: {name}") for name in ("web", "last"))
@@ -154,3 +154,17 @@ def test_an_nft_file_without_the_place_is_refused(text: str, why: str) -> None:
     """No guess where the chain, or a line of its own, is missing."""
     with pytest.raises(NoPlaceError, match=why):
         with_ours_nft(text, ours_nft(NFT_LISTED, CLAIM), "")
+
+
+def test_what_packets_put_into_sets_is_not_written() -> None:
+    """Clients in a limit's sets are of the moment; elements of a set that rules do not fill stay."""
+    table = (
+        "table inet conntrim {\n"
+        "\tset open {\n\t\ttype ipv4_addr\n\t\tsize 9\n\t\tflags dynamic\n"
+        "\t\telements = { 10.9.0.2 ct count over 30,\n\t\t\t     10.9.0.3 ct count over 30 }\n\t}\n\n"
+        "\tset kept {\n\t\ttype ipv4_addr\n\t\telements = { 192.0.2.1 }\n\t}\n\n"
+        "\tchain c {\n\t\tip saddr @kept accept\n\t}\n}\n"
+    )
+    met = "\t\telements = { 10.9.0.2 ct count over 30,\n\t\t\t     10.9.0.3 ct count over 30 }\n"
+    assert met in table
+    assert own_file(table).endswith(table.replace(met, ""))
