@@ -16,7 +16,8 @@ What to do:
 Caveats:
     Without the rule set nothing tells apart a restart from one-sided NOTRACK.
     On the running kernel an entry itself shows that it was picked up: it is
-    be-liberal and has no window scale. A saved listing does not show it.
+    be-liberal and has no window scale. One that has long been answered is
+    in use as any other, and is no cause.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CODE, NAME, HABIT = "CT036", "picked-up", Habit.ODD
 def claim(case: Case, view: View, free: Mask) -> Claim | None:
     """What was picked up."""
     later = view.tcp & ~view.state(TcpState.SYN_SENT, TcpState.SYN_RECV, TcpState.SYN_SENT2)
-    theirs = free & ((later & ~view.replied) | view.picked_up | (view.seen_midway & ~view.forwarded))
+    theirs = free & ((later & ~view.replied) | view.picked_up)
     if not theirs.any():
         return None
     turned, cures = theirs & view.picked_up, Cures(case, view, theirs)
