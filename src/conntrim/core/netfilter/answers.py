@@ -153,7 +153,9 @@ def tied(attached: Attached) -> Attached:
     """What the kernel attaches to the answer of a packet with this attached."""
     if isinstance(attached, Tracked):
         pending = attached.pending or not attached.confirmed
-        return Tracked(attached.entry, CtState.RELATED, not attached.reply, confirmed=True, pending=pending)
+        return Tracked(
+            attached.entry, CtState.RELATED, not attached.reply, confirmed=True, pending=pending, bound=attached.bound
+        )
     if isinstance(attached, Template):
         return replace(attached, state=CtState.RELATED)  # a zone goes along with the answer (K62)
     return None if attached is None else Orphan()

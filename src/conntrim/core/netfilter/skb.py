@@ -35,7 +35,8 @@ class Tracked:
     """An entry, and how this packet belongs to it. An entry not `confirmed` is lost where the packet is dropped.
 
     An answer of REJECT's to a packet whose entry was not confirmed has it as `pending`: on its way in the reply
-    direction it never confirms it, an answer to that answer does.
+    direction it never confirms it, an answer to that answer does. `bound` says of an entry that
+    is not in the table yet whether its destination (True) and its source (False) have been through the nat chains.
     """
 
     entry: Entry
@@ -43,6 +44,7 @@ class Tracked:
     reply: bool
     confirmed: bool
     pending: bool = False
+    bound: frozenset[bool] = frozenset()
 
     @property
     def unconfirmed(self) -> bool:

@@ -212,12 +212,17 @@ class Traversal:
         return Fate.DROP if seen.dropped else None
 
     def _nat(self, station: Station) -> Fate | None:
-        """K4: nat chains see the first packet of a tracked flow; what they set up holds for the others."""
+        """K4: nat chains see the first packet of a tracked flow; what they set up holds for the others.
+
+        REJECT's RST to a packet whose entry is not in the table yet goes through those that it has not met (K118).
+        """
         attached = self.skb.attached
         if not isinstance(attached, Tracked):
             return None
         self.bound = False
-        if not attached.confirmed:
+        destination = self.hook in nat.DST_HOOKS
+        reset = attached.pending and attached.state is CtState.RELATED and self.skb.packet.protocol == Protocol.TCP
+        if (reset or not attached.confirmed) and destination not in attached.bound:
             for table, chain in self._ranked(station):
                 if (fate := self._base_chain(table, chain)) is not None:
                     return fate
@@ -227,6 +232,8 @@ class Traversal:
         assert isinstance(now, Tracked), "no nat chain takes the entry away"
         if not (now.confirmed or self.bound) and self.hook in CONFIRMING and self.memory.taken(now.entry):
             now = self.skb.attached = replace(now, entry=nat.evaded(now.entry))
+        if not now.confirmed or now.pending:
+            now = self.skb.attached = replace(now, bound=now.bound | {destination})
         before = self.skb.packet.dst
         self.skb.packet = nat.rewritten(self.skb.packet, now.entry, now.reply, self.hook)
         if self.skb.packet.dst == before:
