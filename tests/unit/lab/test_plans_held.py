@@ -8,6 +8,7 @@ from conntrim.lab.held.play import DONE, LOST, Played
 from conntrim.lab.held.talks import HIGH
 from conntrim.lab.held.talks import made as talk
 from conntrim.lab.layouts.registry import LAYOUTS
+from conntrim.lab.plans.company import amid
 from conntrim.lab.plans.hosts import PlannedHost, host
 from conntrim.lab.plans.judge import Listed, Pair, Phase, PlanFault, judged
 from conntrim.lab.plans.kept import KeptCourse, format_course, parse_course
@@ -62,3 +63,11 @@ def test_a_rate_excuses_an_opener_whose_like_was_let_in() -> None:
         list(judged([Pair(other, twin_before, twin_before)], Phase.BEFORE, listed))
         found = list(judged([Pair(ping, let_in, refused)], Phase.BEFORE, listed))
         assert [PlanFault.HOLE] * holes == [each.fault for each in found]
+
+
+def test_an_error_comes_at_once() -> None:
+    """No dialogue stops between a packet and the error about it: both meet the rules of one moment."""
+    for share in (0.2, 0.4, 0.45, 0.7):
+        for client in range(HIGH, HIGH + 3):
+            made = talk("tcp, error", "in from far", Family.IPV4, port=22, client=client)
+            assert not made.turns[amid(share)(made)].error

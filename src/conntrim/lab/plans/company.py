@@ -20,11 +20,13 @@ def to_the_end(talk: Dialogue) -> int:
 
 
 def amid(share: float) -> Until:
-    """So much of a dialogue: at least its first turn, and never the last; which turn differs from port to port."""
+    """So much of a dialogue: at least its first turn, and never the last; which turn differs from port to port. An
+    error comes at once: nothing changes between it and the packet that it is about."""
 
     def turn(talk: Dialogue) -> int:
         turns = len(talk.turns)
-        return max(1, min(turns - 1, round(turns * share) + (talk.a.port % 3) - 1))
+        found = max(1, min(turns - 1, round(turns * share) + (talk.a.port % 3) - 1))
+        return found + 1 if talk.turns[found].error and found + 1 < turns else found
 
     return turn
 
