@@ -37,6 +37,7 @@ from conntrim.core.model.ruleset import (
     Base,
     Dialect,
     Jump,
+    Match,
     NamedSet,
     Rule,
     Ruleset,
@@ -80,6 +81,9 @@ class Own:
     inner: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     sets: tuple[NamedSet, ...] = ()
     slot: int = SLOTS[0]
+    apart: tuple[tuple[Match, Match], ...] = ()
+    """Matches that bear another name in the other set: hashlimit's tables are shared by name, with the rate of who made
+    them, and two plans' rules would charge a packet twice while they stand together."""
     objects: tuple[str, ...] = ()
 
     def chain(self, hook: Hook) -> str:
@@ -106,9 +110,13 @@ class Own:
         names = {name: chain_of_slot(slot, name.removeprefix(own_chain(""))) for name in self.inner}
 
         def led(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-            jumps = {Jump(name): Jump(other) for name, other in names.items()}
+            jumps, apart = {Jump(name): Jump(other) for name, other in names.items()}, dict(self.apart)
             return tuple(
-                replace(rule, statements=tuple(jumps.get(s, s) if type(s) is Jump else s for s in rule.statements))
+                replace(
+                    rule,
+                    matches=tuple(apart.get(m, m) for m in rule.matches),
+                    statements=tuple(jumps.get(s, s) if type(s) is Jump else s for s in rule.statements),
+                )
                 for rule in rules
             )
 

@@ -22,6 +22,7 @@ from conntrim.core.model.ruleset import (
     In,
     Interface,
     Jump,
+    Match,
     NamedSet,
     NoEffect,
     OpaqueMatch,
@@ -65,8 +66,16 @@ def limit_chains(limits: Sequence[ClientLimit], dialect: Dialect, priority: int)
             counting = {_name(n, dialect): tuple(_counting(n, each, dialect, families)) for n, each in mine}
             sets = tuple(s for n, each in mine for s in _sets(n, each)) if nft else ()
             hooked = {hook: said for hook, said in rules.items() if said}
-            found.append(Own(dialect, table, hooked, priority, Purpose.LIMIT, counting, sets))
+            apart = () if nft else tuple(_apart(mine, families))
+            found.append(Own(dialect, table, hooked, priority, Purpose.LIMIT, counting, sets, apart=apart))
     return tuple(found)
+
+
+def _apart(limits: Iterable[tuple[int, ClientLimit]], families: Iterable[Family]) -> Iterator[tuple[Match, Match]]:
+    """What counts by a name, and the same by the name that it has beside an earlier plan's."""
+    for number, limit in limits:
+        if limit.per_second is not None:
+            yield from ((_xt_rate(number, limit, f), _xt_rate(number, limit, f, "conntrim2")) for f in families)
 
 
 def openers(limit: ClientLimit, family: Family) -> dict[Field, Intervals]:
@@ -161,12 +170,12 @@ def _xt_open(number: int, limit: ClientLimit, family: Family) -> OpaqueMatch:
     return OpaqueMatch("connlimit", options)
 
 
-def _xt_rate(number: int, limit: ClientLimit, family: Family) -> OpaqueMatch:
+def _xt_rate(number: int, limit: ClientLimit, family: Family, name: str = "conntrim") -> OpaqueMatch:
     bits, rate = limit.bits(family), limit.per_second
     mask = "" if bits == SADDR[family][3] else f" --hashlimit-srcmask {bits}"
     options = (
         f"--hashlimit-above {rate}/sec --hashlimit-burst {rate} --hashlimit-mode srcip"
-        f" --hashlimit-name conntrim-{number} --hashlimit-htable-max {MOST_CLIENTS}"
+        f" --hashlimit-name {name}-{number} --hashlimit-htable-max {MOST_CLIENTS}"
         f" --hashlimit-htable-expire {FORGET * 1000}{mask}"
     )
     return OpaqueMatch("hashlimit", options)

@@ -115,3 +115,11 @@ def test_what_may_be_refused_is_told() -> None:
     said = made(DNS + SSH).refused
     assert said[0].startswith("new connections of forwarded udp/53, of a /24 beyond 50 new ones a second, are dropped;")
     assert "beyond 5 open connections, are rejected; open ones are counted from the load on" in said[1]
+
+
+def test_a_plan_that_replaces_another_counts_apart() -> None:
+    """hashlimit's tables are shared by name: beside an earlier plan's rules the next one's have names of their own."""
+    earlier = compiled(request(DNS, RULES["iptables"])).after
+    done = compiled(request(DNS.replace("50", "60"), earlier))
+    (counting,) = [c.rule for c in done.changes if "hashlimit" in c.rule]
+    assert ("--hashlimit-above 60/sec" in counting, "--hashlimit-name conntrim2-1 " in counting) == (True, True)
