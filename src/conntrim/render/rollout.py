@@ -40,7 +40,7 @@ def _proof(report: Report) -> str:
         return f"but {len(report.broken)} of its obligations are broken now."
     if report.undecided:
         return f"but {len(report.undecided)} of its obligations are not decided any more."
-    if not report.rules and not report.services:
+    if not report.rules and not (report.services or report.timeouts or report.limits):
         return f"{_counted(report.settings)} set."
     return f"{report.rules} rules of ours are loaded."
 
@@ -157,12 +157,16 @@ _ACTING = SETTLING | {State.TRIAL, State.CONFIRMED, State.DRIFTED, State.PROBING
 _ENDED = frozenset({Answer.UNDONE.words, Answer.FELL_BACK.words, Answer.NOT_KEPT.words})
 
 
-def _services(report: Report) -> Iterator[str]:
-    """What the rules do to the services now, where that is known."""
-    if report.services and report.state in _ACTING:
-        yield f"Untracked: {'; '.join(report.services)}"
-    elif report.services and (report.state is State.EXPIRED or report.answer in _ENDED):
-        yield f"Tracked again: {'; '.join(report.services)}"
+def _cures(report: Report) -> Iterator[str]:
+    """What the rules do now, where that is known."""
+    over = report.state is State.EXPIRED or report.answer in _ENDED
+    for what, acting, ended in (
+        (report.services, "Untracked", "Tracked again"),
+        (report.timeouts, "Time-outs of their own", "Time-outs of the host again"),
+        (report.limits, "Limited", "No longer limited"),
+    ):
+        if what and (over or report.state in _ACTING):
+            yield f"{acting if report.state in _ACTING else ended}: {'; '.join(what)}"
 
 
 def _details(report: Report, given: Options) -> Iterator[str]:
@@ -171,7 +175,7 @@ def _details(report: Report, given: Options) -> Iterator[str]:
     if report.answer == Answer.OTHER_TRIAL.words:
         yield given.hinted("Decide about it first: conntrim confirm or conntrim rollback")
     yield from _replaced(report)
-    yield from _services(report)
+    yield from _cures(report)
     if report.managers:
         yield f"Rules here are made by: {', '.join(report.managers)}"
     if report.accepted:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from conntrim.app.rollout import apply, clean, confirm, history, rollback
+from conntrim.core.model.address import Family
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, ObligationStatus
+from conntrim.core.model.policy import ClientLimit, Policy, ServiceTimeout
+from conntrim.core.model.service import Direction
 from conntrim.core.rollout.history import STEPS, stepped
 from conntrim.core.rollout.record import Journal, Note
 from conntrim.core.rollout.states import State
 from conntrim.render.history import to_text
+from conntrim.render.rollout import to_text as report_text
 from tests.fakes.plans import fake_plan
 from tests.fakes.rollout import FakeHost
 
@@ -78,3 +83,24 @@ def test_the_journal_keeps_the_newest_steps() -> None:
     for number in range(STEPS + 3):
         journal = replace(journal, steps=stepped(journal, State.TRIAL, f"{number}", "alice"))
     assert [step.at for step in journal.steps] == [str(number) for number in range(3, STEPS + 3)]
+
+
+def test_limits_and_time_outs_are_told_as_untracked_services_are() -> None:
+    """A plan that untracks nothing is no plan of settings alone, in the history and in the reports."""
+    limit = ClientLimit(Direction.FORWARDED, 6, connections=100, family=Family.IPV4)
+    timed = ServiceTimeout(Direction.FORWARDED, 17, Intervals.of(53), {"unreplied": 15})
+    plan = replace(PLAN, policy=Policy(limits=(limit,), service_timeouts=(timed,)))
+    host = FakeHost()
+    tried = apply(host.ports(), plan, 60)
+    assert f"Limited: {limit}" in report_text(tried)
+    assert f"Time-outs of their own: {timed}" in report_text(tried)
+    assert (f"time-outs of {timed}", f"limit of {limit}") == history(host.ports()).steps[-1].services
+    undone = report_text(rollback(host.ports()))
+    assert f"No longer limited: {limit}" in undone
+    assert f"Time-outs of the host again: {timed}" in undone
+
+
+def test_only_what_goes_untracked_is_deleted_from_the_table() -> None:
+    """Where the rules let nobody ask, a plan untracks nothing: its policy's services keep their entries then, too."""
+    assert () == replace(PLAN, untracked=()).services()
+    assert PLAN.policy.untrack == PLAN.services()

@@ -177,15 +177,15 @@ class Plan:
     circumstances: Circumstances = field(default_factory=Circumstances)
     left_out: tuple[str, ...] = ()
     settings_before: dict[str, int] = field(default_factory=dict)
-    untracked: tuple[Untrack, ...] = ()
+    untracked: tuple[Untrack, ...] | None = None
     refused: tuple[str, ...] = ()
     over_now: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     reinstate: tuple[Batch, ...] = ()
 
     def services(self) -> tuple[Untrack, ...]:
-        """Whose entries a trial or a confirm is about; plans of the release before name only the policy's."""
-        return self.untracked or self.policy.untrack
+        """Whose entries a trial or a confirm is about; plans of the release before (None) name only the policy's."""
+        return self.policy.untrack if self.untracked is None else self.untracked
 
     @property
     def only_settings(self) -> bool:

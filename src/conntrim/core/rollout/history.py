@@ -47,7 +47,7 @@ def _steps(journal: Journal, state: State, at: str, by: str) -> Iterator[Step]:
     if plan is None:
         return
     replaced = _name(journal.replaced.plan) if journal.replaced else ""
-    made = Step(at, "", plan.name, tuple(map(str, plan.policy.untrack)), by, replaced)
+    made = Step(at, "", plan.name, _cures(plan), by, replaced)
     if state is State.TRIAL:
         yield replace(made, what="tried")
     elif state is State.PENDING:
@@ -67,13 +67,23 @@ def history(journal: Journal, state: State, now: Moment, netns: str = "") -> His
         steps = tuple(Step(note.at, _WORDS[note.what]) for note in journal.history if note.what in _WORDS)
         remarks = ("written by an earlier release: which plan, and who, it does not say",) if steps else ()
     if state is State.EXPIRED and journal.plan and journal.guard:
-        end, services = _end(journal), tuple(map(str, journal.plan.policy.untrack))
+        end, services = _end(journal), _cures(journal.plan)
         replaced = _name(journal.replaced.plan) if journal.replaced else ""
         steps = (*steps, Step(end, "expired", journal.plan.name, services, replaced=replaced))
     return History(steps, state, _name(journal.plan), remarks, netns)
 
 
 _WORDS = {State.TRIAL.value: "tried", State.CONFIRMED.value: "confirmed", State.NOTHING.value: "undone"}
+
+
+def _cures(plan: Plan) -> tuple[str, ...]:
+    policy = plan.policy
+    timed, limited = map(str, policy.service_timeouts), map(str, policy.limits)
+    return (
+        *map(str, policy.untrack),
+        *(f"time-outs of {each}" for each in timed),
+        *(f"limit of {each}" for each in limited),
+    )
 
 
 def _name(plan: Plan | None) -> str:

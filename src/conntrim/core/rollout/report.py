@@ -40,6 +40,8 @@ class Report:
     why: str = ""
     plan: str = ""
     services: tuple[str, ...] = ()
+    timeouts: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
     seconds_left: float = 0.0
     deadline: str = ""
     rules: int = 0
