@@ -282,21 +282,12 @@ def listing() -> RulesetListing:
 
 def batch_check(netns: str | None) -> Callable[[Batch], str]:
     """Asks this kernel whether it would take a batch of a trial: its complaint, "" where it would."""
-    from conntrim.core.model.errors import HostError
     from conntrim.core.rollout.record import Guard
     from conntrim.host.clock import HostClock
-    from conntrim.host.loader import HostLoader
+    from conntrim.host.trial_load import complaint
 
-    loader, guard = HostLoader(netns), Guard.starting(HostClock().now(), 600)
-
-    def complaint(batch: Batch) -> str:
-        try:
-            loader.check(batch, guard)
-        except HostError as error:
-            return str(error)
-        return ""
-
-    return complaint
+    guard = Guard.starting(HostClock().now(), 600)
+    return lambda batch: complaint(batch, netns, guard)
 
 
 def plans() -> Plans:

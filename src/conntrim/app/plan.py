@@ -11,7 +11,7 @@ from conntrim.app.ports.listing import RulesetListing
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.census import Census
 from conntrim.core.model.circumstances import PORT_RANGE, TCP_LOOSE, Circumstances
-from conntrim.core.model.errors import InputError
+from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Batch, FileChange, Obligation, ObligationStatus, Plan
@@ -29,7 +29,7 @@ LOCAL_PORTS = (32_768, 60_999)
 """net.ipv4.ip_local_port_range as kernels have it since 3.2, where the host cannot be asked."""
 
 Check = Callable[[Batch], str]
-"""Asks the kernel whether it would take a batch; its complaint, "" where it would."""
+"""Asks the kernel whether it would take a batch: its complaint, "" where it would. HostError where it is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,19 @@ def _checked(plan: Plan, check: Check | None) -> Plan:
     """The plan with `loads` decided by the kernel."""
     if check is None or not plan.trial:
         return plan
-    complaints = [(batch, words) for batch in checkable(plan.trial) if (words := check(batch))]
+    decided = _asked(plan, check)
+    return replace(plan, obligations=tuple(decided if o.name == "loads" else o for o in plan.obligations))
+
+
+def _asked(plan: Plan, check: Check) -> Obligation:
+    try:
+        complaints = [(batch, words) for batch in checkable(plan.trial) if (words := check(batch))]
+    except HostError as error:
+        return Obligation("loads", ObligationStatus.NOT_DECIDED, f"no kernel was asked to load the texts: {error}")
     if complaints:
         batch, words = complaints[0]
-        decided = Obligation("loads", ObligationStatus.BROKEN, f"{batch.program} refuses a batch", words)
-    else:
-        decided = Obligation(
-            "loads", ObligationStatus.PROVED, f"this kernel takes all {len(plan.trial)} batches of the trial"
-        )
-    return replace(plan, obligations=tuple(decided if o.name == "loads" else o for o in plan.obligations))
+        return Obligation("loads", ObligationStatus.BROKEN, f"{batch.program} refuses a batch", words)
+    return Obligation("loads", ObligationStatus.PROVED, f"this kernel takes all {len(plan.trial)} batches of the trial")
 
 
 PLAN, POLICY = "plan.json", "policy.toml"

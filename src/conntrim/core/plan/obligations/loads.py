@@ -1,15 +1,20 @@
 """The kernel accepts the texts.
 
 How it is decided:
-    The kernel is asked (`nft -c`, `iptables-restore --test`), where one is at
-    hand: with `--ruleset` none is.
+    The kernel is asked, where one is at hand: with `--ruleset` none is. The
+    programs check the texts beside the host's rules (`nft -c`,
+    `iptables-restore --test`). Then the plan's rules are loaded into an empty
+    network namespace, which is gone a moment later: `--test` asks no kernel
+    (K168). A rule that takes objects of ctnetlink's by name is only checked.
+    Not decided where no namespace may be made.
 
 Broken means:
     A half-applied change.
 
 What to do:
-    Read the kernel's message; a missing module or an old nft is the usual
-    reason.
+    Read the statement that is named, and the kernel's message: a missing
+    module or an old nft is the usual reason. Time-outs of services need nft on
+    a host of iptables too.
 """
 
 from __future__ import annotations
