@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from conntrim.core.capacity.service_timeouts import host_seconds, least_seconds
 from conntrim.core.capacity.timeouts import SHORTER
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.census import Census, ServiceCount
@@ -17,7 +18,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import TIMED, ClientLimit, ServiceTimeout
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.limited import open_share, taken_by
-from conntrim.core.plan.timed import host_seconds, least_seconds, shortened_by
+from conntrim.core.plan.timed import shortened_by
 
 WORTH = 0.05
 """A cure that takes less than 5 % of the table away is not worth rules of its own."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from conntrim.core.capacity.service_timeouts import all_seconds
 from conntrim.core.capacity.timeouts import gone
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census, ServiceCount
-from conntrim.core.model.conntrack import OTHER_TIMEOUTS, TCP_TIMEOUTS, CtState
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
@@ -33,48 +34,13 @@ HOOKS: dict[Direction, tuple[Hook, str]] = {
 }  # fmt: skip
 """Where the packets that open connections are met, and on which side `lo` would be."""
 
-REST: dict[int, dict[str, tuple[str, int]]] = {
-    Protocol.TCP: {
-        "syn_sent2": ("nf_conntrack_tcp_timeout_syn_sent", 120),
-        "retrans": ("nf_conntrack_tcp_timeout_max_retrans", 300),
-        "unack": ("nf_conntrack_tcp_timeout_unacknowledged", 300),
-    },
-    Protocol.UDP: {},
-}
-"""States that a policy does not name, with the host's time-out and its default."""
-DEFAULTS = {t.key: t.default for t in (*TCP_TIMEOUTS.values(), *OTHER_TIMEOUTS.values())}
-
-ESTABLISHED, TRANSITORY, UDP = 7_440, 240, 120
-"""Seconds that NAT must leave a connection (K93): 2 hours 4 minutes, 4 minutes, 2 minutes."""
-WELL_KNOWN = 1023
-"""The last port for which RFC 4787 lets a NAT have less (REQ-5 a)."""
-
-
-def least_seconds(protocol: int, port: int, state: str) -> int:
-    """What RFC 5382 and RFC 4787 ask for; `port` is the service's last one."""
-    if protocol == Protocol.TCP:
-        return ESTABLISHED if state == "established" else 0 if state == "close" else TRANSITORY
-    return 0 if port <= WELL_KNOWN else UDP
-
-
-def host_seconds(key: str, host: Mapping[str, int]) -> int:
-    """The host's time-out by its sysctl's key."""
-    return host.get(key, DEFAULTS[key])
-
-
 Timed = tuple[ServiceTimeout, dict[str, int]]
 """A service, and all time-outs of its connections by nft's names of the states."""
 
 
 def timed(timeouts: Sequence[ServiceTimeout], facts: HostFacts) -> tuple[Timed, ...]:
     """With the host's own for what a policy leaves alone: an object of nft's would have nft's defaults (K167)."""
-    return tuple((each, _all(each, facts.timeouts)) for each in timeouts)
-
-
-def _all(timeout: ServiceTimeout, host: Mapping[str, int]) -> dict[str, int]:
-    found = {state: host_seconds(key, host) for state, key in TIMED[timeout.protocol].items()}
-    found |= {state: host.get(key, default) for state, (key, default) in REST[timeout.protocol].items()}
-    return found | timeout.seconds
+    return tuple((each, all_seconds(each.protocol, each.seconds, facts.timeouts)) for each in timeouts)
 
 
 def timeout_chains(timeouts: Sequence[Timed], priority: int) -> tuple[Own, ...]:

@@ -1,4 +1,4 @@
-"""What `diagnose` offers to untrack, `plan` takes: of the same listing, on every kind of host."""
+"""What `diagnose` offers to untrack, limit or time out, `plan` takes: of the same listing, on every kind of host."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ from tests.unit.core.diagnose.listings import OWN, entry
 from tests.unit.core.diagnose.test_causes import GATEWAY, HEALTHY, MADE, inside, outside
 
 NO_RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+TRACKED = NO_RULES.replace("COMMIT", "-A FORWARD -m conntrack --ctstate INVALID -j DROP\nCOMMIT")
+MASQUERADED = f"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n{TRACKED}"
+
+
+def behind_nat() -> list[str]:
+    """Short connections of forty clients to a port of many servers, translated."""
+    return [
+        entry("tcp", inside(n % 40), outside(n), 30_000 + n, 443, state="TIME_WAIT", left=1 + n % 119,
+              translated=GATEWAY)
+        for n in range(600)
+    ]  # fmt: skip
 
 
 def mixed() -> list[str]:
@@ -42,6 +53,7 @@ HOSTS: dict[str, tuple[list[str], str]] = {
     **{name: ([*lines(), *(beside() if beside else ())], local) for name, (_, lines, beside, local) in MADE.items()},
     **{name: (list(lines()), local) for name, (lines, local) in HEALTHY.items()},
     "mixed": (mixed(), OWN),
+    "behind NAT": (behind_nat(), ""),
 }
 
 
@@ -90,6 +102,34 @@ def test_the_limit_of_a_client_is_a_policy_that_plan_takes(
     (limit,) = plan["policy"]["limits"]
     (client,) = {parse_address(who) for cause in report["causes"][:1] for who in cause["who"]}
     assert (limit["direction"], limit["clients"]["ranges"]) == ("forwarded", [[client, client]])
+
+
+@pytest.mark.parametrize("name", ["CT012", "CT038", "CT040", "CT041", "CT043", "mixed", "behind NAT"])
+def test_the_time_out_of_a_service_is_a_policy_that_plan_takes(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands, given to a shell: nothing is broken by it, NAT's minima (K93) included, it is for the service that
+    the remedy names in all directions that the table has, and leaves the entries that the remedy says.
+    """
+    lines, local = HOSTS[name]
+    table, rules = tmp_path / "table", tmp_path / "rules.v4"
+    table.write_text("".join(lines))
+    rules.write_text(MASQUERADED if any(f" dst={GATEWAY} " in line for line in lines) else TRACKED)
+    own = ("--local", local) if local else ()
+    report = said(capsys, "diagnose", str(table), "--max", str(len(lines)), *own)
+    offered = [r for cause in report["causes"] for r in cause["remedies"] if r["kind"] == "service-timeout"]
+    assert offered
+    for remedy in offered:
+        write, _ = remedy["how"]
+        subprocess.run(["/bin/sh", "-c", write], check=True, cwd=tmp_path)
+        plan = said(
+            capsys, "plan", str(table), "--policy", str(tmp_path / "policy.toml"), "--ruleset", str(rules), *own
+        )
+        assert [each for each in plan["obligations"] if each["standing"] == "broken"] == []
+        made = plan["policy"]["service_timeouts"]
+        names = {f"{protocol_name(each['protocol'])}/{each['ports']['ranges'][0][0]}" for each in made}
+        assert names == {remedy["title"].split()[-2]}
+        assert plan["entries_after"] == remedy["entries_after"]
 
 
 def asked(title: str) -> tuple[str, str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -389,7 +390,24 @@ def test_where_nat_forbids_untracking_the_time_out_of_that_service_helps() -> No
     alone = remedies[RemedyKind.SERVICE_TIMEOUT]
     assert (alone.title, alone.entries_after) == ("time_wait 30 s for tcp/443 alone", 145)
     assert all(remedy.works_in and remedy.costs for remedy in remedies.values())
-    assert alone.how[1].endswith("'{ protocol tcp; policy = { time_wait : 30 }; }'")
+    assert "'seconds = { time_wait = 30 }' 'accept_below_rfc = true' >" in alone.how[0]
+    assert "RFC 5382" in alone.costs
+
+
+def test_the_time_out_of_a_published_port_is_set_before_its_translation() -> None:
+    """A policy names the port behind DNAT, which is not counted: nft's commands, with the host's other time-outs, which
+    the object would not have else (K167).
+    """
+    lines = [
+        entry("tcp", outside(n), OWN, 30_000 + n, 80, state="TIME_WAIT", left=1 + n % 119, answerer="172.17.0.2")
+        for n in range(600)
+    ]
+    known = case(lines)
+    known = replace(known, facts=replace(known.facts, timeouts={"nf_conntrack_tcp_timeout_established": 3_600}))
+    (alone,) = (r for r in causes(known)[0].remedies if r.kind is RemedyKind.SERVICE_TIMEOUT)
+    assert "established : 3600, " in alone.how[1]
+    assert "time_wait : 30, " in alone.how[1]
+    assert alone.how[-2].endswith("pre tcp dport 80 ct timeout set short")
 
 
 def test_a_host_that_nobody_answers_is_told_with_the_doubt() -> None:

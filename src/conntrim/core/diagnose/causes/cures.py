@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from conntrim.core.capacity.service_timeouts import all_seconds, host_seconds, least_seconds
 from conntrim.core.capacity.timeouts import DEFAULTS, SHORTER, sysctl_key
 from conntrim.core.capacity.untrack import largest, obstacle
 from conntrim.core.census.membership import Mask
@@ -10,7 +13,10 @@ from conntrim.core.diagnose.view import View
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.census import IDLE_STEPS
 from conntrim.core.model.finding import Remedy, RemedyKind
+from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.policy import TIMED, ServiceTimeout, format_ports
 from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.service import Direction
 
 WORTH_IT = 0.05
 """A remedy matters when it takes away every twentieth entry."""
@@ -67,8 +73,7 @@ class Cures:
             title, bound = f"at most {MOST_NEW} new flows a second of {name}", f"per_second = {MOST_NEW}"
         how = f"{program} -I {chain} -s {name} {rule}"
         lines = "[[limit]]", f'direction = "{direction}"', 'per = "client"', f'from = ["{name}"]', bound
-        write = " ".join((r"printf '%s\n'", *(f"'{line}'" for line in lines), "> policy.toml"))
-        planned = write, "conntrim plan --policy policy.toml -o cure"
+        planned = _policy(lines)
         takes = "at once for new entries, old ones time out", f"{name} alone notices"
         return (
             self._remedy(RemedyKind.LIMIT, title, (how,), *takes, now=True),
@@ -88,23 +93,38 @@ class Cures:
         )  # fmt: skip
 
     def service_timeout(self, protocol: int, port: int, seconds: int, state: str = "") -> Remedy:
-        """A time-out for one service, which NAT does not forbid; over TCP for one state."""
-        name = f"{protocol_name(protocol)}/{port}"
-        policy = f"{state} : {seconds}" if state else f"unreplied : {seconds}, replied : {seconds}"
-        how = (
-            "nft add table inet conntrim_time",
-            f"nft add ct timeout inet conntrim_time short '{{ protocol {protocol_name(protocol)}; policy = "
-            f"{{ {policy} }}; }}'",
-            "nft add chain inet conntrim_time pre '{ type filter hook prerouting priority -199; }'",
-            "nft add chain inet conntrim_time out '{ type filter hook output priority -199; }'",
-            f"nft add rule inet conntrim_time pre {protocol_name(protocol)} dport {port} ct timeout set short",
-            f"nft add rule inet conntrim_time out {protocol_name(protocol)} dport {port} ct timeout set short",
+        """A time-out for one service, which NAT does not forbid; over TCP for one state. It is a policy that plan
+        takes; nft's own commands where a policy could not name the packets.
+        """
+        view, host = self._view, self._case.facts.timeouts
+        theirs = self._mask & (view.protocol == protocol) & (view.port == port)
+        wanted = dict.fromkeys((state,) if state else TIMED[protocol], seconds)
+        gone = view.entries(self._mask & view.idle_for(_edge(seconds)))
+        cures = [ServiceTimeout(d, protocol, Intervals.of(port), wanted) for d in self._directions(theirs)]
+        name, of = f"{protocol_name(protocol)}/{port}", f"{state} {seconds} s" if state else f"{seconds} s"
+        least = {s: min(least_seconds(protocol, port, s), host_seconds(TIMED[protocol][s], host)) for s in wanted}
+        below = bool(view.translated.any()) and any(seconds < floor for floor in least.values())
+        return self._remedy(
+            RemedyKind.SERVICE_TIMEOUT, f"{of} for {name} alone",
+            _planned(cures, below) if cures else _by_hand(protocol, port, all_seconds(protocol, wanted, host)),
+            "for new entries, old ones keep theirs",
+            "longer silence may be cut" + ", less than NAT should leave (RFC 5382, RFC 4787)" * below,
+            after=self._case.total - gone,
         )  # fmt: skip
-        gone = self._view.entries(self._mask & self._view.idle_for(_edge(seconds)))
-        of = f"{state} {seconds} s" if state else f"{seconds} s"
-        return self._remedy(RemedyKind.SERVICE_TIMEOUT, f"{of} for {name} alone", how,
-                            "for new entries, old ones keep theirs", "longer silence may be cut",
-                            after=self._case.total - gone)  # fmt: skip
+
+    def _directions(self, mask: Mask) -> tuple[Direction, ...]:
+        """Of entries as a policy has them. None where it is not known who the host is, nor where destinations are
+        translated: a policy names the port that a packet leaves with, the entries are counted by that which was asked.
+        """
+        view, census = self._view, self._case.census
+        if census is None or census.local_doubt or (mask & view.dnat).any():
+            return ()
+        paths = (
+            (Direction.INBOUND, view.inbound),
+            (Direction.OUTBOUND, view.outbound),
+            (Direction.FORWARDED, view.forwarded),
+        )
+        return tuple(direction for direction, at in paths if (mask & at).any())
 
     def untrack(self) -> tuple[Remedy, ...]:
         """The claimed services that `plan` would take; none where it is not known who the host is."""
@@ -146,6 +166,36 @@ KEPT = "when the program starts anew", "connections that wait at the server"
 def touched(present: int) -> tuple[str, str]:
     """The same of a shorter time-out of the host: it holds for entries touched from then on (K31)."""
     return f"within {present:,} s, as entries are touched", "longer silence may be cut"
+
+
+def _policy(lines: Iterable[str]) -> tuple[str, str]:
+    """The commands that write a policy and compile it."""
+    write = " ".join((r"printf '%s\n'", *(f"'{line}'" for line in lines), "> policy.toml"))
+    return write, "conntrim plan --policy policy.toml -o cure"
+
+
+def _planned(cures: Iterable[ServiceTimeout], below: bool) -> tuple[str, str]:
+    """A policy of time-outs; `below`: less than NAT should leave, which it has to say (K93)."""
+    lines: list[str] = []
+    for cure in cures:
+        seconds = ", ".join(f"{state} = {each}" for state, each in cure.seconds.items())
+        lines += ["[[timeout]]", f'direction = "{cure.direction}"', f'protocol = "{protocol_name(cure.protocol)}"']
+        lines += [f"ports = [{format_ports(cure.ports)}]", f"seconds = {{ {seconds} }}"]
+        lines += ["accept_below_rfc = true"] * below
+    return _policy(lines)
+
+
+def _by_hand(protocol: int, port: int, seconds: Mapping[str, int]) -> tuple[str, ...]:
+    """The same before translation, with all time-outs: an object of nft's would have nft's defaults else (K167)."""
+    name, policy = protocol_name(protocol), ", ".join(f"{state} : {each}" for state, each in seconds.items())
+    return (
+        "nft add table inet conntrim_time",
+        f"nft add ct timeout inet conntrim_time short '{{ protocol {name}; policy = {{ {policy} }}; }}'",
+        "nft add chain inet conntrim_time pre '{ type filter hook prerouting priority -199; }'",
+        "nft add chain inet conntrim_time out '{ type filter hook output priority -199; }'",
+        f"nft add rule inet conntrim_time pre {name} dport {port} ct timeout set short",
+        f"nft add rule inet conntrim_time out {name} dport {port} ct timeout set short",
+    )
 
 
 def _iptables(address: int) -> str:

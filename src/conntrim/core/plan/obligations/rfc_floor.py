@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conntrim.core.capacity.service_timeouts import host_seconds, least_seconds
 from conntrim.core.model.policy import TIMED, ServiceTimeout
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.obligations.spec import BROKEN, OPEN, Judgement, Spec
-from conntrim.core.plan.timed import host_seconds, least_seconds, opened_by
+from conntrim.core.plan.timed import opened_by
 from conntrim.core.prove.classes import Class, may_be_translated
 from conntrim.core.prove.diagram import NotDecided
 
