@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -45,11 +45,8 @@ def apply(
     """Load a plan on trial for so many seconds, if all probes answer through it."""
     with ports.journal.lock("apply"):
         journal = ports.journal.read()
-        known = journal.plan is None or same_change(journal.plan, plan) or not changes_anything(plan)
-        return _drive(
-            Work(ports, journal, Request(plan, seconds, accepted, probes, unattended)),
-            Apply() if known else ApplyAnother(),
-        )
+        work = Work(ports, journal, Request(plan, seconds, accepted, probes, unattended))
+        return _drive(work, _applying(journal, plan))
 
 
 def apply_reviewed(
@@ -60,13 +57,72 @@ def apply_reviewed(
     probes: tuple[Probe, ...] = (),
     *,
     unattended: bool = False,
+    dry: bool = False,
 ) -> Report:
-    """As `apply`, of the plan that comes out of a review (`reviewed.py`), if one does."""
+    """As `apply`, or as `would_apply`, of the plan that comes out of a review (`reviewed.py`), if one does."""
     try:
         plan = compiled()
     except RefusedError as error:
         return _refused(ports, str(error))
-    return apply(ports, plan, seconds, accepted, probes, unattended=unattended)
+    act = would_apply if dry else apply
+    return act(ports, plan, seconds, accepted, probes, unattended=unattended)
+
+
+@dataclass
+class _Unwritten:
+    """A journal that is written to memory."""
+
+    journal: Journal
+
+    def read(self) -> Journal:
+        return self.journal
+
+    def write(self, journal: Journal) -> None:
+        self.journal = journal
+
+    def lock(self, verb: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def set_aside(self) -> str:
+        return ""
+
+
+LEFT = (
+    "rules of an earlier trial are left, which an apply takes out before it checks anything; "
+    "conntrim status --clean takes them out by itself"
+)
+
+
+def would_apply(
+    ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = (), probes: tuple[Probe, ...] = (),
+    *, unattended: bool = False,
+) -> Report:  # fmt: skip
+    """What `apply` would answer, by the same table and the same checks: nothing is loaded, set or written."""
+    journal = ports.journal.read()
+    memory = replace(ports, journal=_Unwritten(journal))
+    work = Work(memory, journal, Request(plan, seconds, accepted, probes, unattended))
+    rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
+    heard: Event = _applying(journal, plan)
+    while True:
+        rollout, commands = step(rollout, heard)
+        if Do.REMOVE_RULES in commands:
+            return _refused(ports, LEFT)
+        if Do.LOAD_TRIAL in commands:
+            break
+        ended = _obey(work, commands)
+        if isinstance(ended, Reply):
+            if ended.answer is Answer.PENDING:
+                break
+            return _answered(ports, ended)
+        heard = ended
+    report = _answered(ports, Reply(Answer.WOULD_APPLY))
+    remarks = tuple(dict.fromkeys((*report.remarks, *work.run.remarks)))
+    return replace(report, plan=plan.name, costs=plan.costs, remarks=remarks)
+
+
+def _applying(journal: Journal, plan: Plan) -> Asked:
+    known = journal.plan is None or same_change(journal.plan, plan) or not changes_anything(plan)
+    return Apply() if known else ApplyAnother()
 
 
 def confirm(ports: Ports) -> Report:
@@ -162,9 +218,14 @@ def _strays(work: Work) -> tuple[str, ...]:
 
 def _refused(ports: Ports, why: str) -> Report:
     """Nothing was begun; where the rollout stands."""
+    return _answered(ports, Reply(Answer.REFUSED, why))
+
+
+def _answered(ports: Ports, reply: Reply) -> Report:
+    """Where the rollout stands, with an answer."""
     work = Work(ports, ports.journal.read())
     rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
-    return _report(work, rollout, Reply(Answer.REFUSED, why))
+    return _report(work, rollout, reply)
 
 
 def changes_anything(plan: Plan) -> bool:

@@ -69,6 +69,7 @@ def _command(text: str) -> Probe:
     is_flag=True,
     help="Stay until the deadline, keep connections through it, say how it ended. Ctrl-C ends only the waiting.",
 )
+@click.option("--dry-run", "dry", is_flag=True, help="Check everything and load nothing; the exit code as without.")
 @netns
 @stated
 @rooted
@@ -77,7 +78,7 @@ def _command(text: str) -> Probe:
 def command(
     ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
     commands: tuple[str, ...], yes: bool,
-    wait: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
+    wait: bool, dry: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a plan's rules on trial: they expire in the kernel by themselves unless you confirm them.
 
@@ -88,8 +89,12 @@ def command(
     shown, ports = wiring.plans().read(plan_dir), wiring.rollout(netns, state, root)
     compiled = partial(reviewed, shown, wiring.live(netns), ports.freshness)
     act = partial(
-        rollout.apply_reviewed, compiled=compiled, seconds=seconds, accepted=accept, probes=probes, unattended=yes
-    )
+        rollout.apply_reviewed,
+        compiled=compiled, seconds=seconds, accepted=accept, probes=probes, unattended=yes, dry=dry,
+    )  # fmt: skip
+    if dry:
+        answer(ctx, "apply", act, ports, as_json)
+        return
     carry_out(ctx, act, ports, yes=yes, wait=wait, as_json=as_json)
 
 

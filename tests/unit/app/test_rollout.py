@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from conntrim.app.ports.journal import HeldError
-from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status
+from conntrim.app.rollout import apply, clean, confirm, rollback, rollback_without_journal, status, would_apply
 from conntrim.app.rollout_run import Ports
 from conntrim.core.model.plan import Obligation, ObligationStatus
 from conntrim.core.rollout.probe import Probe
@@ -495,3 +495,30 @@ def test_what_was_made_beside_nothing_does_not_stand_beside_a_plan() -> None:
     report = apply(host.ports(), fake_plan("cache"), 60)
     assert (report.answer, report.plan, report.state) == ("refused", "web", State.CONFIRMED)
     assert host.loader.rules == WEB_RULES
+
+
+def test_a_dry_run_answers_as_an_apply_and_changes_nothing() -> None:
+    """The checks are those of an apply, and so are refusals; rules, journal, sysctls and files stay."""
+    host = FakeHost()
+    report = would_apply(host.ports(), PLAN, 60)
+    assert (report.exit_code, report.plan, report.state) == (0, PLAN.name, State.NOTHING)
+    assert to_text(report).startswith("Nothing loaded: an apply would pass all checks. Nothing of ours is loaded.")
+    assert (host.faults.calls, list(host.loader.rules), host.ports().journal.read().plan) == (0, [], None)
+    assert apply(host.ports(), PLAN, 60).answer == "armed"
+    assert would_apply(host.ports(), PLAN, 60).answer == "already on trial"
+    assert would_apply(host.ports(), fake_plan("cache"), 60).exit_code == 1
+    calls = host.faults.calls
+    host.clock.sleep(61)
+    left = would_apply(host.ports(), PLAN, 60)
+    assert (left.exit_code, left.state, host.faults.calls) == (1, State.EXPIRED, calls)
+    assert "status --clean" in left.why
+
+
+def test_a_dry_run_refuses_what_an_apply_refuses() -> None:
+    """In the same words, with the same exit code; what is accepted by name passes."""
+    broken = replace(PLAN, obligations=(Obligation("no-loss", ObligationStatus.BROKEN, "ssh is dropped"),))
+    host = FakeHost()
+    dry, real = would_apply(host.ports(), broken, 60), apply(FakeHost().ports(), broken, 60)
+    assert (dry.answer, dry.exit_code, dry.why) == (real.answer, real.exit_code, real.why)
+    assert (dry.answer, host.faults.calls) == ("refused", 0)
+    assert would_apply(host.ports(), broken, 60, ("no-loss",)).exit_code == 0

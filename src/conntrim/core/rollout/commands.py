@@ -50,6 +50,7 @@ class Answer(Enum):
     UNDONE = ("rolled back", 0)
     NOTHING_TO_UNDO = ("nothing to undo", 0)
     NOTHING_TO_CLEAN = ("nothing to clean", 0)
+    WOULD_APPLY = ("nothing loaded: an apply would pass all checks", 0)
     REFUSED = ("refused", 1)
     NO_TRIAL = ("no trial", 1)
     NOT_KEPT = ("not kept", 1)
