@@ -12,8 +12,9 @@ import click
 
 from conntrim import __version__
 from conntrim.cli.lazy import LazyGroup
-from conntrim.cli.output import complain, speak_always
+from conntrim.cli.output import complain, speak_always, terminal_columns
 from conntrim.core.model.errors import ConntrimError
+from conntrim.render.page import as_wide_as
 
 VERBS: dict[str, str] = {
     "census": "who fills the table",
@@ -56,7 +57,8 @@ def run(arguments: Sequence[str]) -> int:
     failed = FAILED.get(next((a for a in arguments if a in VERBS), ""), 2)
     speak_always()
     try:
-        return conntrim.main(list(arguments), prog_name="conntrim", standalone_mode=False) or 0
+        with as_wide_as(terminal_columns()):
+            return conntrim.main(list(arguments), prog_name="conntrim", standalone_mode=False) or 0
     except ConntrimError as error:
         complain(str(error))
         return failed

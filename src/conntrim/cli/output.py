@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -21,6 +22,14 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """What went wrong, and whose fault it is: one line."""
     click.echo(f"conntrim: {one_line(text, LONGEST)}", err=True)
+
+
+def terminal_columns() -> int | None:
+    """The width of the terminal that standard output is; None where it is none, or does not tell."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def speak_always() -> None:

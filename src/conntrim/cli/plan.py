@@ -23,9 +23,12 @@ from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.own import fingerprint
+from conntrim.core.rollout.difference import difference
 from conntrim.render.hints import Options
 from conntrim.render.json import to_json
-from conntrim.render.plan import plan_text
+from conntrim.render.page import page
+from conntrim.render.plan import answer, plan_text
+from conntrim.render.plan_diff import diff_text
 
 TOP = 1000
 """Services of the census that a policy may name."""
@@ -67,12 +70,15 @@ class Given:
 @click.option("--dialect", type=click.Choice(list(DIALECTS)), help="Write raw rules so; else as the host has them.")
 @click.option("--era", type=click.Choice(list(ERAS)), help="Names of the kernel's keys, for a host known by files.")
 @click.option("-o", "--output", metavar="DIR", help="Write policy, plan, rules, files and REPORT.md into DIR.")
+@click.option("--diff", "as_diff", is_flag=True, help="Say what a confirm adds to what is loaded, and takes out.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the answer, in one line; the exit code is the same.")
 @options.netns
 @stated
 @options.as_json
 def command(
     *, source: str | None, policy: str | None, rulesets: tuple[str, ...], local: str | None, dialect: str | None,
-    era: str | None, output: str | None, netns: str | None, state: str | None, as_json: bool,
+    era: str | None, output: str | None, as_diff: bool, quiet: bool, netns: str | None, state: str | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Which services to leave untracked, the rules for it, and the proof that they break nothing.
 
@@ -80,13 +86,20 @@ def command(
     """
     if source is not None and netns is not None:
         raise InputError("--netns", "a saved table has no namespace", advice="leave out --netns or the file")
+    if as_diff + quiet + as_json > 1:
+        raise InputError("--diff, -q, --json", "one of them tells the plan", advice="leave out the others")
     given = Given(source, policy_from(policy) if policy else None, rulesets, local_ranges(local), netns)
-    planned = make_plan(_inputs(given, era_of(source, era), DIALECTS.get(dialect or "")))
+    inputs = _inputs(given, era_of(source, era), DIALECTS.get(dialect or ""))
+    planned = make_plan(inputs)
     if output:
         _refuse_on_trial(output, netns, state)
         wiring.plans().write(output, files_of(planned))
     if as_json:
         say(to_json("plan", planned.plan))
+    elif as_diff:
+        say(diff_text(planned.plan, difference(planned.plan, inputs.ruleset)))
+    elif quiet:
+        say(page([answer(planned.plan)]))
     else:
         say(plan_text(planned.plan, output or "", Options(netns or "")))
     raise SystemExit(int(planned.plan.status() is not ObligationStatus.PROVED))

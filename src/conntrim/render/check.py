@@ -11,7 +11,7 @@ from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
 from conntrim.core.model.packet import Packet
 from conntrim.render.edits import instructions
 from conntrim.render.json import to_json
-from conntrim.render.page import WIDTH, page, wrapped
+from conntrim.render.page import page, wrapped
 
 MOST_EDITS = 6
 """Changes shown of one finding; `--json` has all."""
@@ -170,7 +170,7 @@ def _consequences(cause: Finding, every: Sequence[Finding]) -> Iterator[str]:
 
 def _continued(text: str) -> list[str]:
     """A command of nft over several lines: nft reads on behind a backslash, also within quotes."""
-    lines = wrapped(text, "     ", width=WIDTH - 2)
+    lines = wrapped(text, "     ", less=2)
     return [line + " \\" for line in lines[:-1]] + lines[-1:]
 
 

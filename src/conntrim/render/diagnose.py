@@ -12,7 +12,7 @@ from conntrim.core.diagnose.wording import duration, number, per_second, percent
 from conntrim.core.model.facts import Events, NamespaceUse
 from conntrim.core.model.finding import Finding, Remedy, RemedyKind, Severity
 from conntrim.core.model.printable import shown
-from conntrim.render.page import WIDTH, page
+from conntrim.render.page import page, width
 
 LABEL = 12
 """Columns of the labels on the left."""
@@ -58,7 +58,7 @@ def diagnosis_text(report: Diagnosis) -> str:
 
 def _row(label: str, text: str) -> Iterator[str]:
     """A label and its text, which goes on below itself for one line."""
-    lines = textwrap.wrap(shown(text), WIDTH - LABEL, max_lines=2, placeholder=" ...") or [""]
+    lines = textwrap.wrap(shown(text), width() - LABEL, max_lines=2, placeholder=" ...") or [""]
     yield f"{label:<{LABEL}}{lines[0]}".rstrip()
     yield from (" " * LABEL + line for line in lines[1:])
 
@@ -223,7 +223,7 @@ def _causes(report: Diagnosis) -> Iterator[str]:
         yield "Why"
     for cause in report.causes[:MOST_CAUSES]:
         bound = f" (+-{100 * cause.bound:.1f})" if cause.bound else ""
-        yield _cut(f"{MARK[cause.severity]:<3}{cause.code} {percent(cause.share, 1)}{bound} {cause.title}", WIDTH)
+        yield _cut(f"{MARK[cause.severity]:<3}{cause.code} {percent(cause.share, 1)}{bound} {cause.title}", width())
         yield from _evidence("; ".join(cause.evidence_for), 2)
         if cause.who:
             who = (
@@ -238,7 +238,7 @@ def _causes(report: Diagnosis) -> Iterator[str]:
 
 def _evidence(text: str, most: int) -> Iterator[str]:
     yield from textwrap.wrap(
-        shown(text), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, max_lines=most, placeholder=" ..."
+        shown(text), width(), initial_indent=INDENT, subsequent_indent=INDENT, max_lines=most, placeholder=" ..."
     )
 
 
@@ -260,7 +260,7 @@ def _codes(findings: list[Finding], code: str) -> int:
 
 def _finding(finding: Finding) -> Iterator[str]:
     place = f" ({finding.place})" if finding.place else ""
-    yield _cut(f"{MARK[finding.severity]:<3}{finding.code} {finding.title}{place}", WIDTH)
+    yield _cut(f"{MARK[finding.severity]:<3}{finding.code} {finding.title}{place}", width())
     if finding.evidence:
         yield from _evidence("; ".join(finding.evidence), 2)
 
@@ -275,7 +275,7 @@ def _remedies(report: Diagnosis) -> Iterator[str]:
     for rank, remedy in enumerate(helpful, 1):
         yield f"{rank:>2} {_cut(remedy.title, 62):<63}{number(remedy.entries_after):>13}"
         if remedy.now or remedy.kind in SETTINGS:
-            yield from (f"     {line}" for how in remedy.how for line in command_lines(how, WIDTH - 5))
+            yield from (f"     {line}" for how in remedy.how for line in command_lines(how, width() - 5))
         if remedy.takes not in takes:
             yield from _wait(remedy)
         takes.add(remedy.takes)
@@ -288,7 +288,7 @@ def _remedies(report: Diagnosis) -> Iterator[str]:
 def _wait(remedy: Remedy) -> Iterator[str]:
     """How long it takes and what it costs; said once where several are alike."""
     yield from textwrap.wrap(
-        shown(f"({remedy.works_in}; {remedy.costs})"), WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5,
+        shown(f"({remedy.works_in}; {remedy.costs})"), width(), initial_indent=" " * 5, subsequent_indent=" " * 5,
         max_lines=2,
     )  # fmt: skip
 
