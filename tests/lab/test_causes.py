@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
 
 from conntrim.lab.cause_run import Outcome, run
 from conntrim.lab.cause_scenarios import HEALTHY, SCENARIOS
+from conntrim.lab.limits import LOCK
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +29,18 @@ def test_healthy_hosts_have_none(outcomes: tuple[Outcome, ...]) -> None:
     """However busy, where there is room."""
     assert [outcome for outcome in outcomes if not outcome.wanted and not outcome.right] == []
     assert sum(not outcome.wanted for outcome in outcomes) >= 12
+
+
+def test_nobody_changes_the_size_beside_it() -> None:
+    """While scenarios are made the lock of the table's size is held, and free for the next run after it."""
+    held = []
+
+    def try_it(_: str) -> None:
+        with open(LOCK, "a+", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+
+    assert run(100, [SCENARIOS[0]], try_it)
+    assert held == [True] * len(SCENARIOS[0].nat)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from conntrim.cli.main import run
 from conntrim.lab.bulk import fill_columns
 from conntrim.lab.fill import Entry
+from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost
 
 RULES = """\
@@ -29,6 +31,13 @@ COMMIT
 """
 
 
+@pytest.fixture(autouse=True)
+def _size() -> Iterator[None]:
+    """No neighbour makes the table smaller than what is put into it, or full between two verbs."""
+    with global_limits():
+        yield
+
+
 def filled(host: LabHost) -> None:
     """Rules with a one-sided NOTRACK, 900 clients of a web server and 100 DNS queries."""
     host.run("iptables-nft-restore", text=RULES)
@@ -45,6 +54,12 @@ def said(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, object]:
     return told
 
 
+def about_it(report: dict[str, object]) -> list[tuple[str, str]]:
+    """The findings, but for other namespaces (CT009): those are neighbours of the lab, which come and go meanwhile."""
+    findings = ((f["code"], f["title"]) for f in report["findings"])  # type: ignore[attr-defined]
+    return [(code, title) for code, title in findings if code != "CT009"]
+
+
 def test_the_verbs_say_of_a_record_what_they_said_of_the_host(
     host: LabHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,10 +72,7 @@ def test_the_verbs_say_of_a_record_what_they_said_of_the_host(
     saved = [said(capsys, *argv, path) for argv in (("census",), ("diagnose",), ("check",))]
     for one, other in zip(live[:1], saved[:1], strict=True):
         assert {**one, "source": ""} == {**other, "source": ""}
-    assert [(f["code"], f["title"]) for f in live[1]["findings"]] == [  # type: ignore[attr-defined]
-        (f["code"], f["title"])
-        for f in saved[1]["findings"]  # type: ignore[attr-defined]
-    ]
+    assert about_it(live[1]) == about_it(saved[1])
     assert [f["code"] for f in live[2]["findings"]] == [f["code"] for f in saved[2]["findings"]] != []  # type: ignore[attr-defined]
     assert said(capsys, "census", "--again", "9", path)["readings"] == 3
 

@@ -31,6 +31,7 @@ from conntrim.host.routes import interfaces
 from conntrim.host.rulesets import KernelRulesets
 from conntrim.lab.cause_scenarios import HEALTHY, SCENARIOS, Scenario, beside
 from conntrim.lab.cause_site import GATEWAY, Site, cause_site
+from conntrim.lab.limits import global_limits
 
 SERVICES = 200
 SHORT = Thresholds(1e-9, 100.0)
@@ -70,9 +71,11 @@ class Outcome:
 def run(
     entries: int, scenarios: Sequence[Scenario] = (*SCENARIOS, *HEALTHY), tell: Callable[[str], None] = lambda _: None
 ) -> tuple[Outcome, ...]:
-    """All scenarios, one after the other, each with about so many entries (fewer where a socket each is held)."""
+    """All scenarios, one after the other, each with about so many entries (fewer where a socket each is held). No other
+    lab run changes the table's size meanwhile.
+    """
     found: list[Outcome] = []
-    with cause_site() as site, tempfile.TemporaryDirectory(prefix="conntrim-lab-") as place:
+    with global_limits(), cause_site() as site, tempfile.TemporaryDirectory(prefix="conntrim-lab-") as place:
         for scenario in scenarios:
             for nat in scenario.nat:
                 tell(f"{scenario.name}{WITH_NAT * nat}")

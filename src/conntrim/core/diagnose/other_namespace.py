@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.case import Case
-from conntrim.core.diagnose.wording import number
+from conntrim.core.diagnose.wording import many, number
 from conntrim.core.model.facts import NamespaceUse
 from conntrim.core.model.finding import Finding, Severity
 
@@ -38,8 +38,8 @@ def check(case: Case) -> Iterator[Finding]:
         if use.inode != case.facts.netns and (finding := _of(case, use, logged.pop(use.inode, 0))):
             yield finding
     if logged:
-        title = f"the log tells of full tables in {number(len(logged))} namespaces that are gone"
-        yield Finding(CODE, Severity.OK, title, (f"{number(logged.total())} lines",))
+        title = f"the log tells of full tables in {many(len(logged), 'namespace')} now gone"
+        yield Finding(CODE, Severity.OK, title, (many(logged.total(), "line"),))
 
 
 def _of(case: Case, use: NamespaceUse, lines: int) -> Finding | None:
@@ -50,8 +50,8 @@ def _of(case: Case, use: NamespaceUse, lines: int) -> Finding | None:
     if not full and not use.drop and not lines:
         return None
     evidence = [f"{number(use.count)} entries" + (f" of {number(maximum)}" if maximum else "")]
-    evidence += [f"{number(use.drop)} packets dropped"] if use.drop else []
-    evidence += [f"{number(lines)} lines in the log"] if lines else []
+    evidence += [f"{many(use.drop, 'packet')} dropped"] if use.drop else []
+    evidence += [f"{many(lines, 'line')} in the log"] if lines else []
     # Who asks for one namespace by name wants that one's verdict.
     severity = Severity.WARNING if full and not case.facts.namespace else Severity.OK
     what = "is full" if full else "was full"

@@ -67,7 +67,7 @@ def test_log_lines_of_this_namespace_only() -> None:
     facts = host(drop=2, overflows=(line(), line(netns=4_026_531_840), line(netns=7)))
     shown = found(Case(facts))
     assert shown["CT003"].title == "the kernel log tells of a full table, 2 lines"
-    assert shown["CT009"].title == "the log tells of full tables in 1 namespaces that are gone"
+    assert shown["CT009"].title == "the log tells of full tables in 1 namespace now gone"
 
 
 def test_log_times_as_exact_as_the_log_has_them() -> None:
