@@ -38,8 +38,10 @@ from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.nft.document import read_nft
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
-from conntrim.lab.dialogue import parse_packet, shots
+from conntrim.lab.dialogue import parse_packet, parse_packets, shots
+from conntrim.lab.expect import expected, observed
 from conntrim.lab.netns import LabHost
+from conntrim.lab.oracle import story
 from conntrim.lab.wire import Numbers, build, ones_complement
 from tests.lab.oracles import LOCAL, KernelCheck
 
@@ -229,19 +231,55 @@ def _send(host: LabHost, payload: bytes) -> None:
 def test_k6_raw_sees_fragments_only_without_conntrack(
     host: LabHost, active: bool, fragments: int, by_port: int
 ) -> None:
-    """Three fragments, of which only the first has a port; with conntrack active one whole packet."""
+    """Three fragments, of which only the first has a port; with conntrack active one whole packet. INPUT sees it so."""
     host.run("ip", "link", "set", "lo", "mtu", "1500")
     host.run("iptables", "-t", "raw", "-A", "PREROUTING", "-p", "udp")
     host.run("iptables", "-t", "raw", "-A", "PREROUTING", "-p", "udp", "--dport", "5000")
     if active:
         host.run("iptables", "-A", "INPUT", "-m", "state", "--state", "NEW")
+    host.run("iptables", "-A", "INPUT", "-p", "udp", "--dport", "5000")
     _send(host, b"x" * 4000)
+    assert 1 == int(host.run("iptables", "-nvxL", "INPUT").splitlines()[-1].split()[0])
     listed = host.run("iptables", "-t", "raw", "-nvxL", "PREROUTING").splitlines()[2:]
     assert [fragments, by_port] == [int(line.split()[0]) for line in listed]
     later = replace(parse_packet("eth0> udp 192.0.2.9 4000 > 192.0.2.1 5000"), fragment=True)
     drops = read("*raw\n-A PREROUTING -p udp --dport 5000 -j DROP\nCOMMIT\n", "rules", TableFamily.IP)
     fate = simulate(drops, later, kernel=Kernel(LOCAL, active=active)).verdict
     assert (Fate.DROP if active else Fate.ACCEPT) is fate
+
+
+ENDS = {Family.IPV4: "192.0.2.9 4000 > 192.0.2.1 53", Family.IPV6: "2001:db8::9 4000 > 2001:db8::1 53"}
+"""A datagram to the host."""
+
+
+def _halves(checked: KernelCheck, family: Family, priority: int, *statements: str) -> list[str]:
+    """What becomes of its two fragments behind a chain with these statements; kernel and model agree."""
+    front = f"chain front {{ type filter hook prerouting priority {priority};"
+    checked.load_nft("\n".join(("table inet s {", front, *statements, "}", "}", "")))
+    packets = parse_packets("\n".join(f"eth0> udp {ENDS[family]} {part}" for part in ("first", "later")))
+    checked.oracle.forget()
+    measured = tuple(checked.oracle.fire(shots([packets])))
+    assert expected(observed(checked.ruleset), packets).traces == measured
+    return [story(trace) for trace in measured]
+
+
+@pytest.mark.parametrize(("family", "met"), [(Family.IPV4, ""), (Family.IPV6, ", input untracked")])
+def test_k119_ipv6_is_put_together_behind_input(checked: KernelCheck, family: Family, met: str) -> None:
+    """Untracked, the first fragment comes to INPUT over IPv6 only; tracked, it is not seen by itself at all."""
+    assert _halves(checked, family, -401, "notrack") == [
+        f"prerouting untracked{met}",
+        "prerouting untracked, input untracked",
+    ]
+    checked.flush()
+    assert _halves(checked, family, -399, "notrack") == ["", "prerouting untracked, input untracked"]
+
+
+@pytest.mark.parametrize("family", Family)
+def test_k120_conntrack_takes_no_fragment(checked: KernelCheck, family: Family) -> None:
+    """Where a zone takes the mark of NOTRACK away again behind reassembly, both fragments are INVALID."""
+    behind = "}", "chain behind { type filter hook prerouting priority -310;", "ct zone set 5"
+    seen = _halves(checked, family, -401, "notrack", *behind)
+    assert [each.split(",")[0] for each in seen] == ["prerouting invalid"] * 2
 
 
 def _fragments(size: int) -> list[bytes]:

@@ -2,7 +2,8 @@
 
 First the way: `eth0>` comes in there, `>eth0` is sent by this host, `eth0>eth1` is forwarded, `>lo` goes round. Then
 protocol, source, destination with their ports, TCP's flags as letters (`.` for none); for ICMP `type/code`, the
-identifier of an echo (`id 7`) and what an error is about in parentheses.
+identifier of an echo (`id 7`), `first` or `later` for the two fragments of a datagram, and what an error is about in
+parentheses.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LINE = re.compile(
     r" (?P<src>\S+)(?: (?P<sport>\d+))? > (?P<dst>\S+)(?: (?P<dport>\d+))?"
     r"(?: (?P<flags>[FSRPAUEC]+|\.))?(?: (?P<type>\d+)/(?P<code>\d+))?(?: id (?P<id>\d+))?"
     + "".join(rf"(?: {field} (?P<{field}>\d+))?" for field in TRAFFIC_CLASS)
-    + r"(?: \((?P<inner>.*)\))?"
+    + r"(?: (?P<part>first|later))?(?: \((?P<inner>.*)\))?"
 )
 
 
@@ -44,6 +45,7 @@ def format_packet(packet: Packet) -> str:
             parts.append(f"id {packet.icmp_id}")
     values = ((field, getattr(packet, FIELDS[field].attribute)) for field in TRAFFIC_CLASS)
     parts += [f"{field} {value}" for field, value in values if value]
+    parts += [name for name, there in (("first", packet.first), ("later", packet.fragment)) if there]
     if packet.inner is not None:
         parts.append(f"({format_packet(packet.inner)})")
     return " ".join(parts)
@@ -67,7 +69,7 @@ def parse_packet(text: str, source: str = "packet", line: int = 0) -> Packet:
         icmp=int(found["type"]) << 8 | int(found["code"]) if found["type"] else None,
         iif=found["iif"], oif=found["oif"],
         inner=parse_packet(found["inner"], source, line) if found["inner"] else None,
-        icmp_id=int(found["id"] or 0), **classes,
+        icmp_id=int(found["id"] or 0), first=found["part"] == "first", fragment=found["part"] == "later", **classes,
     )  # fmt: skip
 
 
@@ -90,13 +92,13 @@ def way_of(packet: Packet) -> str:
     return HOST if packet.iif == "lo" else packet.iif
 
 
-def shots(dialogues: Iterable[Sequence[Packet]]) -> list[tuple[str, bytes]]:
-    """All packets of some dialogues as bytes, numbered from 1; each dialogue has its own TCP counters."""
+def shots(dialogues: Iterable[Sequence[Packet]], start: int = 0) -> list[tuple[str, bytes]]:
+    """All packets of some dialogues as bytes, numbered from `start` + 1; each dialogue has its own TCP counters."""
     made: list[tuple[str, bytes]] = []
     for packets in dialogues:
         sides = TcpSides()
         for packet in packets:
             seq, ack = sides.take(packet) if packet.protocol == Protocol.TCP else (0, 0)
             filled = bytes(max(0, (packet.length or 0) - size_of(packet)))
-            made.append((way_of(packet), build(packet, Numbers(len(made) + 1, seq, ack, filled))))
+            made.append((way_of(packet), build(packet, Numbers(start + len(made) + 1, seq, ack, filled))))
     return made

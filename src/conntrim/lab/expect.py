@@ -24,7 +24,7 @@ from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
 from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
 from conntrim.core.netfilter.nat import source_of
-from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
+from conntrim.core.netfilter.outcome import Fate, Gathered, Outcome, StepKind
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.parse.ipset import with_ipsets
@@ -109,6 +109,7 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
     `peers`: answers to translated packets are made as the peers make them, who saw other addresses.
     """
     memory, sent, traces, before = Memory(), list(packets), list[Trace](), list[Outcome]()
+    waiting: Outcome | None = None
     tuples: set[Tuple] = set()
     sources: set[tuple[Source, End]] = set()
     for i in range(len(packets)):
@@ -116,14 +117,40 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
             sent[i] = _as_peer(sent[i], before, kernel)
         outcome = simulate(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
         before.append(outcome)
-        memory = outcome.memory
         tuples |= _tuples(outcome)
         sources |= {(source_of(e), (e.reply.dst, e.reply.dport)) for e in memory.entries if e.snat}
-        if doubt := _doubt(outcome) or _misfit(sent, traces):
+        if doubt := _doubt(outcome) or _misfit(sent, traces) or _unlike(waiting, outcome):
             return Believed(tuple(sent), tuple(traces), None, doubt, frozenset(tuples), frozenset(sources))
-        traces.append((*_sightings(outcome, answer=False),))
+        trace, whole = _put_together(waiting, outcome)
+        traces.append(tuple(trace))
+        memory = whole.memory if whole is not None else memory
+        waiting = outcome if outcome.packet.first else None
     entries = tuple(sorted(map(remembered, memory.entries)))
     return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples), frozenset(sources))
+
+
+def _put_together(waiting: Outcome | None, outcome: Outcome) -> tuple[list[Sighting], Outcome | None]:
+    """What is seen of a packet or fragment, and whose outcome goes on from there: a fragment that reassembly takes in
+    is seen no more, but with the second one goes on what the first one had, if both were taken in alike."""
+    if outcome.gathered is None:
+        return _sightings(outcome, answer=False), outcome
+    at = next(i for i, step in enumerate(outcome.path) if step.kind is StepKind.DEFRAG)
+    alone = _sightings(replace(outcome, path=outcome.path[:at], verdict=Fate.ACCEPT, answer=None), answer=False)
+    if waiting is None or waiting.gathered is None or _key(waiting.gathered) != _key(outcome.gathered):
+        return alone, None
+    at = next(i for i, step in enumerate(waiting.path) if step.kind is StepKind.DEFRAG)
+    return alone + _sightings(replace(waiting, path=waiting.path[at:]), answer=False), waiting
+
+
+def _key(taken: Gathered) -> tuple[object, ...]:
+    return taken.hook, taken.zone, taken.packet.src, taken.packet.dst
+
+
+def _unlike(waiting: Outcome | None, outcome: Outcome) -> str:
+    """Fragments of unlike ECN: RFC 3168 section 5.3 says which of them make a datagram, the model does not."""
+    both = waiting is not None and waiting.gathered, outcome.gathered
+    unlike = both[0] and both[1] and both[0].packet.ecn != both[1].packet.ecn
+    return "fragments of unlike ECN" if unlike else ""
 
 
 def _misfit(sent: Sequence[Packet], traces: Sequence[Trace]) -> str:
@@ -186,6 +213,8 @@ def _doubt(outcome: Outcome) -> str:
         return "the address that the kernel picks"
     if any(entry.mark == UNKNOWN_MARK for entry in outcome.memory.entries):
         return "the mark of an entry"
+    if (outcome.packet.first or outcome.packet.fragment) and "lo" in (outcome.left.iif, outcome.left.oif):
+        return "fragments round the loopback"
     if _unsummed(outcome):
         return "a checksum that translation did not correct"
     return "the way of an answer's answer to a stranger" if _lost(outcome) else ""

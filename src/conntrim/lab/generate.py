@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+from conntrim.core.netfilter.hooks import DEFRAG
 from conntrim.lab.script import Block, Line, Script, Sheet
 from conntrim.lab.translations import nft_translation, xt_translation
 from conntrim.lab.words import NFT_EARLY_MATCHES, NFT_MATCHES, XT_MATCHES, Words
@@ -23,7 +24,7 @@ XT_HOOKS: dict[str, tuple[str, ...]] = {
 
 NFT_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 
-PRIORITIES = (-400, -310, -300, -300, -300, -290, -201, -190, -150, -100, 0, 0, 0, 10, 50, 100, 300)
+PRIORITIES = (-401, -400, -399, -310, -300, -300, -300, -290, -201, -190, -150, -100, 0, 0, 0, 10, 50, 100, 300)
 """Where nft's chains hang: often raw and filter, so that ties occur (K2). Not at -200 and -199, where conntrack and the
 observer are."""
 
@@ -230,7 +231,10 @@ def _nft_base(random: Random, family: str, name: str, users: Sequence[str]) -> B
     if hook != "forward" and priority in (-100, 0, 100) and random.random() < 0.6:
         kind, priority, policy = "nat", {"prerouting": -100, "output": -100}.get(hook, 100), "accept"
     head = f"type {kind} hook {hook} priority {priority}; policy {policy};"
-    return Block(name, head, _lines(random, 6, _nft_line(family, hook, priority, users, nat=kind == "nat")))
+    lines = _lines(random, 6, _nft_line(family, hook, priority, users, nat=kind == "nat"))
+    if priority <= DEFRAG and random.random() < 0.5:
+        lines = (*lines[1:], Line(Words(random, family, hook).some(NFT_EARLY_MATCHES[1:2]), "notrack"))
+    return Block(name, head, lines)
 
 
 def _nft_line(

@@ -59,13 +59,16 @@ EARLY = -199
 LAST_ORDERS = 253
 """A protocol number for experiments (RFC 3692): such a packet marks the end of a batch and goes no further."""
 
+FORSAKEN = "icmp type time-exceeded icmp code 1 drop\n icmpv6 type time-exceeded icmpv6 code 1 drop\n "
+"""What the kernel says, long after, of a fragment whose others never came."""
+
 PLACES: tuple[tuple[Hook, int, str], ...] = (
     (
         Hook.PREROUTING,
         FIRST,
         f'log prefix "{chr(ENTERED)}" group {GROUP} snaplen {SNAP}\n meta l4proto {LAST_ORDERS} drop',
     ),
-    (Hook.OUTPUT, FIRST, f'log prefix "{chr(ENTERED)}" group {GROUP} snaplen {SNAP}'),
+    (Hook.OUTPUT, FIRST, f'{FORSAKEN}log prefix "{chr(ENTERED)}" group {GROUP} snaplen {SNAP}'),
     (Hook.PREROUTING, EARLY, "{seen}"),
     (Hook.OUTPUT, EARLY, "{seen}"),
     (Hook.INPUT, LAST, "{seen}\n drop"),
@@ -107,6 +110,9 @@ SYSCTLS: tuple[tuple[str, int | str], ...] = (
     # A REJECT's answer must not fall victim to a rate limit.
     ("net.ipv4.icmp_ratemask", 0),
     ("net.ipv6.icmp.ratemask", "\n"),
+    # Fragments whose others never come are to be gone before their number comes again.
+    ("net.ipv4.ipfrag_time", 5),
+    ("net.ipv6.ip6frag_time", 5),
 )
 
 
@@ -190,6 +196,7 @@ class Oracle:
     def __init__(self, host: LabHost, network: Network = BENCH) -> None:
         self.host = host
         self.sets = False
+        self.shot = 0
         for key, value in SYSCTLS:
             host.sysctl(key, value)
         with entered(host.name):
@@ -236,15 +243,21 @@ class Oracle:
         with entered(self.host.name):
             forget_connections()
 
-    def fire(self, shots: Sequence[tuple[str, bytes]]) -> list[Trace]:
-        """Send the packets one after the other; shot i must carry the number i + 1. What became of each."""
+    def start(self, count: int) -> int:
+        """Where the numbers of so many packets begin: none comes again soon, since fragments may lie about."""
+        start = self.shot if self.shot + count < MAX_NUMBER else 0
+        self.shot = start + count + 1
+        return start
+
+    def fire(self, shots: Sequence[tuple[str, bytes]], start: int = 0) -> list[Trace]:
+        """Send the packets one after the other; shot i must carry the number `start` + i + 1. What became of each."""
         for way, data in shots:
             if way == HOST:
                 self._send(data)
             else:
                 os.write(self.tuns[way], data)
         os.write(next(iter(self.tuns.values())), END)
-        return sort_out(self.log.read(), len(shots))
+        return sort_out(self.log.read(), len(shots), start)
 
     def mark(self, number: int) -> None:
         """What the host's own packets carry from here on."""
@@ -267,8 +280,9 @@ class Oracle:
                 raise
 
 
-def sort_out(reads: Iterable[bytes], count: int) -> list[Trace]:
+def sort_out(reads: Iterable[bytes], count: int, start: int = 0) -> list[Trace]:
     """Records to one trace a packet: what follows a packet's first record, up to the next packet's, is about it.
+    A later IPv4 fragment has the number of the first one, which went before it.
 
     Sending is synchronous: when a write returns the packet has run its whole way, its REJECT's answer included.
     """
@@ -284,7 +298,8 @@ def sort_out(reads: Iterable[bytes], count: int) -> list[Trace]:
             if prefix == ENTERED:
                 if v4 and head[9] == LAST_ORDERS:
                     break
-                current = traces[(head[4] << 8 | head[5] if v4 else head[2] << 8 | head[3]) - 1]
+                number = (head[4] << 8 | head[5]) + bool((head[6] & 0x1F) | head[7]) if v4 else head[2] << 8 | head[3]
+                current = traces[number - 1 - start]
         if prefix != ENTERED:
             current.append(_SIGHTINGS[prefix, hook, answer])
     return [tuple(t) for t in traces]

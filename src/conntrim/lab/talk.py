@@ -16,6 +16,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue
+from conntrim.core.netfilter.hooks import direction_of
 from conntrim.core.netfilter.icmp import ANSWERS, ICMP
 from conntrim.core.netfilter.memory import Tuple, tuple_of
 from conntrim.lab.words import PORTS
@@ -148,6 +149,18 @@ def _query(random: Random, opener: Packet) -> Made:
     return dialogue(Talk.UDP, replace(opener, protocol=Protocol.UDP))
 
 
+def _parted(random: Random, opener: Packet) -> Made:
+    """Queries and answers, some of them in two fragments."""
+    if direction_of(opener) is Direction.LOOPBACK:
+        return _udp(random, opener)
+    talk = _udp(random, opener) if random.random() < 0.8 else _echo(random, opener)
+    return tuple(part for packet in talk for part in _parts(packet, random.random() < 0.8))
+
+
+def _parts(packet: Packet, parted: bool) -> Made:
+    return (replace(packet, first=True), replace(packet, fragment=True)) if parted else (packet,)
+
+
 def _echo(random: Random, opener: Packet) -> Made:
     """Echo requests and replies in any order."""
     icmp = ICMP[opener.family]
@@ -197,6 +210,6 @@ def _portless(packet: Packet) -> Packet:
 
 KINDS: dict[Callable[[Random, Packet], Made], int] = {
     _tcp: 4, _broken_tcp: 3, _odd_tcp: 5, _udp: 4, _query: 2, _echo: 3, _odd_icmp: 2, _error: 5, _generic: 1, _sctp: 1,
-    _udplite: 1,
+    _udplite: 1, _parted: 2,
 }  # fmt: skip
 """Kinds of dialogues and their odds."""

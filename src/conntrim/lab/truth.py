@@ -195,7 +195,8 @@ def judged(
         believed = apart(believed)
     traces: list[tuple[Trace, ...]] = []
     for batch in _batches([each.packets for each in believed]):
-        fired = iter(oracle.fire(shots(batch)))
+        start = oracle.start(sum(map(len, batch)))
+        fired = iter(oracle.fire(shots(batch, start), start))
         traces += [tuple(next(fired) for _ in packets) for packets in batch]
     entries = by_dialogue(believed, dumped(oracle.host.name))
     if peers:

@@ -25,6 +25,12 @@ FIRST = 1000
 """The first sequence number of both ends."""
 WINDOW = 0xFFFF
 V4_HEADER, V6_HEADER = 20, 40
+V6_FRAGMENT, V6_FRAGMENT_HEADER = 44, 8
+"""The fragment header's protocol number and bytes (RFC 8200 section 4.5)."""
+
+PARTED, CUT = bytes(range(1, 29)), 24
+"""What a datagram in two fragments carries behind its header of 8 bytes, and how much of both is in the first one. The
+second follows at once: it has the number of the packet before it (RFC 791 section 3.2)."""
 
 TRAFFIC_CLASS: dict[Field, int] = {Field.DSCP: 2, Field.ECN: 0}
 """Fields of IPv4's TOS byte and IPv6's traffic class, by the bits that stand below them (RFC 2474, RFC 3168)."""
@@ -114,16 +120,21 @@ def ones_complement(data: bytes) -> int:
 
 def build(packet: Packet, numbers: Numbers) -> bytes:
     """The packet with its network header."""
-    body = _BODIES.get(packet.protocol, _other)(packet, numbers)
+    parted = packet.first or packet.fragment
+    body = _BODIES.get(packet.protocol, _other)(packet, replace(numbers, payload=PARTED) if parted else numbers)
+    body = body[:CUT] if packet.first else body[CUT:] if packet.fragment else body
+    at = CUT * packet.fragment
     if packet.family is Family.IPV4:
         head = struct.pack(
-            ">BBHHHBBH4s4s", 0x45, traffic_class(packet), V4_HEADER + len(body), numbers.number, 0, TTL,
-            packet.protocol, 0, _v4(packet.src), _v4(packet.dst),
+            ">BBHHHBBH4s4s", 0x45, traffic_class(packet), V4_HEADER + len(body), numbers.number - packet.fragment,
+            packet.first << 13 | at >> 3, TTL, packet.protocol, 0, _v4(packet.src), _v4(packet.dst),
         )  # fmt: skip
         return head[:10] + ones_complement(head).to_bytes(2, "big") + head[12:] + body
     first = 6 << 28 | traffic_class(packet) << 20 | numbers.number
     addresses = packet.src.to_bytes(16, "big") + packet.dst.to_bytes(16, "big")
-    return struct.pack(">IHBB", first, len(body), packet.protocol, TTL) + addresses + body
+    if parted:
+        body = struct.pack(">BBHI", packet.protocol, 0, at | packet.first, numbers.number - packet.fragment) + body
+    return struct.pack(">IHBB", first, len(body), V6_FRAGMENT if parted else packet.protocol, TTL) + addresses + body
 
 
 def traffic_class(packet: Packet) -> int:
@@ -216,6 +227,9 @@ def _udplite(packet: Packet, numbers: Numbers) -> bytes:
 def size_of(packet: Packet) -> int:
     """The bytes that `build` makes of a packet."""
     network = V4_HEADER if packet.family is Family.IPV4 else V6_HEADER
+    if packet.first or packet.fragment:
+        network += V6_FRAGMENT_HEADER if packet.family is Family.IPV6 else 0
+        return network + (CUT if packet.first else 8 + len(PARTED) - CUT)
     return network + SIZES.get(packet.protocol, 8) + (size_of(packet.inner) if packet.inner else 0)
 
 

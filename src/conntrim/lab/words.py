@@ -178,6 +178,7 @@ XT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
         lambda w: f"{w.maybe_not()}-s {w.prefix()}",
         lambda w: f"{w.maybe_not()}-d {w.prefix()}",
         _xt_range,
+        lambda w: f"{w.maybe_not()}-f" if w.family == "ip" else "",
         lambda w: (
             f"-m addrtype {w.maybe_not()}--{w.random.choice(('src', 'dst'))}-type {w.random.choice(XT_TYPES[w.family])}"
         ),
@@ -278,6 +279,10 @@ def _nft_size(w: Words) -> str:
     ))  # fmt: skip
 
 
+def _nft_fragment(w: Words) -> str:
+    return f"ip frag-off & 0x1fff {w.random.choice(('!=', '=='))} 0" if w.ip() == "ip" else ""
+
+
 NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
     (
         lambda w: f"meta l4proto {w.unequal()}{w.random.choice(('tcp', 'udp', '{ tcp, udp }', 'icmp'))}",
@@ -292,6 +297,8 @@ NFT_MATCHES: tuple[tuple[Callable[[Words], str], ...], ...] = (
     (
         _nft_address,
         _nft_address,
+        _nft_address,
+        _nft_fragment,
         lambda w: f"fib {w.random.choice('sd')}addr type {w.unequal()}{w.random.choice(('local', 'unicast'))}",
         lambda w: f"meta nfproto {w.random.choice(('ipv4', 'ipv6'))}" if w.family == "inet" else "",
     ),

@@ -5,6 +5,7 @@ import pytest
 from conntrim.core.model.errors import InputError
 from conntrim.lab.dialogue import format_packet, parse_packet, parse_packets, shots
 from conntrim.lab.oracle import HOST
+from conntrim.lab.wire import size_of, summed
 
 LINES = (
     "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 80 S",
@@ -21,6 +22,25 @@ LINES = (
 def test_a_line_comes_back(line: str) -> None:
     """A packet's line parses to the packet that prints as that line."""
     assert line == format_packet(parse_packet(line))
+
+
+@pytest.mark.parametrize(
+    "line", ["eth0> udp 192.0.2.9 4000 > 192.0.2.1 53", "eth0> udp 2001:db8::9 4000 > 2001:db8::1 53"]
+)
+def test_two_fragments_make_the_datagram(line: str) -> None:
+    """What both carry is one UDP datagram of 36 bytes; each is as long as the rules are told, and they are of one
+    number (RFC 791 section 3.2, RFC 8200 section 4.5)."""
+    parts = parse_packets(f"{line} first\n{line} later")
+    (_, first), (_, later) = shots([parts], start=40)
+    assert [len(first), len(later)] == [size_of(part) for part in parts]
+    if first[0] >> 4 == 4:
+        assert (first[4:8], later[4:8]) == (bytes((0, 41, 0x20, 0)), bytes((0, 41, 0, 3)))
+        datagram = first[20:] + later[20:]
+    else:
+        assert (first[40:48], later[40:48]) == (bytes((17, 0, 0, 1, 0, 0, 0, 41)), bytes((17, 0, 0, 24, 0, 0, 0, 41)))
+        datagram = first[48:] + later[48:]
+    assert (len(datagram), datagram[4:6]) == (36, bytes((0, 36)))
+    assert summed(parts[0], datagram, 6)[6:8] == b"\xff\xff"  # what is right sums up to nothing
 
 
 def test_what_is_no_packet_is_named_with_its_line() -> None:

@@ -2,10 +2,13 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 import pytest
 
+from conntrim.core.model.address import Family
+from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import direction_of
 from conntrim.lab.generate import ruleset
 from conntrim.lab.talk import dialogues
@@ -21,6 +24,15 @@ def test_as_many_packets_as_asked_for_and_all_directions() -> None:
     """Dialogues add up to the number exactly and go every way."""
     made = [packet for talk in dialogues(Random(1), 3_000) for packet in talk]
     assert (3_000, 4) == (len(made), len(Counter(direction_of(packet) for packet in made)))
+
+
+@pytest.mark.parametrize("direction", [d for d in Direction if d is not Direction.LOOPBACK])
+@pytest.mark.parametrize("family", Family)
+def test_datagrams_in_fragments_are_made(family: Family, direction: Direction) -> None:
+    """Of both families and every way but round the loopback there are a first fragment and the one that follows it."""
+    talks = dialogues(Random(4), 6_000)
+    pairs = [pair for talk in talks for pair in pairwise(talk) if (pair[0].first, pair[1].fragment) == (True, True)]
+    assert any(p.family is family and direction_of(p) is direction for p, later in pairs if p.dport == later.dport)
 
 
 def test_no_flow_comes_twice() -> None:
@@ -75,6 +87,12 @@ KINDS = {
     "a chain of the netdev family": r"^netdev in_netdev",
     "a port rewritten without an entry": r"(tcp dport|udp sport) set",
     "an address rewritten without an entry": r"ip daddr set",
+    "later fragments": r"ip frag-off & 0x1fff != 0",
+    "all but later fragments": r"ip frag-off & 0x1fff == 0",
+    "a chain in front of reassembly": r"prerouting priority -401",
+    "a chain beside reassembly": r"output priority -400",
+    "a chain right behind reassembly": r"priority -399",
+    "fragments untracked in front of reassembly": r"priority -401.*notrack",
     "the way back to a packet's source": r"fib saddr \. iif oif (missing|exists)",
 }
 """Kinds of matches and statements, by what a rule that has one says."""
@@ -85,11 +103,17 @@ def made() -> list[str]:
     """The chains and rules of five hundred rule sets, those of nft's."""
     scripts = (ruleset(Random(f"kinds:{i}")) for i in range(500))
     sheets = [sheet for script in scripts if script.program == "nft" for sheet in script.sheets]
-    chains = [f"{sheet.family} {block.name} {block.head}" for sheet in sheets for block in sheet.blocks]
+    chains = [
+        f"{sheet.family} {block.name} {block.head} {'; '.join(map(str, block.lines))}"
+        for sheet in sheets
+        for block in sheet.blocks
+    ]
     return chains + [str(line) for sheet in sheets for block in sheet.blocks for line in block.lines]
 
 
 XT_KINDS = {
+    "later fragments": r"(?<!! )-f ",
+    "all but later fragments": r"! -f ",
     "the way back to a packet's source": r"-m rpfilter",
     "the way back by any interface": r"-m rpfilter --loose",
     "a SYN proxy": r"-j SYNPROXY",

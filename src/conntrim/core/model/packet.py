@@ -13,8 +13,9 @@ class Packet:
     where there is none: `iif` alone comes to this host, `oif` alone leaves it, both are forwarded, `lo` loops.
 
     `icmp` is type << 8 | code, `icmp_id` the query's identifier; `inner` the packet that an ICMP error is about.
-    `fragment`: other than the first; ports are then those of the datagram that it belongs to. None in the last
-    numbers means: not said; a rule that asks for it is not decided (`*_type`: worked out from the addresses).
+    `fragment`: other than the first; ports are then those of the datagram that it belongs to. `first`: the first
+    fragment of several. None in the last numbers means: not said; a rule that asks for it is not decided (`*_type`:
+    worked out from the addresses).
     `bridge_*`: ports of the bridge that the interfaces are; "" where it comes by none, or nobody said so.
     """
 
@@ -30,6 +31,7 @@ class Packet:
     oif: str = ""
     mark: int = 0
     fragment: bool = False
+    first: bool = False
     inner: Packet | None = None
     icmp_id: int = 0
     length: int | None = None

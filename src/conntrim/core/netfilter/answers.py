@@ -47,7 +47,8 @@ def answer_to(packet: Packet, how: Reject, kernel: Kernel, routed: bool = True) 
     """The packet that REJECT sends because of this one; None where it sends none. `routed`: its way is known."""
     # K54: from a loopback address there is no route to elsewhere, where the source was translated.
     stuck = packet.family is Family.IPV4 and packet.dst in LOOPBACK and packet.src not in LOOPBACK | kernel.local
-    silent = packet.fragment or packet.dst in MULTICAST or packet.dst in BROADCAST or (stuck and bool(kernel.local))
+    parted = packet.fragment or packet.first  # the checksum, which is verified first, is the whole datagram's (K120)
+    silent = parted or packet.dst in MULTICAST or packet.dst in BROADCAST or (stuck and bool(kernel.local))
     if silent or (how != RESET and _nameless(packet, kernel)):
         return None
     answer = _reset(packet, kernel) if how == RESET else _error(packet, how, kernel, routed)

@@ -40,12 +40,21 @@ def track(skb: Skb, memory: Memory) -> Seen:
 
 
 def _looked_up(skb: Skb, memory: Memory) -> Seen:
+    if skb.packet.fragment or (skb.packet.first and _short(skb)):
+        return Seen(None, memory, "a fragment: conntrack takes whole packets only")
     template = skb.attached if isinstance(skb.attached, Template) else Template()
     found = memory.find(tuple_of(skb.packet), template.zone)
     if found is None:
         return _fresh(skb, template, memory)
     entry, reply = found
     return _known_tcp(skb, template, entry, reply, memory) if _is_tcp(skb.packet) else _known(entry, reply, memory)
+
+
+def _short(skb: Skb) -> bool:
+    """K120: whether a first fragment fails conntrack's checks: UDP's of the length, or where packets come in of the
+    checksum."""
+    checked = skb.packet.protocol == Protocol.UDP or bool(skb.packet.iif)
+    return checked or skb.answers.ask("a first fragment's checksum is right")
 
 
 def _is_tcp(packet: Packet) -> bool:

@@ -9,7 +9,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.memory import Entry, Memory
+from conntrim.core.netfilter.memory import Entry, Memory, Zone
 
 
 class Fate(StrEnum):
@@ -54,6 +54,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """Where reassembly took a fragment in, and as what: only what is alike in all of this makes one datagram."""
+
+    hook: Hook
+    packet: Packet
+    zone: Zone
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One packet's way through the hooks.
 
@@ -63,6 +72,7 @@ class Outcome:
     they do not matter in the end, `path` is still only one of the possible ones. `answer` is what became of the packet
     that a REJECT sent back. `memory` is the table afterwards. `passed` are the hooks that the packet left alive, with
     its state behind each. `listed` are the sets it was held against whose elements come and go: as listed now.
+    `gathered`: a fragment that is put together with others, who must come to the same hook alike.
     """
 
     packet: Packet
@@ -78,6 +88,7 @@ class Outcome:
     answer: Outcome | None = None
     passed: tuple[tuple[Hook, CtState | None], ...] = ()
     listed: tuple[str, ...] = ()
+    gathered: Gathered | None = None
 
     @property
     def by(self) -> Step | None:

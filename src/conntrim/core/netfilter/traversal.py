@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState, TcpState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.packet import Packet
@@ -29,8 +30,8 @@ from conntrim.core.netfilter.answers import answer_to, handshake, opening, reply
 from conntrim.core.netfilter.conntrack import track
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, direction_of, in_ranks
 from conntrim.core.netfilter.matches import about_state, holds, named
-from conntrim.core.netfilter.memory import Entry, Memory
-from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
+from conntrim.core.netfilter.memory import NO_ZONE, Entry, Memory
+from conntrim.core.netfilter.outcome import Fate, Gathered, Outcome, Step, StepKind
 from conntrim.core.netfilter.question_text import condition, question
 from conntrim.core.netfilter.skb import Skb, Template, Tracked, Untracked
 from conntrim.core.netfilter.statements import VERDICTS, Ending, Unended, carry_out
@@ -54,6 +55,7 @@ class Traversal:
     passed: list[tuple[Hook, CtState | None]] = field(default_factory=list)
     bound: bool = False
     """Whether a nat statement of this hook has set up the entry: no other one is asked then."""
+    gathered: Gathered | None = None
     depth: int = 0
     """How many jumps one in another led here."""
     moved: bool = False
@@ -68,7 +70,7 @@ class Traversal:
         return Outcome(
             self.came, self.skb.packet, fate, self._state(), tuple(self.path), self.memory, self.made, hit,
             answer=self.answer,
-            passed=tuple(self.passed), listed=tuple(self.skb.answers.listed),
+            passed=tuple(self.passed), listed=tuple(self.skb.answers.listed), gathered=self.gathered,
         )  # fmt: skip
 
     # --- hooks --------------------------------------------------------------------------------------------------
@@ -87,8 +89,8 @@ class Traversal:
                 continue  # most hosts have no chain there
             self.hook = hook
             self.skb.iif, self.skb.oif = self._interfaces()
-            if hook is Hook.INPUT and isinstance(self.skb.attached, Untracked):
-                self._reassemble()  # by the host itself, before it takes the packet in (K117)
+            if hook is Hook.INPUT and self.came.family is Family.IPV4:
+                self._reassemble()  # by the host itself, before INPUT (K117); of IPv6 it does so behind it (K119)
             for station in self._stations():
                 if (fate := self._station(station)) is not None:
                     return fate
@@ -201,8 +203,10 @@ class Traversal:
             self._reassemble()
 
     def _reassemble(self) -> None:
-        if self.skb.packet.fragment:
-            self.skb.packet = replace(self.skb.packet, fragment=False)
+        packet, attached = self.skb.packet, self.skb.attached
+        if packet.fragment or packet.first:
+            self.gathered = Gathered(self.hook, packet, attached.zone if isinstance(attached, Template) else NO_ZONE)
+            self.skb.packet = replace(packet, fragment=False, first=False, length=None)
             self._step(StepKind.DEFRAG, "reassembled: the rules see the whole packet")
 
     def _conntrack(self, station: Station) -> Fate | None:

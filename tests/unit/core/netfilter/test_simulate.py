@@ -327,11 +327,20 @@ def test_untracked_packets_are_not_translated() -> None:
 
 
 def test_fragments_are_whole_where_conntrack_is_active() -> None:
-    """K6: without conntrack a later fragment has no port; with it the rules see the whole packet."""
+    """K6: without conntrack a later fragment has no port in raw; with it the rules see the whole packet."""
     later = replace(web(), fragment=True)
-    by_port = filtering(rule(proto("tcp"), dport(80), ACCEPT), rule(DROP))
+    by_port = table("raw", chain(Hook.PREROUTING, "raw", rule(proto("tcp"), dport(80), ACCEPT), rule(DROP)))
     assert Fate.DROP is simulate(rules(by_port), later).verdict
     assert Fate.ACCEPT is simulate(rules(by_port), later, kernel=Kernel(active=True)).verdict
+
+
+def test_the_host_puts_together_what_is_for_it() -> None:
+    """K6, K117: whoever tracks it or not, INPUT sees the whole packet; FORWARD sees a fragment."""
+    later = replace(web(), fragment=True)
+    by_port = (rule(proto("tcp"), dport(80), ACCEPT), rule(DROP))
+    assert Fate.ACCEPT is simulate(rules(filtering(*by_port)), later).verdict
+    forward = table("filter", chain(Hook.FORWARD, "filter", *by_port))
+    assert Fate.DROP is simulate(rules(forward), replace(later, oif="eth1")).verdict
 
 
 def test_a_packet_that_lacks_the_field_does_not_match() -> None:
