@@ -104,3 +104,10 @@ def test_states_that_are_not_named_keep_the_hosts(gate: Gateway, tmp_path: Path)
     text = f"table inet bare {{ {bare}; chain f {{ type filter hook forward priority 99\n {rule}\n}}\n}}\n"
     gate.host.run("nft", "-f", "-", text=text)
     assert (gate.connects(f"{LAN}.3", 1, 443, "192.0.2.99"), left(gate, 443, TcpState.SYN_SENT)) == (0, [33, 120])
+
+
+def test_a_gateway_that_needs_nothing_is_told_so(gate: Gateway, tmp_path: Path) -> None:
+    """An empty table: exit code 0, with one sentence."""
+    gate.load("iptables-nft")
+    said = run(gate, tmp_path, "plan", "-q")
+    assert said.startswith("nothing to do: no cure takes 5 % of the table, and its size needs no change")

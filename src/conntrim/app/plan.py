@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect, Ruleset
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
-from conntrim.core.plan.own import fingerprint
+from conntrim.core.plan.own import fingerprint, without_own
 from conntrim.core.plan.propose import Proposal, propose, translates_destinations
 from conntrim.core.rollout.batches import checkable
 from conntrim.render.json import to_json
@@ -88,13 +89,31 @@ def make_plan(inputs: Inputs) -> Planned:
     """Propose if need be, compile, and let the kernel check the texts. InputError where there is nothing to plan."""
     proposal = _proposal(inputs)
     ruleset = numbered(inputs.ruleset) if inputs.check else inputs.ruleset
+    if proposal.policy == Policy():  # nothing is proposed in the place of a plan that stands there, either
+        ruleset = without_own(ruleset)
     request = Request(proposal.policy, ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking())
     plan = _checked(compile_plan(request), inputs.check)
-    remarks = (*inputs.ruleset.unread, *inputs.ruleset.remarks, *inputs.facts.remarks, *plan.remarks)
+    remarks = (
+        *_why_nothing(plan, inputs.facts),
+        *inputs.ruleset.unread,
+        *inputs.ruleset.remarks,
+        *inputs.facts.remarks,
+        *plan.remarks,
+    )
     return Planned(
         replace(plan, remarks=tuple(dict.fromkeys(remarks)), left_out=proposal.left_out),
         emit_policy(proposal.policy, proposal.notes, proposal.left_out),
     )
+
+
+def _why_nothing(plan: Plan, facts: HostFacts) -> tuple[str, ...]:
+    """Where nothing is to be done: the numbers that say so, and what has happened for all that."""
+    if plan.policy != Policy() or facts.max is None or plan.entries_before is None:
+        return ()
+    said = f"{plan.entries_before:,} of {facts.max:,} entries are there now: at most half, so the size may stay"
+    dropped = facts.counters.get("drop") or 0
+    full = f"{dropped:,} packets were dropped since boot: conntrim diagnose tells when and why" if dropped else ""
+    return (said, full) if full else (said,)
 
 
 def _proposal(inputs: Inputs) -> Proposal:
@@ -103,10 +122,20 @@ def _proposal(inputs: Inputs) -> Proposal:
     if inputs.census is None:
         raise InputError("plan", "neither a policy nor a table to propose one from", advice="give --policy or SOURCE")
     proposal = propose(inputs.census, inputs.facts, published=translates_destinations(inputs.ruleset))
-    if not proposal.policy.cures and proposal.policy.max is None:
-        why = "; ".join(proposal.left_out) or "no service holds 5 % of the table or more"
-        raise InputError(inputs.census.source, f"nothing to propose: {why}", advice="write a policy and give --policy")
+    if proposal.policy == Policy() and inputs.facts.max is None:
+        raise InputError(inputs.census.source, _nothing_said(proposal), advice=ELSEWHERE)
     return proposal
+
+
+ELSEWHERE = "run it on the host, or write a policy ([[timeout]], [[limit]], [table])"
+
+
+def _nothing_said(proposal: Proposal) -> str:
+    """Why a table alone says nothing of what to do: each obstacle once, with how many services it keeps."""
+    found = Counter(proposal.obstacles)
+    why = "; ".join(f"{many} service{'s' * (many != 1)}: {text}" for text, many in found.most_common())
+    stays = f"what holds 5 % or more stays tracked ({why})" if why else "no service holds 5 % of the table"
+    return f"nothing to propose: {stays}; its max is not known here, so the size is not decided"
 
 
 def _checked(plan: Plan, check: Check | None) -> Plan:

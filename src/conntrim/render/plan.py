@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import assert_never
 
 from conntrim.core.model.plan import AddedRule, Obligation, ObligationStatus, Plan
-from conntrim.core.model.policy import ClientLimit, Cure, ServiceTimeout, Untrack
+from conntrim.core.model.policy import ClientLimit, Cure, Policy, ServiceTimeout, Untrack
 from conntrim.render.hints import Options
 from conntrim.render.markdown import block, cell, code, prose
 from conntrim.render.page import page, wrapped
@@ -51,6 +51,8 @@ def answer(plan: Plan) -> str:
     what = what_of(plan)
     if plan.entries_before is not None and plan.entries_after is not None:
         what += f", entries {plan.entries_before:,} -> {plan.entries_after:,}"
+    if plan.policy == Policy():
+        return f"nothing to do: no cure takes 5 % of the table, and its size needs no change{what.removeprefix(NONE)}"
     if not plan.trial and not plan.settings:
         return f"nothing to do: the rules of this policy are loaded ({what})"
     if plan.only_settings:
@@ -63,6 +65,7 @@ def answer(plan: Plan) -> str:
     return f"not ready: {what}; {_named(bad)}"
 
 
+NONE = "0 services untracked"
 ROOM_ONLY = "room for the entries"
 """All that is asked of settings alone."""
 

@@ -24,11 +24,12 @@ CROWDED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A policy, a note for each service in it, and what was left out and why."""
+    """A policy, a note for each service in it, and what was left out and why; `obstacles` are those reasons alone."""
 
     policy: Policy
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
+    obstacles: tuple[str, ...] = ()
 
 
 def untrack_of(service: Service) -> Untrack:
@@ -105,6 +106,7 @@ def propose(census: Census, facts: HostFacts, *, published: bool = False) -> Pro
         policy,
         (*(_note(u, chosen, census) for u in untrack), *(c.note for c in (*timeouts, *limits))),
         tuple(f"{c.service}, {_share(c, census)}, stays tracked: {why}" for c, why in stopped),
+        tuple(why for _, why in stopped),
     )
 
 
