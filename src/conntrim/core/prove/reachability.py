@@ -6,7 +6,7 @@ connections and for errors about them; `states.py` says afterwards which packet 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import assert_never
@@ -14,7 +14,7 @@ from typing import assert_never
 from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import FIELDS, Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
@@ -23,11 +23,15 @@ from conntrim.core.model.ruleset import (
     Dialect,
     End,
     Interface,
+    Match,
+    OpaqueMatch,
     OpaqueStatement,
+    Rule,
     Statement,
     Table,
     TableFamily,
     Verdict,
+    asked_fields,
 )
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import RESETS
@@ -85,7 +89,8 @@ class Reach:
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
     say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
     `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left` are
-    the bits at the end of the fields that rules looked at or wrote.
+    the bits at the end of the fields that rules looked at or wrote; `parted` says where packets come in fragments to
+    rules that whole ones were followed through.
     """
 
     direction: Direction
@@ -99,6 +104,7 @@ class Reach:
     sights: tuple[tuple[Hook, Sight], ...] = ()
     visits: tuple[Visit, ...] = ()
     left: Mapping[Field, tuple[Set, ...]] = field(default_factory=dict)
+    parted: tuple[str, ...] = ()
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -190,6 +196,13 @@ def encoder(
     )  # fmt: skip
 
 
+def _tells_fragments(match: Match) -> bool:
+    """Whether a match may answer otherwise for a fragment than for the whole packet."""
+    if isinstance(match, OpaqueMatch):
+        return match.asks is None
+    return any(f in (Field.FRAGMENT, Field.LENGTH) or bool(FIELDS[f].protocols) for f in asked_fields(match))
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """What is known of packets whose destination was translated: the mark's bits (empty: none looked at it), and by
@@ -227,6 +240,7 @@ class _Way:
     sights: list[tuple[Hook, Sight]] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    parted: list[str] = field(default_factory=list)
 
     def run(self) -> Reach:
         """Walk all hooks."""
@@ -255,6 +269,7 @@ class _Way:
         return Reach(
             self.direction, self.alive, self.untracked, self.templated, self.translated, tuple(self.hits),
             tuple(self.doubts), self.marks, tuple(self.sights), tuple(self.visits), left,
+            tuple(self.parted),
         )  # fmt: skip
 
     def _mark_before(self, marks: tuple[Set, ...]) -> list[Set] | None:
@@ -301,7 +316,7 @@ class _Way:
                 if not self.tracked:
                     self._track()
             case Kind.DEFRAG:
-                pass  # whole packets come here
+                self._gather(hook)
             case _:
                 assert_never(station.kind)
 
@@ -320,6 +335,26 @@ class _Way:
         self.hits += [(hook, hit) for hit in walk.hits]
         return passed
 
+    def _gather(self, hook: Hook) -> None:
+        """K117: what is untracked by now stays in fragments, and this walk follows whole packets. It answers all the
+        same where no rule on the way looks at what a fragment lacks; INPUT sees IPv4 whole. Nobody sends fragments into
+        OUTPUT, but by raw sockets."""
+        if self.tracked or self.direction not in COMES:
+            return
+        if self.view.states[CtState.UNTRACKED] & self.alive == self.space.nothing:
+            return
+        hooks = [h for h in JOURNEYS[self.direction] if h is not Hook.INPUT or self.space.family is Family.IPV6]
+        if any(_tells_fragments(m) for h in hooks for rule in self._rules(h) for m in rule.matches):
+            self.parted.append(
+                f"{hook}: fragments that are untracked at {DEFRAG} or before come to later rules in parts"
+            )
+
+    def _rules(self, hook: Hook) -> Iterator[Rule]:
+        """All rules of a hook."""
+        groups = self.arranged.groups[self.space.family, hook]
+        chains = (hung for group in groups for station in group for hung in station.chains)
+        return (rule for table, chain in chains for below in table.below(chain) for rule in below.rules)
+
     def _at_device(self, chain: Chain, hook: Hook) -> Set:
         """The packets that an ingress chain sees: those of its devices."""
         if hook is not Hook.INGRESS or chain.base is None:
@@ -330,10 +365,8 @@ class _Way:
 
     def _rejects_early(self) -> bool:
         """Whether a packet may be refused before its destination's translation was decided."""
-        groups = self.arranged.groups[self.space.family, Hook.PREROUTING]
-        chains = (hung for group in groups for station in group for hung in station.chains)
-        rules = (rule for table, chain in chains for below in table.below(chain) for rule in below.rules)
-        return any(isinstance(s, End) and s.verdict is Verdict.REJECT for rule in rules for s in rule.statements)
+        statements = (s for rule in self._rules(Hook.PREROUTING) for s in rule.statements)
+        return any(isinstance(s, End) and s.verdict is Verdict.REJECT for s in statements)
 
     def _nat(self, station: Station, hook: Hook) -> None:
         """K4: nat chains see the first packets of tracked flows; a translation ends the way through them. Round lo the

@@ -327,3 +327,32 @@ def test_in_front_of_the_nat_chains_a_flow_may_be_translated_already() -> None:
     drop = "-A PREROUTING -m conntrack --ctstate DNAT -j DROP\n"
     before, after = (rules(mangle.format(part) + NAT.format(DNAT)) for part in ("", drop))
     assert Population.UNSOLICITED in {d.population for d in compare(before, after).differences}
+
+
+def front(priority: int, saddr: str, *behind: str) -> Ruleset:
+    """A chain that untracks an address at this priority, and FORWARD behind it."""
+    raw = {"type": "filter", "hook": "prerouting", "prio": priority, "policy": "accept"}
+    left = {"payload": {"protocol": "ip", "field": "saddr"}}
+    expr = [{"match": {"op": "==", "left": left, "right": saddr}}, {"notrack": None}]
+    chain = {"family": "ip", "table": "t", "name": "c"}
+    objects = [
+        {"table": {"family": "ip", "name": "t"}},
+        {"chain": {**chain, **raw}},
+        {"rule": {"family": "ip", "table": "t", "chain": "c", "expr": expr}},
+    ]
+    forward = (
+        "*filter\n:FORWARD DROP [0:0]\n" + "".join(f"-A FORWARD {rule} -j ACCEPT\n" for rule in behind) + "COMMIT\n"
+    )
+    return read(json.dumps({"nftables": objects}), "nft") + read(forward, "rules")
+
+
+@pytest.mark.parametrize(
+    ("priority", "rule", "decided"),
+    [(-450, "-p udp --dport 53", False), (-400, "-p udp --dport 53", False), (-399, "-p udp --dport 53", True),
+     (-450, "-d 192.0.2.7", True), (-450, "-f", False)],
+)  # fmt: skip
+def test_fragments_that_stay_fragments_leave_it_open(priority: int, rule: str, decided: bool) -> None:
+    """K117: what is untracked in front of reassembly is forwarded in parts, of which later ones have no port; the set
+    of all packets has none but whole ones."""
+    found = compare(front(priority, "198.51.100.8", rule), front(priority, "198.51.100.9", rule))
+    assert decided is not any("in parts" in why for why in found.undecided)
