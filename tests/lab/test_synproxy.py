@@ -72,6 +72,37 @@ def test_a_connection_comes_about_where_check_says_so(name: str) -> None:
     assert lives is (Severity.CRITICAL not in {f.severity for f in found})
 
 
+SHOP = f"""table inet shop {{
+ chain arriving {{
+  type filter hook prerouting priority raw; policy accept;
+  tcp dport {{ {PORT}, 7443 }} tcp flags syn notrack
+ }}
+ chain taken {{
+  type filter hook input priority filter; policy drop;
+  iif lo accept
+  ct state established,related accept
+  tcp dport {{ {PORT}, 7443 }} ct state invalid,untracked synproxy mss 1440 wscale 8 timestamp sack-perm
+  ct state invalid drop
+  tcp dport {{ 22, {PORT}, 7443 }} ct state new accept
+ }}
+}}
+"""
+"""A host that drops the rest, in nft's words."""
+
+
+@pytest.mark.parametrize(("loose", "lives"), [(0, True), (1, False)])
+def test_nftables_recipe_on_a_host_that_drops_the_rest(loose: int, lives: bool) -> None:
+    """K115: with tcp_loose 0 the connection comes about and check finds nothing worse than a notice; with 1 neither."""
+    with bridged(["client=1", "server=2"], "10.99.8") as hosts:
+        hosts["server"].run("nft", "-f", "-", text=SHOP)
+        hosts["server"].sysctl("net.netfilter.nf_conntrack_tcp_loose", loose)
+        assert talks(hosts["client"], hosts["server"]) is lives
+        listing = hosts["server"].run("nft", "-j", "list", "ruleset")
+    found = check_ruleset(read(listing, "nft"), None, loose=bool(loose)).findings
+    grave = {f.severity for f in found} & {Severity.CRITICAL, Severity.WARNING}
+    assert (Severity.CRITICAL in grave, bool(grave)) == (not lives, not lives), [f.name for f in found]
+
+
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_explain_follows_it_to_the_server(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The connection is accepted where a program gets its word through: both handshakes are followed."""
