@@ -19,13 +19,14 @@ from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, Table, TableFamily
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK
-from conntrim.core.netfilter.dialogue import from_peer
+from conntrim.core.netfilter.dialogue import from_peer, opened
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
 from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.memory import Memory, Tuple, tuple_of
 from conntrim.core.netfilter.nat import source_of
 from conntrim.core.netfilter.outcome import Fate, Gathered, Outcome, StepKind
 from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.netfilter.statements import EARNED
 from conntrim.core.netfilter.states import FRESH, Need
 from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
@@ -103,11 +104,15 @@ class Believed:
     sources: frozenset[tuple[Source, End]] = frozenset()
 
 
-def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL, peers: bool = False) -> Believed:
+def expected(
+    arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KERNEL, peers: bool = False, *, earned: bool = False
+) -> Believed:
     """What the model says of one dialogue that begins with an empty table.
 
-    `peers`: answers to translated packets are made as the peers make them, who saw other addresses.
+    `peers`: answers to translated packets are made as the peers make them, who saw other addresses. `earned`: an ACK
+    has the number that SYNPROXY's SYN/ACK asked for.
     """
+    assumed = ASSUMED | {text: earned for text in ASSUMED if text.endswith(EARNED)}
     memory, sent, traces, before = Memory(), list(packets), list[Trace](), list[Outcome]()
     waiting: Outcome | None = None
     tuples: set[Tuple] = set()
@@ -115,7 +120,9 @@ def expected(arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = KER
     for i in range(len(packets)):
         if peers:
             sent[i] = _as_peer(sent[i], before, kernel)
-        outcome = simulate(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
+        outcome = simulate(arranged, as_built(sent[i]), memory, kernel, assumed)
+        if earned and before and not opened(before[0], outcome):
+            outcome = simulate(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
         before.append(outcome)
         tuples |= _tuples(outcome)
         sources |= {(source_of(e), (e.reply.dst, e.reply.dport)) for e in memory.entries if e.snat}
@@ -176,7 +183,7 @@ ASSUMED = {
     "TPROXY: --on-port 5000 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1: a program listens there": False,
     "TPROXY: --on-port 5000 --on-ip :: --tproxy-mark 0x1/0x1: a program listens there": False,
 }
-"""The chunk in our SCTP packets opens an association. Nobody answers SYNPROXY, and no program listens there."""
+"""The chunk in our SCTP packets opens an association. No ACK answers SYNPROXY, and no program listens there."""
 
 
 def as_built(packet: Packet) -> Packet:

@@ -89,6 +89,14 @@ def run(
     return tuple(outcomes)
 
 
+def opened(before: Outcome, outcome: Outcome) -> bool:
+    """Whether a proxy's SYN to the server is of the two ends that its SYN/ACK was of: its cookie covers both (K121)."""
+    if before.answer is None or outcome.answer is None or outcome.verdict is Fate.REJECT:
+        return True
+    said, asked = before.answer.packet, reply_to(outcome.answer.packet)
+    return (said.src, said.sport, said.dst, said.dport) == (asked.src, asked.sport, asked.dst, asked.dport)
+
+
 def from_peer(packet: Packet, before: list[Outcome]) -> Packet:
     """The packet as a peer makes it that saw the translated addresses."""
     for outcome in before:

@@ -19,7 +19,7 @@ from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST
 from conntrim.core.model.ruleset import In, OpaqueMatch, OpaqueStatement, Rule, Ruleset
-from conntrim.core.netfilter.dialogue import from_peer
+from conntrim.core.netfilter.dialogue import from_peer, opened
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import EMPTY
@@ -119,6 +119,8 @@ class Newcomer:
             given = dict.fromkeys(self.earned, len(outcomes) == 1) if proxied(outcomes) else {}
             ask = partial(simulate, arranged, came, memory, kernel)
             outcome = ask(given)
+            if proxied(outcomes) and len(outcomes) == 1 and not opened(outcomes[0], outcome):
+                outcome = ask(given := dict.fromkeys(self.earned, False))
             if outcome.verdict is Fate.NOT_DECIDED:
                 outcome, asked = self._assumed(ask, given, outcomes, outcome)
                 used |= {f"{self.answers[each].why}: {each}": None for each in asked}
