@@ -111,3 +111,23 @@ def test_a_gateway_that_needs_nothing_is_told_so(gate: Gateway, tmp_path: Path) 
     gate.load("iptables-nft")
     said = run(gate, tmp_path, "plan", "-q")
     assert said.startswith("nothing to do: no cure takes 5 % of the table, and its size needs no change")
+
+
+def test_a_plan_with_what_was_observed_is_taken_and_a_dry_run_leaves_nothing(gate: Gateway, tmp_path: Path) -> None:
+    """Readings tell what a time-out would cut; apply compiles without them and takes the plan all the same. Before
+    that a dry run says yes, and no rule of ours is there."""
+    gate.load("iptables-nft")
+    gate.connects(CLIENT, 5, 443)
+    before = listed(gate)
+    (tmp_path / "policy.toml").write_text(POLICY)
+    argv = ("plan", "--policy", str(tmp_path / "policy.toml"), "-o", str(tmp_path / "plan"))
+    said = " ".join(run(gate, tmp_path, *argv, "--again", "3", "--every", "1").split())
+    assert "may be cut: forwarded tcp/443: of 5 followed for 3 s 0 got a packet after a silence" in said
+    assert "at 95 % it is at most" in said
+    dry = run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--dry-run")
+    assert dry.startswith("Nothing loaded: an apply would pass all checks. Nothing of ours is loaded.")
+    assert listed(gate) == before
+    run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--trial", "60s")
+    assert listed(gate) != before
+    run(gate, tmp_path, "rollback")
+    assert listed(gate) == before

@@ -18,6 +18,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Batch, FileChange, Obligation, ObligationStatus, Plan
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect, Ruleset
+from conntrim.core.model.silences import Silences
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint, without_own
@@ -52,6 +53,7 @@ class Inputs:
     policy: Policy | None = None
     dialect: Dialect | None = None
     check: Check | None = None
+    silences: Silences | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def make_plan(inputs: Inputs) -> Planned:
     ruleset = numbered(inputs.ruleset) if inputs.check else inputs.ruleset
     if proposal.policy == Policy():  # nothing is proposed in the place of a plan that stands there, either
         ruleset = without_own(ruleset)
-    request = Request(proposal.policy, ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking())
+    request = Request(
+        proposal.policy, ruleset, inputs.facts, inputs.dialect, inputs.digest, inputs.census, ticking(), inputs.silences
+    )
     plan = _checked(compile_plan(request), inputs.check)
     remarks = (
         *_why_nothing(plan, inputs.facts),

@@ -124,6 +124,7 @@ def _with_shown(made: Plan, plan: Plan, inputs: Inputs) -> Plan:
         entries_after=plan.entries_after,
         left_out=plan.left_out,
         over_now=plan.over_now,
+        harm=plan.harm,
         settings_before=then,
         remarks=plan.remarks if own else made.remarks,
     )

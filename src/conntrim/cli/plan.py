@@ -9,6 +9,7 @@ import click
 
 from conntrim import wiring
 from conntrim.app.census import take_census
+from conntrim.app.panel import watch_silences
 from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan
 from conntrim.cli import options
 from conntrim.cli.options import local_ranges, stated
@@ -21,6 +22,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.ruleset import Dialect
+from conntrim.core.model.silences import Silences
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.plan.own import fingerprint
 from conntrim.core.rollout.difference import difference
@@ -70,6 +72,10 @@ class Given:
 @click.option("--dialect", type=click.Choice(list(DIALECTS)), help="Write raw rules so; else as the host has them.")
 @click.option("--era", type=click.Choice(list(ERAS)), help="Names of the kernel's keys, for a host known by files.")
 @click.option("-o", "--output", metavar="DIR", help="Write policy, plan, rules, files and REPORT.md into DIR.")
+@click.option("--again", type=click.IntRange(1, 100_000), metavar="N", help="Read the table N times more for silences.")
+@click.option(
+    "--every", type=click.FloatRange(0.1, 3600), default=5.0, metavar="SECONDS", show_default=True, help="With --again."
+)
 @click.option("--diff", "as_diff", is_flag=True, help="Say what a confirm adds to what is loaded, and takes out.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the answer, in one line; the exit code is the same.")
 @options.netns
@@ -77,8 +83,8 @@ class Given:
 @options.as_json
 def command(
     *, source: str | None, policy: str | None, rulesets: tuple[str, ...], local: str | None, dialect: str | None,
-    era: str | None, output: str | None, as_diff: bool, quiet: bool, netns: str | None, state: str | None,
-    as_json: bool,
+    era: str | None, output: str | None, again: int | None, every: float, as_diff: bool, quiet: bool,
+    netns: str | None, state: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Which services to leave untracked, the rules for it, and the proof that they break nothing.
 
@@ -90,6 +96,8 @@ def command(
         raise InputError("--diff, -q, --json", "one of them tells the plan", advice="leave out the others")
     given = Given(source, policy_from(policy) if policy else None, rulesets, local_ranges(local), netns)
     inputs = _inputs(given, era_of(source, era), DIALECTS.get(dialect or ""))
+    if again is not None:
+        inputs = replace(inputs, silences=_silences(given, again, every))
     planned = make_plan(inputs)
     if output:
         _refuse_on_trial(output, netns, state)
@@ -132,6 +140,17 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
         facts = _named(wiring.facts().read(given.netns), given.ours)
     ruleset = wiring.rulesets(given.rulesets, given.netns).read()
     return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
+
+
+def _silences(given: Given, again: int, every: float) -> Silences | None:
+    """Of this kernel's table from now on, or of a record's."""
+    saved = wiring.saved(given.source)
+    readings = saved.frames() if saved else None
+    if readings is None and (given.source is not None or given.foreign):
+        raise InputError("--again", "a saved table stays as it is", advice="conntrim record makes one that does not")
+    viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
+    assert viewpoint is not None  # a kernel or a record tells it
+    return watch_silences(readings or wiring.frames(given.netns), viewpoint, again=again, every=every)
 
 
 def _named(facts: HostFacts, ours: Sequence[tuple[int, int]]) -> HostFacts:

@@ -102,6 +102,7 @@ def plan_text(plan: Plan, directory: str = "", given: Options = NO_OPTIONS) -> s
         ("newly admitted", plan.residual),
         ("may be refused", plan.refused),
         ("over it now", plan.over_now),
+        ("may be cut", tuple(each.words for each in plan.harm)),
         ("falling back", plan.costs),
         ("stays tracked", plan.left_out),
         ("note", plan.remarks),
@@ -162,6 +163,8 @@ def plan_report(plan: Plan) -> str:
     lines += ["", "## Newly admitted", "", *(f"- {prose(text)}" for text in plan.residual or ("nothing",))]
     if plan.refused:
         lines += ["", "## May be refused", "", *(f"- {prose(text)}" for text in (*plan.refused, *plan.over_now))]
+    if plan.harm:
+        lines += ["", "## May be cut", "", *(f"- {prose(each.words)}" for each in plan.harm)]
     lines += ["", "## What falling back costs", "", *(f"- {prose(text)}" for text in plan.costs or ("nothing",))]
     if plan.left_out or plan.remarks:
         lines += ["", "## To know", "", *(f"- {prose(text)}" for text in (*plan.left_out, *plan.remarks))]

@@ -133,6 +133,23 @@ class AddedRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeoutHarm:
+    """What a service's new time-out would cut, in `words`, by readings of `watched` seconds.
+
+    `cut` is how many of the `entries` followed got a packet after a silence of more than `seconds`; `most_per_hour` the
+    95 % upper bound for the whole table. None: not observed, and so not known.
+    """
+
+    what: str
+    words: str
+    seconds: int | None = None
+    watched: float | None = None
+    entries: int | None = None
+    cut: int | None = None
+    most_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything needed to try, keep and undo a change, and to judge it.
 
@@ -149,8 +166,8 @@ class Plan:
     place of; `reinstate` puts that one's rules back beside this one's, for the rollback of a replacement.
     `untracked` are the policy's services as the raw rules have them: in the families, and for the clients, whose
     packets do go untracked.
-    `left_out` is what a proposal left tracked, and why; like the `entries_` and `over_now`, the clients that are over a
-    limit now, it is for reading only. `refused` are the new connections that the rules may refuse.
+    `left_out` is what a proposal left tracked, and why; like the `entries_`, `harm` and `over_now`, the clients that
+    are over a limit now, it is for reading only. `refused` are the new connections that the rules may refuse.
     """
 
     name: str
@@ -182,6 +199,7 @@ class Plan:
     over_now: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     reinstate: tuple[Batch, ...] = ()
+    harm: tuple[TimeoutHarm, ...] = ()
 
     def services(self) -> tuple[Untrack, ...]:
         """Whose entries a trial or a confirm is about; plans of the release before (None) name only the policy's."""

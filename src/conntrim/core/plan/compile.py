@@ -26,6 +26,7 @@ from conntrim.core.model.ruleset import (
     Table,
 )
 from conntrim.core.model.service import Direction
+from conntrim.core.model.silences import Silences
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.plan.added import added_rules, marked
 from conntrim.core.plan.admission import Admissions, Course, admissions, merged
@@ -35,6 +36,7 @@ from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.freshness import made_for
 from conntrim.core.plan.ground import Ground
+from conntrim.core.plan.harm import harm
 from conntrim.core.plan.legs import Leg, Way, kept_on_lo, legs_of
 from conntrim.core.plan.limited import in_tracked_families, over_now, refused, untracked_families
 from conntrim.core.plan.managers import managers_of
@@ -48,7 +50,7 @@ from conntrim.core.plan.propose import predicted
 from conntrim.core.plan.replacing import replacing_of
 from conntrim.core.plan.residual import residual_exposure
 from conntrim.core.plan.sizing import files_of, remarks_of, settings_now, settings_of
-from conntrim.core.plan.timed import harm, lasting_timers, timed
+from conntrim.core.plan.timed import lasting_timers, timed
 from conntrim.core.prove.diagram import NotDecided, deciding
 from conntrim.core.prove.rule_index import Listed
 
@@ -102,6 +104,7 @@ class Request:
     digest: str = ""
     census: Census | None = None
     tick: Callable[[], None] = lambda: None
+    silences: Silences | None = None
 
 
 def compile_plan(request: Request) -> Plan:
@@ -135,6 +138,7 @@ def compile_plan(request: Request) -> Plan:
         costs=(*proof.costs, *lasting_timers(done.timeouts)),
         untracked=untracked(done.services, facts.local | policy.own_addresses),
         refused=tuple(refused(done.limits)),
+        harm=tuple(harm(done.timeouts, request.silences)),
         over_now=tuple(over_now(done.limits, request.census)) if request.census else (),
     )
     current = without_trial(request.ruleset)
@@ -350,7 +354,6 @@ def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
     found += remarks(done.services)
     found += untracked_families(done.policy.limits, done.before, "limited")
     found += untracked_families(done.policy.service_timeouts, done.before, "given time-outs")
-    found += list(harm(done.timeouts))
     for passage in (c.passage for c in done.courses if c.passage.leg and not c.admits):
         on_lo = " on lo" if "lo" in passage.later.interfaces.values() and not passage.label.endswith("lo") else ""
         where = f"{passage.label}{on_lo} over {passage.family.name}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.plan import Obligation, ObligationStatus, Plan
-from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.ruleset import Jump, Ruleset, Table
+from conntrim.core.plan.changes import Purpose
 from conntrim.core.plan.compile import Request, compiled
 from conntrim.core.plan.obligations.decide import obligations, proved
 from conntrim.core.plan.obligations.registry import NAMES
+from conntrim.core.plan.own import is_own_chain, is_own_table
 
 OF_THE_TRIAL = frozenset({"guard-expired", "loads"})
 """What is asked of the trial's texts; confirmed rules have no guard, and are loaded."""
@@ -30,5 +32,32 @@ def loaded(
         done = compiled(Request(plan.policy, now, facts, plan.dialect, tick=tick))
     except InputError as error:  # such as a service that is now among the ports of this host's clients
         return tuple(Obligation(name, ObligationStatus.NOT_DECIDED, str(error)) for name in names)
-    proof = proved(replace(done, after=now))
+    untracked, limited = with_only(now, {Purpose.UNTRACK}), with_only(now, {Purpose.UNTRACK, Purpose.LIMIT})
+    done = replace(done, after=now, untracked=untracked, limited=limited)
+    proof = proved(done)
     return tuple(o for o in obligations(done, proof) if o.name in names)
+
+
+def with_only(now: Ruleset, purposes: Collection[Purpose]) -> Ruleset:
+    """The rule set with our own chains of these purposes, and without those of others."""
+    return replace(now, tables=tuple(_with_only(table, purposes) for table in now.tables))
+
+
+def _with_only(table: Table, purposes: Collection[Purpose]) -> Table:
+    own = [c.name for c in table.chains if is_own_table(table) or is_own_chain(c)]
+    gone = frozenset(name for name in own if purpose_of(name) not in purposes)
+    if not gone:
+        return table
+    chains = tuple(
+        replace(
+            c, rules=tuple(r for r in c.rules if not any(type(s) is Jump and s.chain in gone for s in r.statements))
+        )
+        for c in table.chains
+        if c.name not in gone
+    )
+    return replace(table, chains=chains)
+
+
+def purpose_of(chain: str) -> Purpose:
+    """What an own chain is for, by its name."""
+    return next((p for p in Purpose if p.value in chain.lower()), Purpose.UNTRACK)

@@ -105,15 +105,6 @@ def lasting_timers(timeouts: Sequence[ServiceTimeout]) -> Iterator[str]:
         )
 
 
-def harm(timeouts: Sequence[ServiceTimeout]) -> Iterator[str]:
-    """What is not known of connections that are idle for longer than they may be."""
-    for timeout in timeouts:
-        yield (
-            f"{timeout.what}: which of its connections are idle for longer was not observed; "
-            "conntrim census --again shows the longest silences of each service"
-        )
-
-
 STATES: dict[str, str] = {
     **{f"tcp {state}": state for state in TIMED[Protocol.TCP]}, "tcp syn_sent2": "syn_sent",
     "udp unreplied": "unreplied", "udp replied": "unreplied", "udp stream": "replied",

@@ -116,6 +116,11 @@ class Follower:
         return len(self._known.rows) if self._known else 0
 
     @property
+    def begun(self) -> bool:
+        """Whether a frame was taken."""
+        return self._known is not None
+
+    @property
     def rows(self) -> Rows:
         """The entries that are followed, as the last frame showed them."""
         assert self._known is not None  # asked after a frame
