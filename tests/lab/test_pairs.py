@@ -298,10 +298,11 @@ def zones(pair: Pair) -> bool:
 
 
 def elsewhere(played: Played, scene: Scene) -> Played:
-    """A packet whose rules look for its connection in another zone than the stage's has none there: the kernel says so
-    right behind conntrack.
+    """A packet whose rules look for its connection, or for who expects it, in another zone than the stage's finds none
+    there: the kernel says so right behind conntrack.
     """
-    lost = not played.missing and scene.known != (None, None) and any(map(unknown, (played.before, played.after)))
+    awaited = scene.expected or scene.known != (None, None)
+    lost = not played.missing and awaited and any(map(unknown, (played.before, played.after)))
     return (
         replace(played, missing="its connection is looked for in a zone") if lost and not played.confirmed else played
     )
