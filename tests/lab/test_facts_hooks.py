@@ -275,6 +275,17 @@ def test_k119_ipv6_is_put_together_behind_input(checked: KernelCheck, family: Fa
 
 
 @pytest.mark.parametrize("family", Family)
+def test_k122_nft_reads_a_later_fragment_as_a_header(checked: KernelCheck, family: Family) -> None:
+    """The datagram comes from port 4000, but it never arrives: a rule for all other ports drops its later fragment."""
+    front = "chain front { type filter hook prerouting priority -401;"
+    checked.load_nft("\n".join(("table inet s {", front, "udp sport != 4000 drop", "}", "}", "")))
+    packets = parse_packets("\n".join(f"eth0> udp {ENDS[family]} {part}" for part in ("first", "later")))
+    assert ["", ""] == [story(trace) for trace in checked.oracle.fire(shots([packets]))]
+    believed = expected(observed(checked.ruleset), packets)
+    assert (bool(believed.doubt), len(believed.traces)) == (True, 1)
+
+
+@pytest.mark.parametrize("family", Family)
 def test_k120_conntrack_takes_no_fragment(checked: KernelCheck, family: Family) -> None:
     """Where a zone takes the mark of NOTRACK away again behind reassembly, both fragments are INVALID."""
     behind = "}", "chain behind { type filter hook prerouting priority -310;", "ct zone set 5"

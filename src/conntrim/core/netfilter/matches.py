@@ -252,8 +252,19 @@ def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
     return None if yes is None else yes and match.negated
 
 
+def _reads_payload(match: Match, skb: Skb, table: Table | None) -> bool:
+    """K122: nft takes what a later fragment carries for the header of its protocol, and nobody said what that is."""
+    if table is None or table.dialect is not Dialect.NFTABLES:
+        return False
+    return any(
+        skb.packet.protocol in FIELDS[field].protocols for field in asked_fields(match) if field not in DEVICES.values()
+    )
+
+
 def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
     """Whether one match of a rule in `table` holds."""
+    if skb.packet.fragment and _reads_payload(match, skb, table):
+        return None
     match match:
         case In():
             return _in(match, skb)
