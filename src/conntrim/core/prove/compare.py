@@ -32,7 +32,7 @@ from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Change
 from conntrim.core.prove.populations import PACKETS, Population, Question, families_of
 from conntrim.core.prove.reachability import packets_of, told_of
-from conntrim.core.prove.traces_left import declared, expected, left_out, traces_left
+from conntrim.core.prove.traces_left import declared, expected, expected_and_translated, left_out, traces_left
 from conntrim.core.prove.turns import Occurrences
 from conntrim.core.prove.unusual import unusual
 
@@ -192,7 +192,12 @@ class _Family:
             for admitted, found in ((True, new & ~old), (False, old & ~new)):
                 # What happens to anybody's first packets happens to expected ones, and is not told twice.
                 before_it = self.told.get((question.direction, admitted), nothing)
-                part = found & ~before_it if population is Population.EXPECTED else found
+                part = found
+                if population is Population.EXPECTED:
+                    moved, part = expected_and_translated(self.inputs, question.direction), found & ~before_it
+                    if part & moved != nothing:
+                        self.undecided.append(f"{question.direction}: what becomes of expected connections by nat")
+                    part = part & ~moved
                 if part != nothing:
                     self.told[question.direction, admitted] = before_it | part
                     yield self._difference(question.direction, population, part, universe, admitted=admitted)

@@ -68,6 +68,15 @@ def expected(inputs: Inputs, direction: Direction) -> Iterator[str]:
     yield from _apart(f"{direction}: other expected connections are translated by", *ways)
 
 
+def expected_and_translated(inputs: Inputs, direction: Direction) -> Set:
+    """The opening packets of expected connections that a nat rule translates, of either rule set."""
+    question = inputs.question(direction)
+    found = [inputs.space.nothing]
+    for way in (question.before, question.after):
+        found += [packets for _, packets in _expected(inputs, way).values()]
+    return inputs.space.sets.either(found)
+
+
 def _fields_left(inputs: Inputs, direction: Direction) -> Iterator[str]:
     """Whether what passes under both rule sets leaves them with other marks, TTLs, classes."""
     before, after = inputs.question(direction).before, inputs.question(direction).after
