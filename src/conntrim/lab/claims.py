@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
-from conntrim.core.model.address import Family
+from conntrim.core.model.address import MAPPED, Family
 from conntrim.core.model.address_types import BROADCAST, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.answers import is_error, reply_to
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.plan.obligations.decide import Proof
 from conntrim.core.prove.compare import Comparison
 from conntrim.core.prove.inputs import Broken
@@ -134,8 +135,9 @@ def about_nobody(packet: Packet) -> Packet:
 
 
 def opener(packet: Packet) -> Packet:
-    """A first packet of the connection that this one answers, or that this error is about."""
-    return packet.inner or reply_to(packet)
+    """A first packet of the connection that this one answers, or that this error is about; of a query, one more."""
+    asks = packet.icmp is not None and packet.icmp >> 8 in ICMP[packet.family].queries
+    return packet.inner or (packet if asks else reply_to(packet))
 
 
 UNMADE = WITH_PORTS - {Protocol.TCP, Protocol.UDP, Protocol.SCTP} | {LAST_ORDERS}
@@ -156,6 +158,7 @@ def _obstacles(packet: Packet) -> Iterator[tuple[bool, str]]:
     yield packet.src == packet.dst and "lo" not in names, "it comes from the address that it goes to"
     groups = MULTICAST | BROADCAST
     yield packet.dst in groups or packet.src in MULTICAST, "it goes to a group"
+    yield packet.src == MAPPED and packet.iif in ("", "lo"), "this host gives it an address of its own"
     unmade = number in UNMADE or (packet.family is Family.IPV6 and number in EXTENSIONS)
     yield unmade, f"packets of protocol {number} are not made here"
     yield packet.ttl not in (None, TTL), f"packets with another TTL than {TTL} are not made here"

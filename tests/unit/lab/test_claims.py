@@ -57,6 +57,13 @@ def test_a_packet_of_a_connection_answers_its_opener() -> None:
     assert (first, first) == scene.known
 
 
+def test_a_query_of_a_connection_comes_from_who_asked_before() -> None:
+    """No reply opens an entry: what the table knows of an established echo request is another request."""
+    packet = parse_packet("eth0> icmp 192.0.2.9 > 192.0.2.1 8/0")
+    scene = scene_of(Broken("no-loss", "why", packet, {}, Population.CONNECTIONS))
+    assert (packet, packet) == scene.known
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -64,6 +71,7 @@ def test_a_packet_of_a_connection_answers_its_opener() -> None:
         ("eth0> tcp 192.0.2.9 1 > 192.0.2.9 2 S", "the address that it goes to"),
         (">lo tcp 127.0.0.1 1 > 127.0.0.1 2 S", ""),
         ("eth0> udp 192.0.2.9 1 > 224.0.0.1 2", "a group"),
+        ("lo>lo udp 0.0.0.0 1 > 192.0.2.1 2", "an address of its own"),
         ("eth0> udplite 192.0.2.9 1 > 192.0.2.1 2", "protocol 136"),
         ("eth0> proto-47 2001:db8::9 > 2001:db8::1", ""),
         ("eth0> proto-43 2001:db8::9 > 2001:db8::1", "protocol 43"),
