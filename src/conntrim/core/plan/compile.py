@@ -204,7 +204,9 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     by_kind = owns_of(current, dialect, raws, limits, timed(waits, facts))
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in added_rules(additions, sum(by_kind, ()), old=old)))
     additions, owns = marked(additions, sum(by_kind, ()), mark)
-    owns = tuple(own.in_slot(free_slot(current)) for own in owns)
+    loaded = marks(current) == (mark,)
+    slot = min(slots(current), default=SLOTS[0]) if loaded else free_slot(current)
+    owns = tuple(own.in_slot(slot) for own in owns)
     changes = added_rules(additions, owns, old=old)
     changing = partial(changes_of, base, additions, mark=mark, protocols=protocols_of(policy), old=old)
     operations = changing(owns)
@@ -213,7 +215,7 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     limiting = changing(owns[:most]) if len(owns) > most else operations
     untracking = changing(owns[: len(raws)]) if by_kind[1] else limiting
     replacing = None
-    if slots(current):
+    if slots(current) and not loaded:
         replacing = replacing_of(operations, untracking.plain, current, protocols_of(policy))
     return Compiled(
         policy=policy,
