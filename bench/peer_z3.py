@@ -136,7 +136,7 @@ class Peer(Bits):
         if hook not in (Hook.PREROUTING, Hook.OUTPUT) or way.direct is not None:
             return
         tables = [t for _, t, c in self._stations(ruleset, hook) if t and c and c.base and c.base.type == "nat"]
-        rules = [rule for table in tables for chain in table.chains for rule in chain.rules]
+        rules = [rule for table in tables for rule in table.rules()]
         if not any(isinstance(s, OpaqueStatement) for rule in rules for s in rule.statements):
             way.direct, way.ends = z3.And(way.state == CtState.NEW, z3.Not(either(way.moved))), {}
 

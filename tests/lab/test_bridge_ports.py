@@ -31,7 +31,7 @@ FROM_PORT = {"FORWARD": "br0", "INPUT": "", "PREROUTING": ""}
 def asks(match: str) -> BridgePorts:
     """What a rule with this match asks."""
     (table,) = read(f"*filter\n-A FORWARD -m physdev {match}\nCOMMIT\n", "rules").tables
-    (rule,) = (rule for chain in table.chains for rule in chain.rules)
+    (rule,) = table.rules()
     (found,) = (m for m in rule.matches if isinstance(m, OpaqueMatch))
     assert isinstance(found.asks, BridgePorts)
     return found.asks

@@ -95,7 +95,7 @@ def test_what_stays_opaque_is_counted(corpus: Path) -> None:
         except InputError:
             continue
         for table in ruleset.tables:
-            for rule in (rule for chain in table.chains for rule in chain.rules):
+            for rule in table.rules():
                 count.update(
                     p.kind for p in (*rule.matches, *rule.statements) if isinstance(p, OpaqueMatch | OpaqueStatement)
                 )

@@ -93,7 +93,7 @@ def test_both_agree_on_made_up_rules(seed: int) -> None:
 
 def edges(ruleset: Ruleset, field: Field, low: int, high: int) -> list[int]:
     """The numbers where some rule changes its mind about a field, and their neighbours."""
-    ins = (m for t in ruleset.tables for c in t.chains for r in c.rules for m in r.matches if isinstance(m, In))
+    ins = (m for r in ruleset.rules() for m in r.matches if isinstance(m, In))
     ends = {n for m in ins if m.field is field for a, b in m.values.ranges[:4] for n in (a - 1, a, b, b + 1)}
     return sorted(n for n in ends if low <= n <= high) or [low]
 
@@ -101,7 +101,7 @@ def edges(ruleset: Ruleset, field: Field, low: int, high: int) -> list[int]:
 def interfaces(ruleset: Ruleset) -> list[str]:
     """Some names that rules ask for, and one that none does."""
     names = {
-        n.replace("*", "7") for t in ruleset.tables for c in t.chains for r in c.rules for m in r.matches
+        n.replace("*", "7") for r in ruleset.rules() for m in r.matches
         if isinstance(m, Interface) for n in m.names
     }  # fmt: skip
     return [*sorted(names - {"lo", ""}), "zz9"]

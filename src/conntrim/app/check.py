@@ -59,7 +59,7 @@ def _untracks(ruleset: Ruleset) -> bool:
 
 
 def _statements(ruleset: Ruleset) -> Iterator[Statement]:
-    return (s for t in ruleset.tables for c in t.chains for r in c.rules for s in r.statements)
+    return (s for rule in ruleset.rules() for s in rule.statements)
 
 
 def _entries(local: Intervals, flows: Flows) -> tuple[Entries, list[str]]:

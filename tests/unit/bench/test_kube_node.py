@@ -11,7 +11,7 @@ from conntrim.core.parse.ruleset import read
 def test_each_service_has_eleven_rules_and_three_endpoints_that_it_reaches() -> None:
     """Every rule is read, every chain is jumped to, each service translates to three endpoints."""
     ruleset = read(kube_node(40), "node")
-    rules = [rule for table in ruleset.tables for chain in table.chains for rule in chain.rules]
+    rules = list(ruleset.rules())
     assert BASE + 40 * PER_SERVICE == len(rules)
     entered = {s.chain for rule in rules for s in rule.statements if isinstance(s, Jump)}
     assert entered == {chain.name for table in ruleset.tables for chain in table.chains if chain.base is None}

@@ -6,6 +6,7 @@ its exact text and is *not decided*, never dropped. Every rule keeps its place a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
@@ -362,6 +363,10 @@ class Table:
         object.__setattr__(self, "_below", {})
         object.__setattr__(self, "_kinds", {})
 
+    def rules(self) -> Iterator[Rule]:
+        """All rules, chain by chain."""
+        return (rule for chain in self.chains for rule in chain.rules)
+
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
         return self._chains.get(name)
@@ -410,6 +415,10 @@ class Ruleset:
     remarks: tuple[str, ...] = field(default=(), compare=False)
     ipsets: tuple[NamedSet, ...] = ()
     unread: tuple[str, ...] = field(default=(), compare=False)
+
+    def rules(self) -> Iterator[Rule]:
+        """All rules, table by table."""
+        return (rule for table in self.tables for rule in table.rules())
 
     def __add__(self, other: Ruleset) -> Ruleset:
         return Ruleset(

@@ -90,7 +90,7 @@ class Newcomer:
     @classmethod
     def of(cls, ruleset: Ruleset) -> Self:
         """Of all rules."""
-        rules = [rule for table in ruleset.tables for chain in table.chains for rule in chain.rules]
+        rules = list(ruleset.rules())
         answers = {
             question(match): told
             for rule in rules for match in _opaque(rule) if (told := counted(match)) is not None

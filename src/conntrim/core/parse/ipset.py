@@ -234,8 +234,8 @@ def _asked(table: Table) -> dict[str, bool]:
             found.setdefault(part.set_name, False)
         elif isinstance(part, OpaqueStatement) and part.kind == "SET":
             found[_written(part.text)] = True
-    rules = (rule for chain in table.chains for rule in chain.rules)
-    return found | {done.set_name: True for rule in rules for done in rule.statements if isinstance(done, AddToSet)}
+    statements = (s for rule in table.rules() for s in rule.statements)
+    return found | {s.set_name: True for s in statements if isinstance(s, AddToSet)}
 
 
 def _written(text: str) -> str:

@@ -69,7 +69,7 @@ def _opaque(tables: Iterable[Table]) -> set[str]:
     """The places of lines that were not understood."""
     return {
         str(rule.place)
-        for table in tables for chain in table.chains for rule in chain.rules for match in rule.matches
+        for table in tables for rule in table.rules() for match in rule.matches
         if isinstance(match, OpaqueMatch) and match.kind == UNREAD
     }  # fmt: skip
 

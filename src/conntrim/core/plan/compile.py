@@ -366,7 +366,7 @@ def _remarks(request: Request, done: Compiled) -> tuple[str, ...]:
 def _already(ruleset: Ruleset, grounds: Mapping[Family, Ground], legs: Sequence[Leg]) -> Iterator[str]:
     """What becomes of an operator's own NOTRACK rules: the plan may say the same, more tightly."""
     after = "delete it once the plan is confirmed, and what else it exposes is gone"
-    for table, rule in ((t, r) for t in ruleset.tables for c in t.chains for r in c.rules):
+    for table, rule in ((t, r) for t in ruleset.tables for r in t.rules()):
         if not any(isinstance(s, Notrack) for s in rule.statements):
             continue
         mine = [leg for leg in legs if not leg.loopback and leg.family in FAMILIES.get(table.family, ())]

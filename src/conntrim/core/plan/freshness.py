@@ -78,7 +78,7 @@ def _rules(plan: Plan, ruleset: Ruleset) -> tuple[str, ...]:
 
 def _named(ruleset: Ruleset, present: Iterable[str]) -> tuple[str, ...]:
     """Those present that rules of others name; what only a wildcard covers comes and goes."""
-    matches = (m for t in without_own(ruleset).tables for c in t.chains for r in c.rules for m in r.matches)
+    matches = (m for rule in without_own(ruleset).rules() for m in rule.matches)
     named = {name for match in matches if isinstance(match, Interface) for name in match.names}
     return tuple(sorted(named.intersection(present)))
 

@@ -112,8 +112,8 @@ def propose(census: Census, facts: HostFacts, *, published: bool = False) -> Pro
 
 def translates_destinations(ruleset: Ruleset) -> bool:
     """Whether rules do, as Docker's for published ports."""
-    rules = (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules)
-    return any(isinstance(s, Nat) and s.kind not in SOURCES for rule in rules for s in rule.statements)
+    statements = (s for rule in ruleset.rules() for s in rule.statements)
+    return any(isinstance(s, Nat) and s.kind not in SOURCES for s in statements)
 
 
 SOURCES = (NatKind.SNAT, NatKind.MASQUERADE)

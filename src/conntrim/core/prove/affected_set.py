@@ -137,7 +137,7 @@ def _hooks(table: Table, name: str) -> frozenset[Hook]:
 def _sets(table: Table) -> dict[str, object]:
     if not table.sets:
         return {}
-    asked = {m.set_name for c in table.chains for r in c.rules for m in r.matches if isinstance(m, InSet)}
+    asked = {m.set_name for r in table.rules() for m in r.matches if isinstance(m, InSet)}
     return {s.name: (s.elements, s.known, s.dynamic) for s in table.sets if s.name in asked}
 
 

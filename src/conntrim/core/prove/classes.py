@@ -101,8 +101,7 @@ def met_by(c: Asked, wanted: Callable[[Rule], bool], classes: Collection[Class])
     """Whether the openers of these classes, as far as they are let through, and nobody else meet the wanted rules of
     AFTER, which BEFORE lacks; nothing is a proof."""
     change = Change.of(c.before, c.after)
-    rules = [r for t in change.rulesets[1].tables for chain in t.chains for r in chain.rules if wanted(r)]
-    traced = {id(rule): rule.matches for rule in rules}
+    traced = {id(rule): rule.matches for rule in change.rulesets[1].rules() if wanted(rule)}
     try:
         with deciding():
             for family in families_of(c.before, c.after):

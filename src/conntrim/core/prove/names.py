@@ -32,7 +32,7 @@ class Names:
     def of(cls, rulesets: Iterable[Ruleset]) -> Names:
         """All names and patterns that these rule sets tell apart."""
         tables = [t for ruleset in rulesets for t in ruleset.tables]
-        asked = (m for t in tables for c in t.chains for r in c.rules for m in r.matches)
+        asked = (m for t in tables for r in t.rules() for m in r.matches)
         return cls.told(tables, (m for m in asked if type(m) is Interface))
 
     @classmethod

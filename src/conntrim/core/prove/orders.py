@@ -79,7 +79,7 @@ def _matters(group: tuple[Station, ...]) -> bool:
 
 
 def _has_effects(table: Table) -> bool:
-    statements = (s for chain in table.chains for rule in chain.rules for s in rule.statements)
+    statements = (s for rule in table.rules() for s in rule.statements)
     return any(map(changes, statements))
 
 

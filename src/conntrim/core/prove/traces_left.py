@@ -227,7 +227,7 @@ def declared(before: Ruleset, after: Ruleset) -> Iterator[str]:
 
 def _declared(ruleset: Ruleset) -> Iterator[tuple[str, object]]:
     for table in ruleset.tables:
-        asked = {m.set_name for c in table.chains for r in c.rules for m in r.matches if isinstance(m, InSet)}
+        asked = {m.set_name for r in table.rules() for m in r.matches if isinstance(m, InSet)}
         for named in table.sets:
             if named.dynamic and named.name in asked:
                 content = named.elements, named.declaration, named.text

@@ -90,7 +90,7 @@ def services(ruleset: Ruleset) -> Intervals:
     """The ports that untracking rules name one by one."""
     spans = [
         (low, high)
-        for table in ruleset.tables for chain in table.chains for rule in chain.rules
+        for rule in ruleset.rules()
         if untracks(rule)
         for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
         for low, high in m.values.ranges if high - low < CHANCE
@@ -419,7 +419,7 @@ class Untracking:
         """The rules that answer SYNs themselves."""
         return {
             id(rule): rule.matches
-            for table in self.ruleset.tables for chain in table.chains for rule in chain.rules
+            for rule in self.ruleset.rules()
             if any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
         }  # fmt: skip
 

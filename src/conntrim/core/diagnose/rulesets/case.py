@@ -309,14 +309,10 @@ def case_of(
     names = Names.of((ruleset,))
     full, early = arrange(ruleset), arrange(replace(ruleset, tables=tuple(_early(t) for t in ruleset.tables)))
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
-    rules = tuple(r for t in ruleset.tables for c in t.chains for r in c.rules if _notrack(r))
+    rules = tuple(r for r in ruleset.rules() if _notrack(r))
     without = arrange(inert(ruleset)) if rules else full
     sides = []
-    subject = (
-        rules
-        or early_refusals(ruleset)
-        or any(trusts_source_port(r) for t in ruleset.tables for c in t.chains for r in c.rules)
-    )
+    subject = rules or early_refusals(ruleset) or any(map(trusts_source_port, ruleset.rules()))
     for family in (f for f in Family if f in seen and subject):
         space = PacketVars(family, names, tick)
         side = Side(space, ruleset, full, early, without, told_of(local, family), loose, _meant(space, ruleset))

@@ -120,7 +120,7 @@ def wide(rule: Rule) -> bool:
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules about entries to which untracked packets come."""
-    rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if asks(r)}
+    rules = {id(r): r for r in case.ruleset.rules() if asks(r)}
     told: dict[int, Finding] = {}
     for side in case.sides if rules else ():
         for direction in DIRECTIONS:

@@ -45,7 +45,7 @@ class Sorted:
 def requests(ruleset: Ruleset) -> Iterator[Request]:
     """The wishes in all rules' comments; an nft rule that stands here as several has its wish once."""
     seen: set[Place] = set()
-    for rule in (r for t in ruleset.tables for c in t.chains for r in c.rules if "ignore" in r.comment):
+    for rule in (r for r in ruleset.rules() if "ignore" in r.comment):
         found = ASKED.search(rule.comment)
         if found and rule.place not in seen:
             seen.add(rule.place)

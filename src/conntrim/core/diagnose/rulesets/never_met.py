@@ -50,7 +50,7 @@ def _on_lo(rule: Rule) -> bool:
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Such rules in every family and direction."""
-    rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if asked(r) is not None}
+    rules = {id(r): r for r in case.ruleset.rules() if asked(r) is not None}
     if not rules or not case.notracks:
         return
     for side in case.sides:

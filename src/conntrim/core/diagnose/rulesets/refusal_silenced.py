@@ -65,7 +65,7 @@ def silenced(side: Side, rejected: Set) -> Set:
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules that reject untracked packets with resets which do not leave; what refuses the resets is one cause."""
-    rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if resetting(r) is not None}
+    rules = {id(r): r for r in case.ruleset.rules() if resetting(r) is not None}
     first: dict[str, str] = {}
     for side in case.sides if rules else ():
         if side.untracked(Direction.INBOUND) == side.space.nothing:

@@ -128,7 +128,7 @@ def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
     active = arrange(ruleset).active
     for family, name in ((Family.IPV4, "IPv4"), (Family.IPV6, "IPv6")):
         tables = (t for t in ruleset.tables if family in FAMILIES.get(t.family, ()))
-        untracks = any(Notrack in map(type, r.statements) for t in tables for c in t.chains for r in c.rules)
+        untracks = any(Notrack in map(type, r.statements) for t in tables for r in t.rules())
         if untracks and not active[family]:
             yield f"none of these rules uses conntrack for {name}: newer kernels track nothing there (K5)"
 

@@ -17,7 +17,7 @@ Asked = Callable[[Rule], tuple[Match, ...] | None]
 
 def untracked_at(side: Side, ruleset: Ruleset, asked: Asked, direction: Direction) -> dict[int, Set]:
     """By rule (its identity) the untracked packets that come to it and fit the matches that `asked` gives for it."""
-    rules = ((rule, asked(rule)) for table in ruleset.tables for chain in table.chains for rule in chain.rules)
+    rules = ((rule, asked(rule)) for rule in ruleset.rules())
     traced = {id(rule): matches for rule, matches in rules if matches is not None}
     scope = packets_of(side.space, direction, side.local) & side.untracked(direction)
     way = reach(side.space, side.full, direction, scope, local=side.local, traced=traced)

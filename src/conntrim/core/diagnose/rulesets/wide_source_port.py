@@ -45,7 +45,7 @@ PASSED = (Fate.ACCEPT, Fate.NOT_DECIDED)
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Accepts by source port through which unsolicited packets reach what is closed otherwise."""
-    rules = {id(r): r for t in case.ruleset.tables for c in t.chains for r in c.rules if trusts_source_port(r)}
+    rules = {id(r): r for r in case.ruleset.rules() if trusts_source_port(r)}
     if not rules:
         return
     without, owners = _inert(case.ruleset, rules)

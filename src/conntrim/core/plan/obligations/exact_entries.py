@@ -31,7 +31,7 @@ THEIRS = ("ct timeout", "flow")
 
 def by_plan(c: Compiled) -> Iterator[Judgement]:
     """Who meets the rules, and who else may give time-outs."""
-    for rule in (r for t in c.before.tables for chain in t.chains for r in chain.rules):
+    for rule in c.before.rules():
         if _gives_time(rule):
             yield OPEN, f"{rule.where} gives connections time-outs, or takes them from conntrack", rule.text
     asked = Asked(c.limited, c.after, c.facts.local, c.tick)

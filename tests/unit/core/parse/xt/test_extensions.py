@@ -92,7 +92,7 @@ def read(kind: str, module: str, options: str) -> Rule:
     line = f"-A PREROUTING {before}{kind} {module} {options}".rstrip()
     text = f"*{TABLES.get(module, 'mangle')}\n:PREROUTING ACCEPT [0:0]\n{line}\nCOMMIT\n"
     (table,) = read_save(text, "rules", family).tables
-    (rule,) = (rule for chain in table.chains for rule in chain.rules)
+    (rule,) = table.rules()
     return rule
 
 

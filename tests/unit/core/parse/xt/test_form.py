@@ -104,8 +104,8 @@ def test_lines_read_before_are_read_the_same() -> None:
     after = BEFORE.replace(":OLD - [0:0]\n", "").replace("-j OLD", "-j DROP")
     second = read_all([("after", after)], lines=lines)
     assert second == read_all([("after", after)])
-    rules = {r.text: r for t in first.tables for c in t.chains for r in c.rules}
-    again = [r for t in second.tables for c in t.chains for r in c.rules]
+    rules = {r.text: r for r in first.rules()}
+    again = list(second.rules())
     assert [r.text in rules and rules[r.text].matches is r.matches for r in again] == [True, False, True]
     assert [(r.place.source, r.place.line) for r in again] == [("after", 4), ("after", 5), ("after", 6)]
     torn = BEFORE.replace(":OLD - [0:0]\n", "")
