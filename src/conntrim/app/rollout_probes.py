@@ -5,7 +5,7 @@ from __future__ import annotations
 from conntrim.app.rollout_run import RefusedError, Run
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.policy import Untrack
-from conntrim.core.rollout.counts import met, name_of
+from conntrim.core.rollout.counts import met
 from conntrim.core.rollout.probe import Probe, service_of, unproved
 
 
@@ -62,7 +62,7 @@ class Probes:
 
     def _note(self, probe: Probe, service: Untrack | None, counted: dict[str, int]) -> None:
         """Whose rules its packets met; those of its own service, where it is a connection of one."""
-        mine = {name: n for name, n in counted.items() if service is None or name in ("", name_of(service))}
+        mine = {name: n for name, n in counted.items() if service is None or name in ("", service.name)}
         self._touched |= mine.keys()
         if not mine:
             self._doubt(f"no packet of {probe} was counted by the rules that untrack {service or 'a service'}")
@@ -72,7 +72,7 @@ class Probes:
 
     def _untouched(self) -> None:
         """Planned services that no probe says anything about."""
-        names = dict.fromkeys(map(name_of, self.run.plan.policy.untrack))
+        names = dict.fromkeys(service.name for service in self.run.plan.policy.untrack)
         if self._touched and "" not in self._touched and (left := [n for n in names if n not in self._touched]):
             self.run.remark(f"no probe has tried {', '.join(left)}")
 

@@ -22,6 +22,23 @@ def format_ports(ports: Intervals, dash: str = "-") -> str:
     return ",".join(str(low) if low == high else f"{low}{dash}{high}" for low, high in ports.ranges)
 
 
+def service_name(direction: Direction, protocol: int | None, ports: Intervals) -> str:
+    """`inbound tcp/80`; of all ports `inbound tcp`, of all protocols `inbound traffic`."""
+    return f"{direction} {'traffic' if protocol is None else protocol_name(protocol)}" + (
+        f"/{format_ports(ports)}" if ports else ""
+    )
+
+
+def _at(word: str, addresses: Intervals) -> str:
+    return f" {word} {', '.join(format_range(*each) for each in addresses.ranges)}" if addresses else ""
+
+
+def _with_addresses(family: Family | None, *ends: Intervals) -> tuple[Family, ...]:
+    """The families, or the one that is pinned, of which each end has addresses; an end without any is everybody."""
+    wanted = tuple(Family) if family is None else (family,)
+    return tuple(f for f in wanted if all(not end or end & ADDRESSES[f] for end in ends))
+
+
 @dataclass(frozen=True, slots=True)
 class Untrack:
     """One `[[untrack]]` entry: a service that goes untracked.
@@ -40,16 +57,16 @@ class Untrack:
     keep_lo_tracked: bool = False
 
     def __str__(self) -> str:
-        name = f"{self.direction} {protocol_name(self.protocol)}/{format_ports(self.ports)}"
-        if self.peers:
-            word = "to" if self.direction is Direction.OUTBOUND else "from"
-            name += f" {word} {', '.join(format_range(*r) for r in self.peers.ranges)}"
-        return name
+        return self.name + _at("to" if self.direction is Direction.OUTBOUND else "from", self.peers)
+
+    @property
+    def name(self) -> str:
+        """`inbound tcp/80`: how the comments of its rules begin."""
+        return service_name(self.direction, self.protocol, self.ports)
 
     def families(self) -> tuple[Family, ...]:
         """The address families that this service is untracked in."""
-        wanted = tuple(Family) if self.family is None else (self.family,)
-        return tuple(f for f in wanted if not self.peers or self.peers & ADDRESSES[f])
+        return _with_addresses(self.family, self.peers)
 
 
 class Refusal(StrEnum):
@@ -90,10 +107,7 @@ class ClientLimit:
     @property
     def what(self) -> str:
         """The traffic: `forwarded udp/53`, `forwarded traffic`; of some clients only, whose."""
-        told = "" if self.protocol is None else protocol_name(self.protocol)
-        ports = f"/{format_ports(self.ports)}" if self.ports else ""
-        name = f"{self.direction} {told}{ports}" if told else f"{self.direction} traffic"
-        return name + (f" from {', '.join(format_range(*r) for r in self.clients.ranges)}" if self.clients else "")
+        return service_name(self.direction, self.protocol, self.ports) + _at("from", self.clients)
 
     @property
     def amounts(self) -> tuple[str, ...]:
@@ -158,15 +172,12 @@ class ServiceTimeout:
     @property
     def what(self) -> str:
         """The service: `forwarded udp/53`."""
-        name = f"{self.direction} {protocol_name(self.protocol)}/{format_ports(self.ports)}"
-        for word, ends in (("from", self.clients), ("to", self.servers)):
-            name += f" {word} {', '.join(format_range(*r) for r in ends.ranges)}" if ends else ""
-        return name
+        name = service_name(self.direction, self.protocol, self.ports)
+        return name + _at("from", self.clients) + _at("to", self.servers)
 
     def families(self) -> tuple[Family, ...]:
         """The address families that it is for."""
-        wanted = tuple(Family) if self.family is None else (self.family,)
-        return tuple(f for f in wanted if all(not ends or ends & ADDRESSES[f] for ends in (self.clients, self.servers)))
+        return _with_addresses(self.family, self.clients, self.servers)
 
 
 Cure = Untrack | ClientLimit | ServiceTimeout

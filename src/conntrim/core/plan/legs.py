@@ -19,8 +19,8 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import LOOPBACK, AddressType
 from conntrim.core.model.fields import Field, mirror
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.policy import ADDRESSES, Untrack, format_ports
-from conntrim.core.model.protocol import Protocol, protocol_name
+from conntrim.core.model.policy import ADDRESSES, Untrack
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_BARE_SYN
 
@@ -53,8 +53,7 @@ class Leg:
     @property
     def label(self) -> str:
         """`inbound tcp/80 request`: what comments say; the same for both families."""
-        name = f"{self.service.direction} {protocol_name(self.service.protocol)}/{format_ports(self.service.ports)}"
-        return f"{name} {self.way}" + (" lo" if self.loopback else "")
+        return f"{self.service.name} {self.way}" + (" lo" if self.loopback else "")
 
     @property
     def addresses(self) -> Intervals:

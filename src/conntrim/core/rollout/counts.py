@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from conntrim.core.model.policy import Untrack, format_ports
-from conntrim.core.model.protocol import protocol_name
+from conntrim.core.model.policy import Untrack
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.listed import line_xt, sections
 from conntrim.core.rollout.claim import Claim
@@ -41,11 +40,6 @@ def counted_nft(listing: str, claim: Claim) -> dict[str, int]:
     return found
 
 
-def name_of(service: Untrack) -> str:
-    """`inbound tcp/80`: how the comments of its rules begin."""
-    return f"{service.direction} {protocol_name(service.protocol)}/{format_ports(service.ports)}"
-
-
 def met(services: Iterable[Untrack], before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """The packets that each service's rules have counted in between, by its name; under "" those of rules without one.
 
@@ -55,7 +49,7 @@ def met(services: Iterable[Untrack], before: Mapping[str, int], after: Mapping[s
     more = {label: count - before.get(label, 0) for label, count in after.items()}
     found = {"": more.get("", 0)}
     for service in services:
-        name = name_of(service)
+        name = service.name
         ways = ("request",) if service.direction is Direction.INBOUND else ("request", "reply")
         found[name] = sum(more.get(f"{name} {way}", 0) for way in ways) - more.get(f"{name} request lo", 0)
     return {name: count for name, count in found.items() if count > 0}
