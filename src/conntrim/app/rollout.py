@@ -194,9 +194,9 @@ def _adopt(ports: Ports, seen: Journal) -> None:
     with suppress(HeldError), ports.journal.lock("apply --wait"):
         journal = ports.journal.read()
         if journal.state is State.TRIAL and journal.guard == seen.guard:
-            Work(ports, journal).surroundings.carry_on()
-            if journal.replaced and journal.replaced.plan and seconds_left(journal, ports.clock.now()) <= 0:
-                ports.purge.purge(journal.replaced.plan.services())
+            Work(ports, journal).surroundings.carry_on(journal.services())
+            if journal.replaced and seconds_left(journal, ports.clock.now()) <= 0:
+                ports.purge.purge(journal.replaced.services())
 
 
 def history(ports: Ports) -> History:
@@ -346,13 +346,9 @@ def _report(work: Work, rollout: Rollout, reply: Reply) -> Report:
         state_dir=work.run.ports.state,
         root=work.run.ports.root or "",
         costs=plan.costs if plan and rollout.state in _GUARDED | {State.TRIAL} else (),
-        replaced=_name(journal.replaced.plan) if journal.replaced else "",
-        undone=_name(work.undone),
+        replaced=journal.replaced_name,
+        undone=work.undone,
     )
-
-
-def _name(plan: Plan | None) -> str:
-    return plan.name if plan else ""
 
 
 def _settled(work: Work, state: State, own: tuple[str, ...]) -> State:

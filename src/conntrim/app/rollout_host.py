@@ -52,12 +52,8 @@ class Surroundings:
                 raise RefusedError(f"{why}; --accept {FALLS_BACK} does without") from error
             self.run.remark(why)
 
-    def carry_on(self, some: tuple[Untrack, ...] | None = None) -> None:
-        """Before untracking ends: windows are seen anew, and what was opened meanwhile has an entry (K95, K98).
-
-        Of `some` services, or of the plan's.
-        """
-        services = self._untracked() if some is None else some
+    def carry_on(self, services: tuple[Untrack, ...]) -> None:
+        """Before untracking ends: windows are seen anew, and what was opened meanwhile has an entry (K95, K98)."""
         try:
             left = self.ports.entries.renew(services) if services else 0
         except HostError as error:
@@ -67,17 +63,13 @@ class Surroundings:
             self.run.remark(f"{left} entries keep the flag that lets packets outside their window pass: no room")
         self.adopt(services)
 
-    def adopt(self, some: tuple[Untrack, ...] | None = None) -> None:
+    def adopt(self, services: tuple[Untrack, ...]) -> None:
         """Entries for this host's connections that have none; that it fails must not keep the rules in."""
-        services = self._untracked() if some is None else some
         try:
             if services:
                 self.ports.entries.adopt(services)
         except HostError as error:
             self.run.remark(f"connections opened while untracked may be lost: {error}")
-
-    def _untracked(self) -> tuple[Untrack, ...]:
-        return self.run.journal.plan.services() if self.run.journal.plan else ()
 
     def tune(self) -> None:
         """Set the sysctls that are not yet what the plan wants."""

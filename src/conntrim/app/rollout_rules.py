@@ -60,7 +60,7 @@ class Rules:
         earlier, plan = self.run.journal.replaced, self.run.plan
         found = marks_of(earlier.plan) if earlier and earlier.plan else ()
         if plan.replaces != found:
-            name = earlier.plan.name if earlier and earlier.plan else "any of ours"
+            name = earlier.name if earlier else "any of ours"
             made = f"the rules of {', '.join(plan.replaces)}" if plan.replaces else "rules without any of ours"
             raise RefusedError(f"made beside {made}, not beside {name}; make it again with conntrim plan -o DIR")
         if earlier and not plan.trial:
@@ -181,7 +181,7 @@ class Rules:
             for batch in self.run.plan.reinstate:
                 self.ports.loader.load(batch, self.run.guard)
         except (HostError, RefusedError) as error:
-            self.run.remark(f"{earlier.plan.name if earlier.plan else 'what was replaced'} does not come back: {error}")
+            self.run.remark(f"{earlier.name} does not come back: {error}")
 
     def _go_on(self, to_do: Sequence[Step], end: int) -> None:
         own = self.run.own()

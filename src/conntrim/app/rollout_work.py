@@ -8,7 +8,6 @@ from dataclasses import replace
 from conntrim.app.rollout_host import MAX, Surroundings
 from conntrim.app.rollout_rules import Rules
 from conntrim.app.rollout_run import Ports, RefusedError, Request, Run
-from conntrim.core.model.plan import Plan
 from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.commands import Do
 from conntrim.core.rollout.history import TIME, stepped
@@ -30,7 +29,7 @@ class Work:
 
     def __init__(self, ports: Ports, journal: Journal, request: Request | None = None) -> None:
         self.run, self.subject = Run(ports, journal, request), journal.plan
-        self.undone: Plan | None = None
+        self.undone = ""
         self.rules, self.surroundings = Rules(self.run), Surroundings(self.run)
         self._works: dict[Do, Callable[[], None]] = {
             Do.CHECK_TRIAL: self._check_trial,
@@ -77,24 +76,23 @@ class Work:
         """The new rules first, whole; only then go those that they replace, as in a rollback of that plan."""
         self.rules.keep()
         if earlier := self.run.journal.replaced:
-            services = earlier.plan.services() if earlier.plan else ()
-            self.surroundings.carry_on(services)
+            self.surroundings.carry_on(earlier.services())
             self.rules.retire(earlier)
-            self.surroundings.adopt(services)
+            self.surroundings.adopt(earlier.services())
 
     def _remove(self) -> None:
         """While the rules stand nothing looks at the entries; what came in between is seen to afterwards.
 
         What was replaced comes back before they go; of its services no entry is wanted.
         """
-        self.surroundings.carry_on()
-        earlier = self.run.journal.replaced
+        services, earlier = self.run.journal.services(), self.run.journal.replaced
+        self.surroundings.carry_on(services)
         if earlier:
             self.rules.reinstate(earlier)
         self.rules.remove()
-        self.surroundings.adopt()
-        if earlier and earlier.plan:
-            self.run.ports.purge.purge(earlier.plan.services())
+        self.surroundings.adopt(services)
+        if earlier:
+            self.run.ports.purge.purge(earlier.services())
 
     def record(self, state: State) -> None:
         """Write the state to the journal, with what a later run needs to know in it."""
@@ -103,7 +101,7 @@ class Work:
         steps = stepped(run.journal, state, history[-1].at, run.ports.operator)
         match state:
             case State.NOTHING if run.journal.replaced:
-                self.undone = run.journal.plan if run.journal.state is not State.CHECKING else None
+                self.undone = run.journal.name if run.journal.state is not State.CHECKING else ""
                 journal, state = run.journal.replaced, run.journal.replaced.state
             case State.NOTHING:
                 journal = Journal(history=history)

@@ -46,8 +46,7 @@ def _steps(journal: Journal, state: State, at: str, by: str) -> Iterator[Step]:
     plan = journal.plan
     if plan is None:
         return
-    replaced = _name(journal.replaced.plan) if journal.replaced else ""
-    made = Step(at, "", plan.name, _cures(plan), by, replaced)
+    made = Step(at, "", plan.name, _cures(plan), by, journal.replaced_name)
     if state is State.TRIAL:
         yield replace(made, what="tried")
     elif state is State.PENDING:
@@ -68,9 +67,8 @@ def history(journal: Journal, state: State, now: Moment, netns: str = "") -> His
         remarks = ("written by an earlier release: which plan, and who, it does not say",) if steps else ()
     if state is State.EXPIRED and journal.plan and journal.guard:
         end, services = _end(journal), _cures(journal.plan)
-        replaced = _name(journal.replaced.plan) if journal.replaced else ""
-        steps = (*steps, Step(end, "expired", journal.plan.name, services, replaced=replaced))
-    return History(steps, state, _name(journal.plan), remarks, netns)
+        steps = (*steps, Step(end, "expired", journal.name, services, replaced=journal.replaced_name))
+    return History(steps, state, journal.name, remarks, netns)
 
 
 _WORDS = {State.TRIAL.value: "tried", State.CONFIRMED.value: "confirmed", State.NOTHING.value: "undone"}
@@ -84,10 +82,6 @@ def _cures(plan: Plan) -> tuple[str, ...]:
         *(f"time-outs of {each}" for each in timed),
         *(f"limit of {each}" for each in limited),
     )
-
-
-def _name(plan: Plan | None) -> str:
-    return plan.name if plan else ""
 
 
 def _end(journal: Journal) -> str:

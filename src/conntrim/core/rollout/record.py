@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.model.policy import Untrack
 from conntrim.core.rollout.states import State
 
 STAGGER = 0.5
@@ -149,6 +150,20 @@ class Journal:
     history: tuple[Note, ...] = ()
     steps: tuple[Step, ...] = ()
     replaced: Journal | None = None
+
+    @property
+    def name(self) -> str:
+        """The plan's; "" where there is none."""
+        return self.plan.name if self.plan else ""
+
+    @property
+    def replaced_name(self) -> str:
+        """The name of the plan that this one takes the place of; "" where it takes none's."""
+        return self.replaced.name if self.replaced else ""
+
+    def services(self) -> tuple[Untrack, ...]:
+        """Those of the plan that go untracked."""
+        return self.plan.services() if self.plan else ()
 
     def taken_up(self) -> Journal:
         """What a new run begins with: a check that never ended has changed nothing of what it would have replaced."""
