@@ -10,6 +10,7 @@ from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.facts import Era
 from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.ruleset import Dialect
+from conntrim.core.model.service import Hook
 
 DEADLINE = "@DEADLINE@"
 """In guarded iptables text: the UTC second after which the rule is inert, `2026-11-22T20:38:20` (K39)."""
@@ -53,6 +54,32 @@ def slot_of_chain(name: str) -> int:
 def slot_of_table(family: str, name: str) -> int:
     """The same of an nft table."""
     return next((slot for slot, own in OWN_TABLES.items() if (family, name) == ("inet", own)), 0)
+
+
+class Purpose(StrEnum):
+    """What own chains are for; the value is a part of their names and the comment of the jumps to them."""
+
+    UNTRACK = "untrack"
+    LIMIT = "limit"
+    TIMEOUT = "timeout"
+
+
+OWN_HOOKS: dict[Purpose, tuple[Hook, ...]] = {
+    Purpose.UNTRACK: (Hook.PREROUTING, Hook.OUTPUT),
+    Purpose.LIMIT: (Hook.INPUT, Hook.FORWARD),
+    Purpose.TIMEOUT: (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT),
+}
+"""Where packets are sent to the own chains of a purpose."""
+
+
+def base_chain(purpose: Purpose, hook: Hook) -> str:
+    """The own base chain of nft that jumps to the rules of a purpose."""
+    return str(hook) if purpose is Purpose.UNTRACK else f"{hook}_{purpose}"
+
+
+def purpose_of(chain: str) -> Purpose:
+    """What an own chain is for, by its name in either dialect; what untracks names the hook alone in iptables."""
+    return next((purpose for purpose in Purpose if purpose in chain.lower()), Purpose.UNTRACK)
 
 
 _LABEL = r"[a-z][a-z0-9/,.-]*(?: [a-z0-9/,.-]+)*"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from conntrim.core.change.apply import apply, outer
 from conntrim.core.change.emit import emit
@@ -30,7 +29,7 @@ from conntrim.core.model.change import (
     Transaction,
 )
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.plan import OWN_TABLES, SLOTS, Batch, comment_of
+from conntrim.core.model.plan import OWN_TABLES, SLOTS, Batch, Purpose, base_chain, comment_of
 from conntrim.core.model.plan import own_chain as chain_of_slot
 from conntrim.core.model.ruleset import (
     XT_HOOKS,
@@ -50,14 +49,6 @@ from conntrim.core.plan.spelling import PLACE
 
 RAW = XT_HOOKS["raw"][1]
 FAMILY_TABLES = {Family.IPV4: TableFamily.IP, Family.IPV6: TableFamily.IP6}
-
-
-class Purpose(StrEnum):
-    """What own chains are for; the value is a part of their names and the comment of the jumps to them."""
-
-    UNTRACK = "untrack"
-    LIMIT = "limit"
-    TIMEOUT = "timeout"
 
 
 XT_TABLES: dict[Purpose, str] = {Purpose.UNTRACK: "raw", Purpose.LIMIT: "filter", Purpose.TIMEOUT: "raw"}
@@ -94,7 +85,7 @@ class Own:
 
     def base(self, hook: Hook) -> str:
         """The name of nft's base chain that jumps there."""
-        return str(hook) if self.purpose is Purpose.UNTRACK else f"{hook}_{self.purpose}"
+        return base_chain(self.purpose, hook)
 
     def table(self) -> TableKey:
         """The table that all of it stands in."""

@@ -14,6 +14,7 @@ from conntrim.core.model.address import Family, format_address
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Purpose
 from conntrim.core.model.policy import ADDRESSES, ClientLimit, Refusal
 from conntrim.core.model.refusal import Answered, Reject
 from conntrim.core.model.ruleset import (
@@ -33,7 +34,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.plan.changes import FAMILY_TABLES, Own, Purpose, own_chain
+from conntrim.core.plan.changes import FAMILY_TABLES, Own, own_chain
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.spelling import PLACE, spell
 

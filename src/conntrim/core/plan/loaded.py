@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import HostFacts
-from conntrim.core.model.plan import Obligation, ObligationStatus, Plan
+from conntrim.core.model.plan import Obligation, ObligationStatus, Plan, Purpose, purpose_of
 from conntrim.core.model.ruleset import Jump, Ruleset, Table
-from conntrim.core.plan.changes import Purpose
 from conntrim.core.plan.compile import Request, compiled
 from conntrim.core.plan.obligations.decide import obligations, proved
 from conntrim.core.plan.obligations.registry import NAMES
@@ -56,8 +55,3 @@ def _with_only(table: Table, purposes: Collection[Purpose]) -> Table:
         if c.name not in gone
     )
     return replace(table, chains=chains)
-
-
-def purpose_of(chain: str) -> Purpose:
-    """What an own chain is for, by its name."""
-    return next((p for p in Purpose if p.value in chain.lower()), Purpose.UNTRACK)

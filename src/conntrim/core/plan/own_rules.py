@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 
 from conntrim.core.model.conntrack import CtState
+from conntrim.core.model.plan import OWN_HOOKS, Purpose
 from conntrim.core.model.policy import ClientLimit, Policy
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Dialect, NoEffect, Notrack, Return, Rule, Ruleset, Statement, TableFamily
@@ -18,7 +19,7 @@ from conntrim.core.plan.limits import BEHIND, limit_chains
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.timed import Timed, timeout_chains
 
-HOOKS = (Hook.PREROUTING, Hook.OUTPUT)
+HOOKS = OWN_HOOKS[Purpose.UNTRACK]
 COUNTER = NoEffect("counter", "")
 """What iptables does for every rule: by it `apply` knows that a probe's packets went untracked."""
 
@@ -27,8 +28,9 @@ def owns_of(
     base: Ruleset, dialect: Dialect, raws: tuple[Own, ...], limits: Sequence[ClientLimit], timeouts: Sequence[Timed]
 ) -> tuple[tuple[Own, ...], tuple[Own, ...], tuple[Own, ...]]:
     """The own chains of what goes untracked, of limits, and of time-outs."""
-    behind = free_priority(base, BEHIND, 1, (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT))
-    later = free_priority(base, behind + 1, 1, (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT))
+    hooks = OWN_HOOKS[Purpose.TIMEOUT]  # those of limits among them
+    behind = free_priority(base, BEHIND, 1, hooks)
+    later = free_priority(base, behind + 1, 1, hooks)
     return raws, limit_chains(limits, dialect, behind), timeout_chains(timeouts, later)
 
 

@@ -19,12 +19,12 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import OWN_TABLE
+from conntrim.core.model.plan import OWN_TABLE, Purpose
 from conntrim.core.model.policy import ADDRESSES, TIMED, ServiceTimeout
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.ruleset import Dialect, Interface, NoEffect, Return, Rule, TableFamily
 from conntrim.core.model.service import Direction, Hook
-from conntrim.core.plan.changes import Own, Purpose
+from conntrim.core.plan.changes import Own
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.spelling import PLACE, spell
 

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from conntrim.core.model.plan import OWN_TABLES, Batch, Plan, is_own_comment, mark_of, slot_of_chain, slot_of_table
+from conntrim.core.model.plan import (
+    OWN_HOOKS,
+    OWN_TABLES,
+    Batch,
+    Plan,
+    Purpose,
+    base_chain,
+    is_own_comment,
+    mark_of,
+    slot_of_chain,
+    slot_of_table,
+)
 from conntrim.core.parse.listed import line_nft, line_xt
 from conntrim.core.rollout.batches import puts
 from conntrim.core.rollout.record import Journal
@@ -141,16 +152,7 @@ def _key_of(text: str) -> Key:
 
 
 OWN_NFT_JUMPS = {
-    f"nft inet {name} {hook}": name
-    for name in OWN_TABLES.values()
-    for hook in (
-        "prerouting",
-        "output",
-        "input_limit",
-        "forward_limit",
-        "input_timeout",
-        "forward_timeout",
-        "output_timeout",
-    )
-}
+    f"nft inet {name} {base_chain(purpose, hook)}": name
+    for name in OWN_TABLES.values() for purpose in Purpose for hook in OWN_HOOKS[purpose]
+}  # fmt: skip
 """Where the jumps of the own nft tables stand."""
