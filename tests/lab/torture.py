@@ -230,18 +230,23 @@ def strike(host: Besieged, case: Case) -> Outcome:
     return Outcome(case, state.value, "\n".join(watched.lost), watched.tried, tuple(watched.lost))
 
 
-def _struck(host: Besieged, case: Case, watched: Watched) -> State:
-    seconds = SHORT if case.siege.verb == "apply" else TRIAL
+def _strike(host: Besieged, case: Case, watched: Watched, undo: Callable[[Ports], object]) -> tuple[Ports, str]:
+    """The host's ports and the attempt's name, once the fault has struck the verb. On a machine so slow that the trial
+    was over first: again, with a longer one."""
+    seconds = SHORT if case.siege.verb in ("apply", "replace") else TRIAL
     for attempt in range(4):
         name = f"{case.number} {attempt}"
         made = prepared(host, case.siege, name, seconds * 2**attempt)
         watched.open_during("opened before the fault")
         if struck(made, partial(act, host, case.siege.verb, seconds), case.fault, case.number):
-            break
-        rollback(made)  # a machine so slow that the trial was over first: again with a longer one
-    else:
-        raise AssertionError("the verb never came to that step")
-    host.not_locked_out()
+            host.not_locked_out()
+            return made, name
+        undo(made)
+    raise AssertionError("the verb never came to that step")
+
+
+def _struck(host: Besieged, case: Case, watched: Watched) -> State:
+    made, name = _strike(host, case, watched, rollback)
     state = status(made).state
     watched.open_during("opened after the fault")
     _aftermath(host, made, state)
@@ -261,17 +266,7 @@ def _struck(host: Besieged, case: Case, watched: Watched) -> State:
 
 def _struck_beside(host: Besieged, case: Case, watched: Watched) -> State:
     """From the first plan's confirm on the service that both untrack is never tracked; each way leads back to it."""
-    seconds = SHORT if case.siege.verb == "replace" else TRIAL
-    for attempt in range(4):
-        name = f"{case.number} {attempt}"
-        made = prepared(host, case.siege, name, seconds * 2**attempt)
-        watched.open_during("opened before the fault")
-        if struck(made, partial(act, host, case.siege.verb, seconds), case.fault, case.number):
-            break
-        _undone(made, host)
-    else:
-        raise AssertionError("the verb never came to that step")
-    host.not_locked_out()
+    made, name = _strike(host, case, watched, lambda made: _undone(made, host))
     assert not host.tracked()
     seen = status(made)
     watched.open_during("opened after the fault")

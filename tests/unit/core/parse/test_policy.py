@@ -12,6 +12,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.policy import parse_policy
+from tests.unit.core.parse.refusals import refusal
 
 WEB = """\
 [[untrack]]
@@ -95,10 +96,9 @@ REFUSED = {
 def test_mistakes_are_named_with_their_line(name: str) -> None:
     """Each mistake is refused with its line and what is wrong."""
     text, line, message = REFUSED[name]
-    with pytest.raises(InputError) as caught:
-        parse_policy(text.encode(), "p")
-    assert message in caught.value.message
-    assert caught.value.line == line
+    found = refusal(text)
+    assert message in found.message
+    assert found.line == line
 
 
 def test_other_encoding_is_refused_with_its_line() -> None:

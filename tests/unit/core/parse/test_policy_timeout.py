@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import Family, parse_prefix
-from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import TIMED, Policy, ServiceTimeout
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.policy import parse_policy
+from tests.unit.core.parse.refusals import refusal
 
 HEAD = '[[timeout]]\ndirection = "forwarded"\nprotocol = "udp"\nports = [53]\n'
 DNS = HEAD + "seconds = { unreplied = 15, replied = 30 }\n"
@@ -42,9 +42,8 @@ REFUSED = {
 def test_a_mistake_is_refused_with_its_line(name: str) -> None:
     """Each names the line that it stands in."""
     text, line, said = REFUSED[name]
-    with pytest.raises(InputError) as caught:
-        parse_policy(text.encode(), "p")
-    assert (caught.value.line, said in caught.value.message) == (line, True), caught.value.message
+    found = refusal(text)
+    assert (found.line, said in found.message) == (line, True), found.message
 
 
 def _service(protocol: int, port: int, seconds: list[int], accepted: bool, clients: Intervals) -> ServiceTimeout:
