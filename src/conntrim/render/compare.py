@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import log2
 
-from conntrim.core.model.address import Family
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.compare import Comparison, Difference
 from conntrim.core.prove.packet_text import describe_packet
@@ -22,7 +21,6 @@ LONGEST_EXACT = 32
 LEAST_PERCENT, MOST_COUNTED = Fraction(1, 10_000), 10**12
 """From here on a share is told in percent; up to here as one in how many, else as one in a power of two."""
 
-FAMILIES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 WHOSE: dict[Population, str] = {
     Population.UNSOLICITED: "unsolicited packets",
     Population.CONNECTIONS: "packets of connections",
@@ -79,7 +77,7 @@ def compare_json(found: Comparison) -> str:
     """One JSON object, kind `comparison`."""
     told = [
         _Difference(
-            "admitted" if d.admitted else "dropped", FAMILIES[d.family], d.direction, JSON_NAMES[d.population],
+            "admitted" if d.admitted else "dropped", d.family.label, d.direction, JSON_NAMES[d.population],
             WHOSE[d.population],
             float(d.share), str(d.share),
             [_Region(r.words, float(r.share), str(r.share), describe_packet(r.witness)) for r in d.regions], d.whole,
@@ -149,7 +147,7 @@ def _difference(difference: Difference) -> Iterator[str]:
     change = "newly admitted" if difference.admitted else "newly dropped"
     if difference.to:
         change = f"{'newly reachable' if difference.admitted else 'no longer reachable'}: {targets(difference.to)}, for"
-    whose = f"{FAMILIES[difference.family]} {WHOSE[difference.population]} {WAYS[difference.direction]}"
+    whose = f"{difference.family.label} {WHOSE[difference.population]} {WAYS[difference.direction]}"
     yield from wrapped(f"{change}{' ' if difference.to else ': '}{share(difference.share)} of {whose}")
     for region in difference.regions:
         yield from wrapped(f"- {region.words}", "  ")

@@ -27,6 +27,11 @@ class Family(IntEnum):
     IPV4 = 2
     IPV6 = 10
 
+    @property
+    def label(self) -> str:
+        """As people write it."""
+        return {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}[self]
+
 
 def family_of(address: int) -> Family:
     """The family of a 128-bit address."""

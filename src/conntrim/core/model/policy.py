@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from conntrim.core.model.address import V4_ALL, Family, format_range
 from conntrim.core.model.finding import Place
@@ -182,6 +184,15 @@ class ServiceTimeout:
 
 Cure = Untrack | ClientLimit | ServiceTimeout
 """What a policy asks for beside sizes: a closed union, each kind compiled to operations of the same change."""
+
+
+Pinned = TypeVar("Pinned", bound=Cure)
+
+
+def only_in(cure: Pinned, families: Collection[Family]) -> Pinned:
+    """The cure in those of its families that are among these, where that is one; of none or of both as it is."""
+    able = [f for f in cure.families() if f in families]
+    return replace(cure, family=able[0]) if len(able) == 1 else cure
 
 
 @dataclass(frozen=True, slots=True)

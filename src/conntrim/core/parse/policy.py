@@ -9,7 +9,6 @@ from typing import Any
 
 from conntrim.core.model.conntrack import OTHER_TIMEOUTS, TCP_TIMEOUTS
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.policy_limit import limits_of
@@ -41,7 +40,7 @@ def _untrack(read: Reader, path: Path, value: object) -> Untrack:
         read.refuse((*path, other), f"{other} in an {direction} service", f"write {wanted}")
     if wanted == "to" and wanted not in given:
         read.refuse(path, "an outbound service without to", 'name its servers: to = ["192.168.0.17"]')
-    peers = read.addresses((*path, wanted), given[wanted]) if wanted in given else Intervals()
+    peers = read.addresses_at(path, given, wanted)
     found = Untrack(
         direction, protocol, read.ports((*path, "ports"), given["ports"]), peers, read.place(path),
         read.family(path, given), read.truth((*path, "keep_lo_tracked"), given.get("keep_lo_tracked", False)),
@@ -92,7 +91,7 @@ def parse_policy(data: bytes, source: str) -> Policy:
     ]
     _distinct(read, untrack)
     limits, waits = limits_of(read, given.get("limit", [])), timeouts_of(read, given.get("timeout", []))
-    own = read.addresses(("own_addresses",), given["own_addresses"]) if "own_addresses" in given else Intervals()
+    own = read.addresses_at((), given, "own_addresses")
     table = read.table(("table",), given.get("table", {}))
     read.known(("table",), table, TABLE_KEYS)
     timeouts = read.table(("timeouts",), given.get("timeouts", {}))

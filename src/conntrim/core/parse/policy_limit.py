@@ -51,7 +51,7 @@ def _limit(read: Reader, path: Path, value: object) -> ClientLimit:
         amounts.get("connections"),
         amounts.get("per_second"),
         read.word((*path, "action"), given.get("action", "reject"), ACTIONS),
-        read.addresses((*path, "from"), given["from"]) if "from" in given else Intervals(),
+        read.addresses_at(path, given, "from"),
         read.place(path),
         read.family(path, given),
     )

@@ -134,6 +134,10 @@ class Reader:
             self.refuse(path, f"{item!r} is {high - low + 1} ports wide", f"at most {WIDEST_RANGE} in one range")
         return Intervals.of((low, high))
 
+    def addresses_at(self, path: Path, given: Mapping[str, object], key: str) -> Intervals:
+        """Those under a key of an entry; none where it is missing."""
+        return self.addresses((*path, key), given[key]) if key in given else Intervals()
+
     def addresses(self, path: Path, value: object) -> Intervals:
         """Addresses and prefixes."""
         found = Intervals()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import TIMED, ServiceTimeout
 from conntrim.core.model.protocol import protocol_name
 from conntrim.core.model.service import Direction
@@ -36,8 +35,8 @@ def _timeout(read: Reader, path: Path, value: object) -> ServiceTimeout:
         protocol,
         read.ports((*path, "ports"), given["ports"]),
         _seconds(read, (*path, "seconds"), given["seconds"], protocol),
-        _ends(read, path, given, "from"),
-        _ends(read, path, given, "to"),
+        read.addresses_at(path, given, "from"),
+        read.addresses_at(path, given, "to"),
         read.truth((*path, "accept_below_rfc"), given.get("accept_below_rfc", False)),
         read.place(path),
         read.family(path, given),
@@ -45,10 +44,6 @@ def _timeout(read: Reader, path: Path, value: object) -> ServiceTimeout:
     if not found.families():
         read.refuse(path, "no family has addresses at both ends", "drop family, or addresses")
     return found
-
-
-def _ends(read: Reader, path: Path, given: Mapping[str, object], key: str) -> Intervals:
-    return read.addresses((*path, key), given[key]) if key in given else Intervals()
 
 
 def _seconds(read: Reader, path: Path, value: object, protocol: int) -> dict[str, int]:

@@ -16,7 +16,7 @@ from conntrim.core.model.facts import Era, HostFacts
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import OWN_TABLES, SLOTS, Obligation, ObligationStatus, Plan
-from conntrim.core.model.policy import Policy, Untrack, format_ports
+from conntrim.core.model.policy import Policy, Untrack, format_ports, only_in
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.model.ruleset import (
     Dialect,
@@ -81,8 +81,7 @@ def refuse_ephemeral(policy: Policy, local_ports: tuple[int, int]) -> None:
 def families_of(entry: Untrack, facts: HostFacts) -> Untrack:
     """The entry in the families that the host speaks; a host whose addresses are not known speaks both."""
     spoken = {family_of(low) for low, _ in facts.local.ranges} or set(Family)
-    able = [f for f in entry.families() if f in spoken]
-    return replace(entry, family=able[0]) if len(able) == 1 else entry
+    return only_in(entry, spoken)
 
 
 def free_slot(current: Ruleset) -> int:

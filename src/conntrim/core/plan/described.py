@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import DEVICES, Field
 from conntrim.core.model.intervals import Intervals
@@ -15,6 +16,20 @@ from conntrim.core.prove.names import LOOPBACK as LO
 
 CODES: Mapping[str, tuple[tuple[str, ...], bool]] = {"lo": ((LO,), False), "other": (("", LO), True)}
 """Interfaces by name, or all but those."""
+
+
+Fields = Mapping[Field, Intervals]
+
+
+def by_family(families: Sequence[Family], fields: Callable[[Family], Fields], *, inet: bool) -> Iterator[Fields]:
+    """What rules ask to tell packets of some families; in tables for both (`inet`) the family besides, or once where
+    both are told alike."""
+    told = [fields(family) for family in families]
+    if inet and len(told) == len(Family) and told[0] == told[1]:
+        yield told[0]
+        return
+    for family, each in zip(families, told, strict=True):
+        yield {Field.FAMILY: Intervals.of(family), **each} if inet else each
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from conntrim.core.model.plan import TimeoutHarm
 from conntrim.core.model.policy import ServiceTimeout
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.silences import Silences, Silent
+from conntrim.core.model.silences import Silences
+from conntrim.core.plan.timed import touches_service
 
 NOT_LOOKED = "was not observed; plan --again 60 looks for five minutes"
 LIVES: dict[int, tuple[str, ...]] = {Protocol.TCP: ("established",), Protocol.UDP: ("replied", "unreplied")}
@@ -39,7 +40,8 @@ def harm(timeouts: Sequence[ServiceTimeout], silences: Silences | None) -> Itera
 
 
 def _observed(timeout: ServiceTimeout, seconds: int, silences: Silences) -> TimeoutHarm:
-    mine = [s for s in silences.services if _is_of(timeout, s)]
+    # With ends named there are more than the time-out's own among them, and the bound holds.
+    mine = [s for s in silences.services if touches_service(timeout, s.service)]
     entries = sum(s.entries for s in mine)
     unknown = f"{timeout.what}: which of its connections are idle for longer than {seconds:,} s is not known"
     if not silences.watched or not mine:
@@ -56,13 +58,6 @@ def _observed(timeout: ServiceTimeout, seconds: int, silences: Silences) -> Time
         f"most {math.ceil(most):,} an hour"
     )
     return TimeoutHarm(timeout.what, words, seconds, silences.watched, entries, cut, round(most, 1))
-
-
-def _is_of(timeout: ServiceTimeout, silent: Silent) -> bool:
-    """Whether its connections may be the time-out's; with ends named there are more than those, and the bound holds."""
-    service = silent.service
-    same = (timeout.direction, timeout.protocol) == (service.direction, service.protocol)
-    return same and service.port in timeout.ports
 
 
 def most_expected(counted: int) -> float:

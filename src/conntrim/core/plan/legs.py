@@ -11,7 +11,7 @@ somebody else's server was tracked when it came in, and stays so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,10 +23,9 @@ from conntrim.core.model.policy import ADDRESSES, Untrack
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import NOT_BARE_SYN
+from conntrim.core.plan.described import Fields
 
 LOCAL_TYPE = Intervals.of(AddressType.LOCAL)
-
-Fields = Mapping[Field, Intervals]
 
 
 class Way(StrEnum):

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import TypeVar
 
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
-from conntrim.core.model.policy import ClientLimit, ServiceTimeout
+from conntrim.core.model.policy import ClientLimit, Pinned, ServiceTimeout, only_in
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
 
-NAMES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 COUNTED = "open ones are counted from the load on, and those that wait for their end (TIME_WAIT, CLOSE) are not"
 """K86, K164: what connlimit and `ct count` know."""
 MOST_SHOWN = 5
 """Clients that are named."""
 
 
-Pinned = TypeVar("Pinned", ClientLimit, ServiceTimeout)
-
-
 def in_tracked_families(cures: Sequence[Pinned], base: Ruleset) -> tuple[Pinned, ...]:
     """The cures in the families that the rules track: a plan must not begin to (K5). One of none stays as it is."""
     active = arrange(base).active
-    found = list[Pinned]()
-    for cure in cures:
-        able = [f for f in cure.families() if active[f]]
-        found.append(replace(cure, family=able[0]) if len(able) == 1 else cure)
-    return tuple(found)
+    return tuple(only_in(cure, [f for f in Family if active[f]]) for cure in cures)
 
 
-def untracked_families(cures: Sequence[Pinned], base: Ruleset, done: str) -> Iterator[str]:
+def untracked_families(cures: Sequence[ClientLimit | ServiceTimeout], base: Ruleset, done: str) -> Iterator[str]:
     """Families that a cure leaves alone though the policy does not."""
     for cure, able in zip(cures, in_tracked_families(cures, base), strict=True):
-        left = [NAMES[f] for f in cure.families() if f not in able.families()]
+        left = [f.label for f in cure.families() if f not in able.families()]
         if left:
             yield f"{cure.what}: nothing tracks {', '.join(left)} here, so nobody is {done} there"
 

@@ -9,6 +9,7 @@ counted. In iptables only the filter table refuses with an answer, and the jump 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from conntrim.core.model.address import Family, format_address
 from conntrim.core.model.conntrack import CtState
@@ -35,7 +36,7 @@ from conntrim.core.model.ruleset import (
 )
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.plan.changes import FAMILY_TABLES, Own, own_chain
-from conntrim.core.plan.described import Described
+from conntrim.core.plan.described import Described, by_family
 from conntrim.core.plan.spelling import PLACE, spell
 
 HOOKS: dict[Direction, Hook] = {Direction.INBOUND: Hook.INPUT, Direction.FORWARDED: Hook.FORWARD}
@@ -99,19 +100,9 @@ def _sending(
         yield Rule((Interface("in", ("lo",)),), (Return(),), PLACE, "", "limit lo")
     for number, limit in mine:
         jump, comment = Jump(_name(number, dialect)), f"limit {number}"
-        for fields in _spoken(limit, table):
+        able = [f for f in limit.families() if table in (TableFamily.INET, FAMILY_TABLES[f])]
+        for fields in by_family(able, partial(openers, limit), inet=table is TableFamily.INET):
             yield from spell(Described(fields, CtState.NEW, {}), jump, comment, dialect, table)
-
-
-def _spoken(limit: ClientLimit, table: TableFamily) -> Iterator[dict[Field, Intervals]]:
-    """The fields by family, or once where they are the same in both."""
-    able = [f for f in limit.families() if table in (TableFamily.INET, FAMILY_TABLES[f])]
-    if table is TableFamily.INET and len(able) == len(Family) and not limit.clients:
-        yield openers(limit, able[0])
-        return
-    for family in able:
-        told = {Field.FAMILY: Intervals.of(family)} if table is TableFamily.INET else {}
-        yield told | openers(limit, family)
 
 
 def _counting(number: int, limit: ClientLimit, dialect: Dialect, families: Iterable[Family]) -> Iterator[Rule]:

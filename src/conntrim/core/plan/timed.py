@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from conntrim.core.capacity.service_timeouts import all_seconds
 from conntrim.core.capacity.timeouts import gone
@@ -23,9 +24,9 @@ from conntrim.core.model.plan import OWN_TABLE, Purpose
 from conntrim.core.model.policy import ADDRESSES, TIMED, ServiceTimeout
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.ruleset import Dialect, Interface, NoEffect, Return, Rule, TableFamily
-from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.service import Direction, Hook, Service
 from conntrim.core.plan.changes import Own
-from conntrim.core.plan.described import Described
+from conntrim.core.plan.described import Described, by_family
 from conntrim.core.plan.spelling import PLACE, spell
 
 HOOKS: dict[Direction, tuple[Hook, str]] = {
@@ -73,20 +74,10 @@ def _rules(timeouts: Sequence[Timed], direction: Direction) -> Iterator[Rule]:
         yield Rule((Interface(way, ("lo",)),), (Return(),), PLACE, "", "timeout lo")
     for number, timeout in mine:
         does = NoEffect("ct timeout", f'set "{_name(number)}"')
-        for fields in _told(timeout):
+        for fields in by_family(timeout.families(), partial(opened_by, timeout), inet=True):
             yield from spell(
                 Described(fields, CtState.NEW, {}), does, f"timeout {number}", Dialect.NFTABLES, TableFamily.INET
             )
-
-
-def _told(timeout: ServiceTimeout) -> Iterator[dict[Field, Intervals]]:
-    """The fields by family, or once where they are the same in both."""
-    able = timeout.families()
-    if len(able) == len(Family) and not timeout.clients and not timeout.servers:
-        yield opened_by(timeout, able[0])
-        return
-    for family in able:
-        yield {Field.FAMILY: Intervals.of(family)} | opened_by(timeout, family)
 
 
 def opened_by(timeout: ServiceTimeout, family: Family) -> dict[Field, Intervals]:
@@ -119,16 +110,20 @@ def shortened_by(timeouts: Sequence[ServiceTimeout], census: Census) -> int:
 
 
 def _gone(count: ServiceCount, timeouts: Sequence[ServiceTimeout]) -> int:
-    mine = next((t for t in timeouts if covers_service(t, count)), None)
+    mine = next((t for t in timeouts if covers_service(t, count.service)), None)
     if mine is None:
         return 0
     states = ((each, STATES.get(each.state, "")) for each in count.states)
     return sum(gone(each, mine.seconds[state])[0] for each, state in states if state in mine.seconds)
 
 
-def covers_service(timeout: ServiceTimeout, count: ServiceCount) -> bool:
+def covers_service(timeout: ServiceTimeout, service: Service) -> bool:
     """Whether all entries of a service are the time-out's."""
-    service = count.service
-    same = (timeout.direction, timeout.protocol) == (service.direction, service.protocol)
     servers = not timeout.servers or (bool(service.servers) and service.servers <= timeout.servers)
-    return same and service.port in timeout.ports and servers and not timeout.clients
+    return touches_service(timeout, service) and servers and not timeout.clients
+
+
+def touches_service(timeout: ServiceTimeout, service: Service) -> bool:
+    """Whether some may be: whose ends they have is not asked."""
+    same = (timeout.direction, timeout.protocol) == (service.direction, service.protocol)
+    return same and service.port in timeout.ports

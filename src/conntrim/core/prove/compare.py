@@ -134,11 +134,8 @@ def _compared(
                 others += each.others
                 undecided += each.undecided
         except NotDecided as why:
-            undecided.append(f"{_FAMILY[family]}: {why}")
+            undecided.append(f"{family.label}: {why}")
     return Comparison(tuple(found), tuple(dict.fromkeys(others)), tuple(dict.fromkeys(undecided)), tuple(remarks))
-
-
-_FAMILY = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 
 
 @dataclass(slots=True)

@@ -126,11 +126,11 @@ def found_in(
 def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
     """K5: NOTRACK where nothing is tracked. No finding: old kernels track all the same, and other tools may ask too."""
     active = arrange(ruleset).active
-    for family, name in ((Family.IPV4, "IPv4"), (Family.IPV6, "IPv6")):
+    for family in Family:
         tables = (t for t in ruleset.tables if family in FAMILIES.get(t.family, ()))
         untracks = any(Notrack in map(type, r.statements) for t in tables for r in t.rules())
         if untracks and not active[family]:
-            yield f"none of these rules uses conntrack for {name}: newer kernels track nothing there (K5)"
+            yield f"none of these rules uses conntrack for {family.label}: newer kernels track nothing there (K5)"
 
 
 def _behind(turned: list[Finding], found: list[Finding]) -> list[Finding]:
