@@ -26,6 +26,10 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(self.prefix + cmd_name).command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """No verb asks for help. Newer releases of click make an error of it, older ones do not."""
+        return super().parse_args(ctx, args or ["--help"])
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Commands"):

@@ -23,6 +23,16 @@ def test_quiet_is_the_answer_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ONE
 
 
+@pytest.mark.parametrize("group", [[], ["lab"]])
+def test_no_verb_gets_the_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As asked for by its option: on standard output, its lines whole. It was an error of one line once."""
+    assert code([*group, "--help"]) == 0
+    asked = capsys.readouterr()
+    assert "\nCommands:\n" in asked.out
+    assert code(group) == 0
+    assert capsys.readouterr() == asked
+
+
 def test_faces_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     """Which of two the operator wanted nobody can tell."""
     for pair in (("-q", "--diff"), ("--diff", "--json"), ("-q", "--json")):
