@@ -20,16 +20,22 @@ from conntrim.app.rollout_rules import refuse_other_host
 from conntrim.app.rollout_run import RefusedError
 from conntrim.core.model.circumstances import with_link_local
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Plan
+from conntrim.core.model.policy import Policy
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.parse.plan import ADVICE, parse_plan, refuse_other_version
 from conntrim.core.parse.policy import parse_policy
+from conntrim.core.plan.canary import for_clients
 from conntrim.core.plan.own import without_own, without_trial
 from conntrim.render.json import to_json
 
+EVERYBODY = Intervals()
+"""No clients are named: the trial is of all."""
 
-def reviewed(shown: Shown, live: Live, freshness: Freshness) -> Plan:
-    """The plan that the directory's policy compiles to here and now.
+
+def reviewed(shown: Shown, live: Live, freshness: Freshness, clients: Intervals = EVERYBODY) -> Plan:
+    """The plan that the directory's policy compiles to here and now; of `clients`, for these alone.
 
     InputError where the directory holds no plan of this version; RefusedError where the rules have changed since it
     was made, or anything in it differs from what was compiled. The changed rules are told first: they are no edit.
@@ -42,9 +48,10 @@ def reviewed(shown: Shown, live: Live, freshness: Freshness) -> Plan:
     if policy.unplaced() != plan.policy:
         raise RefusedError(f"{POLICY} was edited; {_again(shown, live.netns)}")
     try:
-        return _compiled(shown, plan, _as_then(live.inputs(policy, plan.dialect), plan))
+        made, inputs = _compiled(shown, plan, _as_then(live.inputs(policy, plan.dialect), plan))
     except RefusedError as error:
         raise RefusedError(f"{error}; {_again(shown, live.netns)}") from error
+    return _canary(policy, inputs, clients) if clients else made
 
 
 def _plan(shown: Shown) -> Plan:
@@ -94,17 +101,26 @@ def _as_then(inputs: Inputs, plan: Plan) -> Inputs:
     return replace(inputs, facts=replace(inputs.facts, local=local))
 
 
-def _compiled(shown: Shown, plan: Plan, inputs: Inputs) -> Plan:
-    """The plan compiled now, where it is the one that is shown; RefusedError.
+def _canary(policy: Policy, inputs: Inputs, clients: Intervals) -> Plan:
+    """The plan for these clients alone, proved like the whole; what was reviewed holds it."""
+    narrow = for_clients(policy, clients)
+    if not narrow.cures:
+        raise InputError("--clients", "no service of the plan has clients there", advice="name some of its clients")
+    return make_plan(replace(inputs, policy=narrow)).plan
+
+
+def _compiled(shown: Shown, plan: Plan, inputs: Inputs) -> tuple[Plan, Inputs]:
+    """The plan compiled now, where it is the one that is shown, and from what; RefusedError.
 
     A plan is made for the rules without any of ours; while it is on trial they are loaded, so it is compiled without
     them first. One that was made beside those of an earlier plan is compiled beside these.
     """
     bare, earlier, differing = without_own(inputs.ruleset), without_trial(inputs.ruleset), ""
     for ruleset in (bare, *([earlier] if bare != earlier else [])):
-        made = _with_shown(make_plan(replace(inputs, ruleset=ruleset)).plan, plan, inputs)
+        taken = replace(inputs, ruleset=ruleset)
+        made = _with_shown(make_plan(taken).plan, plan, inputs)
         if bytes_of(to_json("plan", made)) == shown.files[PLAN]:
-            return made
+            return made, taken
         differing = differing or _difference(plan, made)
     raise RefusedError(f"{PLAN} is not what {POLICY} compiles to on this host now: {differing}")
 

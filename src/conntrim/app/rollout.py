@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import assert_never
 
 from conntrim.app.ports.journal import HeldError
+from conntrim.app.rollout_report import report_of
 from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
-from conntrim.core.model.plan import ObligationStatus, Plan
+from conntrim.core.model.plan import Plan
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.commands import Answer, Command, Do, Record, Reply
 from conntrim.core.rollout.events import (
@@ -32,21 +32,33 @@ from conntrim.core.rollout.history import History
 from conntrim.core.rollout.history import history as _history
 from conntrim.core.rollout.machine import Rollout, step
 from conntrim.core.rollout.probe import Probe
-from conntrim.core.rollout.record import Journal, Lasting
-from conntrim.core.rollout.report import Report, Tuned
-from conntrim.core.rollout.states import SETTLING, State
-from conntrim.core.rollout.status import Drift, drift, resumed, seconds_left
+from conntrim.core.rollout.record import Journal
+from conntrim.core.rollout.report import Report
+from conntrim.core.rollout.states import State
+from conntrim.core.rollout.status import resumed, seconds_left
 
 
 def apply(
     ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = (), probes: tuple[Probe, ...] = (),
-    *, unattended: bool = False,
+    *, unattended: bool = False, clients: tuple[str, ...] = (),
 ) -> Report:  # fmt: skip
-    """Load a plan on trial for so many seconds, if all probes answer through it."""
+    """Load a plan on trial for so many seconds, if all probes answer through it. It takes the place of a trial of some
+    clients."""
     with ports.journal.lock("apply"):
+        if (
+            _in_place_of_some(ports, plan)
+            and (ended := _drive(Work(ports, ports.journal.read()), Rollback())).exit_code
+        ):
+            return ended
         journal = ports.journal.read()
-        work = Work(ports, journal, Request(plan, seconds, accepted, probes, unattended))
+        work = Work(ports, journal, Request(plan, seconds, accepted, probes, unattended, clients))
         return _drive(work, _applying(journal, plan))
+
+
+def _in_place_of_some(ports: Ports, plan: Plan) -> bool:
+    """Whether a trial of some clients is on, and another plan than theirs is wanted."""
+    journal = ports.journal.read()
+    return bool(journal.clients) and journal.state is State.TRIAL and isinstance(_applying(journal, plan), ApplyAnother)
 
 
 def apply_reviewed(
@@ -57,6 +69,7 @@ def apply_reviewed(
     probes: tuple[Probe, ...] = (),
     *,
     unattended: bool = False,
+    clients: tuple[str, ...] = (),
     dry: bool = False,
 ) -> Report:
     """As `apply`, or as `would_apply`, of the plan that comes out of a review (`reviewed.py`), if one does."""
@@ -65,7 +78,7 @@ def apply_reviewed(
     except RefusedError as error:
         return _refused(ports, str(error))
     act = would_apply if dry else apply
-    return act(ports, plan, seconds, accepted, probes, unattended=unattended)
+    return act(ports, plan, seconds, accepted, probes, unattended=unattended, clients=clients)
 
 
 @dataclass
@@ -91,16 +104,19 @@ LEFT = (
     "rules of an earlier trial are left, which an apply takes out before it checks anything; "
     "conntrim status --clean takes them out by itself"
 )
+SOME = "a trial of some clients is on, which an apply takes out first; conntrim rollback takes it out by itself"
 
 
 def would_apply(
     ports: Ports, plan: Plan, seconds: float, accepted: tuple[str, ...] = (), probes: tuple[Probe, ...] = (),
-    *, unattended: bool = False,
+    *, unattended: bool = False, clients: tuple[str, ...] = (),
 ) -> Report:  # fmt: skip
     """What `apply` would answer, by the same table and the same checks: nothing is loaded, set or written."""
+    if _in_place_of_some(ports, plan):
+        return _refused(ports, SOME)
     journal = ports.journal.read()
     memory = replace(ports, journal=_Unwritten(journal))
-    work = Work(memory, journal, Request(plan, seconds, accepted, probes, unattended))
+    work = Work(memory, journal, Request(plan, seconds, accepted, probes, unattended, clients))
     rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
     heard: Event = _applying(journal, plan)
     while True:
@@ -166,7 +182,7 @@ def status(ports: Ports) -> Report:
     """Where the rollout stands; changes nothing."""
     work = Work(ports, ports.journal.read())
     rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
-    report = _report(work, rollout, Reply(Answer.STANDS))
+    report = report_of(work, rollout, Reply(Answer.STANDS))
     strays = _strays(work)
     return replace(report, strays=strays, exit_code=report.exit_code or int(bool(strays)))
 
@@ -225,7 +241,7 @@ def _answered(ports: Ports, reply: Reply) -> Report:
     """Where the rollout stands, with an answer."""
     work = Work(ports, ports.journal.read())
     rollout = resumed(work.run.journal, ports.clock.now(), work.run.own())
-    return _report(work, rollout, reply)
+    return report_of(work, rollout, reply)
 
 
 def changes_anything(plan: Plan) -> bool:
@@ -250,7 +266,7 @@ def _drive(work: Work, asked: Asked) -> Report:
         rollout, commands = step(rollout, heard)
         ended = _obey(work, commands)
         if isinstance(ended, Reply):
-            return _report(work, _back(work, rollout), ended)
+            return report_of(work, _back(work, rollout), ended)
         heard = ended
 
 
@@ -303,100 +319,3 @@ def _attempt(work: Work, command: Do) -> Done | NothingToTry | Failed | Hangup:
     except KeyboardInterrupt:
         return Hangup()
     return NothingToTry() if command is Do.CHECK_TRIAL and work.run.plan.only_settings else Done()
-
-
-def _report(work: Work, rollout: Rollout, reply: Reply) -> Report:
-    journal, now = work.run.journal, work.run.ports.clock.now()
-    own = _own(work)
-    rollout = replace(rollout, state=_settled(work, rollout.state, own))
-    kept, seen = rollout.state in _KEPT, drift(journal, own) if journal.state in _LISTED else Drift()
-    changed = work.surroundings.changed() if kept else ()
-    asked = rollout.state is State.TRIAL and reply.answer is Answer.STANDS
-    moved, broken, undecided = _moved(work) if kept and own else (work.rules.moved() if asked else (), (), ())
-    plan = journal.plan or work.subject
-    lasting = journal.lasting or Lasting()
-    wrong = reply.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)
-    return Report(
-        answer=reply.answer.words,
-        exit_code=reply.answer.exit_code or int(wrong),
-        state=rollout.state,
-        why=reply.why if reply.answer.exit_code else rollout.why if reply.answer is Answer.STANDS else "",
-        plan=plan.name if plan else "",
-        services=tuple(map(str, plan.policy.untrack)) if plan else (),
-        timeouts=tuple(map(str, plan.policy.service_timeouts)) if plan else (),
-        limits=tuple(map(str, plan.policy.limits)) if plan else (),
-        seconds_left=round(seconds_left(journal, now), 1) if rollout.state in _GUARDED else 0.0,
-        deadline="" if kept else _deadline(journal),
-        rules=len(own),
-        missing=seen.missing,
-        added=seen.added,
-        unmendable=work.rules.unmendable() if rollout.state is State.DRIFTED else "",
-        changed=changed,
-        moved=moved,
-        broken=broken,
-        undecided=undecided,
-        managers=plan.managers if plan else (),
-        accepted=journal.accepted,
-        purged=journal.purged,
-        lasting=lasting.told,
-        by_hand=lasting.by_hand,
-        remarks=tuple(dict.fromkeys((*journal.remarks, *work.run.remarks))),
-        settings=_settings(work, rollout.state),
-        netns=work.run.ports.netns,
-        state_dir=work.run.ports.state,
-        root=work.run.ports.root or "",
-        costs=plan.costs if plan and rollout.state in _GUARDED | {State.TRIAL} else (),
-        replaced=journal.replaced_name,
-        undone=work.undone,
-    )
-
-
-def _settled(work: Work, state: State, own: tuple[str, ...]) -> State:
-    """What broke a confirm off may have come before the flip: that is still a trial."""
-    if state is not State.KEEPING:
-        return state
-    return resumed(work.run.journal, work.run.ports.clock.now(), own).state
-
-
-def _deadline(journal: Journal) -> str:
-    """The first second (UTC) in which a trial's rules are inert, "" where there is no trial."""
-    guard = journal.guard
-    return datetime.fromtimestamp(guard.wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if guard else ""
-
-
-_LISTED = SETTLING - {State.KEEPING} | {State.TRIAL, State.CONFIRMED}
-"""Recorded states in which the journal holds our rules as they were listed."""
-_KEPT = SETTLING | {State.CONFIRMED, State.DRIFTED}
-_TO_COME = frozenset({State.PENDING, State.TRIAL})
-_GUARDED = frozenset({State.TRIAL, State.LOADING, State.SWAPPING, State.LOST})
-
-
-def _settings(work: Work, state: State) -> tuple[Tuned, ...]:
-    """Those that a confirm will set, or has set; once nothing is left of the plan, those that were put back."""
-    if state in _TO_COME:
-        return work.surroundings.to_set()
-    return work.surroundings.were_set() if work.run.journal.plan else tuple(work.surroundings.put_back)
-
-
-def _own(work: Work) -> tuple[str, ...]:
-    """Our rules in the kernel; that they cannot be read must not take the place of the answer."""
-    try:
-        return work.run.own()
-    except ConntrimError as error:
-        work.run.remarks.append(f"our rules could not be read back: {error}")
-        return ()
-
-
-def _moved(work: Work) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """What has changed around our rules; which obligations are broken now, and which are not decided any more."""
-    moved: tuple[str, ...] = ()
-    try:
-        fresh, plan = work.run.ports.freshness, work.run.plan
-        moved = fresh.differences(plan) or work.rules.moved()
-        found = fresh.obligations(plan) if moved else ()
-    except ConntrimError as error:
-        return moved, (), (f"whether the rules still do what was proved: {error}",)
-    wrong = [o for o in found if o.name not in work.run.journal.accepted]
-    broken = tuple(f"{o.name} is {o.standing}: {o.why}" for o in wrong if o.standing is ObligationStatus.BROKEN)
-    undecided = tuple(f"{o.name}: {o.why}" for o in wrong if o.standing is ObligationStatus.NOT_DECIDED)
-    return moved, broken, undecided

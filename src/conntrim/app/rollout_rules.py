@@ -140,7 +140,12 @@ class Rules:
             raise RefusedError(f"{why}; conntrim rollback, then conntrim plan -o DIR")
 
     def check_confirm(self) -> None:
-        """Nobody changed what is around the trial's rules, and the kernel would take the kept ones."""
+        """The whole was tried, nobody changed what is around its rules, and the kernel would take the kept ones."""
+        if clients := self.run.journal.clients:
+            raise RefusedError(
+                f"on trial for {', '.join(clients)} alone, and the rules for all others have met no packet yet: "
+                "conntrim apply PLAN_DIR tries the whole, in the place of this"
+            )
         self._refuse_moved()
         if found := self.ports.freshness.around(self.run.plan):
             raise RefusedError(f"not as it was proved: {shown(found)}; conntrim rollback, then conntrim plan -o DIR")

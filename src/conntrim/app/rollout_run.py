@@ -51,13 +51,15 @@ class Ports:
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an apply was asked for: the plan, the trial's seconds, the obligations that the operator accepts, and what
-    must answer through the new rules. `unattended`: nobody looks, so only what proves something counts."""
+    must answer through the new rules. `unattended`: nobody looks, so only what proves something counts. `clients` are
+    the prefixes whose clients the plan is narrowed to; none: it is whole."""
 
     plan: Plan
     seconds: float
     accepted: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     unattended: bool = False
+    clients: tuple[str, ...] = ()
 
 
 class RefusedError(ConntrimError):

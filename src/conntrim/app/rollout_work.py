@@ -107,7 +107,10 @@ class Work:
                 journal = Journal(history=history)
             case State.CHECKING if run.request:
                 earlier = run.journal if run.journal.state is State.CONFIRMED else run.journal.replaced
-                journal = Journal(plan=run.request.plan, accepted=run.request.accepted, replaced=_bare(earlier))
+                asked = run.request
+                journal = Journal(
+                    plan=asked.plan, accepted=asked.accepted, clients=asked.clients, replaced=_bare(earlier)
+                )
             case State.LOADING if run.request:
                 journal = replace(run.journal, guard=run.starting())
             case State.SWAPPING if run.journal.swap is None:

@@ -13,10 +13,12 @@ from conntrim import wiring
 from conntrim.app import rollout
 from conntrim.app.reviewed import reviewed
 from conntrim.app.rollout_run import Ports
-from conntrim.cli.options import as_json, netns, stated
+from conntrim.cli.options import as_json, netns, prefixes, stated
 from conntrim.cli.output import complain
 from conntrim.cli.rollout import answer, rooted
+from conntrim.core.model.address import format_range
 from conntrim.core.model.errors import InputError
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.probe import How, Probe, probe_of
 from conntrim.core.rollout.report import Report
@@ -46,6 +48,16 @@ def probes_of(texts: Sequence[str], commands: Sequence[str], yes: bool) -> tuple
     return (*(probe for _, probe in found if probe), *map(_command, commands))
 
 
+def clients_of(texts: Sequence[str], yes: bool) -> Intervals:
+    """The clients named, none for all; InputError where somebody would keep what some have tried."""
+    if texts and yes:
+        raise InputError("--yes", "a trial of some clients is not kept", advice="apply the whole plan after it")
+    found = Intervals.of(*prefixes("--clients", ",".join(texts)))
+    if texts and not found:
+        raise InputError("--clients", "no address", advice="such as 192.0.2.0/28")
+    return found
+
+
 def _command(text: str) -> Probe:
     """A command line, split as a shell would; no shell runs it."""
     try:
@@ -63,6 +75,9 @@ def _command(text: str) -> Probe:
 @click.option("--accept", multiple=True, metavar="OBLIGATION", help="Load although this obligation is not proved.")
 @click.option("--probe", "probed", multiple=True, metavar="HOST:PORT", help="Must answer, or the trial falls back.")
 @click.option("--probe-command", "commands", multiple=True, metavar="CMD", help="Must end with 0, as a --probe.")
+@click.option(
+    "--clients", "some", multiple=True, metavar="PREFIX", help="Try it with these clients alone; all others go on."
+)
 @click.option("--yes", is_flag=True, help="Confirm at once where every --probe has answered: for scripts.")
 @click.option(
     "--wait",
@@ -77,7 +92,7 @@ def _command(text: str) -> Probe:
 @click.pass_context
 def command(
     ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
-    commands: tuple[str, ...], yes: bool,
+    commands: tuple[str, ...], some: tuple[str, ...], yes: bool,
     wait: bool, dry: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a plan's rules on trial: they expire in the kernel by themselves unless you confirm them.
@@ -86,11 +101,13 @@ def command(
     a crash or kill -9 cannot keep a bad change in place. Keep it with `conntrim confirm`.
     """
     seconds, probes = seconds_of(trial), probes_of(probed, commands, yes)
+    clients = clients_of(some, yes)
     shown, ports = wiring.plans().read(plan_dir), wiring.rollout(netns, state, root)
-    compiled = partial(reviewed, shown, wiring.live(netns), ports.freshness)
+    compiled = partial(reviewed, shown, wiring.live(netns), ports.freshness, clients)
     act = partial(
         rollout.apply_reviewed,
         compiled=compiled, seconds=seconds, accepted=accept, probes=probes, unattended=yes, dry=dry,
+        clients=tuple(format_range(*each) for each in clients.ranges),
     )  # fmt: skip
     if dry:
         answer(ctx, "apply", act, ports, as_json)

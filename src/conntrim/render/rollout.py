@@ -49,6 +49,10 @@ def _counted(settings: tuple[Tuned, ...]) -> str:
     return f"{len(settings)} setting{'s' * (len(settings) != 1)}"
 
 
+def _for_some(report: Report) -> str:
+    return " for some clients" if report.clients else ""
+
+
 def _nothing_loaded(report: Report) -> str:
     """Not so of rules that bear our marks and are none of the plan's."""
     if not report.strays:
@@ -60,7 +64,7 @@ _STANDS: dict[State, Callable[[Report], str]] = {
     State.NOTHING: _nothing_loaded,
     State.CHECKING: lambda r: "Nothing of ours is loaded.",
     State.PENDING: lambda r: f"{_name(r)} has {_counted(r.settings)} to set, and nothing to try.",
-    State.TRIAL: lambda r: f"{_name(r)} is on trial, {r.seconds_left:.0f} s left.",
+    State.TRIAL: lambda r: f"{_name(r)} is on trial{_for_some(r)}, {r.seconds_left:.0f} s left.",
     State.EXPIRED: lambda r: f"The trial of {_name(r)} is over, its rules are inert.",
     State.LOST: lambda r: f"The trial of {_name(r)} is broken.",
     State.CONFIRMED: lambda r: f"{_name(r)} is confirmed, {_proof(r)}",
@@ -95,8 +99,8 @@ def _on_trial(report: Report) -> Iterator[str]:
         yield "It cannot be kept: others have changed its chains since it began."
         yield "Undo it now: conntrim rollback, then conntrim plan -o DIR again"
         return
-    yield "Keep it:     conntrim confirm"
-    yield "Undo it now: conntrim rollback"
+    yield "Try the whole: conntrim apply PLAN_DIR" if report.clients else "Keep it:     conntrim confirm"
+    yield f"Undo it now: {'  ' * bool(report.clients)}conntrim rollback"
 
 
 def _pending(report: Report) -> Iterator[str]:
@@ -175,6 +179,8 @@ def _details(report: Report, given: Options) -> Iterator[str]:
     if report.answer == Answer.OTHER_TRIAL.words:
         yield given.hinted("Decide about it first: conntrim confirm or conntrim rollback")
     yield from _replaced(report)
+    if report.clients and report.state is State.TRIAL:
+        yield f"Clients that take part: {', '.join(report.clients)}; all others go on as before"
     yield from _cures(report)
     if report.managers:
         yield f"Rules here are made by: {', '.join(report.managers)}"

@@ -12,7 +12,7 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.policy import Policy, Untrack
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.policy_limit import limits_of
-from conntrim.core.parse.policy_reader import Reader
+from conntrim.core.parse.policy_reader import ANY, OWN, SITE, Reader
 from conntrim.core.parse.policy_timeout import timeouts_of
 from conntrim.core.parse.toml import Path, locate
 
@@ -40,7 +40,7 @@ def _untrack(read: Reader, path: Path, value: object) -> Untrack:
         read.refuse((*path, other), f"{other} in an {direction} service", f"write {wanted}")
     if wanted == "to" and wanted not in given:
         read.refuse(path, "an outbound service without to", 'name its servers: to = ["192.168.0.17"]')
-    peers = read.addresses_at(path, given, wanted)
+    peers = read.addresses_at(path, given, wanted, SITE if wanted == "to" else ANY)
     found = Untrack(
         direction, protocol, read.ports((*path, "ports"), given["ports"]), peers, read.place(path),
         read.family(path, given), read.truth((*path, "keep_lo_tracked"), given.get("keep_lo_tracked", False)),
@@ -91,7 +91,7 @@ def parse_policy(data: bytes, source: str) -> Policy:
     ]
     _distinct(read, untrack)
     limits, waits = limits_of(read, given.get("limit", [])), timeouts_of(read, given.get("timeout", []))
-    own = read.addresses_at((), given, "own_addresses")
+    own = read.addresses_at((), given, "own_addresses", OWN)
     table = read.table(("table",), given.get("table", {}))
     read.known(("table",), table, TABLE_KEYS)
     timeouts = read.table(("timeouts",), given.get("timeouts", {}))

@@ -19,16 +19,29 @@ MOST_SERVICES = 1000
 """Entries of one kind in a policy: each costs rules and proofs, and a person has to review them."""
 WIDEST_RANGE = 1024
 """Ports in one entry. A wider one covers ports that nobody meant, as 10240:65000 once did."""
-WIDEST_PEERS: dict[Family, int] = {Family.IPV4: 1 << 16, Family.IPV6: 1 << 80}
-"""Addresses in one `to`: a /16 and a /48, one site. Servers of an outbound service are to be named."""
 LARGEST = 1 << 31
 """nf_conntrack_max and the time-outs are signed 32-bit numbers in the kernel."""
-MOST_OWN = 256
-"""Addresses in one entry of `own_addresses`: a host has single ones."""
-
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
 PROTOCOLS = {protocol_name(p): int(p) for p in sorted(WITH_PORTS)}
 PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Widest:
+    """How many addresses one prefix of a key may be, by family, and why no more."""
+
+    most: Mapping[Family, int]
+    why: str
+
+
+ANY = Widest({}, "")
+SITE = Widest(
+    {Family.IPV4: 1 << 16, Family.IPV6: 1 << 80},
+    "name the servers; whoever is in `to` may send untracked packets from the service's port",
+)
+"""Servers of an outbound service that goes untracked: a /16 and a /48, one site."""
+OWN = Widest({Family.IPV4: 256, Family.IPV6: 256}, "name the addresses that this host has at times")
+"""Addresses of a host's own: it has single ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +147,12 @@ class Reader:
             self.refuse(path, f"{item!r} is {high - low + 1} ports wide", f"at most {WIDEST_RANGE} in one range")
         return Intervals.of((low, high))
 
-    def addresses_at(self, path: Path, given: Mapping[str, object], key: str) -> Intervals:
+    def addresses_at(self, path: Path, given: Mapping[str, object], key: str, widest: Widest = ANY) -> Intervals:
         """Those under a key of an entry; none where it is missing."""
-        return self.addresses((*path, key), given[key]) if key in given else Intervals()
+        return self.addresses((*path, key), given[key], widest) if key in given else Intervals()
 
-    def addresses(self, path: Path, value: object) -> Intervals:
-        """Addresses and prefixes."""
+    def addresses(self, path: Path, value: object, widest: Widest = ANY) -> Intervals:
+        """Addresses and prefixes, none of them wider than the key may have."""
         found = Intervals()
         for index, item in enumerate(self.listed(path, value)):
             where = path if not isinstance(value, list) else (*path, index)
@@ -149,17 +162,8 @@ class Reader:
                 low, high = 1, 0
             if low > high:
                 self.refuse(where, f"{item!r} is no address", "write 192.168.0.17, 10.0.0.0/24 or 2001:db8::/64")
-            self._narrow(where, low, high)
+            family = next(f for f, all_of in ADDRESSES.items() if low in all_of)
+            if high - low >= widest.most.get(family, high + 1):
+                self.refuse(where, f"{path[-1]} = {format_range(low, high)} is too wide", widest.why)
             found |= Intervals.of((low, high))
         return found
-
-    def _narrow(self, path: Path, low: int, high: int) -> None:
-        """A wide `to` would untrack answers of servers that are not ours; `from` may be as wide as it likes."""
-        family = next(f for f, all_of in ADDRESSES.items() if low in all_of)
-        if "to" in path and high - low >= WIDEST_PEERS[family]:
-            advice = "name the servers; whoever is in `to` may send untracked packets from the service's port"
-            self.refuse(path, f"to = {format_range(low, high)} is too wide", advice)
-        if "own_addresses" in path and high - low >= MOST_OWN:
-            self.refuse(
-                path, f"{format_range(low, high)} is too wide", "name the addresses that this host has at times"
-            )

@@ -128,7 +128,8 @@ class Journal:
     each chain that holds some of them. `tables` are the
     tables that were there before. `accepted` names the obligations that the operator took upon themselves.
     `settings` and `files` hold what was there before the confirm; `root` is the directory that the files are below,
-    `lasting` what was decided about the rules' own files. `replaced` is the journal of the confirmed plan that this one
+    `lasting` what was decided about the rules' own files. `clients` are those that the trial is narrowed to, as
+    prefixes; none: all. `replaced` is the journal of the confirmed plan that this one
     takes the place of: what a trial that ends, or a rollback, goes back to. `history` notes each state as it was
     recorded, `steps` what became of the plans.
     """
@@ -137,6 +138,7 @@ class Journal:
     plan: Plan | None = None
     guard: Guard | None = None
     accepted: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     around: dict[str, str] = field(default_factory=dict)

@@ -31,6 +31,7 @@ class Report:
     `strays` are rules with marks of ours that are none of this plan's as it was loaded; nothing touches them.
     `replaced` is the confirmed plan that this one has taken the place of, or is to; `undone` the plan that was taken
     back where another is in force again.
+    `clients` are those that the trial is narrowed to; none: it is of all.
     `unmendable` says why a confirm cannot load again what is gone.
     """
 
@@ -42,6 +43,7 @@ class Report:
     services: tuple[str, ...] = ()
     timeouts: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
     seconds_left: float = 0.0
     deadline: str = ""
     rules: int = 0

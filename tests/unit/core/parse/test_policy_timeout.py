@@ -24,6 +24,13 @@ def test_the_example_of_the_manual() -> None:
     assert (found.families(), found.place.line) == ((Family.IPV4, Family.IPV6), 1)
 
 
+def test_servers_may_be_as_many_as_one_likes() -> None:
+    """What is wide for untracking is none here: a time-out lets nobody in, and everybody's servers may be meant."""
+    for wide in ("10.0.0.0/8", "0.0.0.0/0", "2000::/3"):
+        (found,) = parse_policy((DNS + f'to = ["{wide}"]\n').encode(), "p").service_timeouts
+        assert found.servers == Intervals.of(parse_prefix(wide))
+
+
 REFUSED = {
     "no seconds": (HEAD, 1, "seconds is missing in this [[timeout]]"),
     "nothing named": (HEAD + "seconds = {}\n", 5, "seconds is empty"),

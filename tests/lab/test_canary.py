@@ -1,0 +1,162 @@
+"""A trial of some clients: whom it is for goes untracked, everybody else's entries and connections are as they were."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conntrim.host.netns import entered
+from conntrim.lab.netns import LabHost, bridged
+from tests.lab.commands import WEB as POLICY
+from tests.lab.commands import conntrim
+from tests.lab.gateways import LAN, RULES, echo_server, gateway
+from tests.lab.planning import WEB
+from tests.lab.test_client_limits import OPEN, listed, planned, run
+from tests.lab.test_rollout import until
+from tests.lab.test_rollout_plans import FIREWALLS, Operator, SwiftOperator, listing, load_firewall
+from tests.lab.test_service_timeouts import HOST, left
+from tests.lab.test_service_timeouts import POLICY as SHORTER
+
+INSIDE, OUTSIDE = "192.168.0.34", "192.168.0.20"
+SOME = "192.168.0.32/28"
+
+
+class Site:
+    """A web host, a client inside the share and one outside; `opened` are their connections, kept alive."""
+
+    def __init__(self, web: LabHost, clients: dict[str, LabHost]) -> None:
+        self.web, self.clients = web, clients
+        self.opened: dict[str, list[socket.socket]] = {INSIDE: [], OUTSIDE: []}
+
+    def connects(self, client: str) -> None:
+        """One connection more of a client, used."""
+        with entered(self.clients[client].name):
+            mine = socket.create_connection((WEB, 80), timeout=3)
+        self.opened[client].append(mine)
+        assert echoes(mine)
+
+    def failed(self) -> int:
+        """How many of all connections no longer carry a word there and back."""
+        return sum(not echoes(each) for mine in self.opened.values() for each in mine)
+
+    def entries(self, client: str) -> int:
+        """The entries of a client's connections to the web server."""
+        with entered(self.web.name), open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as table:
+            return len(re.findall(rf"ESTABLISHED src={client} dst={WEB} sport=\d+ dport=80 ", table.read()))
+
+
+def echoes(mine: socket.socket) -> bool:
+    """Whether a word comes back."""
+    try:
+        mine.sendall(b"word")
+        return mine.recv(16) == b"word"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """The three hosts, with a connection of each client open."""
+    with bridged(["inside=34", "outside=20", "web=18"]) as hosts:
+        echo_server(hosts["web"], 80)
+        made = Site(hosts["web"], {INSIDE: hosts["inside"], OUTSIDE: hosts["outside"]})
+        yield made
+        for each in (*made.opened[INSIDE], *made.opened[OUTSIDE]):
+            each.close()
+
+
+def on_trial(site: Site, place: Path, *words: str) -> Operator:
+    """A plan of the web server for everybody, on trial for some, with a connection of each client from before it."""
+    for client in site.opened:
+        site.connects(client)
+    operator = SwiftOperator(site.web, place)
+    (place / "web.toml").write_text(POLICY)
+    does(operator, "plan", "--policy", str(place / "web.toml"), "-o", str(place / "plan"))
+    said = does(operator, "apply", str(place / "plan"), "--clients", SOME, *words)
+    assert "is on trial for some clients" in said
+    assert f"Untracked: inbound tcp/80 from {SOME}" in said
+    return operator
+
+
+def does(operator: Operator, *words: str) -> str:
+    """A verb that succeeds; its output."""
+    done = operator.does(*words)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", list(FIREWALLS))
+def test_a_canary_is_followed_by_the_whole_and_nothing_fails(site: Site, tmp_path: Path, kind: str) -> None:
+    """Who is inside opens connections without an entry, who is outside gets one for each. A confirm is refused and
+    changes nothing; the whole plan takes the canary's place, is kept and undone, and no connection fails."""
+    load_firewall(site.web, kind)
+    before = listing(site.web)
+    operator = on_trial(site, tmp_path)
+    for client in site.opened:
+        site.connects(client)
+    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (1, 2, 0)
+    refused = operator.does("confirm")
+    assert refused.returncode == 1
+    assert "on trial for 192.168.0.32/28 alone" in " ".join(refused.stdout.split())
+    assert "is on trial for some clients" in does(operator, "status")
+    assert operator.does("apply", str(tmp_path / "plan"), "--dry-run").returncode == 1
+    assert "is on trial, " in does(operator, "apply", str(tmp_path / "plan"))
+    kept = site.entries(INSIDE), site.entries(OUTSIDE)
+    for client in site.opened:
+        site.connects(client)
+    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (*kept, 0)
+    does(operator, "confirm")
+    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (0, 0, 0)
+    does(operator, "rollback")
+    assert (listing(site.web), site.failed()) == (before, 0)
+
+
+@pytest.mark.parametrize("kind", list(FIREWALLS))
+def test_a_canary_expires(site: Site, tmp_path: Path, kind: str) -> None:
+    """When its time is over new connections of all clients have entries again, and none of those open fails: a server
+    that lets new connections in takes up those that its clients go on with."""
+    load_firewall(site.web, kind)
+    operator = on_trial(site, tmp_path, "--trial", "4s")
+    for client in site.opened:
+        site.connects(client)
+    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (1, 2, 0)
+    assert until(lambda: "is over" in operator.does("status").stdout)
+    site.connects(INSIDE)
+    assert site.failed() == 0
+    assert (site.entries(INSIDE), site.entries(OUTSIDE)) == (3, 2)
+    does(operator, "status", "--clean")
+    assert site.failed() == 0
+
+
+@pytest.mark.parametrize("dialect", RULES)
+def test_other_cures_are_narrowed_as_well(tmp_path: Path, dialect: str) -> None:
+    """On a gateway the time-outs and the limit reach the client that is named, and not its neighbour."""
+    with gateway(2) as gate:
+        gate.load(dialect)
+        before = listed(gate)
+        planned(gate, tmp_path, f"{SHORTER}\n{OPEN}")
+        run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--clients", f"{LAN}.2")
+        assert (gate.connects(f"{LAN}.2", 1, 443), left(gate, 443)) == (1, [600])
+        assert (gate.connects(f"{LAN}.3", 1, 443), left(gate, 443)) == (1, [600, HOST])
+        assert (gate.connects(f"{LAN}.2", 40), gate.connects(f"{LAN}.3", 40)) == (29, 40)
+        run(gate, tmp_path, "rollback")
+        assert (gate.alive(gate.opened), listed(gate)) == (len(gate.opened), before)
+
+
+def test_clients_that_no_service_has_are_refused(tmp_path: Path) -> None:
+    """Bad input: exit code 2, and nothing is loaded. Nor is a canary kept unattended."""
+    with bridged(["web=18"]) as hosts:
+        load_firewall(hosts["web"], "nft")
+        (tmp_path / "web.toml").write_text(POLICY + 'from = ["10.0.0.0/8"]\n')
+        place = str(tmp_path / "plan")
+        assert conntrim(hosts["web"], "plan", "--policy", str(tmp_path / "web.toml"), "-o", place).returncode == 0
+        apply = "apply", place, "--state", str(tmp_path / "state")
+        nobody = conntrim(hosts["web"], *apply, "--clients", "192.168.0.0/16")
+        assert (nobody.returncode, b"no service of the plan has clients there" in nobody.stderr) == (2, True)
+        kept = conntrim(hosts["web"], *apply, "--clients", "10.1.0.0/16", "--yes", "--probe", f"{WEB}:80")
+        assert (kept.returncode, b"a trial of some clients is not kept" in kept.stderr) == (2, True)
+        assert "conntrim" not in listing(hosts["web"])
