@@ -113,7 +113,7 @@ class Peer(Bits):
             way.ends = {}
             way.moved = []
             for priority, table, chain in self._stations(ruleset, hook):
-                if priority > TRACKER and way.early:
+                if hook is not Hook.INGRESS and priority > TRACKER and way.early:
                     way.early, untracked = False, way.state == CtState.UNTRACKED
                     given = self.state if state is None else state
                     way.becomes(z3.If(untracked, way.state, given))

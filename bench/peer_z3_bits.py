@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import z3
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family, parse_address, parse_prefix
-from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.ct_match import CtIn
+from conntrim.core.model.conntrack import CtState, Status
+from conntrim.core.model.ct_match import CtIn, any_of
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
@@ -36,6 +36,9 @@ LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
 MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
 BROADCAST = Intervals.of(parse_address("255.255.255.255"), parse_address("0.0.0.0"))  # noqa: S104 - no socket
 UNICAST, LOCAL, BROADCAST_TYPE, MULTICAST_TYPE = 1, 2, 3, 5
+
+ASKS_DNAT = any_of(Status.DST_NAT), any_of(Status.DST_NAT, negated=True)
+"""`ct status dnat`, and that it is not."""
 
 ENTRY_ONLY = ("ct", "connmark", "connbytes", "cluster")
 """Matches that never hold for a packet without an entry, negated or not."""
@@ -230,7 +233,7 @@ class Bits:
             case InSet():
                 return self._in_set(match, table, way)
             case CtIn():
-                return z3.And(z3.Not(bare(way)), self.unknown(str(match)))
+                return z3.And(z3.Not(bare(way)), self._of_entry(match, way))
             case OpaqueMatch():
                 answer = self.unknown(f"{match.kind}: {match.text}")
                 kind = match.kind.split()[0] if match.kind else ""
@@ -267,6 +270,13 @@ class Bits:
         if not (at.has_in if way == "in" else at.has_out):
             return z3.BoolVal(0 in codes)
         return either((self.iif if way == "in" else self.oif) == code for code in codes)
+
+    def _of_entry(self, match: CtIn, way: Way) -> z3.BoolRef:
+        """What the entry says; of first packets that came by all that translates destinations, that it is not DNAT."""
+        said = self.unknown(str(match))
+        if way.direct is None or match not in ASKS_DNAT:
+            return said
+        return z3.And(said, z3.Not(way.direct)) if match.negated else z3.Or(said, way.direct)
 
     def _conntrack(self, match: XtConntrack, way: Way) -> z3.BoolRef:
         entryless = bare(way)

@@ -285,6 +285,31 @@ def test_k122_nft_reads_a_later_fragment_as_a_header(checked: KernelCheck, famil
     assert (bool(believed.doubt), len(believed.traces)) == (True, 1)
 
 
+NEW, FREE = "{} new, {} new", "{} untracked, {} untracked"
+OUT, IN = ("output", "postrouting"), ("prerouting", "input")
+
+
+@pytest.mark.parametrize(
+    ("family", "rule", "seen", "parted"),
+    [(Family.IPV4, "accept", ["", f"{NEW.format(*OUT)}, {NEW.format(*IN)}"], False),
+     (Family.IPV4, "notrack", ["prerouting untracked", f"{FREE.format(*OUT)}, {FREE.format(*IN)}"], False),
+     (Family.IPV6, "accept", [f"{NEW.format(*IN)}, {NEW.format(*IN)}", NEW.format(*OUT)], True),
+     (Family.IPV6, "notrack", [f"{FREE.format(*IN)}, {FREE.format(*IN)}", FREE.format(*OUT)], True)],
+)  # fmt: skip
+def test_k106_what_goes_round_lo_is_parted_again(
+    checked: KernelCheck, family: Family, rule: str, seen: list[str], parted: bool
+) -> None:
+    """Put together in OUTPUT, a datagram comes to PREROUTING in two parts, where IPv4 puts together what is tracked;
+    over IPv6 both parts come to INPUT. A later part is counted for the first one over IPv6, which has its number."""
+    checked.load_nft(f"table inet s {{\n chain f {{\n type filter hook output priority -300;\n {rule}\n }}\n}}\n")
+    ends = "192.0.2.1 4000 > 192.0.2.1 53" if family is Family.IPV4 else "2001:db8::1 4000 > 2001:db8::1 53"
+    packets = parse_packets("\n".join(f">lo udp {ends} {part}" for part in ("first", "later")))
+    assert seen == [story(trace) for trace in checked.oracle.fire(shots([packets]))]
+    outcome = simulate(checked.ruleset, packets[1], kernel=checked.kernel)
+    state = CtState.NEW if rule == "accept" else CtState.UNTRACKED
+    assert (parted, state) == (outcome.left.fragment, outcome.state)
+
+
 @pytest.mark.parametrize("family", Family)
 def test_k120_conntrack_takes_no_fragment(checked: KernelCheck, family: Family) -> None:
     """Where a zone takes the mark of NOTRACK away again behind reassembly, both fragments are INVALID."""

@@ -18,6 +18,7 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.protocol import WITH_PORTS, Protocol
 from conntrim.core.model.ruleset import Base, Chain, Dialect, Rule, Ruleset, Table, TableFamily
+from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.ct_expressions import UNKNOWN_MARK
 from conntrim.core.netfilter.dialogue import from_peer, opened
 from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, arrange
@@ -220,11 +221,18 @@ def _doubt(outcome: Outcome) -> str:
         return "the address that the kernel picks"
     if any(entry.mark == UNKNOWN_MARK for entry in outcome.memory.entries):
         return "the mark of an entry"
-    if (outcome.packet.first or outcome.packet.fragment) and "lo" in (outcome.left.iif, outcome.left.oif):
-        return "fragments round the loopback"
+    if _parted_again(outcome):
+        return "the parts of what was put together before"
     if _unsummed(outcome):
         return "a checksum that translation did not correct"
     return "the way of an answer's answer to a stranger" if _lost(outcome) else ""
+
+
+def _parted_again(outcome: Outcome) -> bool:
+    """Round lo a datagram comes in parts again (K106). Whose they are is told where IPv4 puts them together anew."""
+    again = [step for step in outcome.path if step.kind is StepKind.DEFRAG][1:]
+    v4 = outcome.packet.family is Family.IPV4
+    return bool(again) and not (v4 and outcome.gathered is not None and outcome.gathered.hook is Hook.PREROUTING)
 
 
 def _unsummed(outcome: Outcome) -> bool:

@@ -16,7 +16,6 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import Talk, dialogue
-from conntrim.core.netfilter.hooks import direction_of
 from conntrim.core.netfilter.icmp import ANSWERS, ICMP
 from conntrim.core.netfilter.memory import Tuple, tuple_of
 from conntrim.lab.words import PORTS
@@ -151,8 +150,6 @@ def _query(random: Random, opener: Packet) -> Made:
 
 def _parted(random: Random, opener: Packet) -> Made:
     """Queries and answers, some of them in two fragments."""
-    if direction_of(opener) is Direction.LOOPBACK:
-        return _udp(random, opener)
     talk = _udp(random, opener) if random.random() < 0.8 else _echo(random, opener)
     return tuple(part for packet in talk for part in _parts(packet, random.random() < 0.8))
 

@@ -252,18 +252,18 @@ def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
     return None if yes is None else yes and match.negated
 
 
-def _reads_payload(match: Match, skb: Skb, table: Table | None) -> bool:
-    """K122: nft takes what a later fragment carries for the header of its protocol, and nobody said what that is."""
+def payload_readers(match: Match, table: Table | None) -> frozenset[int]:
+    """K122: the protocols in whose later fragments a match takes what they carry for their header; what that is nobody
+    said. Only nft does."""
     if table is None or table.dialect is not Dialect.NFTABLES:
-        return False
-    return any(
-        skb.packet.protocol in FIELDS[field].protocols for field in asked_fields(match) if field not in DEVICES.values()
-    )
+        return frozenset()
+    fields = [field for field in asked_fields(match) if field not in DEVICES.values()]
+    return frozenset[int]().union(*(FIELDS[field].protocols for field in fields))
 
 
 def holds(match: Match, skb: Skb, table: Table | None) -> bool | None:
     """Whether one match of a rule in `table` holds."""
-    if skb.packet.fragment and _reads_payload(match, skb, table):
+    if skb.packet.fragment and skb.packet.protocol in payload_readers(match, table):
         return None
     match match:
         case In():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from conntrim.core.emit.ct import nft_text
-from conntrim.core.model.address import format_address
+from conntrim.core.model.address import format_address, format_range
 from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.fields import FIELDS, Field
+from conntrim.core.model.fields import FIELDS, Field, Reading
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
@@ -62,7 +62,7 @@ def question(what: Match | Statement) -> str:
         case OpaqueMatch() | OpaqueStatement():
             return f"{what.kind}: {(what.asked if isinstance(what, OpaqueMatch) else '') or what.text}"
         case In():
-            return f"the packet's {what.field} is one that the rule asks for"
+            return f"the packet's {_asked(what)}"
         case Interface():
             return f"the {what.way}going interface is {'not ' * what.negated}{' or '.join(what.names)}"
         case AnyOf():
@@ -90,6 +90,17 @@ def question(what: Match | Statement) -> str:
             return str(what)
         case _:
             assert_never(what)
+
+
+def _asked(match: In) -> str:
+    """`dport is one of: 53, 80-90`: two sets are two questions."""
+    told = format_range if FIELDS[match.field].reading is Reading.ADDRESSES else _range
+    masked = "" if match.mask is None else f" & {match.mask:#x}"
+    return f"{match.field}{masked} is one of: {', '.join(told(*each) for each in match.values.ranges)}"
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def condition(match: Match) -> str:

@@ -114,6 +114,7 @@ class Traversal:
             if self.skb.packet.oif != "lo":
                 return
             self.skb.packet = replace(self.skb.packet, iif="lo", oif="")
+            self._part_again()
         yield Hook.INGRESS
         yield Hook.PREROUTING
         if self.skb.packet.dst != self.came.dst and not self._routed:
@@ -198,8 +199,10 @@ class Traversal:
         self.path.append(Step(kind, self.hook, table, chain, self._state(), note, rule))
 
     def _defrag(self, station: Station) -> None:
-        """K6: with conntrack active the rules see whole packets, but for what was untracked in front (K117)."""
-        if not isinstance(self.skb.attached, Untracked):
+        """K6: with conntrack active the rules see whole packets, but for what was untracked in front (K117) and, over
+        IPv6, what has its entry (K106)."""
+        attached, v6 = self.skb.attached, self.came.family is Family.IPV6
+        if not isinstance(attached, Untracked) and not (v6 and isinstance(attached, Tracked)):
             self._reassemble()
 
     def _reassemble(self) -> None:
@@ -208,6 +211,13 @@ class Traversal:
             self.gathered = Gathered(self.hook, packet, attached.zone if isinstance(attached, Template) else NO_ZONE)
             self.skb.packet = replace(packet, fragment=False, first=False, length=None)
             self._step(StepKind.DEFRAG, "reassembled: the rules see the whole packet")
+
+    def _part_again(self) -> None:
+        """K106: what came in fragments goes on in fragments."""
+        if self.gathered is not None:
+            came = self.gathered.packet
+            self.skb.packet = replace(self.skb.packet, fragment=came.fragment, first=came.first, length=came.length)
+            self._step(StepKind.DEFRAG, "sent on in fragments again")
 
     def _conntrack(self, station: Station) -> Fate | None:
         seen = track(self.skb, self.memory)

@@ -31,7 +31,7 @@ from conntrim.core.model.ruleset import (
     asked_fields,
     asks_ipset,
 )  # fmt: skip
-from conntrim.core.netfilter.matches import named_in
+from conntrim.core.netfilter.matches import named_in, payload_readers
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
@@ -171,7 +171,9 @@ class MatchEncoder:
             key = key, self.whole
         made = self._made.get(key) or self._made_now.get(key)
         if made is None:
-            made = self._match(match, table), (match, table)  # holding them keeps their ids theirs
+            found = self._match(match, table)
+            found = found if self.whole else self._of_parts(match, table, found)
+            made = found, (match, table)  # holding them keeps their ids theirs
             (self._made_now if changes(match) else self._made)[key] = made
         return made[0]
 
@@ -193,6 +195,47 @@ class MatchEncoder:
                 return self._opaque(match)
             case _:
                 assert_never(match)
+
+    def _of_parts(self, match: Match, table: Table, found: Set) -> Set:
+        """K122: what nft reads in a later fragment where a header would stand is not known, nor is that one's length.
+        Nobody sends fragments from the host, but by raw sockets."""
+        fields, protocols = asked_fields(match), payload_readers(match, table)
+        if self.from_host or not (protocols or Field.LENGTH in fields):
+            return found
+        read = self.space.everything
+        if Field.LENGTH not in fields:
+            read = self.space.values(Field.PROTOCOL, Intervals.of(*map(int, protocols)))
+        carried = self.space.unknown(f"in a later fragment: {question(match)}")
+        return (self.space.unknown(FRAGMENT) & read).ite(carried, found)
+
+    def gathered(self, packets: Set) -> bool:
+        """Fragments are one packet from here on, with what is attached to the first; whether all of them, of these
+        packets, had the same state."""
+        if FRAGMENT not in self.space.free:
+            return True
+        states = {state: self.of_first(found) for state, found in self.states.items()}
+        alike = all(packets & self.states[state] == packets & found for state, found in states.items())
+        self.states = states
+        self.mark = self.mark and list(map(self.of_first, self.mark))
+        self.written = {name: list(map(self.of_first, bits)) for name, bits in self.written.items()}
+        self._made.clear()
+        self.changed()
+        return alike
+
+    def apart(self) -> MatchEncoder:
+        """What rules see here, for a walk that nobody follows: what it changes is seen nowhere else."""
+        written = {name: list(bits) for name, bits in self.written.items()}
+        return replace(
+            self, states=dict(self.states), mark=self.mark and list(self.mark), lost=dict(self.lost), written=written,
+            added=dict(self.added), _made={}, _made_now={}, _signature=None,
+        )  # fmt: skip
+
+    def of_first(self, found: Set) -> Set:
+        """What holds of a datagram's first fragment, told of all."""
+        if FRAGMENT not in self.space.free:
+            return found
+        later = self.space.unknown(FRAGMENT)
+        return (found & ~later).exists(later)
 
     def field(self, name: Field, values: Intervals, mask: int | None = None) -> Set:
         """The packets whose field `& mask` is one of `values`."""

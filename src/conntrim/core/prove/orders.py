@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from conntrim.core.model.ruleset import Chain, Ruleset, Table, Verdict
-from conntrim.core.netfilter.hooks import DEFRAG, Kind, Station, arrange
+from conntrim.core.model.ruleset import Chain, End, Ruleset, Table, Verdict
+from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.hooks import DEFRAG, Groups, Kind, Station, arrange, in_ranks
 from conntrim.core.prove.chains import changes
 
 MOST_TIES = 2
@@ -45,12 +46,28 @@ def orders(rulesets: Pair) -> Iterator[tuple[Pair, str]]:
 
 
 def _ties(ruleset: Ruleset) -> Iterator[Tie]:
-    for groups in arrange(ruleset).groups.values():
-        taken = {s.priority for group in groups for s in group}
-        for group in map(acting, groups):
-            at = group[0].priority if group else 0
-            if len(group) == 2 and at - 1 not in taken and at + 1 not in taken and _matters(group):
-                yield from _tie(group)
+    for (_, hook), groups in arrange(ruleset).groups.items():
+        yield from (tie for group in _movable(groups) if _matters(group) for tie in _tie(group))
+        yield from (tie for group in _movable(_ranks(groups)) if _matters_to_nat(hook, group) for tie in _tie(group))
+
+
+def _movable(groups: Groups) -> Iterator[tuple[Station, ...]]:
+    """Where two share a priority and nothing hangs beside it."""
+    taken = {station.priority for group in groups for station in group}
+    for group in map(acting, groups):
+        if len(group) == 2 and not {group[0].priority - 1, group[0].priority + 1} & taken:
+            yield group
+
+
+def _ranks(groups: Groups) -> Groups:
+    """The nat chains of a hook as stations of their own: among themselves they run by the priorities they name (K4)."""
+    nat = (station for group in groups for station in group if station.kind is Kind.NAT)
+    return tuple(tuple(map(_alone, rank)) for station in nat for rank in in_ranks(station.chains))
+
+
+def _alone(hung: tuple[Table, Chain]) -> Station:
+    _, chain = hung
+    return Station(chain.base.priority if chain.base else 0, Kind.CHAIN, (hung,))
 
 
 def acting(group: tuple[Station, ...]) -> tuple[Station, ...]:
@@ -76,6 +93,14 @@ def _matters(group: tuple[Station, ...]) -> bool:
     if any(s.kind is not Kind.CHAIN for s in group):
         return group[0].priority != DEFRAG
     return any(_has_effects(table) for s in group for table, _ in s.chains)
+
+
+def _matters_to_nat(hook: Hook, group: tuple[Station, ...]) -> bool:
+    """Of chains that only give packets sources it is no matter which one does."""
+    chains = [below for s in group for table, chain in s.chains for below in table.below(chain)]
+    ends = {s.verdict for chain in chains for rule in chain.rules for s in rule.statements if isinstance(s, End)}
+    ends |= {chain.base.policy for chain in chains if chain.base is not None}
+    return hook in (Hook.PREROUTING, Hook.OUTPUT) or ends != {Verdict.ACCEPT}
 
 
 def _has_effects(table: Table) -> bool:

@@ -6,8 +6,8 @@ connections and for errors about them; `states.py` says afterwards which packet 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import assert_never
 
@@ -16,6 +16,7 @@ from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import FIELDS, Field
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.marks import SetMark
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import (
@@ -36,7 +37,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import RESETS
 from conntrim.core.netfilter.answers import HEADERS
-from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station
+from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station, in_ranks
 from conntrim.core.prove.chains import ChainTrace, Traced, Visit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -332,14 +333,25 @@ class _Way:
         passed = walk.base(chain, self.alive & here) | (self.alive & ~here)
         self.visits += walk.visits
         self.sights += [(hook, sight) for sight in walk.sights]
-        self.hits += [(hook, hit) for hit in walk.hits]
+        self.hits += [(hook, hit) for hit in (walk.hits if whole else self._of_first(walk.hits))]
         return passed
 
+    def _of_first(self, hits: Iterable[Hit]) -> Iterator[Hit]:
+        """What takes effect on the packets, not on a later fragment alone."""
+        for hit in hits:
+            if (packets := self.view.of_first(hit.packets)) != self.space.nothing:
+                yield replace(hit, packets=packets)
+
     def _gather(self, hook: Hook) -> None:
-        """K117: what is untracked by now stays in fragments, and this walk follows whole packets. It answers all the
-        same where no rule on the way looks at what a fragment lacks; INPUT sees IPv4 whole. Nobody sends fragments into
-        OUTPUT, but by raw sockets."""
-        if self.tracked or self.direction not in COMES:
+        """Of a packet in fragments all have to pass up to here. K117: what is untracked by now stays in fragments, and
+        this walk follows whole packets. It answers all the same where no rule on the way looks at what such lack;
+        INPUT sees IPv4 whole. Nobody sends fragments into OUTPUT, but by raw sockets."""
+        if self.tracked:
+            return
+        self.alive = self.alive & self.view.of_first(self.alive)
+        if not self.view.gathered(self.alive):
+            self.parted.append(f"{hook}: of one packet's fragments some are treated otherwise before {DEFRAG}")
+        if self.direction not in COMES:
             return
         if self.view.states[CtState.UNTRACKED] & self.alive == self.space.nothing:
             return
@@ -377,6 +389,10 @@ class _Way:
         first = self.view.states[CtState.NEW] | (self.view.states[CtState.RELATED] & ~error)
         if hook is Hook.OUTPUT and not self._rejects_early():  # K144
             first = first & ~(self.view.states[CtState.RELATED] & self.view.field(Field.TCP_FLAGS, RESETS))
+        for rank in in_ranks(station.chains):
+            if len(rank) > 1 and self._contested(rank, self.alive & first, hook):
+                names = ", ".join(f"{t.family} {t.name} {c.name}" for t, c in rank)
+                self.doubts.append(f"{hook}: the order of the nat chains {names} is not known")
         for table, chain in station.chains:
             walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced, self.turns, self.wanted)
             incoming = self.alive & first
@@ -392,6 +408,25 @@ class _Way:
                     self.marks = tuple(self.view.bits_of_mark())
         if hook in TRANSLATING and all(map(_all_read, station.chains)):
             self._keeps_destinations()
+
+    def _contested(self, rank: Sequence[tuple[Table, Chain]], incoming: Set, hook: Hook) -> bool:
+        """K2: whether some packet's end depends on which of these chains it comes to first: one drops it and one takes
+        it, two give it destinations, or one asks for the mark that another gives."""
+        nothing, dropped, taken = self.space.nothing, self.space.nothing, self.space.nothing
+        marks = [SetMark in table.kinds(chain) for table, chain in rank]
+        rules = [[rule for below in table.below(chain) for rule in below.rules] for table, chain in rank]
+        asks = [any(Field.MARK in asked_fields(m) for rule in each for m in rule.matches) for each in rules]
+        if any(given and asked for at, given in enumerate(marks) for asked in (*asks[:at], *asks[at + 1 :])):
+            return True
+        for table, chain in rank:
+            walk = ChainTrace(self.view.apart(), table, False, self.scope)
+            ends = incoming & ~walk.base(chain, incoming)
+            takes = self.space.sets.either(walk.translated)
+            both = (taken & takes) if hook in TRANSLATING else nothing
+            if both | (dropped & takes) | (taken & ends) != nothing:
+                return True
+            dropped, taken = dropped | ends, taken | takes
+        return False
 
     def _keeps_destinations(self) -> None:
         """First packets that no rule has translated so far have the destination that they came with (K4)."""

@@ -11,6 +11,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import Comparison, compare
 from conntrim.core.prove.diagram import NotDecided
+from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.populations import Population
 
 FILTER = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
@@ -327,6 +328,40 @@ def test_in_front_of_the_nat_chains_a_flow_may_be_translated_already() -> None:
     drop = "-A PREROUTING -m conntrack --ctstate DNAT -j DROP\n"
     before, after = (rules(mangle.format(part) + NAT.format(DNAT)) for part in ("", drop))
     assert Population.UNSOLICITED in {d.population for d in compare(before, after).differences}
+
+
+def dropping(*chains: tuple[int, str, str]) -> Ruleset:
+    """Chains of PREROUTING at these priorities, each with a rule that drops what has this value in this field."""
+    objects: list[object] = [{"table": {"family": "ip", "name": "t"}}]
+    for number, (priority, key, value) in enumerate(chains):
+        chain = {"family": "ip", "table": "t", "name": f"c{number}"}
+        hung = {"type": "filter", "hook": "prerouting", "prio": priority, "policy": "accept"}
+        left: object = {"payload": {"protocol": key.split()[0], "field": key.split()[1]}}
+        left = {"meta": {"key": "length"}} if key == "meta length" else left
+        drop = [{"match": {"op": "==", "left": left, "right": value}}, {"drop": None}]
+        rule = {"family": "ip", "table": "t", "chain": f"c{number}", "expr": drop}
+        objects += [{"chain": {**chain, **hung}}, {"rule": rule}]
+    return read(json.dumps({"nftables": objects}), "nft")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "parted"),
+    [([(-450, "udp dport", 53)], [(-300, "udp dport", 53)], True),
+     ([(-400, "udp dport", 53)], [(-399, "udp dport", 53)], True),
+     ([(-450, "meta length", 900)], [(-300, "meta length", 900)], True),
+     ([(-450, "ip saddr", "192.0.2.7")], [(-300, "ip saddr", "192.0.2.7")], False),
+     ([(-450, "udp dport", 53), (-300, "udp dport", 53)], [(-450, "udp dport", 53)], False)],
+    ids=["ports", "in front of reassembly or behind", "lengths", "addresses", "twice"],
+)  # fmt: skip
+def test_a_drop_in_front_of_reassembly_meets_fragments(
+    before: list[tuple[int, str, str]], after: list[tuple[int, str, str]], parted: bool
+) -> None:
+    """K122: there nft drops a later fragment by what it happens to carry, and the datagram with it; a drop of the first
+    fragment is one of all."""
+    found = compare(dropping(*before), dropping(*after))
+    regions = [region for difference in found.differences for region in difference.regions]
+    assert parted is not found.same
+    assert all(FRAGMENT in region.conditions for region in regions)
 
 
 def front(priority: int, saddr: str, *behind: str) -> Ruleset:

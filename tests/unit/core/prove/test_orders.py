@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ObligationStatus
 from conntrim.core.model.ruleset import Ruleset
@@ -43,6 +45,31 @@ def test_what_an_order_changes_is_not_decided() -> None:
     """UNTRACKED is newly accepted: web packets are untracked only if NOTRACK comes before the zone (K10)."""
     found = compare(tied(""), tied(UNTRACKED))
     assert any("PREROUTING runs behind ip other PREROUTING" in why for why in found.undecided)
+
+
+def nats(hook: str, *rules: str) -> Ruleset:
+    """A table for each of these rules, whose nat chains share hook and priority."""
+    text = "*nat\n:{0} ACCEPT [0:0]\n-A {0} -p tcp -m tcp --dport 80 -j {1}\nCOMMIT\n"
+    tables = (read(text.format(hook, rule), "nat").tables[0] for rule in rules)
+    return Ruleset(tuple(replace(table, name=f"nat{at}") for at, table in enumerate(tables)))
+
+
+SOURCES = "SNAT --to-source 192.0.2.1", "MASQUERADE"
+
+
+@pytest.mark.parametrize(
+    ("hook", "rules", "open_"),
+    [("POSTROUTING", SOURCES, False), ("POSTROUTING", ("DROP", SOURCES[0]), True),
+     ("PREROUTING", ("REDIRECT", "DNAT --to-destination 192.0.2.9"), True),
+     ("POSTROUTING", ("DROP", *SOURCES), True), ("POSTROUTING", (*SOURCES, SOURCES[0]), False)],
+    ids=["two sources", "a drop", "two destinations", "a drop among three", "three sources"],
+)  # fmt: skip
+def test_nat_chains_that_share_a_priority(hook: str, rules: tuple[str, ...], open_: bool) -> None:
+    """What packets meet of a drop and of a translation in two nat chains hangs on their order; two sources do not."""
+    found = compare(nats(hook, *rules), nats(hook, *rules) + read(FILTER.format(UNTRACKED), "filter"))
+    alone = compare(nats(hook), nats(hook, *rules))
+    assert open_ is any("order" in why or "runs be" in why for why in (*alone.undecided, *alone.remarks))
+    assert not any("order" in why for why in found.undecided)
 
 
 def test_an_obligation_that_hangs_on_the_order_is_not_decided() -> None:
