@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,36 @@ def test_the_verbs_say_of_a_record_what_they_said_of_the_host(
     assert about_it(live[1]) == about_it(saved[1])
     assert [f["code"] for f in live[2]["findings"]] == [f["code"] for f in saved[2]["findings"]] != []  # type: ignore[attr-defined]
     assert said(capsys, "census", "--again", "9", path)["readings"] == 3
+
+
+def test_a_record_tells_behind_which_device_a_client_is(
+    host: LabHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one client that fills the table, named with its device live and from the record; not from an anonymous one,
+    whose devices are names.
+    """
+    host.run("ip", "link", "add", "lan7", "type", "dummy")
+    host.run("ip", "address", "add", "10.7.0.1/24", "dev", "lan7")
+    host.run("ip", "link", "set", "lan7", "up")
+    many = np.arange(6_000)
+    fill_columns(host.name, Entry(17, "10.7.0.66", "45.67.0.0"), {
+        "dst": 0x2D430000 + many, "sport": 1_024 + many, "dport": 1_024 + many,
+    })  # fmt: skip
+    path, hidden = str(tmp_path / "r"), str(tmp_path / "h")
+    assert run(["record", "-o", path, "--netns", host.name]) == 0
+    assert run(["record", "-o", hidden, "--anonymise", "--netns", host.name]) == 0
+    capsys.readouterr()
+    for argv in (("--netns", host.name), (path,)):
+        assert devices(said(capsys, "diagnose", *argv)) == {"10.7.0.66": "lan7"}
+    assert devices(said(capsys, "diagnose", hidden)) == {}
+
+
+def devices(report: dict[str, Any]) -> dict[str, str]:
+    """Behind which devices those are whom the first cause names."""
+    first = report["causes"][0]
+    assert len(first["who"]) == 1
+    found: dict[str, str] = first["interfaces"]
+    return found
 
 
 def test_an_anonymous_record_tells_the_same_and_names_nobody(

@@ -12,9 +12,11 @@ from conntrim.app.ports.frames import Frames
 from conntrim.app.ports.kernel_log import KernelLog
 from conntrim.app.ports.owners import OpenSockets
 from conntrim.app.ports.recorder import Recorder
+from conntrim.core.census.heavy import busiest
 from conntrim.core.census.sample import rows_wanted
 from conntrim.core.emit.anonymous import hidden_facts, hidden_flows, hidden_rules
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.pseudonym import Pseudonyms
 from conntrim.core.model.record import Listed, Recorded
 
@@ -39,6 +41,11 @@ class Host:
     frames: Frames
     rules: Callable[[], Sequence[Listed]]
     sockets: OpenSockets
+    interfaces: Callable[[Sequence[str]], dict[str, str]]
+
+
+MOST_PLACED = 64
+"""Addresses of each end whose device is kept: those with most entries, which causes name."""
 
 
 def record(request: Request, recorder: Recorder, host: Host) -> Recorded:
@@ -84,6 +91,14 @@ class _Taken:
     rows: int = 0
 
 
+def _placed(flows: FlowTable, host: Host) -> dict[str, str]:
+    """Behind which devices the busiest addresses are; nothing where that cannot be asked."""
+    try:
+        return host.interfaces(sorted({*busiest(flows.src, MOST_PLACED), *busiest(flows.dst, MOST_PLACED)}))
+    except (HostError, OSError):
+        return {}
+
+
 def _frames(request: Request, recorder: Recorder, host: Host, taken: _Taken) -> None:
     """The frames; each is in the file before the next is waited for."""
     frames = host.frames
@@ -94,6 +109,8 @@ def _frames(request: Request, recorder: Recorder, host: Host, taken: _Taken) -> 
         reading = host.facts.reading(request.netns, 0.0)
         flows = hidden_flows(frame.flows, request.key) if request.key else frame.flows
         recorder.frame(replace(frame, flows=flows), reading)
+        if not taken.frames and not request.key:
+            recorder.interfaces(_placed(frame.flows, host))
         taken.frames, taken.seconds = taken.frames + 1, frame.seconds - start
         taken.entries, taken.rows = frame.population, taken.rows + len(flows)
         due = start + taken.frames * request.every

@@ -63,7 +63,14 @@ def command(
     request = Request(netns, seconds, step, sample_size(sample, None), hide)
     recorder = wiring.recorder(output, most * MEGABYTE, hidden=anonymise)
     frames = wiring.frames(netns, recording=True)
-    host = Host(wiring.facts(), wiring.kernel_log(), frames, wiring.rule_texts(netns), wiring.open_sockets())
+    host = Host(
+        wiring.facts(),
+        wiring.kernel_log(),
+        frames,
+        wiring.rule_texts(netns),
+        wiring.open_sockets(),
+        wiring.interfaces(netns),
+    )
     made = record(request, recorder, host)
     if as_json:
         from conntrim.render.json import to_json  # noqa: PLC0415  # its library is not needed for text

@@ -11,7 +11,7 @@ import sqlite3
 import stat
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from tempfile import TemporaryDirectory
@@ -83,6 +83,10 @@ class RecordWriter:
         """The host's facts."""
         self.text("facts", "", json.dumps(msgspec.to_builtins(facts, str_keys=True)))
 
+    def interfaces(self, interfaces: Mapping[str, str]) -> None:
+        """The devices behind which addresses are."""
+        self.text("interfaces", "", json.dumps(dict(interfaces)))
+
     def frame(self, frame: Frame, reading: Reading) -> None:
         """One frame, and the changing numbers of its time."""
         told = {name: value for name, value in asdict(replace(frame, flows=table_of(0, frozenset(), {}))).items()}
@@ -150,7 +154,8 @@ class RecordReader:
             numbers = self._rows(base, "SELECT number FROM frames ORDER BY number", (int,), most=1_000_000)
             last = self._frame(base, numbers[-1][0]) if numbers else None
             frame, later = last or (None, None)
-            facts = self._value(told, HostFacts)
+            devices = next((body for kind, _, body in bodies if kind == "interfaces"), "{}")
+            facts = replace(self._value(told, HostFacts), interfaces=self._value(devices, dict[str, str]))
             return Record(self.path, hidden == [("1",)], facts, later, rules, len(numbers), frame)
 
     def frames(self) -> Iterator[Frame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from conntrim.core.model.facts import HostFacts, Reading
@@ -18,6 +19,9 @@ class Recorder(Protocol):
 
     def text(self, kind: str, name: str, body: str) -> None:
         """A text of the host: `rules`, by the program that printed them."""
+
+    def interfaces(self, interfaces: Mapping[str, str]) -> None:
+        """The devices behind which addresses are."""
 
     def frame(self, frame: Frame, reading: Reading) -> None:
         """One frame, and the changing numbers of its time."""

@@ -121,6 +121,13 @@ def _folded(ends: Ends) -> U64:
     return mixed(ends.v6[:, 0] ^ mixed(ends.v6[:, 1])) >> np.uint64(2) | V6_BIT >> np.uint64(1)
 
 
+def busiest(addresses: U64, top: int) -> tuple[str, ...]:
+    """Those that occur most often among addresses, uint64[n, 2]; the most frequent first."""
+    _, places, counts = np.unique(_folded(Ends(None, addresses)), return_index=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:top]
+    return tuple(format_address(high << 64 | low) for high, low in addresses[places[order]].tolist())
+
+
 def _largest(keys: Keys, counts: Counts, top: int) -> Iterator[tuple[int, int]]:
     order = np.argsort(-counts, kind="stable")[:top]
     yield from zip(keys[order].tolist(), counts[order].tolist(), strict=True)

@@ -104,17 +104,19 @@ def test_the_limit_of_a_client_is_a_policy_that_plan_takes(
     assert (limit["direction"], limit["clients"]["ranges"]) == ("forwarded", [[client, client]])
 
 
+@pytest.mark.parametrize("rule_set", [MASQUERADED, TRACKED], ids=["masquerading", "not"])
 @pytest.mark.parametrize("name", ["CT012", "CT038", "CT040", "CT041", "CT043", "mixed", "behind NAT"])
 def test_the_time_out_of_a_service_is_a_policy_that_plan_takes(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, rule_set: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its commands, given to a shell: nothing is broken by it, NAT's minima (K93) included, it is for the service that
-    the remedy names in all directions that the table has, and leaves the entries that the remedy says.
+    """Its commands, given to a shell: nothing is broken by it, NAT's minima (K93) included, whether or not the table
+    shows that rules translate; it is for the service that the remedy names in all directions that the table has, and
+    leaves the entries that the remedy says.
     """
     lines, local = HOSTS[name]
     table, rules = tmp_path / "table", tmp_path / "rules.v4"
     table.write_text("".join(lines))
-    rules.write_text(MASQUERADED if any(f" dst={GATEWAY} " in line for line in lines) else TRACKED)
+    rules.write_text(rule_set)
     own = ("--local", local) if local else ()
     report = said(capsys, "diagnose", str(table), "--max", str(len(lines)), *own)
     offered = [r for cause in report["causes"] for r in cause["remedies"] if r["kind"] == "service-timeout"]

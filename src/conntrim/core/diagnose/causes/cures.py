@@ -103,12 +103,13 @@ class Cures:
         cures = [ServiceTimeout(d, protocol, Intervals.of(port), wanted) for d in self._directions(theirs)]
         name, of = f"{protocol_name(protocol)}/{port}", f"{state} {seconds} s" if state else f"{seconds} s"
         least = {s: min(least_seconds(protocol, port, s), host_seconds(TIMED[protocol][s], host)) for s in wanted}
-        below = bool(view.translated.any()) and any(seconds < floor for floor in least.values())
+        below = any(seconds < floor for floor in least.values())
         return self._remedy(
             RemedyKind.SERVICE_TIMEOUT, f"{of} for {name} alone",
             _planned(cures, below) if cures else _by_hand(protocol, port, all_seconds(protocol, wanted, host)),
             "for new entries, old ones keep theirs",
-            "longer silence may be cut" + ", less than NAT should leave (RFC 5382, RFC 4787)" * below,
+            "longer silence may be cut"
+            + ", less than NAT should leave (RFC 5382, RFC 4787)" * (below and bool(view.translated.any())),
             after=self._case.total - gone,
         )  # fmt: skip
 
@@ -175,7 +176,9 @@ def _policy(lines: Iterable[str]) -> tuple[str, str]:
 
 
 def _planned(cures: Iterable[ServiceTimeout], below: bool) -> tuple[str, str]:
-    """A policy of time-outs; `below`: less than NAT should leave, which it has to say (K93)."""
+    """A policy of time-outs; `below`: less than NAT should leave, which it has to say (K93). Rules may translate what
+    no entry of the table shows.
+    """
     lines: list[str] = []
     for cure in cures:
         seconds = ", ".join(f"{state} = {each}" for state, each in cure.seconds.items())
