@@ -54,7 +54,7 @@ def _short(skb: Skb) -> bool:
     """K120: whether a first fragment fails conntrack's checks: UDP's of the length, or where packets come in of the
     checksum."""
     checked = skb.packet.protocol == Protocol.UDP or bool(skb.packet.iif)
-    return checked or skb.answers.ask("a first fragment's checksum is right")
+    return checked or skb.answers.ask("whether a first fragment's checksum is right")
 
 
 def _is_tcp(packet: Packet) -> bool:

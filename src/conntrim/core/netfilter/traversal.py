@@ -185,7 +185,7 @@ class Traversal:
     def _at_device(self, base: Base) -> bool:
         """Whether an ingress chain hangs at the device that the packet comes in by."""
         if not base.devices:
-            return self.skb.answers.ask(f"an ingress chain at priority {base.priority} hangs at {self.skb.iif}")
+            return self.skb.answers.ask(f"whether an ingress chain at priority {base.priority} hangs at {self.skb.iif}")
         return any(named(self.skb.iif or "", name) for name in base.devices)
 
     def _station(self, station: Station) -> Fate | None:

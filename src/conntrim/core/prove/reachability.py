@@ -372,7 +372,7 @@ class _Way:
         if hook is not Hook.INGRESS or chain.base is None:
             return self.space.everything
         if not chain.base.devices:
-            return self.space.unknown(f"an ingress chain at priority {chain.base.priority} hangs at their device")
+            return self.space.unknown(f"whether an ingress chain at priority {chain.base.priority} hangs at their device")
         return self.view.match(Interface("in", chain.base.devices), ANY_TABLE)
 
     def _rejects_early(self) -> bool:
