@@ -372,7 +372,8 @@ class _Way:
         if hook is not Hook.INGRESS or chain.base is None:
             return self.space.everything
         if not chain.base.devices:
-            return self.space.unknown(f"whether an ingress chain at priority {chain.base.priority} hangs at their device")
+            at = chain.base.priority
+            return self.space.unknown(f"whether an ingress chain at priority {at} hangs at their device")
         return self.view.match(Interface("in", chain.base.devices), ANY_TABLE)
 
     def _rejects_early(self) -> bool:
