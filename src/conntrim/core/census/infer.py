@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -150,11 +151,27 @@ class _Guess:
         other = np.where(as_origin, self.answerer[left], self.src[left])
         if len(likely) == 1 and len(np.unique(other[as_origin | as_answerer])) == 1:
             return f"all is between {self._name(first)} and {self._name(int(other[0]))}: either may be this host"
+        if near := next(self._asked_by_neighbours(likely, left), None):
+            return f"{near[0]} may as well be another host, which neighbours of {near[1]} reach through this host"
         clients = np.unique(self.src[left])
         outside = not as_origin.any() and not self._is(first, PRIVATE)
         if outside and all(self._is(i, PRIVATE) for i in clients.tolist()):
             return f"{self._name(first)} may as well be a server outside that these clients reach through this host"
         return ""
+
+    def _asked_by_neighbours(self, likely: list[int], left: Mask) -> Iterator[tuple[str, str]]:
+        """Addresses whose every partner is in the network of another one of these, in which they are not themselves."""
+        network = self._networks()
+        for one, other in permutations(likely, 2):
+            asking = np.unique(self.src[left & (self.answerer == one)])
+            opens = (left & (self.src == one)).any()
+            if not opens and network[one] != network[other] and (network[asking] == network[other]).all():
+                yield self._name(one), self._name(other)
+
+    def _networks(self) -> U64:
+        """Of each address, what its neighbours share: /24 of IPv4, /64 of IPv6."""
+        high, low = self.addresses[:, 0], self.addresses[:, 1]
+        return np.where(high == 0, low >> np.uint64(8), high)
 
     def _with(self, ends: Sequence[int]) -> Mask:
         found: Mask = np.isin(self.src, ends) | np.isin(self.answerer, ends)

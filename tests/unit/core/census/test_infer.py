@@ -75,6 +75,28 @@ def test_a_router_without_nat_and_one_busy_client() -> None:
     assert viewpoint.doubt == "198.51.100.9 may as well be another host whose traffic is forwarded here"
 
 
+@pytest.mark.parametrize(("lan", "server"), [("198.51.100.", "203.0.113.8"), ("2001:db8:7::", "2001:db8:cafe::8")])
+def test_a_server_that_only_neighbours_of_the_busy_client_ask(lan: str, server: str) -> None:
+    """Two addresses explain all; but whom only the neighbours of the other one ask may be a server elsewhere, and this
+    host a router between them.
+    """
+    far = "2001:db8:beef::" if ":" in lan else "203.0.113.2"
+    busy = [entry(f"{lan}9", f"{far}{n}", 4_000, 443) for n in range(6)]
+    neighbours = [entry(f"{lan}{n}", server, 4_000, 443) for n in range(20, 24)]
+    viewpoint = seen(*busy, *neighbours)
+    assert (
+        viewpoint.doubt == f"{server} may as well be another host, which neighbours of {lan}9 reach through this host"
+    )
+
+
+def test_a_host_with_two_addresses() -> None:
+    """One that asks its database, one that everybody asks: both are its own, though one of those is near the first."""
+    asks = [entry("198.51.100.9", f"198.51.100.{n}", 4_000, 5_432) for n in (20, 21) for _ in range(3)]
+    asked = [entry(f"192.0.{n}.7", "203.0.113.8", 4_000, 443) for n in range(6)]
+    viewpoint = seen(*asks, *asked, entry("198.51.100.30", "203.0.113.8", 4_001, 443))
+    assert (addresses(viewpoint), viewpoint.doubt) == ([9, 8], "")
+
+
 def test_who_talks_to_itself_is_here() -> None:
     """Both ends of lo: certain, however much else passes."""
     passing = [entry(f"198.51.100.{n}", f"203.0.113.{n}", 4_000, 443) for n in range(20, 40)]
