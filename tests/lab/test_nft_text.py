@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from conntrim.cli.main import run
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.normal import normal
 from conntrim.core.model.ruleset import Interface
@@ -93,6 +95,30 @@ def test_pasted_listings_keep_their_dialects(tmp_path: Path) -> None:
     assert [(t.name, str(t.dialect)) for t in FileRulesets([str(path)]).read().tables] == [
         ("raw", "iptables-nft"), ("own", "nftables"),
     ]  # fmt: skip
+
+
+def test_edits_of_a_text_name_no_handles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The handles that rules get in a namespace of ours are other rules' on their host: `nft -a` may have said
+    40 there. An edit names such a rule by its number in its chain, and is told as a line of the file, not as a command.
+    """
+    monkeypatch.chdir(tmp_path)
+    Path("nftables.conf").write_text(
+        "table inet fw {\n\tset spare { type ipv4_addr; }\n"
+        "\tchain pre { type filter hook prerouting priority raw; udp dport 53 notrack; } # handle 40\n"
+        "\tchain out { type filter hook output priority raw; udp sport 53 notrack; } # handle 41\n"
+        "\tchain in { type filter hook input priority 0; policy drop; udp dport 53 accept; ct state invalid drop;"
+        " ip protocol icmp accept; }\n}\n"
+    )
+    assert run(["check", "--json", "nftables.conf"]) == 1
+    edits = [e for f in json.loads(capsys.readouterr().out)["findings"] for e in f["edits"]]
+    assert {e["place"]["within"] for e in edits} == {"inet fw in rule 2"}
+    run(["check", "nftables.conf"])
+    said = capsys.readouterr().out
+    assert "-> put before nftables.conf inet fw in rule 2\n     icmp type 3 accept\n" in said
+    assert "handle" not in said
+    assert "nft '" not in said
 
 
 @pytest.mark.corpus

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
+from conntrim.core.model.change import anchor_of
 from conntrim.core.model.finding import Edit, How, Place
 
 HOWS: dict[How, str] = {
@@ -21,8 +22,9 @@ COMMANDS: dict[How, tuple[str, ...]] = {
 
 
 def is_command(edit: Edit) -> bool:
-    """Whether the edit is about a rule set without lines."""
-    return bool(edit.place.within)
+    """Whether nft does it: to a chain, or to a rule whose handle the listing tells."""
+    anchor = anchor_of(edit.operation)
+    return bool(edit.place.within) and (anchor is None or anchor.handle > 0)
 
 
 def commands(edit: Edit) -> tuple[str, ...]:

@@ -184,8 +184,8 @@ udp dport 53 ip6 daddr 2001:db8::1 notrack ; ok ; meta l4proto 17 udp dport 53 i
 @inet
 - ; fail ; an object in a shape that nft does not print: 'expr' ; {}
 - ; fail ; an object in a shape that nft does not print: 'int' object is not iterable ; {"expr": 5}
-- ; fail ; an object in a shape that nft does not print: rule 0: no expression: 5 ; {"expr": [5]}
-- ; fail ; an object in a shape that nft does not print: rule 0: no expression: {} ; {"expr": [{}]}
+- ; fail ; an object in a shape that nft does not print: inet t c rule 1: no expression: 5 ; {"expr": [5]}
+- ; fail ; an object in a shape that nft does not print: inet t c rule 1: no expression: {} ; {"expr": [{}]}
 - ; fail ; an object in a shape that nft does not print: 'left' ; {"expr": [{"match": {}}]}
 - ; fail ; an object in a shape that nft does not print: 'right' ; {"expr": [{"match": {"left": 5}}]}
 - ; fail ; an object in a shape that nft does not print: 'data' ; {"expr": [{"vmap": {"key": 5}}]}

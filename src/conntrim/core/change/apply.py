@@ -214,6 +214,6 @@ def _starts(rules: Sequence[Rule]) -> list[int]:
 
 def _one_rule(earlier: Rule, later: Rule) -> bool:
     """Whether two neighbours come from one nft rule."""
-    if not later.handle or not later.text:
+    if not later.text:
         return False
     return (earlier.place, earlier.handle, earlier.text) == (later.place, later.handle, later.text)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import assert_never
 
-from conntrim.core.change.apply import Draft
+from conntrim.core.change.apply import Draft, outer
 from conntrim.core.emit.nft import object_lines
 from conntrim.core.emit.nft_match import key_text
 from conntrim.core.emit.plan_rule import nft_rule
+from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.change import (
     AddChain,
     AddObject,
@@ -48,25 +49,39 @@ def _rule(operation: RuleOperation, draft: Draft) -> Iterator[str]:
     def text(rule: Rule) -> str:
         return nft_rule(rule, table=context)
 
-    def handle(rule: Rule) -> str:
-        return f"handle {rule.handle}" if rule.handle else f'handle {HANDLE} {where} "{rule.comment}"@'
-
     match operation:
-        case AppendRule(_, rule, after):
-            yield f"add rule {where} {f'{handle(after)} ' if after else ''}{text(rule)}"
-        case InsertRule(_, rule, before):
-            place = f"index {before}" if isinstance(before, int) else handle(before)
+        case AppendRule(chain, rule, after):
+            yield f"add rule {where} {f'{_beside(after, chain, draft)} ' if after else ''}{text(rule)}"
+        case InsertRule(chain, rule, before):
+            place = f"index {before}" if isinstance(before, int) else _beside(before, chain, draft)
             yield f"insert rule {where} {place} {text(rule)}"
         case ReplaceRule(_, old, rule):
             # `replace rule` would say both, but nft 1.0.6 aborts on ranges in it (K49).
-            yield f"insert rule {where} {handle(old)} {text(rule)}"
-            yield f"delete rule {where} {handle(old)}"
+            yield f"insert rule {where} {_handle(old, where)} {text(rule)}"
+            yield f"delete rule {where} {_handle(old, where)}"
         case DeleteRule(_, rule):
-            yield f"delete rule {where} {handle(rule)}"
+            yield f"delete rule {where} {_handle(rule, where)}"
         case FlushChain():
             yield f"flush chain {where}"
         case _:
             assert_never(operation)
+
+
+def _beside(rule: Rule, chain: str, draft: Draft) -> str:
+    """A rule as another's neighbour: by its number where it was read from what tells no handles."""
+    if not rule.text or rule.handle:
+        return _handle(rule, f"{draft.key} {chain}")
+    index, _ = outer(draft.rules(chain), draft.span(chain, rule)[0])
+    return f"index {index}"
+
+
+def _handle(rule: Rule, where: str) -> str:
+    """A rule as nft names it; one of the change's own by its comment, for the loader to look up. NotExpressible."""
+    if rule.handle:
+        return f"handle {rule.handle}"
+    if rule.text:
+        raise NotExpressible(f"nft takes a rule away by its handle, which nothing tells: {rule.place}")
+    return f'handle {HANDLE} {where} "{rule.comment}"@'
 
 
 def _part(operation: PartOperation, where: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ the same under a guard.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from conntrim.core.model.ruleset import Base, Dialect, NamedSet, Rule, Table, TableFamily
 
@@ -138,6 +139,23 @@ PartOperation = (
     AddTable | AddChain | AddSet | FillSet | AddObject | DeleteChain | DeleteSet | DeleteObject | DeleteTable
 )
 Operation = RuleOperation | PartOperation
+
+
+def anchor_of(operation: Operation) -> Rule | None:
+    """The rule that was there before and says where an operation acts; None where a chain, a number or nothing does."""
+    match operation:
+        case AppendRule(_, _, anchor):
+            return anchor
+        case InsertRule(_, _, anchor):
+            return anchor if isinstance(anchor, Rule) else None
+        case ReplaceRule(_, anchor, _) | DeleteRule(_, anchor):
+            return anchor
+        case FlushChain() | AddTable() | AddChain() | AddSet() | FillSet() | AddObject():
+            return None
+        case DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable():
+            return None
+        case _:
+            assert_never(operation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,11 +185,11 @@ def _one_sided(outcomes: Sequence[Outcome], names: Sequence[str]) -> Iterator[st
 
 
 def _twin(opener: Outcome, answer: Outcome) -> str:
-    """The rule that would untrack the answers, as iptables says it."""
+    """The rule that would untrack the answers, in no dialect's words."""
     packet = opener.packet
     hook = Hook.OUTPUT if direction_of(answer.packet) in (Direction.OUTBOUND, Direction.LOOPBACK) else Hook.PREROUTING
-    match = "" if packet.dport is None else f" --sport {packet.dport}"
-    return f"-A {hook.upper()} -p {protocol_name(packet.protocol)}{match} -j NOTRACK"
+    port = "" if packet.dport is None else f" with source port {packet.dport}"
+    return f"NOTRACK at {hook} for {protocol_name(packet.protocol)}{port}"
 
 
 def _turned(outcomes: Sequence[Outcome]) -> Iterator[str]:

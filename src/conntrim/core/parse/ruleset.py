@@ -11,7 +11,8 @@ from conntrim.core.model.errors import InputError
 from conntrim.core.model.ruleset import Ruleset, TableFamily
 from conntrim.core.parse.ipset import read_ipsets, with_ipsets
 from conntrim.core.parse.ipset_list import as_saved
-from conntrim.core.parse.nft.document import ListedTable, document_tables, lost_of
+from conntrim.core.parse.nft.commands import without_handles
+from conntrim.core.parse.nft.document import ListedTable, decode, document_tables, lost_of
 from conntrim.core.parse.paired import together
 from conntrim.core.parse.rule_forms import WANTED, Form, Part, parts
 from conntrim.core.parse.xt.form import Lines
@@ -98,7 +99,9 @@ def _part(part: Part, source: str, family: TableFamily | None, listed: Listed, l
             yield _Read(told, source, tuple(natives))
         case Form.NFT_TEXT:
             yield _Read(Ruleset(remarks=tuple(_included(part.text, source))), source)
-            yield from _parts(listed(part.text, source), source, family, unlisted)
+            text = listed(part.text, source)
+            natives, told = document_tables(without_handles(decode(text, source)[0]), text, source)
+            yield _Read(told, source, tuple(natives))
         case Form.IPSET_SAVE:
             yield _Read(Ruleset(ipsets=read_ipsets(part.text, source)), source)
         case Form.IPSET_LIST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -307,3 +308,21 @@ def test_an_object_of_nft_is_declared_in_its_table() -> None:
     assert lines(made, nft())[:2] == ["table inet base {", "\tct helper ftp {"]
     assert ["delete ct helper inet base ftp"] == lines(invert(made), apply(made, nft()))
     assert nft() == apply(invert(made), apply(made, nft()))
+
+
+def test_rules_of_a_text_are_named_by_their_number() -> None:
+    """nft puts a rule beside the one with an index; commands do not tell handles. It takes none away so: no words."""
+    rules = [
+        {"add": {"rule": {"family": "inet", "table": "base", "chain": "input", "expr": [{name: None}]}}}
+        for name in ("notrack", "accept", "drop")
+    ]
+    chain = {"family": "inet", "table": "base", "name": "input", "type": "filter", "hook": "input", "prio": 0}
+    table = {"add": {"table": {"family": "inet", "name": "base"}}}
+    before = read(json.dumps({"nftables": [table, {"add": {"chain": chain}}, *rules]}), "commands")
+    _, accept, drop = before.tables[0].chains[0].rules
+    put = (InsertRule("input", rule(1), drop), AppendRule("input", rule(2), accept))
+    batch = emit(Change((Transaction(NFT, put),)), before)[0].text
+    assert "insert rule inet base input index 2 " in batch
+    assert "add rule inet base input index 1 " in batch
+    with pytest.raises(NotExpressible, match="commands inet base input rule 2"):
+        emit(Change((Transaction(NFT, (DeleteRule("input", accept),)),)), before)

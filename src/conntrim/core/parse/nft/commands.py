@@ -44,6 +44,13 @@ def commanded(document: Json) -> bool:
     return any(isinstance(item, dict) and not ours.isdisjoint(item) for item in document["nftables"])
 
 
+def without_handles(document: Json) -> Json:
+    """A listing whose rules have no handles: those of another kernel than the host's would name other rules there."""
+    for item in document["nftables"]:
+        item.get("rule", {}).pop("handle", None)
+    return document
+
+
 def listing_of(document: Json, source: str) -> Json:
     """The listing of what the commands leave; InputError with the command's number for one that would fail."""
     state = _State()
@@ -60,10 +67,9 @@ def listing_of(document: Json, source: str) -> Json:
 
 @dataclass(slots=True)
 class _State:
-    """The rule set between two commands. Rules get numbers, as handles, in the order in which they are added."""
+    """The rule set between two commands. Its rules have no handles: those are given by the kernel that takes them."""
 
     tables: dict[Name, _Table] = field(default_factory=dict)
-    handles: int = 0
 
     def do(self, verb: str, kind: str, content: Json) -> None:
         """One command."""
@@ -120,8 +126,7 @@ class _State:
             raise CommandError(f"there is no rule {index}")
         front = verb == "insert"
         at = (0 if front else len(rules)) if index is None else index + (not front)
-        self.handles += 1
-        rules.insert(at, {**content, "handle": self.handles})
+        rules.insert(at, {name: value for name, value in content.items() if name != "handle"})
 
     def object(self, verb: str, kind: str, content: Json) -> None:
         """A chain, set, map or any other object; one that is there stays, but for what a chain's policy is now."""

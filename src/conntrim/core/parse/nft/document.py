@@ -193,7 +193,10 @@ def _table(table: Gathered, source: str, unread: list[str] | None = None) -> Lis
         if name not in table.chains:
             raise InputError(source, f"rules of chain {name}, which table {table.name} does not have", advice=ADVICE)
     for name, content in table.chains.items():
-        listed[name] = tuple(_listed(rule, context, maps, source, unread) for rule in table.rules.get(name, ()))
+        found = enumerate(table.rules.get(name, ()), 1)
+        listed[name] = tuple(
+            _listed(rule, _place(rule, number, source), context, maps, unread) for number, rule in found
+        )
         made = tuple(rule for each in listed[name] for rule in each.rules)
         chains.append(Chain(name, made, _base(content), Place(source)))
     check_jumps(chains, source)
@@ -221,15 +224,14 @@ def _looked_up_once(chains: list[Chain], listed: dict[str, tuple[Listed, ...]]) 
     return [replace(c, rules=tuple(r for each in listed[c.name] for r in each.rules)) for c in chains]
 
 
-def _listed(content: Json, context: Context, maps: Maps, source: str, unread: list[str] | None) -> Listed:
+def _listed(content: Json, place: Place, context: Context, maps: Maps, unread: list[str] | None) -> Listed:
     """One listed rule."""
     try:
-        made = _rules(content, context, maps, source)
+        made = _rules(content, place, context, maps)
         return Listed(tuple(made), any(isinstance(each, dict) and "xt" in each for each in content["expr"]))
     except SHAPES as error:
         if unread is None:
             raise
-        place = Place(source, 0, f"{context.family} rule handle {content.get('handle', 0)}")
         unread.append(f"{place}: a shape that is not known: {error}")
         return Listed((opaque_rule(json.dumps(content), place),), xt=False)
 
@@ -244,16 +246,20 @@ def _base(content: Json) -> Base | None:
     return Base(str(content["type"]), Hook(content["hook"]), int(content["prio"]), policy, names)
 
 
-def _rules(content: Json, context: Context, maps: Maps, source: str) -> list[Rule]:
+def _place(content: Json, number: int, source: str) -> Place:
+    """Where a rule stands: by its handle on the host, where the listing tells it, else by its number in its chain."""
+    name = f"handle {content['handle']}" if content.get("handle") else f"rule {number}"
+    return Place(source, 0, f"{content['family']} {content['table']} {content['chain']} {name}")
+
+
+def _rules(content: Json, place: Place, context: Context, maps: Maps) -> list[Rule]:
     """One listed rule."""
     expressions = content["expr"]
-    handle = int(content.get("handle", 0))
-    within = f"{content['family']} {content['table']} {content['chain']} handle {handle}"
-    told = Told(Place(source, 0, within), text_of(expressions), str(content.get("comment", "")), handle)
+    told = Told(place, text_of(expressions), str(content.get("comment", "")), int(content.get("handle", 0)))
     try:
         return rules(expressions, told, context, maps)
     except Unspeakable as error:
-        raise ValueError(f"rule {told.handle}: {error}") from error
+        raise ValueError(f"{place.within}: {error}") from error
 
 
 def lost_of(tables: Iterable[Table], source: str) -> Iterator[str]:
