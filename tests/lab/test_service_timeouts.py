@@ -69,7 +69,7 @@ def test_new_connections_of_the_service_get_them_and_no_others(gate: Gateway, tm
     assert before == listed(gate)
 
 
-@pytest.mark.parametrize("dialect", ["iptables-nft", "nftables"])
+@pytest.mark.parametrize("dialect", RULES)
 def test_the_guard_ends_for_new_connections_and_a_clean_up_for_the_others(
     gate: Gateway, tmp_path: Path, dialect: str
 ) -> None:

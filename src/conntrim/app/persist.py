@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from conntrim.app.ports.persistence import Persistence, Rehearsal
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import FileChange, Plan
+from conntrim.core.model.plan import POLICIES, FileChange, Plan
+from conntrim.core.parse.ct_timeout import policies_of
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.firewalld import (
     NEEDED,
@@ -94,6 +95,9 @@ class _Persisting:
             raise NoPlaceError("no service is known here that loads iptables rules at boot")
         if not store.kind.whole and any(o.chains and o.table != RAW for o in ours):
             raise NoPlaceError(f"{store.kind.service} fills the filter table, where limits have chains of their own")
+        if any(" --timeout " in line for o in ours for line in o.own):  # rule text: a rule of ours as it is listed
+            why = "a boot loads none of a file whose rules name time-out policies that are not there; make them before:"
+            raise NoPlaceError(why)
         text = with_ours_xt(store.text, ours, whole=store.kind.whole)
         over = "" if store.kind.whole else skeleton_xt(self.live)
         self._same(self._rehearsed(text, over), chains_xt(self.live), partly=not store.kind.whole)
@@ -179,6 +183,12 @@ class _Persisting:
         ours = ours_xt(self.program, self.live, self.claim)
         return [f"{o.table} {chain}" for o in ours for chain in (*o.chains, *dict.fromkeys(p.chain for p in o.placed))]
 
+    def _policies(self) -> Iterator[str]:
+        """What makes the time-out policies that rules of this program name."""
+        named = {word for o in ours_xt(self.program, self.live, self.claim) for line in o.own for word in line.split()}
+        made = "".join(batch.text for batch in self.plan.trial if batch.program == POLICIES)
+        yield from (str(each) for each in policies_of(made) if each.name in named)
+
     def lines(self) -> Iterator[str]:
         """Our rules, for the operator to put where they belong."""
         if self.program == "nft":
@@ -186,6 +196,7 @@ class _Persisting:
                 yield from (_line(name, p) for p in placed)
             yield f"to be loaded after them: {' '.join(own_table(self.live).split())}"
             return
+        yield from self._policies()
         for ours in ours_xt(self.program, self.live, self.claim):
             yield from (_line(f"{ours.table} {p.chain}", p) for p in ours.placed)
             yield from (

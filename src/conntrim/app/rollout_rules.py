@@ -9,7 +9,7 @@ from conntrim.app.ports.freshness import Freshness
 from conntrim.app.rollout_probes import Probes
 from conntrim.app.rollout_run import RefusedError, Run, programs_of
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import KEPT_LIST, TRIAL_LIST, Batch, ObligationStatus, Plan
+from conntrim.core.model.plan import KEPT_LIST, POLICIES, TRIAL_LIST, Batch, ObligationStatus, Plan
 from conntrim.core.plan.freshness import shown
 from conntrim.core.plan.obligations.room import NAME as ROOM
 from conntrim.core.rollout.batches import checkable
@@ -183,7 +183,8 @@ class Rules:
             if moved := self.moved():
                 raise RefusedError(f"{', '.join(moved)} was changed since")
             self.ports.loader.sweep(programs, earlier.tables, claim)  # what a kill amid this, or a confirm, has left
-            for batch in self.run.plan.reinstate:
+            made = [batch for batch in (earlier.plan.trial if earlier.plan else ()) if batch.program == POLICIES]
+            for batch in (*made, *self.run.plan.reinstate):
                 self.ports.loader.load(batch, self.run.guard)
         except (HostError, RefusedError) as error:
             self.run.remark(f"{earlier.name} does not come back: {error}")

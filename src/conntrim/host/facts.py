@@ -13,7 +13,7 @@ from conntrim.core.model.errors import HostError
 from conntrim.core.model.facts import Era, HostFacts, Reading
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.slabinfo import slab_entry_bytes
-from conntrim.host import conntrack_stat, namespaces
+from conntrim.host import conntrack_stat, namespaces, programs
 from conntrim.host.addresses import local_addresses, local_ports
 from conntrim.host.circumstances import circumstances
 from conntrim.host.conntrack_stat import SYSCTL, number
@@ -64,6 +64,7 @@ class KernelFacts:
             namespaces=namespaces.uses(remarks),
             cpus=os.cpu_count(),
             programs=_setters(),
+            nft=_takes_nft(netns),
             circumstances=_circumstances(netns, remarks),
             listening=_listening(netns, remarks),
             remarks=tuple(remarks),
@@ -98,6 +99,15 @@ def _listening(netns: str | None, remarks: list[str]) -> dict[Family, Intervals]
     except (HostError, OSError) as error:
         remarks.append(f"who listens at which port could not be read: {error}")
         return {}
+
+
+def _takes_nft(netns: str | None) -> bool:
+    """Whether a plan may have an nft table here, beside whatever loads the rules."""
+    try:
+        programs.run(["nft", "list", "tables"], netns=netns)
+    except HostError:
+        return False
+    return True
 
 
 def _slab() -> int | None:

@@ -9,16 +9,29 @@ from typing import Any
 
 import msgspec
 
+from conntrim.core.model.ct_timeout import TimeoutPolicy
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import DEADLINE, HANDLE, KEPT_LIST, PROGRAMS, RESTORE, SECONDS, TRIAL_LIST, Batch
+from conntrim.core.model.plan import (
+    DEADLINE,
+    HANDLE,
+    KEPT_LIST,
+    POLICIES,
+    PROGRAMS,
+    RESTORE,
+    SECONDS,
+    TRIAL_LIST,
+    Batch,
+)
+from conntrim.core.parse.ct_timeout import policies_of
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.counts import counted_nft, counted_xt
-from conntrim.core.rollout.ours import altered, own_nft, own_xt, sweep_nft, sweep_xt, xt_tables
+from conntrim.core.rollout.ours import altered, own_nft, own_policies, own_xt, sweep_nft, sweep_xt, xt_tables
 from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.stores import family_of
 from conntrim.core.rollout.swap import FLIPPED, recent
 from conntrim.host import programs
 from conntrim.host.clock import HostClock
+from conntrim.host.ct_timeouts import CtTimeouts
 from conntrim.host.netns import entered
 
 TIMEOUT = 60.0
@@ -48,12 +61,25 @@ class HostLoader:
 
     def _feed(self, batch: Batch, guard: Guard, testing: bool) -> None:
         refuse_unknown(batch.program)
+        if batch.program == POLICIES:
+            self._make_policies(policies_of(batch.text), testing)
+            return
         text = self._resolved(batch.text, batch.program, guard)
         if batch.program == "nft":
             argv = ["nft", *(["-c"] if testing else []), "-f", "-"]
         else:
             argv = [batch.program, "--noflush", XT_WAIT, *(["--test"] if testing else [])]
         self._run(argv, text)
+
+    def _make_policies(self, policies: Sequence[TimeoutPolicy], testing: bool) -> None:
+        """Make or delete them; only tested, the kernel has such things, and a name that is wanted is free."""
+        kernel = CtTimeouts(self.netns)
+        if not testing:
+            kernel.done(policies)
+            return
+        there = {each.name for each in kernel.listed()}
+        if taken := [each.name for each in policies if each.seconds and each.name in there]:
+            raise HostError(POLICIES, f"there is a time-out policy {taken[0]} already", advice="nfct list timeout")
 
     def _run(self, argv: Sequence[str], text: str | None = None) -> str:
         return programs.run(argv, text=text, netns=self.netns, timeout=TIMEOUT)
@@ -125,6 +151,8 @@ class HostLoader:
             return False
 
     def _own(self, program: str, claim: Claim) -> tuple[str, ...]:
+        if program == POLICIES:
+            return own_policies(CtTimeouts(self.netns).listed(), claim)
         listing = self._listing(program)
         return own_nft(listing, claim) if program == "nft" else own_xt(program, listing, claim)
 
@@ -134,6 +162,8 @@ class HostLoader:
 
     def _listing(self, program: str) -> str:
         refuse_unknown(program)
+        if program == POLICIES:
+            return ""
         if program == "nft":
             return self._run(["nft", "-j", "-a", "list", "ruleset"])
         return self._run([program.replace("-restore", "-save")])
@@ -141,7 +171,7 @@ class HostLoader:
     def counted(self, programs: Sequence[str], claim: Claim) -> dict[str, int]:
         """iptables counts for every rule; nft where a rule says so, as our untracking ones do."""
         found: Counter[str] = Counter()
-        for program in programs:
+        for program in rule_programs(programs):
             refuse_unknown(program)
             if program == "nft":
                 found.update(counted_nft(self._listing(program), claim))
@@ -154,7 +184,9 @@ class HostLoader:
 
         Those of nft are made and taken out by their plan, those of iptables-legacy stay.
         """
-        listed = [(p, t.name) for p in programs if p != "nft" for t in xt_tables(p, self._listing(p), Claim())]
+        listed = [
+            (p, t.name) for p in rule_programs(programs) if p != "nft" for t in xt_tables(p, self._listing(p), Claim())
+        ]
         chains = {p: self._base_chains(p) for p in dict.fromkeys(p for p, _ in listed)}
         return tuple(" ".join((p, t, *c)) for p, t in listed for c in ((), *((c,) for c in chains[p].get(t, ()))))
 
@@ -180,11 +212,14 @@ class HostLoader:
                 self._run(["nft", "-f", "-"], text)
             else:
                 self._run([batch.program, "--noflush", XT_WAIT], batch.text)
-        for program in programs:
+        if POLICIES in programs:  # no rule names them any more
+            policies = policies_of("\n".join(self._own(POLICIES, claim)))
+            CtTimeouts(self.netns).delete([each.name for each in policies])
+        for program in rule_programs(programs):
             self._drop_tables(program, keep)
 
     def _sweeps(self, programs: Sequence[str], claim: Claim) -> Iterator[Batch]:
-        listings = {program: self._listing(program) for program in programs}
+        listings = {program: self._listing(program) for program in rule_programs(programs)}
         batches = [
             batch
             for program, listing in listings.items()
@@ -213,6 +248,11 @@ class HostLoader:
     def installed(self) -> tuple[str, ...]:
         """The programs that this host has."""
         return tuple(program for program in (*RESTORE, "nft") if not programs_missing(program))
+
+
+def rule_programs(programs: Sequence[str]) -> tuple[str, ...]:
+    """Those that load rules: policies of ctnetlink stand in no table."""
+    return tuple(program for program in programs if program != POLICIES)
 
 
 def refuse_unknown(program: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from glob import glob
 
 from conntrim.core.model.errors import HostError
+from conntrim.core.model.plan import POLICIES
 from conntrim.core.model.raw_text import text_of
 from conntrim.core.rollout.stores import KINDS, Kind, Store
 from conntrim.host import programs
@@ -98,6 +99,8 @@ class HostRehearsal:
 
 def _listing(program: str, netns: str | None) -> str:
     refuse_unknown(program)
+    if program == POLICIES:
+        return ""
     if program == "nft":
         return programs.run(["nft", "-s", "list", "ruleset"], netns=netns)
     return programs.run([program.replace("-restore", "-save")], netns=netns)

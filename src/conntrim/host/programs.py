@@ -38,9 +38,10 @@ _PATH: ContextVar[tuple[str, ...]] = ContextVar("path", default=PATH)
 
 
 @contextmanager
-def preferring(directory: str) -> Iterator[None]:
-    """Look into this directory first: the lab asks the programs of other releases, and nobody else does."""
-    before = _PATH.set((directory, *_PATH.get()))
+def preferring(directory: str, *, alone: bool = False) -> Iterator[None]:
+    """Look into this directory first, or there `alone`: the lab asks the programs of other releases, or lacks some, and
+    nobody else does."""
+    before = _PATH.set((directory,) if alone else (directory, *_PATH.get()))
     try:
         yield
     finally:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conntrim.core.model.address import Family
+from conntrim.core.model.ct_timeout import TimeoutPolicy
 from conntrim.core.model.errors import HostError
-from conntrim.core.model.plan import Batch
+from conntrim.core.model.plan import POLICIES, Batch
+from conntrim.core.model.protocol import NUMBERS
 from conntrim.core.parse.listed import sections
 from conntrim.core.rollout.alone import Alone, alone
 from conntrim.core.rollout.batches import table_of
 from conntrim.core.rollout.record import Guard
 from conntrim.host import programs
+from conntrim.host.ct_timeouts import NEEDED, CtTimeouts
 from conntrim.host.loader import HostLoader, programs_missing, refuse_unknown
 from conntrim.host.netns import fresh
 
@@ -32,9 +36,20 @@ def complaint(batch: Batch, netns: str | None, guard: Guard) -> str:
         HostLoader(netns).check(batch, guard)
     except HostError as error:
         return str(error)
+    if batch.program == POLICIES:
+        return _refused_policy(batch, guard)
     asked = alone(batch, _chains(batch, netns))
     refused = _refused([asked.whole()], asked, netns, guard) if asked.statements else None
     return _culprit(asked, netns, guard) or refused[1] if refused else ""
+
+
+def _refused_policy(batch: Batch, guard: Guard) -> str:
+    with fresh() as path:
+        try:
+            HostLoader(path).load(batch, guard)
+        except HostError as error:
+            return f"{error}; {NEEDED}"
+    return ""
 
 
 def _culprit(asked: Alone, netns: str | None, guard: Guard) -> str:
@@ -48,12 +63,23 @@ def _refused(batches: Sequence[Batch], asked: Alone, netns: str | None, guard: G
     """The first of these batches that an empty namespace does not take after those before it, and why."""
     with fresh() as path:
         _sets(asked, netns, path)
+        CtTimeouts(path).done([_like(*each, asked.program) for each in sorted(asked.policies().items())])
         for at, batch in enumerate(batches):
             try:
                 HostLoader(path).load(batch, guard)
             except HostError as error:
                 return at, " ".join(error.detail.split())
     return None
+
+
+def _like(name: str, protocol: str, program: str) -> TimeoutPolicy:
+    """A policy of a name that rules of a program may take, whatever it says: the kernel asks family and protocol."""
+    family = Family.IPV6 if program.startswith("ip6") else Family.IPV4
+    return TimeoutPolicy(name, family, NUMBERS[protocol], ((FIRST[protocol], 10),))
+
+
+FIRST = {"tcp": "close", "udp": "replied"}
+"""A state of each protocol that policies are of."""
 
 
 def _chains(batch: Batch, netns: str | None) -> frozenset[str]:

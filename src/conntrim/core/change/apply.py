@@ -29,6 +29,7 @@ from conntrim.core.model.change import (
     TableKey,
     Transaction,
 )
+from conntrim.core.model.plan import POLICIES
 from conntrim.core.model.ruleset import (
     XT_CHAINS,
     XT_HOOKS,
@@ -101,7 +102,7 @@ class Draft:
 
     def table(self) -> Table | None:
         """What it has become."""
-        if self.origin is None:
+        if self.origin is None or (self.key.name == POLICIES and not self.objects):
             return None
         found = tuple(self.chains.values()), tuple(self.sets.values()), tuple(self.objects)
         return replace(self.origin, chains=found[0], sets=found[1], objects=found[2])
@@ -188,7 +189,9 @@ class Draft:
 
 
 def _built_in(key: TableKey) -> Table:
-    """A table of iptables' as its first rule makes it (K1)."""
+    """A table of iptables' as its first rule makes it (K1); policies of ctnetlink stand in none."""
+    if key.name == POLICIES:
+        return Table(key.dialect, key.family, key.name, ())
     kind, hooks = XT_HOOKS[key.name][0], map(Hook, XT_CHAINS[key.name])
     bases = [Base(kind, hook, xt_priority(key.dialect, key.name, hook)) for hook in hooks]
     return Table(key.dialect, key.family, key.name, tuple(Chain(b.hook.upper(), (), b) for b in bases))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from conntrim.core.change.apply import Draft, apply
 from conntrim.core.change.nft import nft_lines
-from conntrim.core.change.xt import xt_lines
+from conntrim.core.change.xt import policy_lines, xt_lines
 from conntrim.core.model.change import Change, TableKey, Transaction
-from conntrim.core.model.plan import Batch
-from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
+from conntrim.core.model.plan import POLICIES, Batch
+from conntrim.core.model.ruleset import XT_HOOKS, Dialect, Ruleset, TableFamily
 
 PROGRAMS: dict[tuple[Dialect, TableFamily], str] = {
     (Dialect.IPTABLES_NFT, TableFamily.IP): "iptables-nft-restore",
@@ -34,6 +34,8 @@ def program(table: TableKey, old: bool = False) -> str:
     """What loads rules into a table. The 2.6 era has one back end and no name for it."""
     if table.dialect is Dialect.NFTABLES:
         return "nft"
+    if table.name == POLICIES:
+        return POLICIES
     name = PROGRAMS[table.dialect, table.family]
     return name.replace("-nft-", "-").replace("-legacy-", "-") if old else name
 
@@ -43,9 +45,11 @@ def _text(transaction: Transaction, before: Ruleset, old: bool) -> str:
     for operation in transaction.operations:
         if transaction.table.dialect is Dialect.NFTABLES:
             lines += nft_lines(operation, draft)
+        elif transaction.table.name == POLICIES:
+            lines += policy_lines(operation)
         else:
             lines += xt_lines(operation, draft, old)
         draft.do(operation)
-    if transaction.table.dialect is not Dialect.NFTABLES:
+    if transaction.table.name in XT_HOOKS and transaction.table.dialect is not Dialect.NFTABLES:
         lines = [f"*{transaction.table.name}", *lines, "COMMIT"]
     return "\n".join(lines) + "\n"

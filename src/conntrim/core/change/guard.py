@@ -32,7 +32,7 @@ from conntrim.core.model.change import (
 )
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, SECONDS, TRIAL_SUFFIX, slot_of_table
+from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, DEADLINE, POLICIES, SECONDS, TRIAL_SUFFIX, slot_of_table
 from conntrim.core.model.ruleset import Dialect, InSet, Match, NamedSet, OpaqueMatch, Rule, Verdict
 
 XT_GUARD = OpaqueMatch("time", f"--datestop {DEADLINE}")
@@ -113,7 +113,8 @@ def kept(change: Change, trial: Change) -> Change:
     nft's guards lose their end first: from then on nothing falls back. Plain rules come in beside the guarded ones, and
     these go only after that: for a moment the plain ones may match nothing (K104).
     """
-    pairs = list(zip(change.transactions, trial.transactions, strict=False))  # the trial's last ones only arm it
+    both = zip(change.transactions, trial.transactions, strict=False)  # the trial's last ones only arm it
+    pairs = [(plain, tried) for plain, tried in both if plain.table.name != POLICIES]
     nft = [(plain, tried) for plain, tried in pairs if plain.table.dialect is Dialect.NFTABLES]
     return Change(
         (
@@ -153,7 +154,7 @@ def lasting(change: Change) -> Iterator[tuple[TableKey, Operation]]:
 def _ends(operation: Operation, table: TableKey, inner: Collection[str]) -> bool:
     match operation:
         case AddTable() | AddObject():
-            return is_own_table(table)
+            return is_own_table(table) or table.name == POLICIES
         case AddChain(name, base):
             return is_own(table, name) and (base is None or base.policy is Verdict.ACCEPT)
         case AddSet(named) | FillSet(named):

@@ -27,6 +27,7 @@ from conntrim.core.model.change import (
     ReplaceRule,
     RuleOperation,
 )
+from conntrim.core.model.ct_timeout import TimeoutPolicy
 from conntrim.core.model.ruleset import Rule, TableFamily
 
 
@@ -36,6 +37,17 @@ def xt_lines(operation: Operation, draft: Draft, old: bool) -> Iterator[str]:
     NotExpressible.
     """
     return _rule(operation, draft, old) if isinstance(operation, RuleOperation) else _part(operation)
+
+
+def policy_lines(operation: Operation) -> Iterator[str]:
+    """What makes a time-out policy of ctnetlink, or deletes it: such an object is its own line. NotExpressible."""
+    match operation:
+        case AddObject(line):
+            yield line
+        case DeleteObject(line):
+            yield str(TimeoutPolicy(line.split()[3]))
+        case _:  # the rest: there are neither rules nor sets among policies
+            raise NotExpressible(f"a time-out policy is no {operation}")
 
 
 def _rule(operation: RuleOperation, draft: Draft, old: bool) -> Iterator[str]:

@@ -59,7 +59,8 @@ class FillSet:
 
 @dataclass(frozen=True, slots=True)
 class AddObject:
-    """Any other object of an nft table, as JSON like those of `Table.objects`."""
+    """Any other object of an nft table, as JSON like those of `Table.objects`; or a time-out policy of ctnetlink, as
+    nfct's line."""
 
     text: str
 
@@ -123,7 +124,7 @@ class DeleteSet:
 
 @dataclass(frozen=True, slots=True)
 class DeleteObject:
-    """Such an object goes, told by its JSON."""
+    """Such an object goes, told by what was added."""
 
     text: str
 

@@ -139,7 +139,8 @@ class HostFacts:
     (ListenOverflows, ...), `owners` whose sockets are open now. `suppressed` and
     `expect_full` (lines about the expectation table) are the log's.
     `interfaces` are the devices behind which addresses are, by the addresses' usual spelling.
-    `trial` tells of a plan of ours that is on trial here. `remarks` tell what could not be read, and why.
+    `nft`: the program is here, and this kernel takes its tables; of a host that is known by files it is taken for
+    granted. `trial` tells of a plan of ours that is on trial here. `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -174,6 +175,7 @@ class HostFacts:
     suppressed: Suppressed | None = None
     expect_full: int = 0
     trial: str = ""
+    nft: bool = True
     interfaces: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -35,7 +35,12 @@ RESTORE = (
     "iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore",
 )  # fmt: skip
 """Both back ends, each by its own name: `iptables-restore` alone may be either (K37)."""
-PROGRAMS = frozenset({"nft", "iptables-restore", "ip6tables-restore", *RESTORE})
+POLICIES = "nfct"
+"""Time-out policies of ctnetlink: what makes them, and the name of what holds them. A batch is nfct's command lines,
+and we do what they say ourselves: few hosts have the program."""
+POLICY_NAME = re.compile("[cd][46][0-9a-z]{2}")
+"""How policies of ours are called. Listings of iptables rules show four characters of a name and no more (K150)."""
+PROGRAMS = frozenset({"nft", "iptables-restore", "ip6tables-restore", *RESTORE, POLICIES})
 """Whatever loads a plan's texts; nothing else is ever started for a plan or a journal."""
 
 

@@ -10,6 +10,7 @@ from conntrim.core.emit.nft import object_lines
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.model.plan import AddedRule, comment_of
 from conntrim.core.model.ruleset import (
+    CtTemplate,
     Dialect,
     End,
     Jump,
@@ -62,6 +63,9 @@ def added_rules(additions: Sequence[Addition], owns: Sequence[Own], *, old: bool
         found.append(AddedRule(where, text(a.rule, a.table.dialect, a.table.family, a.table), a.why, before))
     for own in owns:
         for text_of in own.objects:
+            if own.dialect is not Dialect.NFTABLES:
+                found.append(AddedRule("ctnetlink", text_of, "the time-outs; the rules name them"))
+                continue
             said = " ".join(" ".join(object_lines(json.loads(text_of))).split())
             found.append(AddedRule(str(own.table()), said, "the time-outs; what it does not name is nft's default"))
         hooked = {own.chain(hook): rules for hook, rules in own.rules.items()}
@@ -83,4 +87,5 @@ OWN_WHY: dict[type[Statement], str] = {
     Jump: "counts the new connections of this class",
     End: "refuses new connections of a client over the limit",
     NoEffect: "gives the connection that this packet opens its own time-outs",
+    CtTemplate: "gives the connection that this packet opens its own time-outs",
 }

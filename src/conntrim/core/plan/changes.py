@@ -29,11 +29,12 @@ from conntrim.core.model.change import (
     Transaction,
 )
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.plan import OWN_TABLES, SLOTS, Batch, Purpose, base_chain, comment_of
+from conntrim.core.model.plan import OWN_TABLES, POLICIES, SLOTS, Batch, Purpose, base_chain, comment_of
 from conntrim.core.model.plan import own_chain as chain_of_slot
 from conntrim.core.model.ruleset import (
     XT_HOOKS,
     Base,
+    CtTemplate,
     Dialect,
     Jump,
     Match,
@@ -60,8 +61,9 @@ class Own:
     """Rules of one purpose in chains of our own: of one iptables family, or in the own nft table.
 
     `rules` are those of the chains that packets are sent to, by hook; `inner` those of the chains that these send to,
-    by name, the first made first. `priority` is that of nft's base chains, `sets` and `objects` are nft's, these as
-    JSON. `slot` is the set of own names that all of it bears.
+    by name, the first made first. `priority` is that of nft's base chains, `sets` are nft's, `objects` too, as JSON; of
+    iptables these are policies of ctnetlink, which stand before the rules that name them. `slot` is the set of own
+    names that all of it bears.
     """
 
     dialect: Dialect
@@ -75,13 +77,17 @@ class Own:
     apart: tuple[tuple[Match, Match], ...] = ()
     """Matches that bear another name in the other set: hashlimit's tables are shared by name, with the rate of who made
     them, and two plans' rules would charge a packet twice while they stand together."""
+    templates: tuple[tuple[CtTemplate, CtTemplate], ...] = ()
+    """The same of templates: policies of ctnetlink have one name space."""
     objects: tuple[str, ...] = ()
 
     def chain(self, hook: Hook) -> str:
         """The name of the chain with a hook's rules."""
         if self.dialect is Dialect.NFTABLES:
             return f"{self.purpose}_{hook}"
-        return chain_of_slot(self.slot, str(hook) if self.purpose is Purpose.UNTRACK else f"{self.purpose}-{hook}")
+        if self.purpose is Purpose.UNTRACK:
+            return chain_of_slot(self.slot, str(hook))
+        return chain_of_slot(self.slot, f"{self.purpose}-{SHORT.get(hook, hook)}")
 
     def base(self, hook: Hook) -> str:
         """The name of nft's base chain that jumps there."""
@@ -102,11 +108,15 @@ class Own:
 
         def led(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
             jumps, apart = {Jump(name): Jump(other) for name, other in names.items()}, dict(self.apart)
+            templates = dict(self.templates)
             return tuple(
                 replace(
                     rule,
                     matches=tuple(apart.get(m, m) for m in rule.matches),
-                    statements=tuple(jumps.get(s, s) if type(s) is Jump else s for s in rule.statements),
+                    statements=tuple(
+                        jumps.get(s, s) if type(s) is Jump else templates.get(s, s) if type(s) is CtTemplate else s
+                        for s in rule.statements
+                    ),
                 )
                 for rule in rules
             )
@@ -114,9 +124,26 @@ class Own:
         return replace(
             self,
             slot=slot,
+            objects=tuple(_by_the_other_name(line) for line in self.objects),
             rules={hook: led(rules) for hook, rules in self.rules.items()},
             inner={names[name]: led(rules) for name, rules in self.inner.items()},
         )
+
+
+SHORT: dict[Hook, str] = {Hook.PREROUTING: "in"}
+"""A chain's name has at most 28 characters."""
+
+
+def policy_name(number: int, family: Family, slot: int = SLOTS[0]) -> str:
+    """`c400`: the n-th policy of a family, in four characters (K150), each set with its own first one."""
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    return f"{'cd'[slot - 1]}{4 if family is Family.IPV4 else 6}{digits[number // 36]}{digits[number % 36]}"
+
+
+def _by_the_other_name(line: str) -> str:
+    """A policy's line in the second set of names."""
+    *words, name, family, rest = line.split(" ", 5)
+    return " ".join((*words, f"d{name[1:]}", family, rest))
 
 
 def _in_table(text: str, table: str) -> str:
@@ -184,7 +211,7 @@ def changes_of(
     """From what is to be added; InputError where a name of the operator's would be read as more than a name."""
     accepts = [_accepts(table, group) for table, group in by_table(additions)]
     nft = [own for own in owns if own.dialect is Dialect.NFTABLES]
-    made = [Transaction(own.table(), tuple(_own_xt(own, mark))) for own in owns if own not in nft]
+    made = [each for own in owns if own not in nft for each in _made_xt(own, mark)]
     if nft:
         made.append(Transaction(nft[0].table(), (AddTable(), *(op for own in nft for op in _own_nft(own, mark)))))
     plain = Change((*accepts, *made))
@@ -205,6 +232,13 @@ def _accepts(table: Table, group: Sequence[Addition]) -> Transaction:
         else:
             inserted.append(InsertRule(addition.chain, addition.rule, index))
     return Transaction(TableKey.of(table), (*appended, *reversed(inserted)))
+
+
+def _made_xt(own: Own, mark: str) -> Iterator[Transaction]:
+    """A set of one iptables family: the policies that its rules name come first."""
+    if own.objects:
+        yield Transaction(replace(own.table(), name=POLICIES), tuple(map(AddObject, own.objects)))
+    yield Transaction(own.table(), tuple(_own_xt(own, mark)))
 
 
 def _own_nft(own: Own, mark: str) -> Iterator[Operation]:

@@ -200,7 +200,7 @@ def _compiled(request: Request, *, bind: bool) -> Compiled:
     limits = in_tracked_families(policy.limits, base)
     waits = in_tracked_families(policy.service_timeouts, base)
     additions, raws = merged(found), raws_of(legs, dialect, free_priority(current), placed.exempted)
-    by_kind = owns_of(current, dialect, raws, limits, timed(waits, facts))
+    by_kind = owns_of(current, dialect, raws, limits, timed(waits, facts), nft=facts.nft)
     mark = _short("".join(f"{c.chain} {c.rule}\n" for c in added_rules(additions, sum(by_kind, ()), old=old)))
     additions, owns = marked(additions, sum(by_kind, ()), mark)
     loaded = marks(current) == (mark,)

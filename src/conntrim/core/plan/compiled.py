@@ -49,3 +49,8 @@ class Compiled:
     changes: tuple[AddedRule, ...]
     tick: Callable[[], None]
     replacing: Replacing | None = None
+
+    @property
+    def in_raw(self) -> bool:
+        """Time-outs are given by iptables, because the host has no nft."""
+        return bool(self.timeouts) and not self.facts.nft and self.dialect is not Dialect.NFTABLES

@@ -18,6 +18,7 @@ from conntrim.core.plan.legs import Leg
 from conntrim.core.plan.limits import BEHIND, limit_chains
 from conntrim.core.plan.spelling import spell
 from conntrim.core.plan.timed import Timed, timeout_chains
+from conntrim.core.plan.timed_xt import timeout_chains_xt
 
 HOOKS = OWN_HOOKS[Purpose.UNTRACK]
 COUNTER = NoEffect("counter", "")
@@ -25,13 +26,22 @@ COUNTER = NoEffect("counter", "")
 
 
 def owns_of(
-    base: Ruleset, dialect: Dialect, raws: tuple[Own, ...], limits: Sequence[ClientLimit], timeouts: Sequence[Timed]
+    base: Ruleset,
+    dialect: Dialect,
+    raws: tuple[Own, ...],
+    limits: Sequence[ClientLimit],
+    timeouts: Sequence[Timed],
+    *,
+    nft: bool = True,
 ) -> tuple[tuple[Own, ...], tuple[Own, ...], tuple[Own, ...]]:
-    """The own chains of what goes untracked, of limits, and of time-outs."""
+    """The own chains of what goes untracked, of limits, and of time-outs; `nft`: the host has it, whatever its rules
+    are."""
     hooks = OWN_HOOKS[Purpose.TIMEOUT]  # those of limits among them
     behind = free_priority(base, BEHIND, 1, hooks)
     later = free_priority(base, behind + 1, 1, hooks)
-    return raws, limit_chains(limits, dialect, behind), timeout_chains(timeouts, later)
+    by_nft = nft or dialect is Dialect.NFTABLES
+    waits = timeout_chains(timeouts, later) if by_nft else timeout_chains_xt(timeouts, dialect)
+    return raws, limit_chains(limits, dialect, behind), waits
 
 
 def free_priority(ruleset: Ruleset, start: int = RAW, step: int = -1, hooks: Collection[Hook] = HOOKS) -> int:

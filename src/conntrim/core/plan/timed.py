@@ -1,8 +1,9 @@
 """Time-outs of services as rules and objects, and what they mean for connections.
 
-They are nft's, on hosts of iptables too: there `CT --timeout` stands in raw, where nobody knows yet which way a packet
-goes and what it is translated to. nft gives an entry its time-outs at the packet that opens it, at any hook before the
-entry is in the table (K80): in INPUT, FORWARD and OUTPUT, each of which knows the way.
+They are nft's, on hosts of iptables too, where that is there (else `timed_xt.py`): iptables' `CT --timeout` stands in
+raw, where nobody knows yet which way a packet goes and what it is translated to. nft gives an entry its time-outs at
+the packet that opens it, at any hook before the entry is in the table (K80): in INPUT, FORWARD and OUTPUT, each of
+which knows the way.
 """
 
 from __future__ import annotations

@@ -58,6 +58,8 @@ class _Meant:
         if how not in self.ways:
             return found
         mine = [c.openers(self.space) for c in self.classes if c.direction is direction]
+        if how is Differs.TEMPLATES:  # given before the state is known
+            mine = list(map(self.space.any_state, mine))
         return found & ~self.space.sets.either(mine) if mine else found
 
 
@@ -97,16 +99,19 @@ def only_of(
         yield ObligationStatus.NOT_DECIDED, str(why), ""
 
 
-def met_by(c: Asked, wanted: Callable[[Rule], bool], classes: Collection[Class]) -> Iterator[Verdict]:
+def met_by(
+    c: Asked, wanted: Callable[[Rule], bool], classes: Collection[Class], *, early: bool = False
+) -> Iterator[Verdict]:
     """Whether the openers of these classes, as far as they are let through, and nobody else meet the wanted rules of
-    AFTER, which BEFORE lacks; nothing is a proof."""
+    AFTER, which BEFORE lacks; nothing is a proof. `early`: these stand before conntrack, and of the packets that meet
+    them those alone count that open a connection and are let through."""
     change = Change.of(c.before, c.after)
     traced = {id(rule): rule.matches for rule in change.rulesets[1].rules() if wanted(rule)}
     try:
         with deciding():
             for family in families_of(c.before, c.after):
                 space = PacketVars(family, change.names, c.tick)
-                walked = _Met(space, change.pair(family), told_of(c.local, family), traced)
+                walked = _Met(space, change.pair(family), told_of(c.local, family), traced, early)
                 for direction in Direction:
                     mine = [e.openers(space) for e in classes if (e.direction, e.family) == (direction, family)]
                     yield from walked.wrong(direction, space.sets.either(mine) if mine else space.nothing)
@@ -132,6 +137,7 @@ class _Met:
     pair: Pair
     local: Intervals | None
     traced: Traced
+    early: bool = False
 
     def wrong(self, direction: Direction, opens: Set) -> Iterator[Verdict]:
         """Who meets them and should not, and who does not and should."""
@@ -141,6 +147,8 @@ class _Met:
         _, arranged = self.pair.whole()
         walk = reach(space, arranged, direction, scope, local=self.local, traced=self.traced)
         meets = space.sets.either([visit.fits for visit in walk.visits]) if walk.visits else space.nothing
+        if self.early:
+            meets = space.any_state(meets) & space.state(CtState.NEW) & walk.arrived
         opened = universe & opens & walk.arrived
         for why, wrong in (
             ("meet the rule and are not the service's", meets & ~opens),

@@ -6,17 +6,18 @@ namespace lacks, or stands by a rule's handle, is left out: nothing is learnt of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from conntrim.core.model.plan import HANDLE, Batch, slot_of_table
+from conntrim.core.model.plan import HANDLE, POLICY_NAME, Batch, slot_of_table
 from conntrim.core.parse.listed import line_xt, words_xt
 from conntrim.core.rollout.batches import puts, table_of
 
 BUILTIN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
-_OF_THE_HOST = frozenset({"--nfacct-name", "--timeout"})
-"""Options that name what only ctnetlink and its like make, in one namespace."""
+_TIMEOUT = "--timeout"
+_OF_THE_HOST = frozenset({"--nfacct-name", _TIMEOUT})
+"""Options that name what only ctnetlink and its like make, in one namespace; policies of ours are made there too."""
 _SETS = frozenset({"--match-set", "--add-set", "--del-set", "--map-set"})
 _COMMANDS = frozenset({"add", "insert", "flush"})
 
@@ -40,6 +41,12 @@ class Alone:
             only = Alone(self.program, self.frame if at == 0 else self.frame.partition("\n")[0] + "\n", (statement,))
             yield statement, only.whole()
 
+    def policies(self) -> dict[str, str]:
+        """The time-out policies of ours that are named, each with its protocol."""
+        lines = [words_xt(statement) for statement in self.statements if self.program != "nft"]
+        told = [dict(pairwise(words)) for words in lines]
+        return {words[_TIMEOUT]: words.get("-p", "") for words in told if _TIMEOUT in words}
+
     def sets(self) -> frozenset[str]:
         """The ipsets that are asked."""
         lines = [words_xt(statement) for statement in self.statements if self.program != "nft"]
@@ -51,9 +58,15 @@ def alone(batch: Batch, chains: Collection[str]) -> Alone:
     return Alone(batch.program, "", tuple(_nft(batch.text))) if batch.program == "nft" else _xt(batch, chains)
 
 
+def _theirs(words: Sequence[str]) -> bool:
+    """Whether a rule needs what only the host has."""
+    named = [name for option, name in pairwise(words) if option == _TIMEOUT]
+    return bool(_OF_THE_HOST.intersection(words)) and not (named and all(map(POLICY_NAME.fullmatch, named)))
+
+
 def _xt(batch: Batch, chains: Collection[str]) -> Alone:
     found = [f"-A {put.chain} {put.text}" for put in puts([batch])]
-    rules = [rule for rule in found if not _OF_THE_HOST.intersection(words_xt(rule))]
+    rules = [rule for rule in found if not _theirs(words_xt(rule))]
     read = [line_xt(rule) for rule in rules]
     own = [line[1:].split()[0] for line in batch.text.split("\n") if line.startswith(":")]
     needed = (*own, *(r.chain for r in read), *(r.target for r in read if r.target in chains))

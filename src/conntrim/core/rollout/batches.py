@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from conntrim.core.model.plan import HANDLE, Batch, slot_of_chain, slot_of_table
+from conntrim.core.model.plan import HANDLE, POLICIES, Batch, slot_of_chain, slot_of_table
 from conntrim.core.parse.listed import words_xt
 
 _XT = re.compile(r"-([AI]) (\S+)(?: (\d+)(?= |$))?(?: (.*))?")
@@ -73,6 +73,8 @@ def phase(batch: Batch) -> Phase:
 
 def table_of(batch: Batch) -> str:
     """The table that a batch is about: `filter`, or `inet filter` in nft."""
+    if batch.program == POLICIES:
+        return POLICIES
     first = batch.text.partition("\n")[0]
     return " ".join(first.split()[2:4]) if batch.program == "nft" else first.removeprefix("*")
 

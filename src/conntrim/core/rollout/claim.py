@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from conntrim.core.model.plan import (
     OWN_HOOKS,
     OWN_TABLES,
+    POLICIES,
     Batch,
     Plan,
     Purpose,
@@ -142,6 +143,8 @@ def comments_of(batches: tuple[Batch, ...]) -> frozenset[Key]:
 
 def _key_of(text: str) -> Key:
     """Of one of our rules as a listing's reader tells it; no key of any rule where it is no rule in a chain."""
+    if text.startswith(f"{POLICIES} "):
+        return "", ""
     if text.startswith("nft "):
         place, quoted, comment = text.rpartition(" #")[0].removesuffix('"').partition(' "')
         kind, _, chain = place.removeprefix("nft ").partition(" ")

@@ -8,13 +8,23 @@ state.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from conntrim.core.model.plan import ARMED, CHAIN_PREFIX, OWN_TABLES, Batch, slot_of_chain, slot_of_table
+from conntrim.core.model.ct_timeout import TimeoutPolicy
+from conntrim.core.model.plan import (
+    ARMED,
+    CHAIN_PREFIX,
+    OWN_TABLES,
+    POLICIES,
+    POLICY_NAME,
+    Batch,
+    slot_of_chain,
+    slot_of_table,
+)
 from conntrim.core.parse.listed import sections
 from conntrim.core.rollout.batches import table_of
 from conntrim.core.rollout.claim import OWN_NFT_JUMPS, Claim, Seen, seen_xt
@@ -189,6 +199,8 @@ def _element(listed: Any) -> dict[str, Any]:
 
 def belongs(batch: Batch, own: str) -> bool:
     """Is this one of our rules, as `own_xt` or `own_nft` tells it, of the table that the batch fills?"""
+    if batch.program == POLICIES:
+        return own in batch.text.split("\n")
     if batch.program != "nft":
         return own.startswith(f"{batch.program} {table_of(batch)} ")
     return own.startswith("nft ") and " ".join(own.split()[2:4]) == table_of(batch)
@@ -199,8 +211,17 @@ def own_nft(listing: str, claim: Claim) -> tuple[str, ...]:
     return tuple(found.text for found in nft_objects(listing, claim) if not found.altered)
 
 
+def own_policies(policies: Iterable[TimeoutPolicy], claim: Claim) -> tuple[str, ...]:
+    """Our time-out policies of those that ctnetlink lists, one text each: they have no comment, so by their names."""
+    first = {None: "cd", 1: "c", 2: "d"}
+    mine = (p for p in policies if POLICY_NAME.fullmatch(p.name) and p.name[0] in first[claim.slot])
+    return tuple(map(str, mine))
+
+
 def altered(program: str, listing: str, claim: Claim) -> tuple[str, ...]:
     """The rules that bear a comment of the plan's and are not what was loaded: their writer's, and left alone."""
+    if program == POLICIES:
+        return ()
     if program == "nft":
         return tuple(found.text for found in nft_objects(listing, claim) if found.altered)
     tables = xt_tables(program, listing, claim)

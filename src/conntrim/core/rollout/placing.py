@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from conntrim.core.model.plan import Batch, slot_of_chain, slot_of_table
+from conntrim.core.model.plan import POLICIES, Batch, slot_of_chain, slot_of_table
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.rollout.batches import puts, table_of
 from conntrim.core.rollout.claim import Claim, seen_nft
@@ -33,6 +33,8 @@ def chains(
     `fed` says which program the plan feeds each table with (`fed_by`): no other one's listing tells it, since nft
     lists the tables of iptables-nft too, without our comments.
     """
+    if program == POLICIES:
+        return {}
     found = chains_nft(listing) if program == "nft" else chains_xt(listing)
     return {
         name: tuple(
@@ -48,7 +50,7 @@ def chains(
 def fed_by(batches: Iterable[Batch]) -> dict[str, str]:
     """Which program fills each table, by `ip filter`; tables of iptables-legacy are others of the same name (K37)."""
     listed = ((_table(batch.program, _chain(batch.program, table_of(batch))), batch.program) for batch in batches)
-    return {table: program for table, program in listed if not _is_own_table(table)}
+    return {table: program for table, program in listed if program != POLICIES and not _is_own_table(table)}
 
 
 def _chain(program: str, table: str, chain: str = "") -> str:

@@ -5,7 +5,8 @@ How it is decided:
     programs check the texts beside the host's rules (`nft -c`,
     `iptables-restore --test`). Then the plan's rules are loaded into an empty
     network namespace, which is gone a moment later: `--test` asks no kernel
-    (K168). A rule that takes objects of ctnetlink's by name is only checked.
+    (K168); the time-out policies that rules name are made there as well. A
+    rule that takes other objects of ctnetlink's by name is only checked.
     Not decided where no namespace may be made.
 
 Broken means:
@@ -13,8 +14,9 @@ Broken means:
 
 What to do:
     Read the statement that is named, and the kernel's message: a missing
-    module or an old nft is the usual reason. Time-outs of services need nft on
-    a host of iptables too.
+    module or an old nft is the usual reason. Time-outs of services need nft,
+    on a host of iptables too; or, where it is not there, policies of
+    ctnetlink (nfnetlink_cttimeout).
 """
 
 from __future__ import annotations
