@@ -13,7 +13,9 @@ def to_text(found: History) -> str:
     """The last step in the first line, then all of them, the oldest first."""
     if not found.steps:
         return page(["No plan was ever applied here."])
-    return page([_first(found), *_table(found.steps), *(f"Note: {remark}" for remark in found.remarks)])
+    return page(
+        [*wrapped(_first(found), long=False), *_table(found.steps), *(f"Note: {remark}" for remark in found.remarks)]
+    )
 
 
 def _first(found: History) -> str:

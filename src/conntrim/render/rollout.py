@@ -17,9 +17,14 @@ SHOWN = 5
 def to_text(report: Report) -> str:
     """The report, the answer in its first line."""
     given = Options(report.netns, report.state_dir, report.root)
-    advice = map(given.hinted, _NEXT.get(report.state, _nothing)(report))
+    advice = (line for said in _NEXT.get(report.state, _nothing)(report) for line in _advised(given.hinted(said)))
     details = (line for detail in _details(report, given) for line in wrapped(detail, long=False))
     return page([_first(report), *advice, *details])
+
+
+def _advised(line: str) -> list[str]:
+    """A command stays in one line, to be copied whole."""
+    return [line] if "conntrim " in line else wrapped(line, rest="")
 
 
 def _first(report: Report) -> str:

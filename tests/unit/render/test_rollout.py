@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conntrim.core.rollout.report import Report
 from conntrim.core.rollout.states import State
+from conntrim.render.page import as_wide_as
 from conntrim.render.rollout import to_text
 
 
@@ -45,3 +46,13 @@ def test_what_does_not_come_back_at_boot_is_told_with_its_lines() -> None:
         "Does not come back at boot by itself: nft: no file",
         "By hand: chain c: accept",
     ]
+
+
+def test_a_narrow_terminal_breaks_sentences_and_no_commands() -> None:
+    """At 60 columns what is told fits; a command that is advised stays whole, to be copied."""
+    state = "/var/lib/elsewhere/conntrim"
+    report = Report("status", 0, State.TRIAL, plan="web", deadline="2026-11-27T09:42:08Z", state_dir=state)
+    with as_wide_as(60):
+        over = [line for line in to_text(report).splitlines() if len(line) >= 60]
+    verbs = "Keep it:     conntrim confirm", "Undo it now: conntrim rollback"
+    assert over == [f"{verb} --state {state}" for verb in verbs]
