@@ -19,6 +19,7 @@ from conntrim.host.ct_timeouts import CtTimeouts
 from conntrim.host.trial_load import complaint
 from conntrim.lab.netns import lab_host
 from tests.lab.gateways import LAN, SERVER, SERVER6, Gateway, gateway
+from tests.lab.test_persist import files_below, installed
 from tests.lab.test_rollout import until
 from tests.lab.test_rollout_plans import Operator, SwiftOperator
 from tests.lab.test_service_timeouts import CLIENT, HOST, POLICY, left
@@ -44,6 +45,27 @@ def without_nft(tmp_path: Path) -> Iterator[None]:
         for name in set(os.listdir(folder)) - {"nft", *os.listdir(place)}:
             (place / name).symlink_to(f"{folder}/{name}")
     with programs.preferring(str(place), alone=True):
+        yield
+
+
+OLD_NFT = """\
+#!/bin/sh
+case "$*" in
+  *-f*) text=$(cat); case "$text" in *"ct timeout"*) echo "syntax error" >&2; exit 1;; esac
+        printf '%s\\n' "$text" | exec {nft} "$@";;
+esac
+exec {nft} "$@"
+"""
+
+
+@pytest.fixture
+def old_nft(tmp_path: Path) -> Iterator[None]:
+    """This process finds an nft that knows no time-outs."""
+    place = tmp_path / "old"
+    place.mkdir()
+    (place / "nft").write_text(OLD_NFT.format(nft=programs.find("nft")))
+    (place / "nft").chmod(0o755)
+    with programs.preferring(str(place)):
         yield
 
 
@@ -101,6 +123,40 @@ def test_new_connections_get_them_through_trial_and_confirm(gate: Gateway, tmp_p
     assert gate.alive(gate.opened) == len(gate.opened)
     assert settled(gate, *[HOST] * 4)
     assert (before, CtTimeouts(gate.host.name).listed()) == (listed(gate), ())
+
+
+@pytest.mark.parametrize("dialect", BACK_ENDS)
+@pytest.mark.usefixtures("old_nft")
+def test_an_nft_that_knows_no_time_outs_is_as_none(gate: Gateway, tmp_path: Path, dialect: str) -> None:
+    """It lists the rules all the same, so that all is proved in both back ends."""
+    gate.load(dialect)
+    operator = SwiftOperator(gate.host, tmp_path)
+    said, accepted = planned(operator)
+    assert ("all 6 obligations proved" in said, accepted) == (True, []), said
+    does(operator, "apply", str(tmp_path / "plan"))
+    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [600])
+    does(operator, "confirm")
+    does(operator, "rollback")
+    assert CtTimeouts(gate.host.name).listed() == ()
+
+
+@pytest.mark.usefixtures("old_nft")
+def test_no_file_names_a_policy_that_a_boot_lacks(gate: Gateway, tmp_path: Path) -> None:
+    """Where a boot restores a file it stays as it is: with the rule in it nothing of it would load. The lines are
+    told, what makes a policy before the rule that names it."""
+    gate.load("iptables-nft")
+    operator, root = SwiftOperator(gate.host, tmp_path), tmp_path / "root"
+    installed(root, "debian")
+    files = files_below(root)
+    planned(operator)
+    does(operator, "apply", str(tmp_path / "plan"))
+    said = " ".join(does(operator, "confirm").split())
+    assert files_below(root) == files
+    assert "a boot loads none of a file whose rules name time-out policies that are not there" in said
+    assert said.index("By hand: nfct add timeout c401") < said.index("By hand: table raw: -N CONNTRIM-TIMEOUT-IN")
+    rule = "*raw\n-A PREROUTING -p tcp -j CT --timeout c401\nCOMMIT\n"
+    with lab_host("boot") as boot, pytest.raises(HostError):
+        boot.run("iptables-nft-restore", text=files["etc/iptables/rules.v4"].decode() + rule)
 
 
 @pytest.mark.usefixtures("without_nft")

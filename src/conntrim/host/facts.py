@@ -101,10 +101,20 @@ def _listening(netns: str | None, remarks: list[str]) -> dict[Family, Intervals]
         return {}
 
 
+NFT_TIMEOUT = """\
+table inet conntrim_asks {
+ ct timeout any {
+  protocol tcp
+  policy = { close : 10 }
+ }
+}
+"""
+
+
 def _takes_nft(netns: str | None) -> bool:
-    """Whether a plan may have an nft table here, beside whatever loads the rules."""
+    """Whether a plan may have time-outs of nft's here, whatever loads the rules; a check asks the kernel (K168)."""
     try:
-        programs.run(["nft", "list", "tables"], netns=netns)
+        programs.run(["nft", "-c", "-f", "-"], text=NFT_TIMEOUT, netns=netns)
     except HostError:
         return False
     return True

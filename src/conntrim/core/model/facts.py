@@ -139,8 +139,9 @@ class HostFacts:
     (ListenOverflows, ...), `owners` whose sockets are open now. `suppressed` and
     `expect_full` (lines about the expectation table) are the log's.
     `interfaces` are the devices behind which addresses are, by the addresses' usual spelling.
-    `nft`: the program is here, and this kernel takes its tables; of a host that is known by files it is taken for
-    granted. `trial` tells of a plan of ours that is on trial here. `remarks` tell what could not be read, and why.
+    `nft`: the program is here, and it and this kernel have its time-outs for services (since 4.19); of a host that is
+    known by files it is taken for granted. `trial` tells of a plan of ours that is on trial here. `remarks` tell what
+    could not be read, and why.
     """
 
     source: str
