@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from conntrim.host.netns import entered
-from conntrim.lab.netns import LabHost
+from conntrim.lab.netns import LabHost, bridged
 
 NEIGHBOURS = {"iptables": "192.0.2.9", "ip6tables": "2001:db8::9"}
 KINDS = ("LOCAL,UNICAST", "UNICAST", "LOCAL")
@@ -102,3 +102,30 @@ def test_k73_a_local_source_in_raw_output(host: LabHost, dialect: tuple[str, str
         send_from(host, source, to, foreign=True)
         found[source] = matched(host, dialect)
     assert dict.fromkeys(OWN, 1) | dict.fromkeys(FOREIGN, 0) == found
+
+
+ANYCAST = """\
+table inet t {
+  chain in { type filter hook input priority 0; ip6 daddr 2001:db8:1:: udp dport 9 counter; }
+  chain through { type filter hook forward priority 0; ip6 daddr 2001:db8:1::/64 udp dport 9 counter; }
+}
+"""
+
+
+def test_k125_the_lowest_address_of_a_network_is_its_routers() -> None:
+    """K125: a datagram for the network's lowest address ends at the router, one for its neighbour is passed on."""
+    with bridged(["sender=1", "router=2"]) as hosts:
+        router, sender = hosts["router"], hosts["sender"]
+        router.sysctl("net.ipv6.conf.all.forwarding", 1)
+        router.run("ip", "link", "add", "behind", "type", "bridge")
+        router.run("ip", "address", "add", "2001:db8:1::1/64", "dev", "behind", "nodad")
+        router.run("ip", "link", "set", "behind", "up")
+        for host, own in ((router, "2001:db8::2/64"), (sender, "2001:db8::1/64")):
+            host.run("ip", "address", "add", own, "dev", "eth0", "nodad")
+        router.run("nft", "-f", "-", text=ANYCAST)
+        sender.run("ip", "route", "add", "2001:db8:1::/64", "via", "2001:db8::2")
+        for to in ("2001:db8:1::", "2001:db8:1::2"):
+            with entered(sender.name), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sending:
+                sending.sendto(b"x", (to, 9))
+        listed = router.run("nft", "list", "table", "inet", "t")
+    assert 2 == listed.count("counter packets 1 bytes 49")

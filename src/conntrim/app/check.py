@@ -29,18 +29,18 @@ class Host:
     loose: bool | None = None
 
 
-def check(source: Rulesets, host: Host) -> Checked:
+def check(source: Rulesets, host: Host, *, edits: bool = True) -> Checked:
     """Look through a rule set; without addresses whatever has no outgoing interface is for the host.
 
     The table is read only where there are NOTRACK rules that may meet something. Where no addresses are told they are
-    guessed from it, for this question alone.
+    guessed from it, for this question alone. Without `edits` none are proved, and none shown.
     """
     ruleset = source.read()
     loose = host.loose is not False
     if host.flows is None or not _untracks(ruleset):
-        return _said(check_ruleset(ruleset, host.local or None, ticking(), loose=loose), ruleset, host)
+        return _said(check_ruleset(ruleset, host.local or None, ticking(), loose=loose, edits=edits), ruleset, host)
     entries, guess = _entries(host.local, host.flows)
-    found = check_ruleset(ruleset, host.local or None, ticking(), entries, loose=loose)
+    found = check_ruleset(ruleset, host.local or None, ticking(), entries, loose=loose, edits=edits)
     return _said(replace(found, remarks=(*found.remarks, *guess, *host.flows.remarks)), ruleset, host)
 
 

@@ -115,12 +115,19 @@ def pick(space: PacketVars, found: Set) -> _Point:
         if key in space.bits:
             wished = found & space.field(key, values)
             found = wished if wished != space.nothing else found
+    for key in (Field.SRC, Field.DST) if space.family is Family.IPV6 else ():
+        wished = found & ~space.values(key, Intervals.of(0), ROUTERS)
+        found = wished if wished != space.nothing else found
     cube = found.pick_cube() or []
     source = space.whole(Field.SRC, _number(cube, space.bits[Field.SRC]))
     cube = (found & ~space.field(Field.DST, Intervals.of(source))).pick_cube() or cube  # nobody writes to himself
     numbers = {k: _number(cube, space.bits[k]) for k in keys_of(space)}
     answers = {text: bool(cube[n]) for text, n in space.free.items() if cube[n] is not None}
     return _Point(numbers, answers)
+
+
+ROUTERS = 0xFF
+"""The bits of an address that are 0 in the one that all routers of its network have as their own (K125)."""
 
 
 def _number(cube: list[bool | None], variables: tuple[int, ...]) -> int:

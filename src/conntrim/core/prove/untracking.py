@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import assert_never
 
 from conntrim.core.model.address import Family
@@ -31,7 +31,7 @@ from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.flows import BACK, ERRORS
 from conntrim.core.prove.packet_vars import LARGE, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, tracked
@@ -122,6 +122,7 @@ class Script:
         """In words."""
         return f"{self.talk}, one way" if self.one_way else str(self.talk)
 
+    @lru_cache(256)  # noqa: B019 - scripts are few and last for ever
     def between(self, first: Packet) -> tuple[Packet, ...]:
         """The packets of the dialogue that this one opens."""
         made: list[Packet] = []
@@ -176,7 +177,7 @@ class Play:
     there: Reach
     back: Reach
     loose: bool = True
-    _passing: dict[tuple[bool, Packet, CtState], Set] = field(default_factory=dict)
+    _passing: dict[tuple[bool, int, int | None, int | None, CtState], Set] = field(default_factory=dict)
 
     def completes(self, script: Script) -> tuple[Set, Set]:
         """The connections all of whose packets pass, and those that leave an entry."""
@@ -231,7 +232,7 @@ class Play:
 
     def _in(self, back: bool, packet: Packet, state: CtState) -> Set:
         """The connections whose packet arrives when it is in this state."""
-        key = back, replace(packet, inner=None), state
+        key = back, packet.protocol, packet.tcp_flags, packet.icmp, state
         if key not in self._passing:
             arrived = self._way(back).arrived & self.space.state(state)
             self._passing[key] = self.carried(self.space.any_state(arrived), packet)
@@ -277,6 +278,11 @@ class Difference:
         """What becomes of them."""
         return self.script.harm
 
+    @property
+    def last(self) -> Direction:
+        """The way of the last packet: where errors are lost, that of the errors."""
+        return BACK[self.direction] if self.script.turns[-1].back else self.direction
+
 
 Touching = list[tuple[Rule, Set]]
 """Untracking rules, each with the connections of which it takes packets."""
@@ -321,13 +327,13 @@ class Untracking:
         every = self.space.sets.either([found for _, found in touching])
         if every == self.space.nothing:
             return
-        scope = universe & every
+        scope = universe & (every | self._errors_about(every))
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
         proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope)
         opened = proxied & self._opened_by_proxies(both[1])
         yield from self._told(replace(HANDSHAKE, harm=Harm.PROXIED), direction, opened, touching)
         yield from self._told(HANDSHAKE, direction, proxied & ~opened, touching)
-        left = self.space.any_state(scope) & ~proxied
+        left = self.space.any_state(universe & every) & ~proxied
         for script in scripts(self.space.family):
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
 
@@ -361,6 +367,12 @@ class Untracking:
         rules = tuple((rule, told & mine) for rule, mine in touching if told & mine != nothing)
         if rules:
             yield Difference(script, direction, told, rules, conditional=sure == nothing)
+
+    def _errors_about(self, connections: Set) -> Set:
+        """ICMP errors about them: of a connection they have the addresses and interfaces."""
+        space = self.space
+        about = space.sets.literals(*sorted(n for f in lost_in_errors(space) for n in space.bits[f]))
+        return connections.exists(about) & space.field(space.icmp, ERRORS[space.family])
 
     # --- whose packets ----------------------------------------------------------------------------------------------
 

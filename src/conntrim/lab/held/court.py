@@ -141,7 +141,7 @@ def _one(made: Bench, wanted: Wanted, which: tuple[int, Corpus | None], tally: T
         kinds.setdefault(each.kind, []).append(each)
     for kind, every in kinds.items():
         known = kind in tally.examples
-        if every[0].dialogues and not known and not again(made, shown, every[0], wanted.parts):
+        if every[0].dialogues and not known and not again(made, shown, every[0], _part_of(every[0].fault)):
             tally.not_again += 1
             continue
         tally.faults[kind] += len(every)
@@ -159,7 +159,7 @@ def tried(made: Bench, shown: Exhibit, parts: Sequence[str], tally: Tally | None
         if tally is not None:
             rows(tally.rows, shown, None)
         return made.compare(shown, told, before)
-    found, told, checked, both = made.check(shown)
+    found, told, checked, both = made.check(shown, edits="edits" in parts)
     if tally is not None:
         rows(tally.rows, shown, checked)
     if isinstance(checked, Crash) or "check" not in parts:

@@ -132,9 +132,8 @@ def holes(both: Sequence[Both]) -> Iterator[Both]:
 
 
 def residual(each: Both) -> bool:
-    """An answer (no bare SYN) from a source that rules may name."""
-    return "nobody" not in each.dialogue.path and (each.dialogue.turns[0].flags is not None
-                                                   and not opens(each.dialogue))  # fmt: skip
+    """A packet that opens nothing: no bare SYN, of TCP."""
+    return each.dialogue.turns[0].flags is not None and not opens(each.dialogue)
 
 
 Shown = tuple[Fault, Fault | None, Callable[[Both], bool]]
@@ -148,6 +147,12 @@ ANY: tuple[Shown, ...] = (
 """What must be told: unsaid, said too mildly, and when."""
 
 
+ABOUT_ERRORS = frozenset({"CT106", "CT119"})
+"""Findings that name rules for the errors about their connections alone."""
+NOTED = frozenset({Fault.ONE_SIDED, Fault.RESIDUAL})
+"""What a note may tell."""
+
+
 def silent(both: Sequence[Both], checked: Checked, told: Told, counts: Counts) -> Iterator[Disagreement]:
     """What the kernel shows and no finding tells."""
     rules = {id(f): told.rules_of(f) for f in checked.findings}
@@ -157,8 +162,10 @@ def silent(both: Sequence[Both], checked: Checked, told: Told, counts: Counts) -
         each: Both, unsaid: Fault, mild: Fault | None, beside: tuple[Dialogue, ...] = ()
     ) -> Iterator[Disagreement]:
         counts.claims[unsaid.name.lower()] += 1
-        at = [f for f in checked.findings if rules[id(f)] & each.r.hits]
-        if unsaid is Fault.ONE_SIDED and noted & each.r.hits:
+        of_errors = each.error_lost and unsaid is Fault.CUT
+        telling = (f for f in checked.findings if of_errors or f.code not in ABOUT_ERRORS)
+        at = [f for f in telling if rules[id(f)] & each.r.hits]
+        if unsaid in NOTED and noted & each.r.hits:
             return  # it harms nobody: a note will do
         if not at:
             yield Disagreement(unsaid, each.dialogue.sort, (each.dialogue, *beside))

@@ -222,6 +222,8 @@ def choice(random: Random, families: Sequence[Family], count: int, ports: Sequen
         port = 21 if kind in DATA_PORTS else random.choice(ports)
         if port in ONE_WAY and KINDS[kind][0] == UDP:
             kind = "udp, one way"
+        if kind in HALVED and PATHS[path][0] == HOST:
+            kind = "udp"  # programs send datagrams whole: fragments are made behind OUTPUT
         last = 10 + number % 200 if kind in SHARING else 9
         ranged = [each for each in ports if FIRST_FREE <= each < HIGH * 3]
         client = (random.choice(ranged) if ranged and number % 4 == 1 else HIGH) + number
@@ -229,6 +231,7 @@ def choice(random: Random, families: Sequence[Family], count: int, ports: Sequen
     return talks + unsolicited(random, families, count // 3, ports)
 
 
+HALVED = frozenset({"udp, fragments"})
 FIRST_FREE = 1024
 """Ports from there on may be a client's, and those behind a server's one, where rules name a range."""
 

@@ -25,6 +25,7 @@ from conntrim.lab.held.judge import (
     harmed,
     open_in_r0,
     paired,
+    residual,
     silent,
 )  # fmt: skip
 from conntrim.lab.held.mutation import Mutation
@@ -71,10 +72,12 @@ class Bench:
 
     # --- check --------------------------------------------------------------------------------------------------
 
-    def check(self, exhibit: Exhibit) -> tuple[list[Disagreement], Told, Checked | Crash, list[Both]]:
+    def check(
+        self, exhibit: Exhibit, *, edits: bool = True
+    ) -> tuple[list[Disagreement], Told, Checked | Crash, list[Both]]:
         """The claims of `check`: what it says, and what it does not say."""
         told, both = self.played(exhibit)
-        checked = asked(self.verbs.check, told.ruleset)
+        checked = asked(self.verbs.check, told.ruleset, edits)
         if isinstance(checked, Crash):
             return [Disagreement(Fault.CRASH, f"check: {checked}")], told, checked, both
         return self.judged(exhibit, told, both, checked), told, checked, both
@@ -207,7 +210,7 @@ class Bench:
             return
         again = play(self.other, exhibit.dialogues)
         yield from (replace(each, words=words) for each in _changed(both, again, codes, whole=whole))
-        after = asked(self.verbs.check, ruleset)
+        after = asked(self.verbs.check, ruleset, False)
         if isinstance(after, Crash):
             yield Disagreement(Fault.CRASH, f"check: {after}")
             return
@@ -278,6 +281,8 @@ def _changed(
         elif each.r.ended == DONE and now.ended != DONE:
             fault = Fault.EDIT_KILLS if each.r0.ended == DONE and not talk.unsolicited else None
         elif talk.entering and now.opened and not each.r.opened and not each.r0.opened:
+            if residual(each):
+                continue  # what is untracked both ways lets answers in: the report that follows notes it
             fault = Fault.EDIT_OPENS if group(talk) not in known else None
         elif now.ended == DONE == each.r.ended and not talk.unsolicited:
             fault = Fault.EDIT_CHANGES

@@ -49,14 +49,14 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Verbs:
-    """What is asked; tests put liars here."""
+    """What is asked; tests put liars here. `check` is told whether edits are asked for: proving them takes its time."""
 
-    check: Callable[[Ruleset], Checked]
+    check: Callable[[Ruleset, bool], Checked]
     compare: Callable[[Ruleset, Ruleset, bool], Comparison]
 
 
 PRESENT = Verbs(
-    lambda ruleset: check(Given(ruleset), Host(LOCAL)),
+    lambda ruleset, edits: check(Given(ruleset), Host(LOCAL), edits=edits),
     lambda before, after, loose: compare(Given(before), Given(after), LOCAL, loose),
 )
 """The program's own verbs."""

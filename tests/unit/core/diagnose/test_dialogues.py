@@ -143,3 +143,42 @@ COMMIT
 
     assert critical(rules) == [True]
     assert not critical(rules.replace("-m conntrack --ctstate UNTRACKED -j DROP", "-j DROP"))
+
+
+INVALID = "-A {} -m conntrack --ctstate INVALID -j DROP"
+
+
+def test_errors_round_lo_are_told_of_the_rule() -> None:
+    """CT106 is about the wire; an error about a host's own datagram to itself is lost as well, and CT119 says so."""
+    found = checked(
+        ("-A OUTPUT -o lo -p udp -m udp --dport 53 -j CT --notrack",),
+        ("-A INPUT -i lo -j ACCEPT", INVALID.format("OUTPUT")),
+    ).findings
+    (lost,) = (f for f in found if f.code == "CT119")
+    assert "errors lost, loopback: udp" in lost.evidence[0]
+
+
+def test_errors_that_find_an_entry_are_not_refused() -> None:
+    """Of a connection that is untracked one way alone an entry is left, and errors about it are RELATED."""
+    one_way = ("-A PREROUTING -p tcp -m tcp --sport 80 -j NOTRACK",)
+    both = (*one_way, "-A OUTPUT -p tcp -m tcp --dport 80 -j NOTRACK")
+    told = [
+        [
+            line
+            for f in checked(raw, (INVALID.format("INPUT"),), "ACCEPT").findings
+            if f.code == "CT106"
+            for line in f.evidence
+        ]
+        for raw in (one_way, both)
+    ]
+    assert [] == told[0]
+    assert {"rules:4", "rules:5"} == set(told[1][-1].removeprefix("untracked by ").split(", "))
+
+
+def test_packets_that_open_nothing_are_noted() -> None:
+    """Without SYNs nobody gets in: a note says by which rule other packets do."""
+    raw = ("-A PREROUTING -p tcp -m tcp --sport 443 ! --syn -j CT --notrack",
+           "-A OUTPUT -p tcp -m tcp --dport 443 -j CT --notrack")  # fmt: skip
+    found = checked(raw, ("-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED,UNTRACKED -j ACCEPT", PING))
+    assert [] == list(found.findings)
+    assert any("open nothing" in remark and "rules:4" in remark for remark in found.remarks)

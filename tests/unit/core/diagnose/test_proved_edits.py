@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from conntrim.core.change.apply import apply
@@ -43,3 +45,56 @@ def test_edits_are_proved_one_after_the_other() -> None:
     raw = next(table for table in after.tables if table.name == "raw")
     assert len(next(chain for chain in raw.chains if chain.name == "PREROUTING").rules) == 1
     assert not check_ruleset(after, None).findings
+
+
+ERRORS = RAW.format("-A PREROUTING -p tcp -m tcp --sport 80 -j CT --notrack\n") + (
+    "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
+)
+"""Answers are untracked, the entry that the requests leave knows errors about them."""
+
+
+def test_what_untracks_the_other_half_lets_errors_in() -> None:
+    """With the entry gone INVALID would be dropped, errors among it: the cure accepts them, alone it kills nothing."""
+    (finding,) = check_ruleset(read(ERRORS, "rules"), None).findings
+    assert "CT103" == finding.code
+    assert ["-A OUTPUT -p tcp -m tcp --dport 80 -j CT --notrack"] == [
+        e.text for e in finding.edits if "OUTPUT" in e.text
+    ]
+    assert 3 == sum("--icmp-type" in edit.text for edit in finding.edits)
+
+
+def nft(*rules: str, policy: str = "drop") -> str:
+    """A listing: what comes by eth0 to port 443 is untracked; these rules are those of INPUT."""
+    table = {"family": "ip6", "name": "t", "handle": 1}
+    untrack = [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 443}},
+        {"notrack": None},
+    ]
+    objects: list[dict[str, object]] = [{"metainfo": {"json_schema_version": 1}}, {"table": table}]
+    for name, hook, prio, how in (("raw", "prerouting", -300, "accept"), ("in", "input", 0, policy)):
+        objects.append({"chain": {"family": "ip6", "table": "t", "name": name, "handle": 2, "type": "filter",
+                                  "hook": hook, "prio": prio, "policy": how}})  # fmt: skip
+    objects.append({"rule": {"family": "ip6", "table": "t", "chain": "raw", "handle": 3, "expr": untrack}})
+    for number, rule in enumerate(rules, 4):
+        expr = json.loads(rule)
+        objects.append({"rule": {"family": "ip6", "table": "t", "chain": "in", "handle": number, "expr": expr}})
+    return json.dumps({"nftables": objects})
+
+
+STATES = json.dumps([{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [
+    [state, {"accept": None}] for state in ("established", "related", "untracked")]}}}])  # fmt: skip
+
+
+def test_no_edit_takes_the_rule_of_connections_away() -> None:
+    """A verdict map lets connections in beside what is untracked: to narrow it would be to delete it."""
+    found = check_ruleset(read(nft(STATES), "nft"), None).findings
+    (hole,) = (finding for finding in found if finding.code == "CT102")
+    assert not hole.edits
+
+
+def test_an_edit_that_needs_another_comes_with_it() -> None:
+    """Done alone from the rules as they are, each finding's edits leave nothing of it."""
+    before = read(RAW.format(REQUESTS * 3 + ANSWERS) + FILTER.format("DROP"), "rules")
+    for finding in check_ruleset(before, None).findings:
+        left = check_ruleset(apply(change_of(finding.edits), before), None).findings
+        assert finding.name not in {each.name for each in left}

@@ -121,6 +121,16 @@ class Side:
         every = (d for d in self.differences() if d.harm is harm and d.direction is direction and not d.conditional)
         return self.space.sets.either([d.openers for d in every])
 
+    def losing_errors(self, direction: Direction) -> tuple[Rule, ...]:
+        """The untracking rules whose dialogues lose errors that go this way."""
+        lost = (d for d in self.differences() if d.harm is Harm.NO_ERRORS and d.last is direction)
+        return tuple({id(rule): rule for d in lost for rule, _ in d.rules}.values())
+
+    @property
+    def errors(self) -> Set:
+        """ICMP errors."""
+        return self.space.field(self.space.icmp, ERRORS[self.space.family])
+
     def universe(self, direction: Direction) -> Set:
         """All packets of a direction, whatever their state."""
         return self.stateless(packets_of(self.space, direction, self.local))
@@ -161,7 +171,7 @@ class Side:
     def way(self, direction: Direction) -> Reach:
         """What becomes of the untracked packets of a direction, and of ICMP errors."""
         if direction not in self._ways:
-            asked = self.untracked(direction) | self.space.field(self.space.icmp, ERRORS[self.space.family])
+            asked = self.untracked(direction) | self.errors
             scope = packets_of(self.space, direction, self.local) & asked
             self._ways[direction] = reach(self.space, self.full, direction, scope, local=self.local)
         return self._ways[direction]

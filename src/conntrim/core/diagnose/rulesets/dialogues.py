@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
@@ -17,6 +18,7 @@ from conntrim.core.model.place import Place
 from conntrim.core.model.ruleset import Chain, End, Rule, Ruleset, Table, Verdict
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.dialogue import run
+from conntrim.core.netfilter.hooks import direction_of
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.prove.diagram import Set
@@ -53,6 +55,8 @@ BACKING: dict[str, frozenset[Harm]] = {
 """What must become of dialogues of a rule where a pattern says that it does harm."""
 PROXY = frozenset({Harm.PROXIED, Harm.PASSED_BY})
 """SYNPROXY wants the SYN untracked, and nothing else: one way alone, then."""
+REFUSED = "CT106"
+"""What tells of errors by the rule that refuses them."""
 ON_LOOPBACK = frozenset({"CT116"})
 
 
@@ -95,6 +99,8 @@ class Differences:
         for side, difference in self.every:
             if difference.harm is not harm or difference.direction not in directions:
                 continue
+            if harm is Harm.NO_ERRORS and _refused(findings, side, difference):
+                continue
             rest = difference.openers
             for rule, part in difference.rules:
                 rest = rest & ~part if id(rule) in named else rest
@@ -122,13 +128,24 @@ class Differences:
 
 def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
     """Whether a finding about a rule says that much of it."""
-    return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in findings)
+    telling = (f for f in findings if f.code != REFUSED or harm is Harm.NO_ERRORS)
+    return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in telling)
+
+
+def _refused(findings: Iterable[Finding], side: Side, difference: Difference) -> bool:
+    """Whether CT106 tells it: errors of this family and way that no rule takes, and that the filter refuses."""
+    where = side.space.family, difference.last
+    told = any(
+        f.code == REFUSED and f.witness and (f.witness.family, direction_of(f.witness)) == where for f in findings
+    )
+    return told and side.way(difference.last).untracked & side.errors == side.space.nothing
 
 
 def names(finding: Finding, place: Place) -> bool:
-    """Whether a finding is at a place or names it; its edits do not count, they may prove to be none."""
-    return finding.place == place or any(
-        f"{place}:" in f"{line}:" or line.endswith(str(place)) for line in finding.evidence
+    """Whether a finding is at a place or names it; its edits do not count, they may prove to be none. Nobody can name
+    a rule that an edit puts somewhere: it has no place yet."""
+    return finding.place == place or (
+        bool(place.source) and any(f"{place}:" in f"{line}:" or line.endswith(str(place)) for line in finding.evidence)
     )
 
 
@@ -184,10 +201,15 @@ def findings(differences: Differences, told: Sequence[Finding], kind: Kind) -> I
     for mine in by_rule.values():
         evidence: list[str] = []
         witness: Packet | None = None
+        ways: set[tuple[Family, Direction]] = set()
         for found in mine:
+            way = found.side.space.family, found.difference.direction
+            if harm is Harm.NO_ERRORS and way in ways:
+                continue  # of each kind of error and connection it is the same
             shown = differences.shown(found)
             if shown is None:
                 continue
+            ways.add(way)
             witness = witness or shown.opener
             evidence += _evidence(found, shown)
         if witness is not None:

@@ -15,7 +15,8 @@ What to do:
     NOTRACK rule takes ICMP.
 
 Caveats:
-    Told where CT106 does not tell it already.
+    Told where CT106 does not tell it already: of connections of this host to
+    itself, and where a NOTRACK rule takes the errors as well.
 """
 
 from __future__ import annotations

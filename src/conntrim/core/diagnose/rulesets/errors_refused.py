@@ -2,7 +2,9 @@
 
 What it says:
     The filter accepts ICMP errors that belong to a connection (RELATED) and
-    refuses them where they belong to none, and there are NOTRACK rules.
+    refuses them where they belong to none, and the connections of these
+    NOTRACK rules lose errors that way. Where a rule takes one way of a
+    connection alone, its entry stays and knows them: then this is not said.
 
 Why it matters:
     Errors about untracked packets are INVALID. Without "too big" large
@@ -19,7 +21,7 @@ Caveats:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from conntrim.core.diagnose.rulesets import rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
@@ -28,7 +30,7 @@ from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
-from conntrim.core.model.ruleset import In
+from conntrim.core.model.ruleset import In, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set
@@ -68,19 +70,25 @@ def check(case: RuleCase) -> Iterator[Finding]:
             if all(connected(side, d) == side.space.nothing for d in asked):
                 continue
             found = refused(side, direction)
-            if found != side.space.nothing:
-                yield _finding(case, side.told(found, direction), direction)
+            if found != side.space.nothing and (whose := side.losing_errors(direction)):
+                yield _finding(case, side.told(found, direction), direction, whose)
 
 
-def _finding(case: RuleCase, told: Told, direction: Direction) -> Finding:
+def _finding(case: RuleCase, told: Told, direction: Direction, whose: Sequence[Rule]) -> Finding:
     rule, home = case.refusing(told.witness)
     place = rule.place if rule else home.chain.place if home else None
+    about = ", ".join(dict.fromkeys(str(each.place) for each in whose if each.place.source))
     by = rule.text if rule else f"the policy of {home.chain.name}" if home else ""
     return Finding(
         CODE,
         Severity.WARNING,
         f"{ICMP[told.witness.family].name} errors about untracked connections are refused, {direction}",
-        (f"refused: {told.words}", such_as(told.witness), *((f"refused by {place}: {by}",) if place else ())),
+        (
+            f"refused: {told.words}",
+            such_as(told.witness),
+            *((f"refused by {place}: {by}",) if place else ()),
+            *((f"untracked by {about}",) if about else ()),
+        ),
         place,
         ("accept these types before it: without them large transfers hang and dead ports mean time-outs",),
         witness=told.witness,

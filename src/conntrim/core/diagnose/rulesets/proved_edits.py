@@ -10,6 +10,7 @@ from typing import assert_never
 
 from conntrim.core.change.apply import NotThereError, apply
 from conntrim.core.change.edits import change_of
+from conntrim.core.diagnose.rulesets.rewrite import has_blank
 from conntrim.core.model.change import (
     AddChain,
     AddObject,
@@ -38,6 +39,7 @@ from conntrim.core.prove.compare import Comparison, Difference, compare
 from conntrim.core.prove.diagram import NotDecided
 from conntrim.core.prove.populations import Population
 from conntrim.core.prove.translations_cut import cuts_translations
+from conntrim.core.prove.untracking import inert
 
 MOST_RULES = 40_000
 """Rules looked at again for the sake of edits, all edits together; beyond, they are not shown."""
@@ -51,6 +53,10 @@ TURNED = "CT108"
 CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
 """Findings about what gets in that should not: unsolicited packets are to be dropped."""
 
+TRACKED = frozenset({Population.CONNECTIONS, Population.ERRORS})
+BESIDE = "CT106"
+"""What untracking both ways may bring, and how it is cured: errors about these connections are accepted."""
+
 Recheck = Callable[[Ruleset], Iterable[Finding]]
 
 
@@ -58,9 +64,10 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
     """The findings, each with its edits if they were proved.
 
     First all of them together, for one may need another (the two halves of a service); then the causes without what
-    follows from them, then those of one kind, then each by itself.
+    follows from them, then those of one kind, then each by itself. A finding whose own edits do not do it has all that
+    it needs.
     """
-    taken = set[int]()
+    taken, refused = dict[int, tuple[Edit, ...]](), set[tuple[int, ...]]()
     if not any(finding.edits for finding in findings):
         yield from findings
         return
@@ -68,10 +75,16 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
     kinds = [[f for f in findings if f.code == code] for code in dict.fromkeys(f.code for f in findings)]
     for group in (findings, causes, *kinds, *([f] for f in findings)):
         rest = [f for f in group if f.edits and id(f) not in taken]
-        if rest and trial.takes(rest):
-            taken.update(map(id, rest))
+        asked = len(taken), *map(id, rest)  # the same again may be taken where others were meanwhile
+        if not rest or asked in refused:
+            continue
+        if trial.takes(rest) is None:
+            refused.add(asked)
+        else:
+            every, lone = tuple(dict.fromkeys(trial.done)), len(rest) == 1 and not taken
+            taken |= {id(f): f.edits if not lone and trial.alone(f) else every for f in rest}
     for finding in findings:
-        yield finding if id(finding) in taken else replace(finding, edits=())
+        yield replace(finding, edits=taken.get(id(finding), ()))
 
 
 @dataclass(slots=True)
@@ -87,32 +100,70 @@ class Trial:
     loose: bool = True
     done: tuple[Edit, ...] = ()
     now: Ruleset = field(init=False)
+    first: frozenset[str] = field(init=False)
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.now = self.ruleset
+        self.now, self.first = self.ruleset, self.names
         self.left = MOST_RULES // max(sum(len(chain.rules) for t in self.ruleset.tables for chain in t.chains), 1)
 
-    def takes(self, findings: Sequence[Finding]) -> bool:
-        """Whether the edits of these findings are proved; if so they are done from here on."""
-        edits = (*self.done, *(edit for finding in findings for edit in finding.edits))
+    def takes(self, findings: Sequence[Finding]) -> tuple[Edit, ...] | None:
+        """What else is to be done with the edits of these findings so that they are proved, None where they are not; if
+        they are, all of it is done from here on. Where more is untracked, errors about it may need an accept."""
+        more = tuple[Edit, ...]()
+        left = self._left(findings, more)
+        if left and (new := [f for f in left if f.name not in self.names]) and all(f.code == BESIDE for f in new):
+            more = tuple(edit for f in new for edit in f.edits)
+            left = self._left(findings, more)
+        if left is None or not {f.name for f in left} <= self.names or not self._harmless(findings, more):
+            return None
+        self.done = self._edits(findings, more)
+        self.now, self.names = apply(change_of(self.done), self.ruleset), frozenset(f.name for f in left)
+        return more
+
+    def alone(self, finding: Finding) -> bool:
+        """Whether nothing else need be done with the edits of this finding, from the rules as they are."""
+        kept = self.done, self.now, self.names
+        self.done, self.now, self.names = (), self.ruleset, self.first
+        try:
+            return self.takes([finding]) == ()
+        finally:
+            self.done, self.now, self.names = kept
+
+    def _edits(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        return (*self.done, *(edit for finding in findings for edit in finding.edits), *more)
+
+    def _left(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> list[Finding] | None:
+        """What is found with these edits; None where a finding stays that they are for, or that is not decided."""
         if self.left <= 0:
-            return False
+            return None
         self.left -= 1
         try:
-            after = apply(change_of(edits), self.ruleset)
-            moving = any(map(_untracks, edits))
+            left = list(self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset)))
+        except (NotThereError, NotDecided):
+            return None
+        return None if {f.name for f in left} & {f.name for f in findings} else left
+
+    def _harmless(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> bool:
+        """Whether these edits change nothing else: the dearer question, asked last."""
+        edits = self._edits(findings, more)
+        after, moving = apply(change_of(edits), self.ruleset), any(map(_untracks, edits))
+        try:
             if moving and cuts_translations(self.now, after, self.local, self.loose, self.tick):
                 return False
             found = compare(self.now, after, self.local, self.loose, self.tick)
-            there = frozenset(f.name for f in self.recheck(after))
-        except (NotThereError, NotDecided):
+            codes = {f.code for f in findings} | ({BESIDE} if more else set())
+            return not _harm(found, codes, moving=moving) and not (codes & CLOSING and self._closes_more(after, edits))
+        except NotDecided:
             return False
-        gone = not there & {f.name for f in findings}
-        if not gone or not there <= self.names or _harm(found, {f.code for f in findings}, moving=moving):
+
+    def _closes_more(self, after: Ruleset, edits: Sequence[Edit]) -> bool:
+        """Whether packets of tracked connections are refused as well: a rule that let both in is gone. Where addresses
+        are to be filled in, nobody knows."""
+        if any(has_blank(edit.text) for edit in edits):
             return False
-        self.done, self.now, self.names = edits, after, there
-        return True
+        tracked = compare(inert(self.now), inert(after), self.local, self.loose, self.tick)
+        return any(not d.admitted and d.population in TRACKED for d in tracked.differences)
 
 
 def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:

@@ -28,6 +28,7 @@ from conntrim.core.diagnose.rulesets import (
     untracked_hole,
     wide_source_port,
 )  # fmt: skip
+from conntrim.core.diagnose.rulesets.answers_let_in import answers_let_in
 from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
 from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
@@ -80,9 +81,11 @@ def check_ruleset(
     entries: Entries | None = None,
     *,
     loose: bool = True,
+    edits: bool = True,
 ) -> Checked:
     """All findings. `local` are the host's addresses, `tick` may raise `NotDecided` when time is up; without `entries`
-    nothing is said about what the rules meet. `loose`: nf_conntrack_tcp_loose."""
+    nothing is said about what the rules meet. `loose`: nf_conntrack_tcp_loose. Proving edits takes most of the time:
+    without `edits` none are shown."""
     found: list[Finding] = []
     beside: list[str] = []
     names = frozenset[str]()
@@ -100,8 +103,9 @@ def check_ruleset(
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
     trial = Trial(ruleset, local, lambda other: found_in(other, local, tick, loose=loose), tick, names, loose)
-    told = proved(in_order(out.told), trial)
-    return Checked(tuple(told), rules, out.ignored, tuple(undecided), remarks)
+    told = in_order(out.told)
+    shown = proved(told, trial) if edits else (replace(f, edits=()) for f in told)
+    return Checked(tuple(shown), rules, out.ignored, tuple(undecided), remarks)
 
 
 def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], list[str]]:
@@ -112,7 +116,7 @@ def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], l
     told = [f for module in MODULES for f in module.check(case) if differences.backed(f)]
     for kind in REST:
         told += findings(differences, told, kind)
-    return told, list(notes(differences, told))
+    return told, [*notes(differences, told), *answers_let_in(case, told)]
 
 
 def found_in(
