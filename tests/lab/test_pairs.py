@@ -88,7 +88,7 @@ def simpler(script: Script) -> Script:
 
 BEYOND_Z3 = re.compile(
     r"@timed|@flows|@rest|\. th |^ *th |\* (\}|:)|\bmap\b|numgen|jhash|ct status & |ct (timeout|expectation)"
-    r"|(dscp|ttl|hoplimit|ecn|priority|size|[sd]addr|[sd]port) set|(?i:synproxy|tproxy)|-j (DSCP|TOS|TTL|HL|ECN)"
+    r"|(dscp|ttl|hoplimit|ecn|priority|size|[sd]addr|[sd]port) set|(?i:synproxy|tproxy)|-j (DSCP|TOS|TTL|HL|ECN|SET)"
 )
 """What the peer does not read: `lab truth` and the oracle of claims ask the kernel about it."""
 

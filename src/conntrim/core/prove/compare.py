@@ -202,7 +202,7 @@ class _Family:
     def _dialogues(self, direction: Direction) -> Iterator[Difference]:
         """Connections that only one of the rule sets gets a packet of through, of those that one of them untracks; not
         those whose opening packets were told already."""
-        space, count = self.inputs.space, self.inputs.space.sets.variables
+        space = self.inputs.space
         both = Dialogues(self.inputs, direction, new_only=False)
         for flow, before, after in both.followed():
             universe, opening = self.inputs.stateless(both.scope(flow)), flow.flags()[0][0]
@@ -210,7 +210,7 @@ class _Family:
                 known = self.told.get((direction, admitted), space.nothing)
                 asked = universe & one.opened() & ~flow.carrying(space, known, opening)
                 parts = [(step, asked & one.passes(*step) & ~other.passes(*step)) for step in flow.steps()]
-                step, part = max(parts, key=lambda each: each[1].sat_count(count))
+                step, part = max(parts, key=lambda each: each[1].sat_count(space.sets.variables))
                 if part != space.nothing:
                     yield self._difference(
                         direction, Population.WHOLE, part, universe, admitted=admitted, turn=(flow, step)

@@ -38,6 +38,9 @@ ANSWERED: dict[tuple[Hook, Direction], tuple[Direction, ...]] = {
 }  # fmt: skip
 """Where the answers to packets that are translated at a hook meet raw. What this host itself sends keeps its port."""
 
+SOURCES = Hook.POSTROUTING, Hook.INPUT
+"""Where sources are translated; only of those does the kernel pick a port."""
+
 ELSEWHERE: dict[Hook, tuple[Field, ...]] = {
     Hook.PREROUTING: (OIF,), Hook.OUTPUT: (IIF, OIF), Hook.INPUT: (), Hook.POSTROUTING: (IIF,),
 }  # fmt: skip
@@ -147,6 +150,8 @@ class Kept:
         found: dict[tuple[Hook, Nat], Set] = {}
         for hook in JOURNEYS[direction]:
             nothing, ways = self.space.nothing, ANSWERED.get((hook, direction), ())
+            if seldom and hook not in SOURCES:
+                continue
             ways = tuple(way for way in ways if self._newly(way, mirrored=True) != nothing)
             if (hook, ways, seldom) not in self._answers:
                 asked = (nat for nat in (self._translations(hook) if ways else ()) if self._may_meet(hook, nat, ways))
@@ -162,7 +167,7 @@ class Kept:
         untracked: so it is of few of the thousands that a node of Kubernetes has."""
         if nat.addresses is None or nat.addresses[0] != nat.addresses[1] or nat.elsewhere or nat.kind in OWN_ADDRESS:
             return True
-        address = Field.SRC if hook in (Hook.POSTROUTING, Hook.INPUT) else Field.DST
+        address = Field.SRC if hook in SOURCES else Field.DST
         ends = [self._ends(way, address) for way in ways]
         return any(each is None or nat.addresses[0] in each for each in ends)
 
@@ -181,7 +186,7 @@ class Kept:
         """TCP connections that would have one of a few ports, of thousands that a source may keep or get (K44): who
         does not mean that port has it by chance, and no client of TCP means a server's."""
         many = nat.ports is None or nat.ports[1] - nat.ports[0] >= MANY
-        ports = self._ends(way, Field.SPORT) if many and hook in (Hook.POSTROUTING, Hook.INPUT) else None
+        ports = self._ends(way, Field.SPORT) if many and hook in SOURCES else None
         if ports is None:
             return self.space.nothing
         single = Intervals(tuple(r for r in ports.ranges if r[1] - r[0] < FEW))
@@ -265,7 +270,7 @@ class Kept:
     def _before_it(self, hook: Hook, nat: Nat, after: Set) -> Set:
         """The packets that a translation may turn into such connections."""
         space = self.space
-        source = hook in (Hook.POSTROUTING, Hook.INPUT)
+        source = hook in SOURCES
         address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
         addresses, ports = spans(nat)
         ours = self.local | LOOPBACK if self.local else None

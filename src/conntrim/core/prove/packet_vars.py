@@ -45,6 +45,7 @@ class PacketVars:
     ) -> None:  # fmt: skip
         self.family, self.names, self.occurrences, self.coarse = family, names, occurrences, coarse
         self.sets = Diagrams(tick)
+        self.nothing, self.everything = self.sets.nothing, self.sets.everything
         self.icmp, self.icmp_protocol = ICMP[family].field, ICMP[family].protocol
         """The family's own ICMP; the other one's is nonsense there and never made."""
         self.bits: dict[Field, tuple[int, ...]] = {}
@@ -67,16 +68,6 @@ class PacketVars:
         self.with_ports = self._protocols(WITH_PORTS)
         self.needs = {field: self._protocols(spec.protocols) for field, spec in FIELDS.items() if spec.protocols}
         """The packets that have each of the fields that not all have."""
-
-    @property
-    def nothing(self) -> Set:
-        """No packet."""
-        return self.sets.nothing
-
-    @property
-    def everything(self) -> Set:
-        """Every packet."""
-        return self.sets.everything
 
     def any_state(self, found: Set) -> Set:
         """The packets of a set, whatever their ct state."""

@@ -81,9 +81,11 @@ def summary(view: MatchEncoder, table: Table, chain: Chain) -> Summary | None:
         asked = known["asks", rows] = below, _asks(below)
     if asked[1] is None:
         return None
-    key = "summary", rows, asked[1], view.mirrored, *(view.here() if asked[1] else ())
+    seen = asked[1], view.mirrored, *(view.here() if asked[1] else ())
+    key = "summary", rows, *seen
     if key not in known:
-        known[key] = below, _Sum(view, table).of(chain)
+        _, sums = known.setdefault(("sums", id(table), *seen), (table, {}))  # many chains jump to the same few
+        known[key] = below, _Sum(view, table, made=sums).of(chain)
     found: Summary = known[key][1]
     return found
 

@@ -330,6 +330,18 @@ def test_in_front_of_the_nat_chains_a_flow_may_be_translated_already() -> None:
     assert Population.UNSOLICITED in {d.population for d in compare(before, after).differences}
 
 
+def test_fields_that_only_answers_are_asked_for() -> None:
+    """Where answers of untracked connections meet a match on fields that no request is asked for, the connections
+    that lose a packet are told by them."""
+    raw = "*raw\n:PREROUTING ACCEPT [0:0]\n{}COMMIT\n"
+    answer = "-s 192.0.2.1 -d 192.0.2.9 -p tcp -m tcp --sport 80 --dport 40000 -m conntrack --ctstate INVALID"
+    fields = "-m mark --mark 0x12345678 -m length --length 100 -m ttl --ttl-eq 7 -m dscp --dscp 5"
+    both = FILTER.format(f"{WEB}-A OUTPUT {answer} {fields} -j DROP\n")
+    found = compare(rules(both), rules(both + raw.format("-A PREROUTING -p tcp -m tcp --dport 80 -j CT --notrack\n")))
+    whole = [r for d in found.differences if d.population is Population.WHOLE for r in d.regions]
+    assert (0x12345678, 100, 7, 5) in {(w.mark, w.length, w.ttl, w.dscp) for w in (r.witness for r in whole)}
+
+
 def dropping(*chains: tuple[int, str, str]) -> Ruleset:
     """Chains of PREROUTING at these priorities, each with a rule that drops what has this value in this field."""
     objects: list[object] = [{"table": {"family": "ip", "name": "t"}}]
