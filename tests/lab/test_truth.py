@@ -14,7 +14,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.states import FRESH, Need, Row
 from conntrim.lab.case import Case, format_case, parse_case
 from conntrim.lab.dialogue import shots
-from conntrim.lab.entries import dumped, told
+from conntrim.lab.entries import dumped, listed
 from conntrim.lab.expect import KERNEL, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
 from conntrim.lab.oracle import Oracle, consulting, story
@@ -37,7 +37,7 @@ def answered(oracle: Oracle, case: Case) -> Case:
     listing = oracle.listing() if case.listing or any(b.program == "nft" for b in case.batches) else ""
     traces = oracle.fire(shots([case.packets]))
     believed = expected(observed(ruleset_of(case.batches, listing)), case.packets)
-    entries = told(believed.entries or (), sorted(dumped(oracle.host.name)))
+    entries = listed(believed.entries or (), sorted(dumped(oracle.host.name)))
     oracle.unload()
     oracle.forget()
     return replace(case, listing=listing, stories=tuple(story(t) for t in traces), entries=entries)

@@ -66,7 +66,7 @@ def alike(believed: Sequence[Kept], found: Sequence[Kept]) -> bool:
     return not left
 
 
-def told(believed: Sequence[Kept], found: Sequence[Kept]) -> tuple[str, ...]:
+def listed(believed: Sequence[Kept], found: Sequence[Kept]) -> tuple[str, ...]:
     """The entries that were found as text; a port that the kernel picked is another one each time, so `any`."""
     picked = {one for one in believed if one.picked}
     return tuple(sorted(str(one.blurred() if one.blurred() in picked else one) for one in found))

@@ -124,8 +124,8 @@ def _ends(family: int, entry: Entry, ends: tuple[str, str], *, reply: bool) -> b
     proto = _attr(1, bytes([entry.protocol]))
     if entry.protocol in (Protocol.ICMP, Protocol.ICMPV6):
         base, asked = (4 if entry.protocol == Protocol.ICMP else 7), entry.dport >> 8
-        told = ANSWERS[entry.protocol][asked] if reply else asked
-        proto += _attr(base, struct.pack(">H", entry.sport)) + _attr(base + 1, bytes([told]))
+        kind = ANSWERS[entry.protocol][asked] if reply else asked
+        proto += _attr(base, struct.pack(">H", entry.sport)) + _attr(base + 1, bytes([kind]))
         proto += _attr(base + 2, bytes([entry.dport & 0xFF]))
     elif entry.protocol in WITH_PORTS or entry.protocol == Protocol.GRE:
         ports = (entry.dport, entry.sport) if reply else (entry.sport, entry.dport)

@@ -308,7 +308,9 @@ def _peaceful(matches: tuple[str, ...]) -> tuple[str, ...]:
     for match in matches:
         spoken = [{of for word, of in layer.items() if f" {word}" in f" {match}"} for layer in LAYERS]
         before = [{of for m in kept for word, of in layer.items() if f" {word}" in f" {m}"} for layer in LAYERS]
-        if all(not said or not told or said == told != {"any"} for said, told in zip(spoken, before, strict=True)):
+        if all(
+            not said or not earlier or said == earlier != {"any"} for said, earlier in zip(spoken, before, strict=True)
+        ):
             kept.append(match)
     return tuple(kept)
 

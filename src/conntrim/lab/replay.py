@@ -66,11 +66,12 @@ class Stage:
 
     def play(self, before: Sequence[Batch], after: Sequence[Batch], scenes: Sequence[Scene]) -> tuple[Played, ...]:
         """Play all scenes under both rule sets, given as texts. HostError where the kernel refuses one of them."""
-        told = [_told(scene) for scene in scenes]
-        able = [scene for scene, one in zip(scenes, told, strict=True) if not one.missing]
+        planned = [_told(scene) for scene in scenes]
+        able = [scene for scene, one in zip(scenes, planned, strict=True) if not one.missing]
         traces = zip(self._under(before, able, 0), self._under(after, able, 1), strict=True)
         return tuple(
-            one if one.missing else _judged(one, scene, *next(traces)) for scene, one in zip(scenes, told, strict=True)
+            one if one.missing else _judged(one, scene, *next(traces))
+            for scene, one in zip(scenes, planned, strict=True)
         )
 
     def _under(self, batches: Sequence[Batch], scenes: Iterable[Scene], side: int) -> list[Trace]:

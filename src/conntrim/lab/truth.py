@@ -18,7 +18,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.lab.apart import apart, clear
 from conntrim.lab.case import Case, format_case
 from conntrim.lab.dialogue import shots
-from conntrim.lab.entries import Kept, alike, dumped, told
+from conntrim.lab.entries import Kept, alike, dumped, listed
 from conntrim.lab.expect import KERNEL, Believed, expected, observed, ruleset_of
 from conntrim.lab.generate import ruleset
 from conntrim.lab.limits import global_limits
@@ -217,7 +217,7 @@ def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[t
     Behind a doubt the model says no more under which addresses packets come to conntrack, where rules rewrite them:
     there one endpoint tells whose an entry is.
     """
-    whose = {key(told): index for index, each in enumerate(believed) for told in each.tuples}
+    whose = {key(pair): index for index, each in enumerate(believed) for pair in each.tuples}
     whose |= {key_of(packet): index for index, each in enumerate(believed) for packet in each.packets}
     doubted = {
         (p.protocol, *end): index
@@ -226,9 +226,9 @@ def by_dialogue(believed: Sequence[Believed], entries: Iterable[Kept]) -> list[t
     }  # fmt: skip
     found: list[list[Kept]] = [[] for _ in believed]
     for entry in entries:
-        told = entry.original
-        ends = ((told.protocol, told.src, told.sport), (told.protocol, told.dst, told.dport))
-        index = whose.get(key(told), doubted.get(ends[0], doubted.get(ends[1])))
+        original = entry.original
+        ends = ((original.protocol, original.src, original.sport), (original.protocol, original.dst, original.dport))
+        index = whose.get(key(original), doubted.get(ends[0], doubted.get(ends[1])))
         if index is None:
             raise HostError("lab truth", f"an entry that no packet of ours made: {entry}")
         found[index].append(entry)
@@ -265,5 +265,5 @@ def minimal(oracle: Oracle, script: Script, packets: tuple[Packet, ...], kernel:
     why = ["the model said:", *(f"  {story(trace) or 'nothing'}" for trace in believed.traces)]
     why += [f"  {entry}" for entry in believed.entries or ()] + [f"  then: {believed.doubt}"] * bool(believed.doubt)
     stories = tuple(story(trace) for trace in judgement.traces)
-    entries = told(believed.entries or (), judgement.entries)
+    entries = listed(believed.entries or (), judgement.entries)
     return format_case(Case("\n".join(why), script.batches(), found.listing, packets, stories, entries))

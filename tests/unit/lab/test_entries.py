@@ -4,7 +4,7 @@ from conntrim.core.model.address import parse_address
 from conntrim.core.model.conntrack import TcpState
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.netfilter.memory import ANY_PORT, Entry, Tuple, Zone
-from conntrim.lab.entries import alike, remembered, told
+from conntrim.lab.entries import alike, listed, remembered
 
 WAY = Tuple(Protocol.TCP, parse_address("192.0.2.9"), parse_address("192.0.2.1"), 4000, 80)
 BACK = Tuple(Protocol.TCP, WAY.dst, WAY.src, 80, 4000)
@@ -33,5 +33,5 @@ def test_a_port_that_the_kernel_picks_may_be_any() -> None:
     believed = remembered(Entry(WAY, BACK._replace(dport=ANY_PORT), snat=True, tcp=TcpState.SYN_SENT))
     found = believed._replace(reply=BACK._replace(dport=13346))
     assert alike([believed], [found])
-    assert (str(believed),) == told([believed], [found])
+    assert (str(believed),) == listed([believed], [found])
     assert "> 192.0.2.9 any, " in str(believed)

@@ -49,8 +49,8 @@ class Kernel:
 
     def own(self, device: str, family: Family) -> int | None:
         """The host's own address at a device, where it is known."""
-        told = (r.source for r in self.routes if r.device == device and r.source)
-        return next((source for source in told if family_of(source) is family), None)
+        sources = (r.source for r in self.routes if r.device == device and r.source)
+        return next((source for source in sources if family_of(source) is family), None)
 
 
 DEFAULTS = Kernel()

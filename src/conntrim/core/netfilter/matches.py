@@ -87,16 +87,16 @@ def _passed_on(skb: Skb) -> bool:
 
 
 def _src_type(skb: Skb) -> int:
-    told = skb.packet.src_type
-    return address_type(skb, skb.packet.src, not skb.packet.iif) if told is None else told
+    given = skb.packet.src_type
+    return address_type(skb, skb.packet.src, not skb.packet.iif) if given is None else given
 
 
 def _dst_type(skb: Skb) -> int:
-    told = skb.packet.dst_type
-    if told is None and skb.kernel.may_be_ours and _passed_on(skb):
+    given = skb.packet.dst_type
+    if given is None and skb.kernel.may_be_ours and _passed_on(skb):
         kind = address_type(skb, skb.packet.dst, ours=False)
         return UNKNOWN if kind is AddressType.UNICAST else kind
-    return address_type(skb, skb.packet.dst, not skb.packet.oif) if told is None else told
+    return address_type(skb, skb.packet.dst, not skb.packet.oif) if given is None else given
 
 
 SPECIAL: dict[Field, Reader] = {

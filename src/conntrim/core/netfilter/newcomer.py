@@ -92,8 +92,8 @@ class Newcomer:
         """Of all rules."""
         rules = list(ruleset.rules())
         answers = {
-            question(match): told
-            for rule in rules for match in _opaque(rule) if (told := counted(match)) is not None
+            question(match): times
+            for rule in rules for match in _opaque(rule) if (times := counted(match)) is not None
         }  # fmt: skip
         typed = (m for rule in rules for m in rule.matches if isinstance(m, In) and m.field is Field.DST_TYPE)
         answers |= {question(match): addressed(match) for match in typed}
@@ -135,8 +135,8 @@ class Newcomer:
         open_: Outcome,
     ) -> tuple[Outcome, list[str]]:  # fmt: skip
         """The packet's outcome with a newcomer's answers, and to which questions; as it was where they do not hold."""
-        told = {asked: self.answers[asked] for asked in open_.undecided if asked in self.answers}
-        decided = ask(given | {asked: each.answer for asked, each in told.items()})
+        assumed = {asked: self.answers[asked] for asked in open_.undecided if asked in self.answers}
+        decided = ask(given | {asked: each.answer for asked, each in assumed.items()})
         on_lists = [name for each in (*before, decided) for name in _hits(each)]
         number = len(before) + 1
 
@@ -145,9 +145,9 @@ class Newcomer:
             listed = each.listed
             return on_lists.count(listed) + number * self.silent.get(listed, 0) if listed else number - 1
 
-        if decided.verdict is Fate.NOT_DECIDED or any(earlier(each) >= each.most for each in told.values()):
+        if decided.verdict is Fate.NOT_DECIDED or any(earlier(each) >= each.most for each in assumed.values()):
             return open_, []
-        return decided, list(told)
+        return decided, list(assumed)
 
 
 def _opaque(rule: Rule) -> Iterator[OpaqueMatch]:

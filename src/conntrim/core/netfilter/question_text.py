@@ -94,9 +94,9 @@ def question(what: Match | Statement) -> str:
 
 def _asked(match: In) -> str:
     """`dport is one of: 53, 80-90`: two sets are two questions."""
-    told = format_range if FIELDS[match.field].reading is Reading.ADDRESSES else _range
+    wording = format_range if FIELDS[match.field].reading is Reading.ADDRESSES else _range
     masked = "" if match.mask is None else f" & {match.mask:#x}"
-    return f"{match.field}{masked} is one of: {', '.join(told(*each) for each in match.values.ranges)}"
+    return f"{match.field}{masked} is one of: {', '.join(wording(*each) for each in match.values.ranges)}"
 
 
 def _range(low: int, high: int) -> str:

@@ -25,8 +25,7 @@ def tell(
     return Explanation(
         str(Fate.DROP if _passed_by(outcomes) else last.verdict), answer(names, outcomes),
         tuple(dict.fromkeys(because(arranged, outcomes, names))),
-        tuple(told(name, outcome) for name, outcome in zip(names, outcomes, strict=False)), len(last.memory.entries),
-        remarks,
+        tuple(story_of(*each) for each in zip(names, outcomes, strict=False)), len(last.memory.entries), remarks,
     )  # fmt: skip
 
 
@@ -70,13 +69,13 @@ def _state(state: CtState | None) -> str:
     return state.name if state is not None else "not tracked"
 
 
-def told(name: str, outcome: Outcome) -> Told:
+def story_of(name: str, outcome: Outcome) -> Told:
     """One packet's story."""
     answer = outcome.answer
     return Told(
         name, describe(outcome.packet), str(outcome.verdict), _state(outcome.state),
         tuple(_line(step) for step in outcome.path if step.kind is not StepKind.NEARLY), outcome.undecided,
-        () if answer is None else (told(name_of(answer.packet), answer),),
+        () if answer is None else (story_of(name_of(answer.packet), answer),),
     )  # fmt: skip
 
 

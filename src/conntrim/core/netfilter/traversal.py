@@ -1,4 +1,8 @@
-"""One packet's passage through a rule set: hook by hook, chain by chain, with the reasons."""
+"""One packet's passage through a rule set: hook by hook, chain by chain, with the reasons.
+
+More than 400 lines, and one class: hooks, stations and chains call one another and move the same packet, down to the
+answer that a REJECT sends on a passage of its own.
+"""
 
 from __future__ import annotations
 
@@ -77,8 +81,8 @@ class Traversal:
 
     @property
     def _active(self) -> bool:
-        told = self.skb.kernel.active
-        return self.arranged.active[self.came.family] if told is None else told
+        given = self.skb.kernel.active
+        return self.arranged.active[self.came.family] if given is None else given
 
     def _state(self) -> CtState | None:
         return self.skb.state if self._active or isinstance(self.skb.attached, Untracked) else None

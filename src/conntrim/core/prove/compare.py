@@ -103,12 +103,12 @@ def compare(
 
     `tick` is called now and then and may raise `NotDecided`; what was found until then is kept.
     """
-    told = [(order, _compared(pair, local, loose, tick)) for pair, order in orders((before, after))]
-    first = told[0][1]
-    open_ = [f"what differs is another thing if {order}" for order, c in told if c.differences != first.differences]
+    by_order = [(order, _compared(pair, local, loose, tick)) for pair, order in orders((before, after))]
+    first = by_order[0][1]
+    open_ = [f"what differs is another thing if {order}" for order, c in by_order if c.differences != first.differences]
     unread = [f"not every rule could be read: {what}" for what in before.unread + after.unread]
     undecided = dict.fromkeys(
-        [*unread, *left_out(before, after), *(why for _, c in told for why in c.undecided), *open_]
+        [*unread, *left_out(before, after), *(why for _, c in by_order for why in c.undecided), *open_]
     )
     others = (*dict.fromkeys(declared(before, after)), *first.others)
     return replace(first, others=others, undecided=tuple(undecided))
@@ -143,7 +143,7 @@ class _Family:
     """One family of a comparison; thrown away at its end."""
 
     inputs: Inputs
-    told: dict[tuple[Direction, bool], Set] = field(default_factory=dict)
+    shown: dict[tuple[Direction, bool], Set] = field(default_factory=dict)
     """The packets of differences that were found, by direction and whether AFTER admits them."""
     doubts: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -188,7 +188,7 @@ class _Family:
             old, new = (question.admitted(r, population) & universe for r in (before, after))
             for admitted, found in ((True, new & ~old), (False, old & ~new)):
                 # What happens to anybody's first packets happens to expected ones, and is not told twice.
-                before_it = self.told.get((question.direction, admitted), nothing)
+                before_it = self.shown.get((question.direction, admitted), nothing)
                 part = found
                 if population is Population.EXPECTED:
                     moved, part = expected_and_translated(self.inputs, question.direction), found & ~before_it
@@ -196,7 +196,7 @@ class _Family:
                         self.undecided.append(f"{question.direction}: what becomes of expected connections by nat")
                     part = part & ~moved
                 if part != nothing:
-                    self.told[question.direction, admitted] = before_it | part
+                    self.shown[question.direction, admitted] = before_it | part
                     yield self._difference(question.direction, population, part, universe, admitted=admitted)
 
     def _dialogues(self, direction: Direction) -> Iterator[Difference]:
@@ -207,7 +207,7 @@ class _Family:
         for flow, before, after in both.followed():
             universe, opening = self.inputs.stateless(both.scope(flow)), flow.flags()[0][0]
             for admitted, one, other in ((True, after, before), (False, before, after)):
-                known = self.told.get((direction, admitted), space.nothing)
+                known = self.shown.get((direction, admitted), space.nothing)
                 asked = universe & one.opened() & ~flow.carrying(space, known, opening)
                 parts = [(step, asked & one.passes(*step) & ~other.passes(*step)) for step in flow.steps()]
                 step, part = max(parts, key=lambda each: each[1].sat_count(space.sets.variables))

@@ -131,10 +131,10 @@ class Falling:
 
 def merged(costs: Iterable[str]) -> tuple[str, ...]:
     """Each once, and what holds for a service in both families without naming them."""
-    told = list(dict.fromkeys(costs))
-    plain = {text: text.replace(" (IPv4)", "").replace(" (IPv6)", "") for text in told}
+    texts = list(dict.fromkeys(costs))
+    plain = {text: text.replace(" (IPv4)", "").replace(" (IPv6)", "") for text in texts}
     both = {text for text in plain.values() if sum(other == text for other in plain.values()) > 1}
-    return tuple(dict.fromkeys(plain[text] if plain[text] in both else text for text in told))
+    return tuple(dict.fromkeys(plain[text] if plain[text] in both else text for text in texts))
 
 
 def _resets(outcome: Outcome) -> bool:

@@ -2,6 +2,8 @@
 
 Conntrack state and mark are not simply variables: rules change them on the way. So a view holds, for each state and
 each bit of the mark, the set of packets that have it *now*, in terms of the packets as they came.
+
+More than 400 lines, and one class: every kind of match asks what is attached to the packets, and what rules wrote.
 """
 
 from __future__ import annotations

@@ -41,8 +41,10 @@ def orders(rulesets: Pair) -> Iterator[tuple[Pair, str]]:
         before, after = rulesets
         for tie, step in zip(ties, steps, strict=True):
             before, after = _moved(before, tie, step), _moved(after, tie, step)
-        told = (f"{t.chain} runs {'before' if s < 0 else 'behind'} {t.other}" for t, s in zip(ties, steps, strict=True))
-        yield (before, after), " and ".join(told)
+        words = (
+            f"{t.chain} runs {'before' if s < 0 else 'behind'} {t.other}" for t, s in zip(ties, steps, strict=True)
+        )
+        yield (before, after), " and ".join(words)
 
 
 def _ties(ruleset: Ruleset) -> Iterator[Tie]:

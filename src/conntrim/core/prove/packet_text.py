@@ -82,8 +82,8 @@ def _one(parts: list[str]) -> bool:
 def describe(space: PacketVars, box: Box) -> str:
     """`tcp, source port 11211, destination port any but 22, 80; where ... matches`."""
     parts = [_shorter(space, box, Field.PROTOCOL) if Field.PROTOCOL in box.values else "any protocol"]
-    told = (field for field, spec in FIELDS.items() if spec.phrase and field in box.values)
-    parts += [f"{FIELDS[field].phrase} {_shorter(space, box, field)}" for field in told]
+    fields = (field for field, spec in FIELDS.items() if spec.phrase and field in box.values)
+    parts += [f"{FIELDS[field].phrase} {_shorter(space, box, field)}" for field in fields]
     conditions = [f"`{q}` {'matches' if yes else 'does not match'}" for q, yes in box.conditions.items()]
     return ", ".join(parts) + (f"; where {' and '.join(conditions)}" if conditions else "")
 

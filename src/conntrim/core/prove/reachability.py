@@ -2,6 +2,8 @@
 
 Behind conntrack the ct state is a variable, not an assumption: one walk answers for unsolicited packets, for packets of
 connections and for errors about them; `states.py` says afterwards which packet is in which state.
+
+More than 400 lines: which packets a direction has, and their one walk through its hooks.
 """
 
 from __future__ import annotations

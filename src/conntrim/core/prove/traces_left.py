@@ -102,8 +102,8 @@ def _apart(
 def _gathered(found: Iterable[tuple[object, str, Set]]) -> Seen:
     seen: Seen = {}
     for key, words, packets in found:
-        told, before = seen.get(key, (words, None))
-        seen[key] = told, packets if before is None else before | packets
+        text, before = seen.get(key, (words, None))
+        seen[key] = text, packets if before is None else before | packets
     return seen
 
 

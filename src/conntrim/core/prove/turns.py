@@ -144,9 +144,9 @@ class Turns:
                 yield (tuple(self._written), packets), packets
                 return
             parts = [
-                (told, part)
+                (writers, part)
                 for before, known in parts
-                for told, part in (((*before, who), known & wrote), (before, known & ~wrote))
+                for writers, part in (((*before, who), known & wrote), (before, known & ~wrote))
                 if part != self.nothing
             ]
         yield from parts

@@ -3,6 +3,8 @@ they are and with their untracking statements inert, between all ends at once.
 
 Nothing here knows a pattern. A dialogue completes if each of its packets passes in the state that the earlier ones left
 (K14); what completes without untracking and not with it is cut. Connections that a rule translates are not followed.
+
+More than 400 lines: the dialogues are a table, and who plays them follows it.
 """
 
 from __future__ import annotations
@@ -363,10 +365,10 @@ class Untracking:
         if found == nothing:
             return
         sure = ~((~found).exists(self.space.sets.literals(*sorted(free)))) if free else found
-        told = sure if sure != nothing else found
-        rules = tuple((rule, told & mine) for rule, mine in touching if told & mine != nothing)
+        shown = sure if sure != nothing else found
+        rules = tuple((rule, shown & mine) for rule, mine in touching if shown & mine != nothing)
         if rules:
-            yield Difference(script, direction, told, rules, conditional=sure == nothing)
+            yield Difference(script, direction, shown, rules, conditional=sure == nothing)
 
     def _errors_about(self, connections: Set) -> Set:
         """ICMP errors about them: of a connection they have the addresses and interfaces."""
