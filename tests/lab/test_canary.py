@@ -132,6 +132,36 @@ def test_a_canary_expires(site: Site, tmp_path: Path, kind: str) -> None:
     assert site.failed() == 0
 
 
+@pytest.mark.parametrize("kind", ["nft", "legacy"])
+def test_a_canary_of_a_replacement_leaves_the_confirmed_plan(tmp_path: Path, kind: str) -> None:
+    """A plan that is to replace a confirmed one is tried with some clients, then with all. What goes back goes back to
+    the confirmed one, whose rules are as they were."""
+    with bridged(["web=18"]) as hosts:
+        load_firewall(hosts["web"], kind)
+        bare, operator = listing(hosts["web"]), SwiftOperator(hosts["web"], tmp_path)
+        plans = {"first": POLICY, "second": POLICY.replace("80]", "80, 22]")}
+
+        def made(name: str) -> str:
+            (tmp_path / f"{name}.toml").write_text(plans[name])
+            does(operator, "plan", "--policy", str(tmp_path / f"{name}.toml"), "-o", str(tmp_path / name))
+            return str(tmp_path / name)
+
+        does(operator, "apply", made("first"))
+        does(operator, "confirm")
+        first, second = listing(hosts["web"]), made("second")
+        for then in ([], ["apply", second]):
+            assert "on trial for some clients" in does(operator, "apply", second, "--clients", SOME)
+            if then:
+                assert "is on trial, " in does(operator, *then)
+            assert "is confirmed" in does(operator, "rollback").splitlines()[0]
+            assert listing(hosts["web"]) == first
+        does(operator, "apply", second)
+        does(operator, "confirm")
+        does(operator, "rollback")
+        does(operator, "rollback")
+        assert listing(hosts["web"]) == bare
+
+
 @pytest.mark.parametrize("dialect", RULES)
 def test_other_cures_are_narrowed_as_well(tmp_path: Path, dialect: str) -> None:
     """On a gateway the time-outs and the limit reach the client that is named, and not its neighbour."""
