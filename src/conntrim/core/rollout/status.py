@@ -33,12 +33,16 @@ def drift(journal: Journal, own: tuple[str, ...]) -> Drift:
 
 
 def seconds_left(journal: Journal, now: Moment) -> float:
-    """Seconds until the trial's rules are inert, 0 where there is no trial."""
+    """Seconds until the first of the trial's rules are inert, 0 where there is no trial. Those of nft end one batch
+    after the other; all of iptables' end together."""
     if journal.plan is None or journal.guard is None:
         return 0.0
     batches = journal.plan.trial
-    last = max(0, len(batches) - 1)
-    return max(0.0, journal.guard.staggered(last).left({batch.program for batch in batches}, now))
+    programs = {batch.program for batch in batches}
+    ends = [journal.guard.left(programs - {"nft"}, now)] if programs != {"nft"} else []
+    if "nft" in programs:
+        ends.append(journal.guard.staggered(max(0, len(batches) - 1)).left({"nft"}, now))
+    return max(0.0, min(ends))
 
 
 def swapped(journal: Journal, own: tuple[str, ...]) -> int:
