@@ -15,6 +15,8 @@ class Intervals:
     @classmethod
     def of(cls, *ranges: tuple[int, int] | int) -> Intervals:
         """From numbers and inclusive ranges in any order, overlaps allowed."""
+        if len(ranges) == 1 and isinstance(ranges[0], int):
+            return cls(((ranges[0], ranges[0]),))
         return cls.union_of((r, r) if isinstance(r, int) else r for r in ranges)
 
     @classmethod

@@ -64,6 +64,9 @@ class PacketVars:
         """What encoders see, each numbered (match_encoder.py)."""
         self._besides: dict[tuple[Field, int], Set] = {}
         self._bits: dict[Field, list[Set | None]] = {}
+        self._one: dict[tuple[Field, int], Set] = {}
+        self.universes: dict[Hashable, Set] = {}
+        """All packets of a direction, by what else they depend on (reachability.py)."""
         self._made: dict[tuple[Field, Intervals, int | None], Set] = {}
         self.with_ports = self._protocols(WITH_PORTS)
         self.needs = {field: self._protocols(spec.protocols) for field, spec in FIELDS.items() if spec.protocols}
@@ -75,7 +78,10 @@ class PacketVars:
 
     def protocol(self, number: int) -> Set:
         """The packets of one layer-4 protocol."""
-        return self.values(Field.PROTOCOL, Intervals.of(number))
+        found = self._one.get((Field.PROTOCOL, number))
+        if found is None:
+            found = self._one[Field.PROTOCOL, number] = self.values(Field.PROTOCOL, Intervals.of(number))
+        return found
 
     def _protocols(self, numbers: Iterable[int]) -> Set:
         return self.values(Field.PROTOCOL, Intervals.of(*map(int, numbers)))
@@ -181,7 +187,11 @@ class PacketVars:
 
     def state(self, state: CtState) -> Set:
         """The vectors in this ct state."""
-        return self.values(Field.CT_STATE, Intervals.of(STATES.index(state)))
+        found = self._one.get((Field.CT_STATE, state))
+        if found is None:
+            found = self.values(Field.CT_STATE, Intervals.of(STATES.index(state)))
+            self._one[Field.CT_STATE, state] = found
+        return found
 
     def unknown(self, text: str) -> Set:
         """Where a question that the model cannot answer is answered with yes: one variable for each text."""

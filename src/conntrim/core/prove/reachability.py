@@ -127,6 +127,15 @@ def packets_of(
     """All packets of one direction that may exist. `mirrored`: told by the packet that they answer. `foreign`: those
     that this host sends or takes in under an address that is none of its own, as a transparent proxy does (K73).
     """
+    key = direction, local, mirrored, foreign
+    if key not in space.universes:
+        space.universes[key] = _packets_of(space, direction, local, mirrored, foreign=foreign)
+    return space.universes[key]
+
+
+def _packets_of(
+    space: PacketVars, direction: Direction, local: Intervals | None, mirrored: bool, *, foreign: bool
+) -> Set:
     view = MatchEncoder(space, mirrored=mirrored)
     found = shaped(space, direction, mirrored=mirrored)
     if direction is Direction.LOOPBACK:

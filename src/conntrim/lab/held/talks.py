@@ -126,6 +126,7 @@ KINDS: dict[str, tuple[int, tuple[Turn, ...]]] = {
     "tcp, error": (TCP, (*HANDSHAKE, TALK[0], Turn("error", back=True, error="too big"), TALK[1])),
     "tcp, six openers": (TCP, (HANDSHAKE[0],) * 6),
     "udp": (UDP, (QUERY, REPLY, QUERY, REPLY)),
+    "udp, once": (UDP, (QUERY, REPLY)),
     "udp, one way": (UDP, (QUERY, QUERY)),
     "udp, symmetric": (UDP, (QUERY, REPLY, QUERY)),
     "udp, error": (UDP, (QUERY, Turn("error", back=True, error="port"))),

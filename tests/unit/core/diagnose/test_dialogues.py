@@ -182,3 +182,25 @@ def test_packets_that_open_nothing_are_noted() -> None:
     found = checked(raw, ("-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED,UNTRACKED -j ACCEPT", PING))
     assert [] == list(found.findings)
     assert any("open nothing" in remark and "rules:4" in remark for remark in found.remarks)
+
+
+def test_the_witness_is_of_a_dialogue_that_shows_it() -> None:
+    """Nothing leaves this host, so no connection to it leaves an entry: those that it passes on do."""
+    found = checked(
+        ("-A PREROUTING -p tcp -m tcp --dport 80 -j CT --notrack",),
+        ("-A OUTPUT -j DROP", "-A FORWARD -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"),
+    ).findings
+    (half,) = (f for f in found if f.code == "CT103")
+    assert half.witness is not None
+    assert half.witness.iif
+    assert half.witness.oif
+    assert any("from eth0 to" in line for line in half.evidence)
+
+
+def test_who_answers_a_closed_hosts_echoes_is_a_hole() -> None:
+    """Untracked echo requests pass an accept of UNTRACKED: whoever asks learns that the host is there."""
+    accept = "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED,UNTRACKED -j ACCEPT"
+    found = checked(("-A PREROUTING -p icmp -j CT --notrack",), (accept,)).findings
+    (hole,) = (f for f in found if f.code == "CT101")
+    assert hole.severity is Severity.CRITICAL
+    assert "icmp" in "".join(hole.evidence)

@@ -34,6 +34,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_ACK
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
+from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.cube_cover import Box, boxes
@@ -222,6 +223,10 @@ class Side:
         """Packets that open something: SYNs, and datagrams with ports."""
         space = self.space
         return space.with_ports & (~space.protocol(6) | space.field(Field.TCP_FLAGS, BARE_SYN))
+
+    def echoes(self) -> Set:
+        """Packets that ask for an echo."""
+        return self.space.field(self.space.icmp, Intervals.of(ICMP[self.space.family].echo << 8))
 
     def told(self, packets: Set, direction: Direction) -> Told:
         """A set by its largest part found."""

@@ -5,7 +5,7 @@ told by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
@@ -17,10 +17,12 @@ from conntrim.core.model.packet import Packet
 from conntrim.core.model.place import Place
 from conntrim.core.model.ruleset import Chain, End, Rule, Ruleset, Table, Verdict
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import run
 from conntrim.core.netfilter.hooks import direction_of
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome
+from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_text import describe_packet
 from conntrim.core.prove.untracking import Difference, Harm
@@ -72,24 +74,29 @@ class Differences:
         """Those of all families."""
         return ((side, difference) for side in self.case.sides for difference in side.differences())
 
-    def backed(self, finding: Finding) -> bool:
-        """Whether a dialogue shows what a pattern says of an untracking rule; others than TCP, UDP and echoes are not
-        played."""
+    def backed(self, finding: Finding) -> Finding | None:
+        """What a pattern says of an untracking rule, if a dialogue shows it, with that dialogue for its witness; others
+        than TCP, UDP and echoes are not played."""
         harms = BACKING.get(finding.code)
         rules = [r for r in self.case.notracks if r.place == finding.place]
         if harms is None or not rules:
-            return True
+            return finding
+        if finding.code == "CT103" and any(d.harm in PROXY and r in rules for _, d in self.every for r, _ in d.rules):
+            return None
+        lo = finding.code in ON_LOOPBACK
+        showing = [
+            Found(side, d, rule, part)
+            for side, d in self.every
+            if d.harm in harms and (not lo or d.direction is Direction.LOOPBACK)
+            for rule, part in d.rules
+            if any(rule is r for r in rules)
+        ]
+        if showing:
+            return _witnessed(finding, showing)
         taken = [(s, t.packets) for s in self.case.sides for t in s.taken if any(t.rule is r for r in rules)]
         played = any(s.space.sets.either([s.space.protocol(p) for p in (6, 17)]) & found != s.space.nothing
                      for s, found in taken)  # fmt: skip
-        lo = finding.code in ON_LOOPBACK
-        if finding.code == "CT103" and any(d.harm in PROXY and r in rules for _, d in self.every for r, _ in d.rules):
-            return False
-        return not played or any(
-            d.harm in harms and (not lo or d.direction is Direction.LOOPBACK) and any(r is rule for r, _ in d.rules)
-            for _, d in self.every
-            for rule in rules
-        )
+        return None if played else finding
 
     def unexplained(self, findings: Sequence[Finding], harm: Harm, directions: frozenset[Direction]) -> Iterator[Found]:
         """The differences that no finding about their rules tells: at the first rule that takes each."""
@@ -130,6 +137,26 @@ def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
     """Whether a finding about a rule says that much of it."""
     telling = (f for f in findings if f.code != REFUSED or harm is Harm.NO_ERRORS)
     return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in telling)
+
+
+def _witnessed(finding: Finding, showing: Sequence[Found]) -> Finding:
+    """The finding with a witness of which one of these tells, where its own is none: its way may be closed anyway."""
+    witness = finding.witness
+    if witness is None or any(_tells_of(found, witness) for found in showing):
+        return finding
+    found = next((f for f in showing if not f.difference.conditional), showing[0])
+    packet = found.side.told(found.part, found.difference.direction).witness
+    lines = (such_as(packet) if line.startswith(such_as(witness)) else line for line in finding.evidence)
+    return replace(finding, witness=packet, evidence=tuple(lines))
+
+
+def _tells_of(found: Found, witness: Packet) -> bool:
+    """Whether a packet opens one of these dialogues, or answers what does, whatever its flags."""
+    space = found.side.space
+    if witness.family is not space.family:
+        return False
+    opening = found.side.flagless(found.side.stateless(found.part))
+    return any(contains(space, opening, packet) for packet in (witness, reply_to(witness)))
 
 
 def _refused(findings: Iterable[Finding], side: Side, difference: Difference) -> bool:

@@ -113,7 +113,7 @@ def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], l
     if not case.sides:
         return [], []
     differences = Differences(case, local)
-    told = [f for module in MODULES for f in module.check(case) if differences.backed(f)]
+    told = [f for module in MODULES for each in module.check(case) if (f := differences.backed(each))]
     for kind in REST:
         told += findings(differences, told, kind)
     return told, [*notes(differences, told), *answers_let_in(case, told)]

@@ -67,7 +67,7 @@ def opened(side: Side, taken: Taken) -> Set:
     """What anybody may open only because this rule makes it untracked."""
     as_they_are = side.admitted(taken.direction, None, untracked=True)
     tracked = side.admitted(taken.direction, None, untracked=False)
-    return as_they_are & ~tracked & side.opening() & taken.packets & ~side.meant
+    return as_they_are & ~tracked & (side.opening() | side.echoes()) & taken.packets & ~side.meant
 
 
 def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
