@@ -84,20 +84,21 @@ def test_a_record_tells_behind_which_device_a_client_is(
     """The one client that fills the table, named with its device live and from the record; not from an anonymous one,
     whose devices are names.
     """
-    host.run("ip", "link", "add", "lan7", "type", "dummy")
+    host.run("ip", "link", "add", "lan7", "type", "bridge")
     host.run("ip", "address", "add", "10.7.0.1/24", "dev", "lan7")
     host.run("ip", "link", "set", "lan7", "up")
     many = np.arange(6_000)
     fill_columns(host.name, Entry(17, "10.7.0.66", "45.67.0.0"), {
         "dst": 0x2D430000 + many, "sport": 1_024 + many, "dport": 1_024 + many,
     })  # fmt: skip
+    fill_columns(host.name, Entry(17, "10.7.0.100", "45.67.89.53", 5_000, 53), {"src": 0x0A070064 + np.arange(40)})
     path, hidden = str(tmp_path / "r"), str(tmp_path / "h")
     assert run(["record", "-o", path, "--netns", host.name]) == 0
     assert run(["record", "-o", hidden, "--anonymise", "--netns", host.name]) == 0
     capsys.readouterr()
     for argv in (("--netns", host.name), (path,)):
-        assert devices(said(capsys, "diagnose", *argv)) == {"10.7.0.66": "lan7"}
-    assert devices(said(capsys, "diagnose", hidden)) == {}
+        assert devices(said(capsys, "diagnose", "-w", "1", *argv)) == {"10.7.0.66": "lan7"}
+    assert devices(said(capsys, "diagnose", "-w", "1", hidden)) == {}
 
 
 def devices(report: dict[str, Any]) -> dict[str, str]:
