@@ -201,7 +201,7 @@ class Inputs:
         was = self.stateless(old.arrived & state(CtState.RELATED))
         now = self.stateless(new.arrived & state(CtState.INVALID)) & ~new.untracked
         now = now | (self.stateless(new.arrived & state(CtState.UNTRACKED)) & new.untracked)
-        return self.about(direction) & was & ~now
+        return self.stateless(self.about(direction)) & was & ~now
 
     def unheld(self) -> Set:
         """What this host's programs may open: no TCP connection from a port at which one of them listens (K74)."""

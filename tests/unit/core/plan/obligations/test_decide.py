@@ -189,6 +189,17 @@ def test_a_broken_plan_is_told_with_a_packet(name: str) -> None:
     assert found[expected].witness
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("the errors' accept removed", "icmp, type 3"), ("INVALID dropped going out", "icmp, type 3, 11-12")],
+)
+def test_which_errors_are_lost_is_said(name: str, kinds: str) -> None:
+    """The types that no longer come or leave, whatever state an error may be in."""
+    after, before, broken = MUTANTS[name]
+    (lost,) = (o for o in judged(after, before).obligations if o.name == broken)
+    assert f"dropped without an entry, let through with one: {kinds}" == lost.why
+
+
 EXPOSING = [name for name, (_, _, broken) in MUTANTS.items() if broken == "no-exposure"]
 
 
