@@ -22,7 +22,7 @@ from conntrim.core.model.silences import Silences
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint, without_own
-from conntrim.core.plan.propose import Proposal, propose, translates_destinations
+from conntrim.core.plan.propose import Proposal, propose
 from conntrim.core.rollout.batches import checkable
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_report
@@ -125,7 +125,7 @@ def _proposal(inputs: Inputs) -> Proposal:
         return Proposal(inputs.policy, (), ())
     if inputs.census is None:
         raise InputError("plan", "neither a policy nor a table to propose one from", advice="give --policy or SOURCE")
-    proposal = propose(inputs.census, inputs.facts, published=translates_destinations(inputs.ruleset))
+    proposal = propose(inputs.census, inputs.facts)
     if proposal.policy == Policy() and inputs.facts.max is None:
         raise InputError(inputs.census.source, _nothing_said(proposal), advice=ELSEWHERE)
     return proposal

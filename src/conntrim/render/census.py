@@ -149,4 +149,8 @@ def _service_fields(row: ServiceCount, share: float) -> dict[str, object]:
         "port": service.port,
         "servers": [format_range(*r) for r in service.servers.ranges],
         "share": share,
-    } | {name: value for name, value in asdict(row).items() if name != "service"}
+    } | {name: value for name, value in asdict(row).items() if name not in UNTOLD}
+
+
+UNTOLD = ("service", "servers", "odd_ports", "redirected")
+"""Of a service's fields: told by the others, or for plans alone."""

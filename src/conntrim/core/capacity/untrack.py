@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from conntrim.core.model.address_types import PRIVATE
 from conntrim.core.model.census import Census, ServiceCount
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS, Protocol, protocol_name
 from conntrim.core.model.service import Direction, Service
 
@@ -23,6 +25,9 @@ LARGE_SHARE = 0.05
 MOST_SERVICES = 8
 """Services of a policy that is proposed."""
 
+FEW = 16
+"""Servers that a person reads: more are named only where they are the site's own."""
+
 
 def largest(census: Census) -> list[ServiceCount]:
     """The services that rules may be worth it for, whether or not they can go untracked."""
@@ -40,9 +45,23 @@ def obstacle(count: ServiceCount) -> str:
         return f"{count.translated:,} of its entries are translated (NAT)"
     if helper := HELPER_PORTS.get((service.protocol, service.port)):
         return f"the {helper} helper follows its data connections"
-    if service.direction is Direction.OUTBOUND and not service.servers:
+    if service.direction is not Direction.OUTBOUND:
+        return ""
+    if not pinned(count):
         return f"its {count.addresses:,} servers are too many to name"
+    if count.odd_ports * 2 > count.entries:
+        return f"{count.odd_ports:,} of its entries have client ports outside net.ipv4.ip_local_port_range"
     return ""
+
+
+def pinned(count: ServiceCount) -> Intervals:
+    """The servers that an outbound service may be pinned to; empty where those are too many to name.
+
+    A site's own stay who they are, so hundreds may be named, never one that was not seen. Those of the internet are
+    others tomorrow.
+    """
+    few = count.servers.size <= FEW
+    return count.servers if few or count.servers <= PRIVATE else Intervals()
 
 
 def scaled(census: Census, entries: int) -> int:
@@ -57,6 +76,8 @@ def entries_total(census: Census) -> int:
 
 
 def entries_without(census: Census, services: Collection[Service]) -> int:
-    """Entries left once these services go untracked and their stale entries are gone; the rest stays as it is."""
-    gone = sum(count.entries for count in census.services if count.service in services)
+    """Entries left once these services go untracked and their stale entries are gone; the rest stays as it is, and so
+    does what comes from ports that no rule is for.
+    """
+    gone = sum(count.entries - count.odd_ports for count in census.services if count.service in services)
     return entries_total(census) - scaled(census, gone)

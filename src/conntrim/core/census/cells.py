@@ -21,7 +21,8 @@ SERVICE_AT, STATE_AT, IDLE_AT = 24, 16, 11
 """service (26 bits) << 24 | state code << 16 | idle class << 11 | flags."""
 
 UNREPLIED, TRANSLATED, PICKED_UP, ASSURED, OFFLOADED, KIND_AT, UNACKNOWLEDGED, LIBERAL = 1, 2, 4, 8, 16, 5, 128, 256
-"""Flags of a key; two bits from `KIND_AT` on are the destination's kind."""
+ODD_PORT, REDIRECTED = 512, 1024
+"""Flags of a key; two bits from `KIND_AT` on are the destination's kind. The last two are no matter to cells."""
 
 NO_CLASS = 31
 """The idle class, in a key, of an entry whose time-out is not known."""
@@ -31,7 +32,7 @@ OFFLOAD = Status.OFFLOAD | Status.HW_OFFLOAD | Status.FIXED_TIMEOUT
 NAT = Status.SRC_NAT | Status.DST_NAT
 BITS = (
     (Status.SEEN_REPLY, True, UNREPLIED), (NAT, False, TRANSLATED), (Status.ASSURED, False, ASSURED),
-    (OFFLOAD, False, OFFLOADED),
+    (OFFLOAD, False, OFFLOADED), (Status.DST_NAT, False, REDIRECTED),
 )  # fmt: skip
 """Status bits, whether it is their absence that counts, and the flag."""
 
@@ -67,6 +68,7 @@ def packed(block: FlowTable, seen: Classified, codes: U8, idle: U8) -> Keys:
     """The keys of a block."""
     low = FLAGS_OF[block.status & np.uint32(0xFFFF)].astype(np.uint32)
     low |= unacknowledged(block) * np.uint32(UNACKNOWLEDGED) | liberal(block) * np.uint32(LIBERAL)
+    low |= seen.odd_port.view(np.uint8) * np.uint32(ODD_PORT)
     low |= seen.picked_up.view(np.uint8) * np.uint32(PICKED_UP) | seen.kind.astype(np.uint32) << np.uint32(KIND_AT)
     low |= codes.astype(np.uint32) << np.uint32(STATE_AT) | idle.astype(np.uint32) << np.uint32(IDLE_AT)
     keys: Keys = seen.service.astype(np.uint64) << np.uint64(SERVICE_AT) | low
@@ -80,14 +82,15 @@ def idle_class(key: int) -> int:
 
 def cells(keys: Keys, counts: Counts) -> tuple[Cell, ...]:
     """The cross table, the fullest cell first."""
-    without_port = keys >> np.uint64(SERVICE_AT + 16) << np.uint64(SERVICE_AT) | keys & np.uint64((1 << SERVICE_AT) - 1)
+    told = np.uint64(((1 << SERVICE_AT) - 1) & ~(ODD_PORT | REDIRECTED))
+    without_port = keys >> np.uint64(SERVICE_AT + 16) << np.uint64(SERVICE_AT) | keys & told
     found: dict[tuple[int, int | None], int] = defaultdict(int)
     for key, count in zip(*(part.tolist() for part in sum_by(without_port, counts)), strict=True):
         step = idle_class(key)
         idle = None if step == NO_CLASS else IDLE_EDGES[COARSE[step]]
         found[key & ~(0x1F << IDLE_AT), idle] += count
-    told = (_cell(key, idle, count) for (key, idle), count in found.items())
-    return tuple(sorted(told, key=lambda cell: -cell.entries))
+    rows = (_cell(key, idle, count) for (key, idle), count in found.items())
+    return tuple(sorted(rows, key=lambda cell: -cell.entries))
 
 
 def _cell(key: int, idle: int | None, entries: int) -> Cell:

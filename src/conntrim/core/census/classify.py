@@ -34,8 +34,8 @@ its client."""
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Columns of one block: service codes (`unpack_service`), who asks whom, which entries were picked up, and codes of
-    `Kind`.
+    """Columns of one block: service codes (`unpack_service`), who asks whom, which entries were picked up, codes of
+    `Kind`, and which of this host's own questions come from a port outside its range.
     """
 
     service: U32
@@ -44,6 +44,7 @@ class Classified:
     outbound: Mask
     picked_up: Mask
     kind: U8
+    odd_port: Mask
 
     @property
     def far(self) -> Ends:
@@ -57,7 +58,9 @@ class Classifier:
     def __init__(self, viewpoint: Viewpoint) -> None:
         local = viewpoint.local | LOOPBACK
         self._local = Membership(local)
-        self._first_client_port = viewpoint.local_ports[0]
+        self._first_client_port, last = viewpoint.local_ports
+        self._given = (0, 0xFFFF) if viewpoint.inferred or viewpoint.saved else (self._first_client_port, last)
+        """The ports that clients on this host are given: of a listing's host all."""
 
     def __call__(self, block: FlowTable, *, mapped: bool) -> Classified:
         """Classify a block of entries that all are IPv4 (`mapped`) or all are not; it needs the columns of `NEEDS`."""
@@ -76,7 +79,14 @@ class Classifier:
             port = np.where(icmp, port >> np.uint16(8), port)
         code = (from_here.view(np.uint8) << np.uint8(1) | to_here.view(np.uint8)).astype(np.uint32)
         code = (code << np.uint32(8) | block.protocol) << np.uint32(16) | port * PORTS[block.protocol]
-        return Classified(code, origin, answerer, from_here, turned, kind)
+        return Classified(code, origin, answerer, from_here, turned, kind, self._odd_port(block, turned, from_here))
+
+    def _odd_port(self, block: FlowTable, turned: Mask, from_here: Mask) -> Mask:
+        """Which clients on this host have a port that it gives to none: such a program chooses its ports itself."""
+        port = np.where(turned, block.dport, block.sport)
+        odd: Mask = from_here & PORTED[block.protocol]
+        odd &= (port < self._given[0]) | (port > self._given[1])
+        return odd
 
     def _picked_up(self, block: FlowTable) -> Mask:
         """TCP past the handshake from a server's port to a client's, and never answered; or from a well-known port."""
@@ -108,6 +118,9 @@ def kinds(origin: Ends, answerer: Ends, unreplied: Mask) -> U8:
 
 
 NEEDS = frozenset({"family", "protocol", "src", "reply_src", "sport", "dport", "state", "status"})
+
+PORTED = np.isin(np.arange(256), list(WITH_PORTS))
+"""The protocols whose `sport` is a port."""
 
 ICMP = np.isin(np.arange(256), [Protocol.ICMP, Protocol.ICMPV6])
 """The protocols whose `dport` holds type and code."""

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from conntrim.core.census.classify import UNICAST, kinds
 from conntrim.core.census.membership import Ends, Mask, Membership
 from conntrim.core.census.timeouts import seen_timeouts
-from conntrim.core.model.address import Family, format_address, parse_address, parse_prefix
-from conntrim.core.model.address_types import LOOPBACK
+from conntrim.core.model.address import Family, format_address, parse_address
+from conntrim.core.model.address_types import LOOPBACK, PRIVATE
 from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.conntrack import Status
 from conntrim.core.model.flows import U64, FlowTable, joined
@@ -38,9 +38,6 @@ MOSTLY = 0.9
 LEAST = 3
 """Beside certain addresses one that is only prominent must take part in so many entries."""
 
-PRIVATE = Intervals.union_of(
-    map(parse_prefix, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7"))
-)
 RESOLVERS = Intervals.of(
     *map(parse_address, (
         "8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220",

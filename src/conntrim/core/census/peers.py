@@ -6,7 +6,7 @@ and the census says so; services with few far ends keep theirs, for rules may be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ Numbers = U32 | U64
 MOST_PEERS = 1 << 16
 """How many pairs of service and far end are kept of each family: 1.5 MB, and more than anybody reads."""
 
-FEW = 16
-"""A service with so few far ends keeps all of them."""
+FEW, NAMED = 16, 1024
+"""A service with so few far ends keeps all of them; and the most that are told one by one."""
 
 
 class PeerTally:
@@ -94,17 +94,17 @@ class PeerTally:
         shown = tuple(sorted(rows, key=lambda row: -row.entries)[:top])
         return Breakdown(shown, distinct - len(shown), self._total - sum(row.entries for row in shown))
 
-    def by_service(self, wanted: set[int]) -> dict[int, FarEnds]:
-        """How many far ends each of the wanted services has, and which where they are few; as far as they were kept."""
+    def by_service(self, wanted: Mapping[int, int]) -> dict[int, FarEnds]:
+        """How many far ends each of the wanted services has, and which, as far as they were kept: so many and one."""
         found = {service: FarEnds(0, ()) for service in wanted}
         for meta, address, _ in self._columns():
             service = meta >> 1
-            for code in wanted:
+            for code, most in wanted.items():
                 chosen = address[slice(*np.searchsorted(service, np.array([code, code + 1], meta.dtype)).tolist())]
                 order, first = _groups(chosen)
                 before = found[code]
-                addresses = (*before.few, *_numbers(chosen[order[first[: FEW + 1]]]))
-                found[code] = FarEnds(before.number + len(first), addresses[: FEW + 1])
+                addresses = (*before.few, *_numbers(chosen[order[first[: most + 1]]]))
+                found[code] = FarEnds(before.number + len(first), addresses[: most + 1])
         return found
 
     def complete(self, service: int) -> bool:
@@ -124,7 +124,7 @@ class PeerTally:
 
 @dataclass(frozen=True, slots=True)
 class FarEnds:
-    """The distinct far ends of a service: how many, and the addresses of the first (all of them if `FEW` or fewer)."""
+    """The distinct far ends of a service: how many, and the addresses of the first."""
 
     number: int
     few: tuple[int, ...]

@@ -11,8 +11,10 @@ import numpy as np
 
 from conntrim.core.census.cells import (
     NO_CLASS,
+    ODD_PORT,
     OFFLOAD,
     PICKED_UP,
+    REDIRECTED,
     SERVICE_AT,
     STATE_AT,
     TRANSLATED,
@@ -25,7 +27,7 @@ from conntrim.core.census.cells import (
 from conntrim.core.census.classify import DIRECTIONS, Classifier, unpack_service
 from conntrim.core.census.classify import NEEDS as CLASSIFIER_NEEDS
 from conntrim.core.census.heavy import HeavyTally, names_of, pair_names_of
-from conntrim.core.census.peers import FEW, FarEnds, PeerTally
+from conntrim.core.census.peers import FEW, NAMED, FarEnds, PeerTally
 from conntrim.core.census.specimen import Specimen, SpecimenTaker
 from conntrim.core.census.states import UNKNOWN, state_codes, state_name, timeout_table
 from conntrim.core.census.tally import Counts, Tally, sum_by
@@ -213,7 +215,7 @@ class CensusTaker:
             by_service[key >> SERVICE_AT][key & (1 << SERVICE_AT) - 1] = count
         sizes = sorted(((sum(parts.values()), code) for code, parts in by_service.items()), key=lambda s: (-s[0], s[1]))
         shown, rest = sizes[: self._top], sizes[self._top :]
-        peers = self._peers.by_service({code for _, code in shown})
+        peers = self._peers.by_service({code: NAMED * _is_outbound(code) for _, code in shown})
         rows = tuple(
             _service_count(code, by_service[code], peers[code], pinnable=self._peers.complete(code))
             for _, code in shown
@@ -266,10 +268,10 @@ def breakdown(rows: Iterable[Row], top: int) -> Breakdown:
 
 def _service_count(code: int, parts: dict[int, int], peers: FarEnds, *, pinnable: bool) -> ServiceCount:
     """One service from its packed counts and its far ends' addresses, which are all of them if `pinnable`."""
-    outbound = DIRECTIONS[code >> 24] is Direction.OUTBOUND
-    servers = Intervals.of(*peers.few) if outbound and pinnable and peers.number <= FEW else Intervals()
+    outbound = _is_outbound(code)
+    servers = Intervals.of(*peers.few) if outbound and pinnable and peers.number <= NAMED else Intervals()
     return ServiceCount(
-        service=unpack_service(code, servers),
+        service=unpack_service(code, servers if peers.number <= FEW else Intervals()),
         entries=sum(parts.values()),
         unreplied=sum(n for key, n in parts.items() if key & UNREPLIED),
         translated=sum(n for key, n in parts.items() if key & TRANSLATED),
@@ -277,7 +279,14 @@ def _service_count(code: int, parts: dict[int, int], peers: FarEnds, *, pinnable
         states=_state_counts(code >> 16 & 0xFF, parts),
         addresses=peers.number if outbound else 0,
         peers=peers.number,
+        servers=servers,
+        odd_ports=sum(n for key, n in parts.items() if key & ODD_PORT) if outbound else 0,
+        redirected=sum(n for key, n in parts.items() if key & REDIRECTED),
     )
+
+
+def _is_outbound(code: int) -> bool:
+    return DIRECTIONS[code >> 24] is Direction.OUTBOUND
 
 
 def _state_counts(protocol: int, parts: dict[int, int]) -> tuple[StateCount, ...]:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from conntrim.core.census.cells import NO_CLASS, seen_midway, unacknowledged
 from conntrim.core.census.classify import DIRECTIONS, UNICAST
-from conntrim.core.census.infer import PRIVATE
 from conntrim.core.census.membership import Mask
 from conntrim.core.census.sample import bound
 from conntrim.core.census.specimen import Specimen
 from conntrim.core.diagnose.wording import number, percent
 from conntrim.core.model.address import format_address
+from conntrim.core.model.address_types import PRIVATE
 from conntrim.core.model.census import IDLE_STEPS
 from conntrim.core.model.conntrack import Status, TcpState
 from conntrim.core.model.facts import Owner

@@ -11,6 +11,11 @@ LOOPBACK = Intervals.of(parse_prefix("127.0.0.0/8"), parse_prefix("::1/128"))
 MULTICAST = Intervals.of(parse_prefix("224.0.0.0/4"), parse_prefix("ff00::/8"))
 BROADCAST = Intervals.of(parse_address("255.255.255.255"), parse_address("0.0.0.0"))  # noqa: S104 - no socket
 
+PRIVATE = Intervals.union_of(
+    map(parse_prefix, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7"))
+)
+"""Addresses that belong to some site or provider, and to nobody on the internet (RFC 1918, 6598, 3927, 4193)."""
+
 
 class AddressType(IntEnum):
     """RTN_* of linux/rtnetlink.h, by iptables' names; nft has names for those up to `PROHIBIT`."""

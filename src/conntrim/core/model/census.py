@@ -116,8 +116,12 @@ class ServiceCount:
     """What one service holds. `peers` counts its distinct far ends, `addresses` those that are servers: of an outbound
     service the same, of others 0.
 
-    The servers of an outbound service are named in `service.servers` where they are at most 16. `translated` entries
-    carry NAT; `picked_up` ones were first seen in the middle of a connection, from its server's side (K13, K14).
+    The servers of an outbound service are named in `service.servers` where they are at most 16; `servers` has them
+    where they are at most 1,024 (128-bit numbers, empty where they are more). `translated` entries carry NAT,
+    of `redirected` ones it is the destination that is another;
+    `picked_up` ones were first seen in the middle of a connection, from its server's side (K13, K14). `odd_ports` are
+    those of an outbound service whose client's port is outside the host's range: unbound, say, chooses its own. Of a
+    listing that range is not known, and none are counted.
     """
 
     service: Service
@@ -128,6 +132,9 @@ class ServiceCount:
     states: tuple[StateCount, ...]
     addresses: int
     peers: int
+    servers: Intervals = Intervals()
+    odd_ports: int = 0
+    redirected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

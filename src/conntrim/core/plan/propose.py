@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.capacity.sizing import size_for
-from conntrim.core.capacity.untrack import entries_total, entries_without, largest, obstacle, scaled
+from conntrim.core.capacity.untrack import entries_total, entries_without, largest, obstacle, pinned, scaled
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.policy import ClientLimit, Policy, ServiceTimeout, Untrack
-from conntrim.core.model.ruleset import Ruleset
-from conntrim.core.model.service import Direction, Service
+from conntrim.core.model.service import Direction
+from conntrim.core.plan.grouped import groups
 from conntrim.core.plan.limited import taken_by
 from conntrim.core.plan.remaining import Candidate, outlier, shorter
 from conntrim.core.plan.timed import shortened_by
@@ -32,21 +32,22 @@ class Proposal:
     obstacles: tuple[str, ...] = ()
 
 
-def untrack_of(service: Service) -> Untrack:
+def untrack_of(count: ServiceCount) -> Untrack:
     """The policy entry of a service; one on `lo` is served by this very host."""
+    service = count.service
     outbound = service.direction is Direction.OUTBOUND
     direction = Direction.OUTBOUND if outbound else Direction.INBOUND
-    return Untrack(
-        direction, service.protocol, Intervals.of(service.port), service.servers if outbound else Intervals()
-    )
+    return Untrack(direction, service.protocol, Intervals.of(service.port), pinned(count) if outbound else Intervals())
 
 
-def covers(entry: Untrack, service: Service) -> bool:
-    """Whether all entries of a service vanish with a policy entry; one pinned to some clients does not say."""
+def covers(entry: Untrack, count: ServiceCount) -> bool:
+    """Whether all entries of a service vanish with a policy entry, but those from odd ports; one pinned to some clients
+    does not say."""
+    service = count.service
     if entry.protocol != service.protocol or service.port not in entry.ports:
         return False
     if entry.direction is Direction.OUTBOUND:
-        return service.direction is Direction.OUTBOUND and bool(service.servers) and service.servers <= entry.peers
+        return service.direction is Direction.OUTBOUND and bool(count.servers) and count.servers <= entry.peers
     return service.direction in (Direction.INBOUND, Direction.LOOPBACK) and not entry.peers
 
 
@@ -62,33 +63,40 @@ def predicted(policy: Policy, census: Census) -> tuple[int, int | None]:
 def _tracked(untrack: Iterable[Untrack], census: Census) -> int:
     """Entries of what stays tracked."""
     entries = tuple(untrack)
-    return entries_without(census, [c.service for c in census.services if any(covers(u, c.service) for u in entries)])
+    return entries_without(census, [c.service for c in census.services if any(covers(u, c) for u in entries)])
 
 
-def _merged(entries: Iterable[Untrack]) -> tuple[Untrack, ...]:
-    """Inbound and loopback entries of one port are one."""
-    found: dict[tuple[Direction, int, Intervals], Untrack] = {}
+def _together(entries: Iterable[Untrack]) -> Iterator[Untrack]:
+    """Ports of the same peers are one entry: nobody is in it whom none of them had."""
+    found: dict[tuple[Direction, int, Intervals], Intervals] = defaultdict(Intervals)
     for entry in entries:
-        key = (entry.direction, entry.protocol, entry.ports)
-        earlier = found.get(key)
-        peers = earlier.peers | entry.peers if earlier else entry.peers
-        found[key] = Untrack(*key, peers)
-    return tuple(found.values())
+        found[entry.direction, entry.protocol, entry.peers] |= entry.ports
+    for (direction, protocol, peers), ports in found.items():
+        yield Untrack(direction, protocol, ports, peers)
 
 
-def propose(census: Census, facts: HostFacts, *, published: bool = False) -> Proposal:
+def propose(census: Census, facts: HostFacts) -> Proposal:
     """The cheapest set that leaves the table half empty: the large services without an obstacle go untracked; where
     that is not enough, or there are none, others get shorter time-outs and clients a limit, what takes most first; a
-    larger table only where what stays would crowd it all the same. `published`: the rules translate destinations.
+    larger table only where what stays would crowd it all the same.
     """
     large = largest(census)
     stopped = [(c, why) for c in large if (why := obstacle(c))]
     chosen = [c for c in large if not obstacle(c)]
-    untrack = _merged(untrack_of(c.service) for c in chosen)
+    untrack = tuple(dict.fromkeys(map(untrack_of, chosen)))  # inbound and loopback entries of one port are one
     after, added = _tracked(untrack, census), list[Candidate]()
-    able = sorted((*shorter(census, facts, stopped, published=published), *outlier(census)), key=lambda c: -c.entries)
+
+    def wanted() -> bool:
+        return bool(facts.max and after > facts.max * CROWDED) or not (untrack or added)
+
+    for group in groups(census, large, facts.local_ports):
+        if wanted():
+            chosen += group
+            untrack += tuple(_together(map(untrack_of, group)))
+            after = _tracked(untrack, census)
+    able = sorted((*shorter(census, facts, stopped), *outlier(census)), key=lambda c: -c.entries)
     for candidate in able:
-        if (facts.max and after > facts.max * CROWDED) or not (untrack or added):
+        if wanted():
             added.append(candidate)
             after = max(0, after - candidate.entries)
     size = size_for(after, facts.slab_entry_bytes)
@@ -105,24 +113,22 @@ def propose(census: Census, facts: HostFacts, *, published: bool = False) -> Pro
     return Proposal(
         policy,
         (*(_note(u, chosen, census) for u in untrack), *(c.note for c in (*timeouts, *limits))),
-        tuple(f"{c.service}, {_share(c, census)}, stays tracked: {why}" for c, why in stopped),
+        tuple(f"{c.service}, {_share([c], census)}, stays tracked: {why}" for c, why in stopped),
         tuple(why for _, why in stopped),
     )
 
 
-def translates_destinations(ruleset: Ruleset) -> bool:
-    """Whether rules do, as Docker's for published ports."""
-    statements = (s for rule in ruleset.rules() for s in rule.statements)
-    return any(isinstance(s, Nat) and s.kind not in SOURCES for s in statements)
-
-
-SOURCES = (NatKind.SNAT, NatKind.MASQUERADE)
-
-
 def _note(entry: Untrack, chosen: Iterable[ServiceCount], census: Census) -> str:
-    counts = [c for c in chosen if covers(entry, c.service)]
-    return "; ".join(f"{c.service}: {_share(c, census)}" for c in counts)
+    counts = [c for c in chosen if covers(entry, c)]
+    if len(counts) <= MOST_NAMED:
+        return "; ".join(f"{c.service}: {_share([c], census)}" for c in counts)
+    return f"{len(counts)} services of a kind, each small: together {_share(counts, census)}"
 
 
-def _share(count: ServiceCount, census: Census) -> str:
-    return f"{scaled(census, count.entries):,} entries, {100 * count.entries / max(census.total, 1):.0f} %"
+MOST_NAMED = 3
+"""Services that a note tells one by one."""
+
+
+def _share(counts: Sequence[ServiceCount], census: Census) -> str:
+    entries = sum(c.entries for c in counts)
+    return f"{scaled(census, entries):,} entries, {100 * entries / max(census.total, 1):.0f} %"

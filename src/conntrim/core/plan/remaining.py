@@ -39,14 +39,12 @@ class Candidate:
     note: str
 
 
-def shorter(
-    census: Census, facts: HostFacts, stopped: Sequence[tuple[ServiceCount, str]], *, published: bool
-) -> Iterator[Candidate]:
-    """Time-outs for services that cannot go untracked. `published`: destinations are translated here, and what a
-    forwarded service's port is where its packets leave no table of entries tells."""
+def shorter(census: Census, facts: HostFacts, stopped: Sequence[tuple[ServiceCount, str]]) -> Iterator[Candidate]:
+    """Time-outs for services that cannot go untracked; not for published ones, which have another port where their
+    packets leave."""
     for count, obstacle in stopped:
         service = count.service
-        hidden = published and service.direction is Direction.FORWARDED and count.translated
+        hidden = service.direction is Direction.FORWARDED and count.redirected
         if service.protocol not in TIMED or not service.port or hidden or service.direction is Direction.LOOPBACK:
             continue
         seconds = dict(_seconds(count, facts))

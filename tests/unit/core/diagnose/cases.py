@@ -42,7 +42,7 @@ def service(
 ) -> ServiceCount:
     """A service that holds these states."""
     entries = sum(s.entries for s in states)
-    return ServiceCount(what, entries, unreplied, translated, picked_up, states, 1, 1)
+    return ServiceCount(what, entries, unreplied, translated, picked_up, states, 1, 1, servers=what.servers)
 
 
 def census(*services: ServiceCount) -> Census:

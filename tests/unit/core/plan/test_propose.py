@@ -24,7 +24,8 @@ def counted(*counts: ServiceCount) -> Census:
 
 def count(service: Service, entries: int, translated: int = 0) -> ServiceCount:
     """So many entries of a service."""
-    return ServiceCount(service, entries, 0, translated, 0, (), max(service.servers.size, 1), 1)
+    servers = service.servers
+    return ServiceCount(service, entries, 0, translated, 0, (), max(servers.size, 1), 1, servers=servers)
 
 
 WEB = count(Service(Direction.INBOUND, 6, 80), 600)
@@ -54,6 +55,57 @@ def test_obstacles_are_named() -> None:
     proposal = propose(counted(*(count(s, 100, t) for s, t, _ in left)), facts())
     assert () == proposal.policy.untrack
     assert [True] * 5 == [why in text for (_, _, why), text in zip(left, proposal.left_out, strict=True)]
+
+
+def test_many_small_services_of_a_kind_are_one_entry() -> None:
+    """Fifty ports of a proxy with 2 % each, among them one of lo, go untracked together, as ranges; ssh, ports that
+    somebody scans, one among the host's own clients' ports and a translated one do not."""
+    ports = [count(Service(Direction.INBOUND, 6, p), 20) for p in (*range(8001, 8031), *range(8101, 8120))]
+    on_lo, scanned = count(Service(Direction.LOOPBACK, 6, 8031), 20), count(Service(Direction.INBOUND, 6, 9000), 20)
+    others = [replace(SSH, entries=1), replace(scanned, unreplied=20), count(Service(Direction.INBOUND, 6, 40_000), 20)]
+    census = counted(*ports, on_lo, *others, count(Service(Direction.INBOUND, 6, 8200), 20, 20))
+    proposal = propose(census, facts("192.168.0.18"))
+    assert ["inbound tcp/8001-8031,8101-8119"] == [str(u) for u in proposal.policy.untrack]
+    assert proposal.notes == ("50 services of a kind, each small: together 1,000 entries, 94 %",)
+    assert predicted(proposal.policy, census) == (1_061, 61)
+
+
+def test_what_a_proxy_asks_is_pinned_to_each_ports_own_servers() -> None:
+    """Thirty ports with servers of their own are an entry each, two with the same servers one: no pair of port and
+    server is named that was not seen."""
+    own = [Intervals.of(parse_address(f"10.30.{n}.1")) for n in range(30)]
+    services = [count(Service(Direction.OUTBOUND, 6, 9_000 + n, servers), 20) for n, servers in enumerate(own)]
+    shared = count(Service(Direction.OUTBOUND, 6, 9_100, own[0]), 20)
+    untrack = propose(counted(*services, shared), facts("192.168.0.18")).policy.untrack
+    assert {str(u) for u in untrack} == {
+        "outbound tcp/9000,9100 to 10.30.0.1",
+        *(f"outbound tcp/{9_000 + n} to 10.30.{n}.1" for n in range(1, 30)),
+    }
+
+
+def test_a_sites_own_servers_are_named_by_the_hundred_and_the_internets_not() -> None:
+    """300 upstreams of 10.30.0.0/16 are named as they are; 300 name servers of the internet, others tomorrow, not."""
+    private, public = (
+        replace(count(Service(Direction.OUTBOUND, 6, 8080), 900), servers=_block(first), addresses=300)
+        for first in ("10.30.0.1", "198.51.100.1")
+    )
+    assert ["outbound tcp/8080 to 10.30.0.1-10.30.1.44"] == [
+        str(u) for u in propose(counted(private), facts()).policy.untrack
+    ]
+    assert ("its 300 servers are too many to name",) == propose(counted(public), facts()).obstacles
+
+
+def _block(first: str) -> Intervals:
+    return Intervals.of((parse_address(first), parse_address(first) + 299))
+
+
+def test_what_comes_from_ports_that_the_host_gives_nobody_stays_tracked() -> None:
+    """Of a service's 250 entries 100 come from such ports, and are left in the prediction; with 200 it is not worth
+    rules."""
+    census = counted(replace(CACHE, odd_ports=100))
+    assert (250, 100) == predicted(propose(census, facts()).policy, census)
+    stays = propose(counted(replace(CACHE, odd_ports=200)), facts())
+    assert ((), True) == (stays.policy.untrack, "outside net.ipv4.ip_local_port_range" in stays.left_out[0])
 
 
 def test_size_is_proposed_only_where_what_stays_crowds_the_table() -> None:
@@ -91,8 +143,8 @@ def test_a_gateway_gets_time_outs_where_nothing_can_go_untracked() -> None:
 
 
 def test_what_is_enough_is_enough() -> None:
-    """The pool alone leaves the table half empty: DNS keeps its time-outs. Where destinations are translated, no port
-    of what is forwarded is known."""
+    """The pool alone leaves the table half empty: DNS keeps its time-outs. A published port, which is another where
+    the packets leave, gets none."""
     pool, dns = Service(Direction.FORWARDED, 6, 5432), Service(Direction.FORWARDED, 17, 53)
     census = counted(
         replace(count(pool, 600, 600), states=(idle("tcp established", 600, 90_000),)),
@@ -100,7 +152,8 @@ def test_what_is_enough_is_enough() -> None:
     )
     roomy = replace(facts(), max=800)
     assert ["forwarded tcp/5432"] == [t.what for t in propose(census, roomy).policy.service_timeouts]
-    assert () == propose(census, roomy, published=True).policy.cures
+    published = counted(*(replace(c, redirected=c.entries) for c in census.services))
+    assert () == propose(published, roomy).policy.cures
 
 
 def test_an_abuser_gets_a_limit_that_nobody_else_meets() -> None:

@@ -20,13 +20,13 @@ Caveats:
 
 from __future__ import annotations
 
-from conntrim.core.census.infer import PRIVATE
 from conntrim.core.census.membership import Mask
 from conntrim.core.diagnose.case import Case
 from conntrim.core.diagnose.causes.claim import Claim, Habit
 from conntrim.core.diagnose.causes.cures import Cures
 from conntrim.core.diagnose.view import View
 from conntrim.core.diagnose.wording import number
+from conntrim.core.model.address_types import PRIVATE
 
 CODE, NAME, HABIT = "CT039", "amplification", Habit.WRONG
 
