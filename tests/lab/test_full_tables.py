@@ -22,7 +22,7 @@ from tests.lab.test_rollout import until
 
 TRIAL = 5
 """Seconds of the trial that expires."""
-LOOKS = 8
+LOOKS = 13
 """Seconds of load as it always is before anybody plans, where ages matter."""
 NEAR = 0.1
 """How far from the prediction the table may be."""
