@@ -1,9 +1,9 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants cross-check opinions claims plans torture connections fuzz coverage panel versions bench golden setup clean
+.PHONY: demo test check lab mutants cross-check opinions claims plans torture connections fuzz coverage panel cuts versions bench golden setup clean
 
-demo: ; @tools/setup run && $(PY) -m conntrim lab incident
+demo: ; @tools/setup run && $(PY) -m conntrim lab incident && $(PY) -m conntrim lab incident --host gateway
 
 setup: ; @tools/setup dev
 
@@ -49,6 +49,10 @@ plans: setup
 coverage: setup
 	CONNTRIM_SAMPLES=$(or $(N),1000) CONNTRIM_TEXT_MB=$(or $(MB),2048) $(PY) -m pytest -q -s -k "bounds or memory" \
 	  tests/lab/test_sample.py tests/unit/core/census/test_sample.py tests/unit/host/test_flow_files.py
+
+# What plan says that time-outs would cut, against what they cut, in so many runs: ten minutes. N=10 gives less of it.
+cuts: setup
+	CONNTRIM_CUTS=$(or $(N),100) $(PY) -m pytest tests/lab/test_cut.py -q -s
 
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 # Panels against made traffic: six kinds, up to a million entries, up to 30 s between readings. Needs root, 25 minutes.

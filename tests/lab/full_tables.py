@@ -19,7 +19,7 @@ from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost, bridged, lab_host
 from conntrim.lab.site import connect
 from tests.lab import managed
-from tests.lab.gateways import LAN, RULES, SERVER, Gateway, echo_server, gateway
+from tests.lab.gateways import LAN, RULES, Gateway, echo_server, gateway
 from tests.lab.planning import entries
 from tests.lab.test_rollout import until
 
@@ -215,16 +215,7 @@ def abuse(made: Gateway) -> Callable[[int], int]:
     """The abuser opens connections and keeps them; what is refused to it is no failure of ours."""
 
     def ask(count: int) -> int:
-        with entered(made.clients.name):
-            for _ in range(count):
-                mine = socket.socket()
-                mine.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                mine.settimeout(0.05)
-                mine.bind((f"{LAN}.22", 0))
-                if mine.connect_ex((SERVER, 80)):
-                    mine.close()
-                else:
-                    made.opened.append(mine)
+        made.connects(f"{LAN}.22", count, patience=0.05, resets=True)
         return 0
 
     return ask

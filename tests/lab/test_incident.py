@@ -78,6 +78,19 @@ def test_nothing_is_left_behind(story: dict[str, Any]) -> None:
     assert [] == [name for name in os.listdir("/run/netns") if name.startswith(sites)]
 
 
+def test_a_gateway_goes_as_told() -> None:
+    """The abuser fills the table, and clients fail; the plan's limit serves them, and the table is as foretold."""
+    command = [sys.executable, "-m", "conntrim", "lab", "incident", "--host", "gateway", "--json"]
+    ended = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=False
+    )
+    assert ("", 0) == (ended.stderr, ended.returncode), ended.stdout
+    told = json.loads(ended.stdout)
+    full, confirm = stage(told, "abuser"), stage(told, "confirm")
+    assert (told["limit"], True) == (full["entries"], full["failed"] > 0 and full["drops"] > 0)
+    assert (0, 0, True) == (confirm["drops"], confirm["failed"], confirm["entries"] < told["limit"] / 2)
+
+
 @pytest.fixture
 def anyones() -> Iterator[dict[str, str]]:
     """An interpreter and a copy of the code that every user may read: `python`, and `PYTHONPATH` for it."""
