@@ -59,7 +59,7 @@ def _cured(made: Gateway, before: int) -> Iterator[Stage]:
         lesson = f"the abuser begins anew: {again:,} of {AGAIN:,} come about, and all others are served"
         yield _stage(made, "trial", lesson, served=True, right=again == _allowed(plan))
         conntrim.confirm()
-        lesson = f"kept; the plan foretold {plan.entries_after:,} entries, and the clients have opened {CLIENTS:,} more"
+        lesson = f"kept; the plan foretold {plan.entries_after:,} entries, and the clients have opened {2 * CLIENTS} more"
         yield _stage(made, "confirm", lesson, served=True)
 
 
