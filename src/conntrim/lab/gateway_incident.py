@@ -59,7 +59,8 @@ def _cured(made: Gateway, before: int) -> Iterator[Stage]:
         lesson = f"the abuser begins anew: {again:,} of {AGAIN:,} come about, and all others are served"
         yield _stage(made, "trial", lesson, served=True, right=again == _allowed(plan))
         conntrim.confirm()
-        lesson = f"kept; the plan foretold {plan.entries_after:,} entries, and the clients have opened {2 * CLIENTS} more"
+        more = 2 * CLIENTS
+        lesson = f"kept; the plan foretold {plan.entries_after:,} entries, and the clients have opened {more} more"
         yield _stage(made, "confirm", lesson, served=True)
 
 
