@@ -16,7 +16,7 @@ from conntrim.core.capacity.service_timeouts import all_seconds
 from conntrim.core.capacity.timeouts import gone
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.address import Family
-from conntrim.core.model.census import IDLE_STEPS, Census, ServiceCount, StateCount
+from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.fields import Field
@@ -115,16 +115,7 @@ def _gone(count: ServiceCount, timeouts: Sequence[ServiceTimeout]) -> int:
     if mine is None:
         return 0
     states = ((each, STATES.get(each.state, "")) for each in count.states)
-    return sum(_idle_for(each, mine.seconds[state]) for each, state in states if state in mine.seconds)
-
-
-def _idle_for(state: StateCount, seconds: int) -> int:
-    """Entries of a state that a time-out of so many seconds would have ended. The kernel tells whole seconds left,
-    rounded down (K161), so of those that seem idle for just as long as the time-out some are there still.
-    """
-    edge = next((n for n, low in enumerate(IDLE_STEPS[:-1], 1) if low == seconds), 0)
-    almost = state.idle[edge] // (IDLE_STEPS[edge] - seconds) if edge else 0
-    return gone(state, seconds)[0] - almost
+    return sum(gone(each, mine.seconds[state])[0] for each, state in states if state in mine.seconds)
 
 
 def covers_service(timeout: ServiceTimeout, count: ServiceCount) -> bool:
