@@ -17,7 +17,9 @@ from threading import Thread
 
 from conntrim import wiring
 from conntrim.app.panel import watch_silences
+from conntrim.app.ports.frames import Frames
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.panel import Frame
 from conntrim.core.model.policy import ServiceTimeout
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
@@ -31,7 +33,7 @@ TOGETHER, EACH = 10, 10
 """Runs that go on at the same time, each with its time-out, and connections of a run, each to a port of its own."""
 WATCHED, EVERY = 24, 1.0
 """Seconds of readings, and between two of them."""
-ANSWER = 0.7
+ANSWER = 2.0
 """Seconds within which an echo is there: less than any gap between two words."""
 FIRST = 9_000
 
@@ -118,18 +120,44 @@ def observed(numbers: range, place: Path) -> tuple[dict[int, list[Line]], Silenc
         thread.start()
         viewpoint = wiring.viewpoint(None, watched.host.name, ())
         assert viewpoint is not None
-        found.append(
-            watch_silences(wiring.frames(watched.host.name), viewpoint, again=round(WATCHED / EVERY), every=EVERY)
-        )
+        frames = Noted(wiring.frames(watched.host.name))
+        found.append(watch_silences(frames, viewpoint, again=round(WATCHED / EVERY), every=EVERY))
         done.append(time.monotonic())
         thread.join()
-    return {n: [replaced(line, done[0]) for line in mine] for n, mine in lines.items()}, found[0]
+    return {n: [between(line, frames.begun) for line in mine] for n, mine in lines.items()}, found[0]
 
 
-def replaced(line: Line, end: float) -> Line:
-    """Without the cuts of words that were said after the last reading."""
-    line.cuts = [said for said in line.cuts if said < end]
+@dataclass
+class Noted:
+    """Readings, and the moments at which each began."""
+
+    frames: Frames
+    begun: list[float] = field(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """What is read."""
+        return self.frames.source
+
+    def population(self) -> int:
+        """How many entries there are."""
+        return self.frames.population()
+
+    def read(self, rows: int | None, not_before: float, *, settle: bool = False) -> Frame | None:
+        """One reading."""
+        found = self.frames.read(rows, not_before, settle=settle)
+        self.begun += [] if found is None else [found.seconds]
+        return found
+
+
+def between(line: Line, begun: list[float]) -> Line:
+    """With the cuts of words alone that were said between the first reading and the last."""
+    line.cuts = [said for said in line.cuts if begun[0] < said < begun[-1] - EDGE]
     return line
+
+
+EDGE = 0.1
+"""Seconds that a reading may be told too late."""
 
 
 def talk(gates: dict[str, Gateway], lines: list[Line], done: list[float]) -> None:
@@ -151,7 +179,7 @@ def talk(gates: dict[str, Gateway], lines: list[Line], done: list[float]) -> Non
             for end in line.ends.values():
                 end.send(b"word")
             heapq.heappush(waiting, (now + ANSWER, now, n))
-            heapq.heappush(due, (now + 1 + line.gaps.uniform(0, line.widest), n))
+            heapq.heappush(due, (now + ANSWER + 0.2 + line.gaps.uniform(0, line.widest), n))
         time.sleep(0.01)
     for line in lines:
         for end in line.ends.values():
