@@ -152,5 +152,5 @@ def _service_fields(row: ServiceCount, share: float) -> dict[str, object]:
     } | {name: value for name, value in asdict(row).items() if name not in UNTOLD}
 
 
-UNTOLD = ("service", "servers", "odd_ports", "redirected")
-"""Of a service's fields: told by the others, or for plans alone."""
+UNTOLD = ("service", "servers")
+"""Of a service's fields: those that are told otherwise."""
