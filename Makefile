@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; both set up what they need.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab mutants cross-check opinions claims plans torture connections fuzz coverage panel cuts versions bench golden setup clean
+.PHONY: demo test check lab mutants cross-check opinions claims plans torture connections fuzz coverage panel cuts full-tables versions bench golden setup clean
 
 demo: ; @tools/setup run && $(PY) -m conntrim lab incident && $(PY) -m conntrim lab incident --host gateway
 
@@ -53,6 +53,10 @@ coverage: setup
 # What plan says that time-outs would cut, against what they cut, in so many runs: ten minutes. N=10 gives less of it.
 cuts: setup
 	CONNTRIM_CUTS=$(or $(N),100) $(PY) -m pytest tests/lab/test_cut.py -q -s
+
+# Hosts at a full table, each in all its dialects, from proposal to rollback: about ten minutes.
+full-tables: setup
+	CONNTRIM_HOSTS=all $(PY) -m pytest -q tests/lab/test_full_tables.py
 
 # Needs root, some minutes and 3 GB; BENCH='--rounds 1 --growth' gives less of it. `pip install -e .[bench]` adds peers.
 # Panels against made traffic: six kinds, up to a million entries, up to 30 s between readings. Needs root, 25 minutes.

@@ -25,7 +25,10 @@ TRIAL = 5
 LOOKS = 13
 """Seconds of load as it always is before anybody plans, where ages matter."""
 NEAR = 0.1
-"""How far from the prediction the table may be."""
+"""How far from the prediction the table may be, where no time-out is part of the cure: of what a full table refuses no
+entry tells, and the ages of the others are no measure of what will come."""
+HALF = MOST / 2
+"""Below that the table is to be anyhow."""
 SETTLES = 40
 """Seconds for the last entries to go that have the time-outs of before (K80)."""
 
@@ -44,10 +47,16 @@ def does(full: Full, place: Path, *words: str) -> str:
     return done.stdout.decode()
 
 
+def near(entries: int, predicted: int) -> bool:
+    """Whether a prediction held."""
+    return entries == pytest.approx(predicted, rel=NEAR)
+
+
 @pytest.mark.parametrize("name", HOSTS if os.environ.get("CONNTRIM_HOSTS") == "all" else EACH_ONCE)
 def test_a_full_table_is_cured(tmp_path: Path, name: str) -> None:
     """Proposed, proved, tried until the trial expires, tried again and kept: afterwards no packet is dropped, no
-    request fails, the table is within a tenth of the prediction, and all connections from before live at every step."""
+    request fails, the table is within a tenth of the prediction or, by a shorter time-out, below half, and all
+    connections from before live at every step."""
     make, dialect = HOSTS[name]
     with make(dialect, tmp_path) as full:
         full.fill()
@@ -67,13 +76,13 @@ def test_a_full_table_is_cured(tmp_path: Path, name: str) -> None:
             does(full, tmp_path, "apply", directory, "--trial", "60s")
             does(full, tmp_path, "confirm")
             full.after()
-            most = plan["entries_after"] * (1 + NEAR)
+            most = HALF if full.rate else plan["entries_after"] * (1 + NEAR)
             assert until(lambda: full.entries() <= most, SETTLES), (full.entries(), most)
         assert full.cut() == 0
         before = full.dropped()
         with full.busy() as failed:
             time.sleep(2)
-            assert full.entries() == pytest.approx(plan["entries_after"], rel=NEAR)
+            assert full.entries() < HALF if full.rate else near(full.entries(), plan["entries_after"])
         assert (failed[0], full.dropped()) == (0, before)
         assert full.cut() == 0
         does(full, tmp_path, "rollback")
