@@ -358,5 +358,5 @@ HOSTS: dict[str, tuple[Callable[[str, Path], AbstractContextManager[Full]], str]
     **{f"web, {manager}": (web, manager) for manager in ("ufw", "firewalld")},
 }
 """A host by its name, and the dialect, or the program, that makes its rules."""
-EACH_ONCE = ("gateway, nftables", "resolver, nftables", "proxy, iptables-nft")
+EACH_ONCE = ("gateway, nftables", "proxy, iptables-nft")
 """What `make test` has time for; `make full-tables` has all."""
