@@ -44,7 +44,7 @@ MANY = int(os.environ.get("CONNTRIM_PAIRS", "25"))
 FIRST = int(os.environ.get("CONNTRIM_PAIRS_FROM", "0"))
 AT_ONCE = 13
 """Pairs that share a stage: so the short form makes one for each of two processors."""
-MOST_UNDECIDED, MOST_MISSING = 0.02, 0.25
+MOST_UNDECIDED, MOST_MISSING = 0.02, 0.3
 """The parts of the pairs that may be left undecided, and of the witnesses that may be left unplayed."""
 SEED = 4
 MOST_DRAWS = 20
