@@ -263,3 +263,23 @@ def test_ipsets_that_come_and_go_are_as_listed_now(
         told = out.getvalue()
     assert told.startswith(said)
     assert f"the set {listed} is taken as listed now" in told
+
+
+def test_a_synproxy_that_answers_itself_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """nft's answers whatever has a SYN, round lo its own SYN/ACK too, and that answer again: what comes is open."""
+    chain = {"family": "inet", "table": "fw", "name": "in", "type": "filter", "hook": "input", "prio": 0}
+    rule = {"family": "inet", "table": "fw", "chain": "in", "expr": [{"synproxy": {"mss": 1460, "wscale": 7}}]}
+    only_tcp = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}}
+    rule["expr"].insert(0, only_tcp)  # type: ignore[attr-defined]
+    commands = [
+        {"add": {"table": {"family": "inet", "name": "fw"}}},
+        {"add": {"chain": chain}},
+        {"add": {"rule": rule}},
+    ]
+    path = tmp_path / "commands.json"
+    path.write_text(json.dumps({"nftables": commands}))
+    ends = ["-p", "tcp", "-s", "192.0.2.1", "--sport", "4000", "-d", "192.0.2.1", "--dport", "80", "-i", "lo"]
+    run(["explain", "--ruleset", str(path), *ends])
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "SYN/ACK, not decided" in " ".join(said.out.split())

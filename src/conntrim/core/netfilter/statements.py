@@ -182,6 +182,9 @@ def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:
     if nft and on.skb.packet.family is Family.IPV6 and not on.skb.answers.ask(f"{question(statement)}: {VERIFIED}"):
         return Fate.DROP
     others = TcpFlag.FIN | TcpFlag.RST
+    if nft and flags & TcpFlag.SYN and flags & TcpFlag.ACK and on.skb.packet.iif == "lo":
+        on.skb.answers.ask(f"{question(statement)}: {OWN_ANSWER}")
+        return Fate.NOT_DECIDED
     if flags & TcpFlag.SYN and (nft or not flags & (others | TcpFlag.ACK)):
         on.answer = on.answered()
         return Fate.ANSWERED
@@ -195,6 +198,9 @@ def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:
 
 VERIFIED = "the device has verified the packet's checksum"
 """Else nft's synproxy takes a right checksum of IPv6 for a wrong one (K138)."""
+
+OWN_ANSWER = "what becomes of its answer to its own answer"
+"""nft's answers whatever has a SYN: round lo its own SYN/ACK as well, and the answer to that."""
 
 EARNED = "the ACK is for its own SYN/ACK"
 """What SYNPROXY tells by the cookie in the ACK's number."""
