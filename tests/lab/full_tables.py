@@ -16,10 +16,10 @@ from pathlib import Path
 from threading import Event, Thread
 
 from conntrim.host.netns import entered
+from conntrim.lab.gateway import LAN, RULES, Gateway, echo_server, gateway
 from conntrim.lab.netns import LabHost, bridged
 from conntrim.lab.site import connect
 from tests.lab import managed
-from tests.lab.gateways import LAN, RULES, Gateway, echo_server, gateway
 from tests.lab.planning import entries
 from tests.lab.test_rollout import until
 

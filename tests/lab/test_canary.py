@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conntrim.host.netns import entered
+from conntrim.lab.gateway import LAN, RULES, echo_server, gateway
 from conntrim.lab.netns import LabHost, bridged
 from tests.lab.commands import WEB as POLICY
 from tests.lab.commands import conntrim
-from tests.lab.gateways import LAN, RULES, echo_server, gateway
 from tests.lab.planning import WEB
 from tests.lab.test_client_limits import OPEN, listed, planned, run
 from tests.lab.test_rollout import until

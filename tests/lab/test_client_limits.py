@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from conntrim.host.netns import entered
+from conntrim.lab.gateway import LAN, RULES, SERVER, SERVER6, Gateway, gateway
 from tests.lab.commands import conntrim
-from tests.lab.gateways import LAN, RULES, SERVER, SERVER6, Gateway, gateway
 from tests.lab.test_rollout import until
 
 ABUSER = f"{LAN}.22"

@@ -25,7 +25,7 @@ from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
 from conntrim.core.model.silences import Silences
 from conntrim.core.plan.harm import harm
-from tests.lab.gateways import LAN, SERVER, Gateway, gateway
+from conntrim.lab.gateway import LAN, SERVER, Gateway, gateway
 from tests.lab.test_client_limits import planned, run
 
 RUNS = int(os.environ.get("CONNTRIM_CUTS", "10"))

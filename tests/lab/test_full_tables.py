@@ -14,10 +14,10 @@ import pytest
 
 from conntrim.core.model.conntrack import TcpState
 from conntrim.host.flows import KernelFlows
+from conntrim.lab.gateway import LAN, gateway
 from conntrim.lab.limits import global_limits
 from tests.lab.commands import conntrim
 from tests.lab.full_tables import EACH_ONCE, HOSTS, MOST, Full
-from tests.lab.gateways import LAN, gateway
 from tests.lab.test_rollout import until
 
 TRIAL = 5

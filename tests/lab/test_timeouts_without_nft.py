@@ -17,12 +17,12 @@ from conntrim.host import programs
 from conntrim.host.clock import HostClock
 from conntrim.host.ct_timeouts import CtTimeouts
 from conntrim.host.trial_load import complaint
+from conntrim.lab.gateway import LAN, SERVER, SERVER6, Gateway, gateway
 from conntrim.lab.netns import lab_host
-from tests.lab.gateways import LAN, SERVER, SERVER6, Gateway, gateway
 from tests.lab.test_persist import files_below, installed
 from tests.lab.test_rollout import until
 from tests.lab.test_rollout_plans import Operator, SwiftOperator
-from tests.lab.test_service_timeouts import CLIENT, HOST, POLICY, left
+from tests.lab.test_service_timeouts import CLIENT, HOST, POLICY, left, outlives_the_trial
 
 BACK_ENDS = ("iptables-nft", "iptables-legacy")
 LONG = "nfct add timeout conntrim-1 inet tcp established 600"
@@ -166,15 +166,7 @@ def test_the_guard_ends_for_new_connections_and_a_clean_up_for_the_others(gate: 
     operator = SwiftOperator(gate.host, tmp_path)
     assert "keep its time-outs when it expires" in " ".join(planned(operator)[0].split())
     does(operator, "apply", str(tmp_path / "plan"), "--trial", "3s")
-    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [600])
-
-    def expired() -> bool:
-        assert gate.connects(f"{LAN}.3", 1, 443) == 1
-        return HOST in left(gate, 443)
-
-    assert until(expired)
-    assert gate.alive(gate.opened) == len(gate.opened)
-    assert 600 in left(gate, 443)
+    outlives_the_trial(gate)
     does(operator, "status", "--clean")
     assert gate.alive(gate.opened) == len(gate.opened)
     assert settled(gate, *[HOST] * len(gate.opened))

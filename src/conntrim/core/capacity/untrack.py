@@ -25,9 +25,6 @@ LARGE_SHARE = 0.05
 MOST_SERVICES = 8
 """Services of a policy that is proposed."""
 
-FEW = 16
-"""Servers that a person reads: more are named only where they are the site's own."""
-
 
 def largest(census: Census) -> list[ServiceCount]:
     """The services that rules may be worth it for, whether or not they can go untracked."""
@@ -57,11 +54,10 @@ def obstacle(count: ServiceCount) -> str:
 def pinned(count: ServiceCount) -> Intervals:
     """The servers that an outbound service may be pinned to; empty where those are too many to name.
 
-    A site's own stay who they are, so hundreds may be named, never one that was not seen. Those of the internet are
-    others tomorrow.
+    Few have a name in the census already. A site's own stay who they are, so hundreds may be named, never one that was
+    not seen. Those of the internet are others tomorrow.
     """
-    few = count.servers.size <= FEW
-    return count.servers if few or count.servers <= PRIVATE else Intervals()
+    return count.service.servers or (count.servers if count.servers <= PRIVATE else Intervals())
 
 
 def scaled(census: Census, entries: int) -> int:

@@ -186,10 +186,10 @@ Cure = Untrack | ClientLimit | ServiceTimeout
 """What a policy asks for beside sizes: a closed union, each kind compiled to operations of the same change."""
 
 
-Pinned = TypeVar("Pinned", bound=Cure)
+AnyCure = TypeVar("AnyCure", bound=Cure)
 
 
-def only_in(cure: Pinned, families: Collection[Family]) -> Pinned:
+def only_in(cure: AnyCure, families: Collection[Family]) -> AnyCure:
     """The cure in those of its families that are among these, where that is one; of none or of both as it is."""
     able = [f for f in cure.families() if f in families]
     return replace(cure, family=able[0]) if len(able) == 1 else cure

@@ -6,13 +6,11 @@ It is never kept: what it has shown is true of its clients, and the rules for al
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.policy import ClientLimit, Cure, Policy, ServiceTimeout, Untrack
+from conntrim.core.model.policy import AnyCure, ClientLimit, Cure, Policy, ServiceTimeout, Untrack
 from conntrim.core.model.service import Direction
-
-AnyCure = TypeVar("AnyCure", bound=Cure)
 
 
 def for_clients(policy: Policy, clients: Intervals) -> Policy:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
-from conntrim.core.model.policy import ClientLimit, Pinned, ServiceTimeout, only_in
+from conntrim.core.model.policy import AnyCure, ClientLimit, ServiceTimeout, only_in
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import arrange
@@ -18,7 +18,7 @@ MOST_SHOWN = 5
 """Clients that are named."""
 
 
-def in_tracked_families(cures: Sequence[Pinned], base: Ruleset) -> tuple[Pinned, ...]:
+def in_tracked_families(cures: Sequence[AnyCure], base: Ruleset) -> tuple[AnyCure, ...]:
     """The cures in the families that the rules track: a plan must not begin to (K5). One of none stays as it is."""
     active = arrange(base).active
     return tuple(only_in(cure, [f for f in Family if active[f]]) for cure in cures)

@@ -11,9 +11,7 @@ from conntrim.core.capacity.untrack import entries_total, entries_without, large
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.policy import ClientLimit, Policy, ServiceTimeout, Untrack
-from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.grouped import groups
 from conntrim.core.plan.limited import taken_by
@@ -118,15 +116,6 @@ def propose(census: Census, facts: HostFacts) -> Proposal:
         tuple(f"{c.service}, {_share([c], census)}, stays tracked: {why}" for c, why in stopped),
         tuple(why for _, why in stopped),
     )
-
-
-def translates_destinations(ruleset: Ruleset) -> bool:
-    """Whether rules do, as Docker's for published ports."""
-    statements = (s for rule in ruleset.rules() for s in rule.statements)
-    return any(isinstance(s, Nat) and s.kind not in SOURCES for s in statements)
-
-
-SOURCES = (NatKind.SNAT, NatKind.MASQUERADE)
 
 
 def _note(entry: Untrack, chosen: Iterable[ServiceCount], census: Census) -> str:

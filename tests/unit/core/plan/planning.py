@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.plan import Obligation, Plan
-from conntrim.core.model.ruleset import Ruleset, TableFamily
+from conntrim.core.model.plan import Obligation, ObligationStatus, Plan
+from conntrim.core.model.ruleset import Chain, In, Rule, Ruleset, TableFamily
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.compile import Request, compile_plan
+from conntrim.core.plan.compiled import Compiled
+from conntrim.core.plan.obligations import exact_entries
 
 INBOUND = '[[untrack]]\ndirection = "inbound"\nprotocol = "{}"\nports = [{}]\n'
 OUTBOUND = '[[untrack]]\ndirection = "outbound"\nprotocol = "{}"\nports = [{}]\nto = ["{}"]\n'
@@ -24,6 +29,28 @@ def facts(*addresses: str, era: Era = Era.NF, loose: bool = True, listening: tup
         "test", "6.1", era, 0.0, 0, 65536, 65536, True, Counters(), {}, loose, None, None, local, (32768, 60999), (),
         (), listening=dict.fromkeys(Family, Intervals.of(*listening)),
     )  # fmt: skip
+
+
+def with_rules(ruleset: Ruleset, name: str, change: Callable[[Rule], Rule]) -> Ruleset:
+    """A rule set with each rule of the chains of that name changed."""
+
+    def chain(each: Chain) -> Chain:
+        return replace(each, rules=tuple(map(change, each.rules))) if each.name == name else each
+
+    return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
+
+
+def wrong_entries(done: Compiled, name: str, old: In, new: In | None) -> tuple[set[ObligationStatus], list[str]]:
+    """What exact-entries says of a plan whose rules in a chain ask another thing in the place of one, or nothing: the
+    standings, and why.
+    """
+
+    def changed(rule: Rule) -> Rule:
+        matches = [new if m == old else m for m in rule.matches]
+        return replace(rule, matches=tuple(m for m in matches if m is not None))
+
+    found = list(exact_entries.by_plan(replace(done, after=with_rules(done.after, name, changed))))
+    return {status for status, *_ in found}, [why for _, why, _ in found]
 
 
 def rules(text: str, family: TableFamily = TableFamily.IP) -> Ruleset:

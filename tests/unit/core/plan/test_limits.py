@@ -16,7 +16,7 @@ from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.ruleset import read
 from conntrim.core.plan.compile import Request, compile_plan, compiled
 from conntrim.core.plan.obligations import only_over_limit
-from tests.lab.gateways import XT
+from conntrim.lab.gateway import XT
 from tests.unit.core.plan.planning import WEB, facts, obligation, rules
 
 OPEN = '[[limit]]\ndirection = "forwarded"\nconnections = 20\n'

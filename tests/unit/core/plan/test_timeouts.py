@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,10 +11,10 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ObligationStatus, Plan
-from conntrim.core.model.ruleset import Chain, End, In, Rule, Ruleset, Verdict
+from conntrim.core.model.ruleset import End, In, Rule, Verdict
 from conntrim.core.plan.compile import compile_plan, compiled
 from conntrim.core.plan.obligations import exact_entries, verdicts_kept
-from tests.unit.core.plan.planning import obligation
+from tests.unit.core.plan.planning import obligation, with_rules, wrong_entries
 from tests.unit.core.plan.test_limits import RULES, request
 
 DNS = (
@@ -87,14 +86,9 @@ def test_rules_that_meet_others_are_broken(old: In, new: In | None, why: str) ->
     """A wider match, another port, another state: the walk finds who meets the rule and should not, or does not."""
     done = compiled(request(DNS, RULES["nft"]))
     assert [] == list(exact_entries.by_plan(done))
-
-    def changed(rule: Rule) -> Rule:
-        matches = [new if m == old else m for m in rule.matches]
-        return replace(rule, matches=tuple(m for m in matches if m is not None))
-
-    found = list(exact_entries.by_plan(replace(done, after=_with(done.after, changed))))
-    assert {BROKEN} == {status for status, *_ in found}
-    assert any(why in said for _, said, _ in found)
+    standings, said = wrong_entries(done, "timeout_forward", old, new)
+    assert {BROKEN} == standings
+    assert any(why in each for each in said)
 
 
 def test_a_rule_that_ends_packets_is_no_time_out() -> None:
@@ -104,12 +98,7 @@ def test_a_rule_that_ends_packets_is_no_time_out() -> None:
     def dropping(rule: Rule) -> Rule:
         return replace(rule, statements=(*rule.statements, End(Verdict.DROP)))
 
-    (status, why, _), *_ = verdicts_kept.by_plan(replace(done, after=_with(done.after, dropping)))
+    (status, why, _), *_ = verdicts_kept.by_plan(
+        replace(done, after=with_rules(done.after, "timeout_forward", dropping))
+    )
     assert (status, "the plan refuses packets that were let through" in why) == (BROKEN, True)
-
-
-def _with(ruleset: Ruleset, change: Callable[[Rule], Rule]) -> Ruleset:
-    def chain(each: Chain) -> Chain:
-        return replace(each, rules=tuple(map(change, each.rules))) if each.name == "timeout_forward" else each
-
-    return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))

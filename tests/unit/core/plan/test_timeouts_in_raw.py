@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,12 +10,12 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import POLICY_NAME, ObligationStatus, Plan
-from conntrim.core.model.ruleset import Chain, In, Rule, Ruleset
+from conntrim.core.model.ruleset import In
 from conntrim.core.plan.changes import policy_name
 from conntrim.core.plan.compile import Request, compile_plan, compiled
 from conntrim.core.plan.obligations import exact_entries
-from tests.lab.gateways import XT
-from tests.unit.core.plan.planning import obligation, rules
+from conntrim.lab.gateway import XT
+from tests.unit.core.plan.planning import obligation, rules, wrong_entries
 from tests.unit.core.plan.test_limits import request
 from tests.unit.core.plan.test_timeouts import DNS
 
@@ -91,21 +90,9 @@ def test_rules_that_meet_others_are_broken(old: In, new: In | None, why: str) ->
     """A wider match, another port, no word of where the packet goes."""
     done = compiled(asked(DNS))
     assert [] == list(exact_entries.by_plan(done))
-
-    def changed(rule: Rule) -> Rule:
-        matches = [new if m == old else m for m in rule.matches]
-        return replace(rule, matches=tuple(m for m in matches if m is not None))
-
-    found = list(exact_entries.by_plan(replace(done, after=_with(done.after, changed))))
-    assert {BROKEN} == {status for status, *_ in found}
-    assert any(why in said for _, said, _ in found)
-
-
-def _with(ruleset: Ruleset, change: Callable[[Rule], Rule]) -> Ruleset:
-    def chain(each: Chain) -> Chain:
-        return replace(each, rules=tuple(map(change, each.rules))) if each.name == "CONNTRIM-TIMEOUT-IN" else each
-
-    return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
+    standings, said = wrong_entries(done, "CONNTRIM-TIMEOUT-IN", old, new)
+    assert {BROKEN} == standings
+    assert any(why in each for each in said)
 
 
 def test_other_seconds_are_another_plan() -> None:

@@ -27,19 +27,22 @@ from functools import partial
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, MULTICAST
 from conntrim.core.model.fields import Field
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.plan import SLOTS
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.ruleset import CtTemplate, Helper, NoEffect, OpaqueStatement, Rule, SetZone
 from conntrim.core.model.service import Direction
 from conntrim.core.plan.compiled import Compiled
 from conntrim.core.plan.obligations.spec import OPEN, Judgement, Spec
-from conntrim.core.plan.propose import translates_destinations
 from conntrim.core.plan.timed import opened_by
 from conntrim.core.plan.timed_xt import template
 from conntrim.core.prove.classes import Asked, Class, met_by
 
 NAME = "exact-entries"
 THEIRS = ("ct timeout", "flow")
+
+
+SOURCES = (NatKind.SNAT, NatKind.MASQUERADE)
 
 
 def by_plan(c: Compiled) -> Iterator[Judgement]:
@@ -60,7 +63,8 @@ def by_plan(c: Compiled) -> Iterator[Judgement]:
 
 
 def _unknown_to_raw(c: Compiled) -> Iterator[Judgement]:
-    if translates_destinations(c.before):
+    statements = (s for rule in c.before.rules() for s in rule.statements)
+    if any(isinstance(s, Nat) and s.kind not in SOURCES for s in statements):
         yield OPEN, "rules translate destinations, and raw, where the time-outs are given without nft, comes before", ""
     for rule in c.before.rules():
         if any(isinstance(s, SetZone | CtTemplate | Helper) for s in rule.statements):
