@@ -212,11 +212,4 @@ def _inner(rules: Sequence[Rule], index: int) -> int:
 
 
 def _starts(rules: Sequence[Rule]) -> list[int]:
-    return [i for i, r in enumerate(rules) if i == 0 or not _one_rule(rules[i - 1], r)]
-
-
-def _one_rule(earlier: Rule, later: Rule) -> bool:
-    """Whether two neighbours come from one nft rule."""
-    if not later.text:
-        return False
-    return (earlier.place, earlier.handle, earlier.text) == (later.place, later.handle, later.text)
+    return [i for i, r in enumerate(rules) if i == 0 or not r.listed_with(rules[i - 1])]

@@ -10,7 +10,7 @@ from conntrim.core.emit.xt_option import prefix_text
 from conntrim.core.model.address import V4_ALL, Family
 from conntrim.core.model.conntrack import Status
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
-from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.intervals import Intervals, span_text
 
 STATUS_WORDS: dict[int, str] = {
     Status.EXPECTED: "expected", Status.SEEN_REPLY: "seen-reply", Status.ASSURED: "assured",
@@ -75,7 +75,7 @@ def _span(key: CtKey, low: int, high: int) -> str:
         return FAMILIES[low]
     if key in ADDRESSES:
         return address_text(low, high)
-    return str(low) if low == high else f"{low}-{high}"
+    return span_text(low, high)
 
 
 NAMES = {("original", CtKey.SRC): "ctorigsrc", ("original", CtKey.DST): "ctorigdst",
@@ -121,8 +121,7 @@ def _xt(match: CtIn, v6: bool) -> str | None:
 
 
 def _colon(values: Intervals) -> str:
-    low, high = values.ranges[0]
-    return str(low) if low == high else f"{low}:{high}"
+    return span_text(*values.ranges[0], ":")
 
 
 def connmark(match: CtIn) -> str | None:

@@ -16,7 +16,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, Field, TcpFlag, full
-from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.intervals import Intervals, span_text
 from conntrim.core.model.kinds import ORDER
 from conntrim.core.model.ruleset import (
     CT_STATES,
@@ -41,15 +41,11 @@ def refused(what: object) -> NoReturn:
     raise NotExpressible(f"no nft rule says {what}")
 
 
-def _numbers(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}-{high}"
-
-
 def _types(low: int, high: int) -> str:
     """ICMP types, which stand above the code."""
     if low & 0xFF or high & 0xFF != 0xFF:
         refused(f"ICMP {low:#x}-{high:#x}")
-    return _numbers(low >> 8, high >> 8)
+    return span_text(low >> 8, high >> 8)
 
 
 Spelling = Callable[[NftType, int, int], str]
@@ -68,11 +64,11 @@ def _plainly(spell: Callable[[int, int], str]) -> Spelling:
 
 
 SPELLINGS: dict[Spelt, Spelling] = {
-    Spelt.NUMBERS: _plainly(_numbers),
+    Spelt.NUMBERS: _plainly(span_text),
     Spelt.NAMES: _named,
     Spelt.ADDRESSES: _plainly(address_text),
     Spelt.ABOVE: _plainly(_types),
-    Spelt.CODES: _plainly(_numbers),
+    Spelt.CODES: _plainly(span_text),
 }
 """How each kind of value is written but flags, of which a set asks another question, and names."""
 
@@ -165,7 +161,7 @@ def _code(match: In) -> str:
     """The ICMP code alone."""
     others = match.values.complement(16)
     negated = len(others.ranges) < len(match.values.ranges) or match.values.ranges[-1][1] > 0xFF
-    said = ", ".join(_numbers(low, high) for low, high in (others if negated else match.values).ranges)
+    said = ", ".join(span_text(low, high) for low, high in (others if negated else match.values).ranges)
     said = f"{{ {said} }}" if "," in said else said
     left = next(row.words for row in ROWS[match.field] if row.mask == match.mask)
     return f"{left} {'!= ' if negated else ''}{said}"

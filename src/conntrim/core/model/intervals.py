@@ -75,3 +75,8 @@ class Intervals:
         if start < 1 << bits:
             gaps.append((start, (1 << bits) - 1))
         return Intervals(tuple(g for g in gaps if g[0] <= g[1]))
+
+
+def span_text(low: int, high: int, dash: str = "-") -> str:
+    """`80`, `8000-8010`."""
+    return str(low) if low == high else f"{low}{dash}{high}"

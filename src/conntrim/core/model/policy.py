@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from conntrim.core.model.address import V4_ALL, Family, format_range
 from conntrim.core.model.finding import Place
-from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.intervals import Intervals, span_text
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.service import Direction
 
@@ -21,7 +21,7 @@ ADDRESSES: dict[Family, Intervals] = {Family.IPV4: IPV4, Family.IPV6: IPV6}
 
 def format_ports(ports: Intervals, dash: str = "-") -> str:
     """`80`, `80,443`, `8000-8010`."""
-    return ",".join(str(low) if low == high else f"{low}{dash}{high}" for low, high in ports.ranges)
+    return ",".join(span_text(*each, dash) for each in ports.ranges)
 
 
 def service_name(direction: Direction, protocol: int | None, ports: Intervals) -> str:

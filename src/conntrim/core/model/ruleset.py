@@ -254,6 +254,11 @@ class Rule:
         """Its place; a listing without lines tells it by what it says."""
         return str(self.place) if self.place.line else f"{self.place}: {self.text}"
 
+    def listed_with(self, other: Rule) -> bool:
+        """Whether both stand for one rule of nft's listing."""
+        named = bool(self.text and (self.handle or self.place.within))
+        return named and (self.place, self.handle, self.text) == (other.place, other.handle, other.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Base:

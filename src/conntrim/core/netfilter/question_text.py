@@ -8,6 +8,7 @@ from conntrim.core.emit.ct import nft_text
 from conntrim.core.model.address import format_address, format_range
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import FIELDS, Field, Reading
+from conntrim.core.model.intervals import span_text
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
@@ -94,13 +95,9 @@ def question(what: Match | Statement) -> str:
 
 def _asked(match: In) -> str:
     """`dport is one of: 53, 80-90`: two sets are two questions."""
-    wording = format_range if FIELDS[match.field].reading is Reading.ADDRESSES else _range
+    wording = format_range if FIELDS[match.field].reading is Reading.ADDRESSES else span_text
     masked = "" if match.mask is None else f" & {match.mask:#x}"
     return f"{match.field}{masked} is one of: {', '.join(wording(*each) for each in match.values.ranges)}"
-
-
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}-{high}"
 
 
 def condition(match: Match) -> str:

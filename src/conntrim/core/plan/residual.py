@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conntrim.core.model.fields import Field
-from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.intervals import Intervals, span_text
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import End, Verdict
 from conntrim.core.model.service import Direction, Hook
@@ -33,4 +33,4 @@ def _said(leg: Leg) -> str:
 
 
 def _ports(ports: Intervals) -> str:
-    return ", ".join(f"{low}-{high}" if low != high else str(low) for low, high in ports.ranges)
+    return ", ".join(span_text(*each) for each in ports.ranges)

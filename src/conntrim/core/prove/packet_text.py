@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from conntrim.core.model.address import format_range
 from conntrim.core.model.fields import FIELDS, Field, Reading, TcpFlag
-from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.intervals import Intervals, span_text
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import WITH_PORTS, protocol_name
 from conntrim.core.netfilter.trace_text import describe as address_line
@@ -21,7 +21,7 @@ Wording = Callable[[PacketVars, Intervals], list[str]]
 
 
 def _ranges(space: PacketVars, values: Intervals) -> list[str]:
-    return [str(low) if low == high else f"{low}-{high}" for low, high in values.ranges]
+    return [span_text(*each) for each in values.ranges]
 
 
 def _addresses(space: PacketVars, values: Intervals) -> list[str]:

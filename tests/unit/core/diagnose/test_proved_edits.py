@@ -9,6 +9,7 @@ import pytest
 from conntrim.core.change.apply import apply
 from conntrim.core.change.edits import change_of
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
+from conntrim.core.parse.nft.commands import without_handles
 from conntrim.core.parse.ruleset import read
 
 RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
@@ -85,9 +86,13 @@ STATES = json.dumps([{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": 
     [state, {"accept": None}] for state in ("established", "related", "untracked")]}}}])  # fmt: skip
 
 
-def test_no_edit_takes_the_rule_of_connections_away() -> None:
-    """A verdict map lets connections in beside what is untracked: to narrow it would be to delete it."""
-    found = check_ruleset(read(nft(STATES), "nft"), None).findings
+@pytest.mark.parametrize("handles", [True, False])
+def test_no_edit_takes_the_rule_of_connections_away(handles: bool) -> None:
+    """A verdict map lets connections in beside what is untracked: to narrow it would be to delete it. So in a text,
+    which tells no handles.
+    """
+    listing = json.loads(nft(STATES))
+    found = check_ruleset(read(json.dumps(listing if handles else without_handles(listing)), "nft"), None).findings
     (hole,) = (finding for finding in found if finding.code == "CT102")
     assert not hole.edits
 

@@ -225,7 +225,7 @@ def tightened(rule: Rule, home: Home, peer: In | None) -> tuple[Match, ...]:
 
 def without_untracked(home: Home, rule: Rule) -> tuple[Edit, ...]:
     """The rule that no longer means UNTRACKED; none where it never did, or is part of a verdict map."""
-    if any(other is not rule and other.handle and other.handle == rule.handle for other in home.chain.rules):
+    if any(other is not rule and rule.listed_with(other) for other in home.chain.rules):
         return ()
     states = next((states_asked(m) for m in rule.matches if states_asked(m)), Intervals())
     untracked = Intervals.of(int(CtState.UNTRACKED))
