@@ -93,7 +93,8 @@ class ChainTrace:
     is about: whatever is remembered of a chain holds for them only. `hits` are the effects that happened, `sights` the
     packets that came to what is watched, `visits` those that came to traced rules (by default there are none). `turns`:
     what counts is asked anew by each rule (turns.py); else once for its text. `wanted`: the statements whose hits are
-    asked for (None: all; others may be among them); `translated` are the packets that translations took.
+    asked for (None: all; others may be among them), `few`: a translation that takes packets ends the walk; `translated`
+    are the packets that translations took.
     """
 
     view: MatchEncoder
@@ -104,6 +105,7 @@ class ChainTrace:
     traced: Traced = field(default_factory=dict)
     turns: Turns | None = None
     wanted: Collection[Statement] | None = None
+    few: bool = False
     translated: list[Set] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
@@ -223,7 +225,7 @@ class ChainTrace:
                 if id(block[0]) in self.traced:
                     self._visited(chain.name, block[0], live)
                 live = self._statements(block[0], live, ends, depth)
-            if live == nothing:
+            if live == nothing or (self.few and self.translated):
                 break
         ends[LEFT].append(live)
         return Ends(either(ends[DROPPED]), either(ends[ACCEPTED]), either(ends[LEFT]))

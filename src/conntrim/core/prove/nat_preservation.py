@@ -9,7 +9,7 @@ What the host itself opens leaves with an address of its own; where it has but o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from conntrim.core.model.address_types import LOOPBACK
@@ -73,7 +73,7 @@ MOST_CUTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Connections told by their first packets, and why they lose their translation; `round_lo`: that of their source,
+    """Connections told by their first packets, which translation they lose and why; `round_lo`: that of their source,
     and they go from this host to itself. `seldom`: one of thousands, or none.
     """
 
@@ -81,8 +81,19 @@ class Cut:
     packets: Set
     universe: Set
     direction: Direction
+    at: tuple[Hook, Nat]
     round_lo: bool = False
     seldom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """What becomes untracked of one direction: `requests`; and by translation, what it may turn into connections whose
+    answers do, `by_chance` or else."""
+
+    requests: Set
+    answers: Mapping[tuple[Hook, Nat], Set] = field(default_factory=dict)
+    by_chance: Mapping[tuple[Hook, Nat], Set] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,35 +109,57 @@ class Kept:
     _known: dict[tuple[Direction, bool], Set] = field(default_factory=dict, compare=False)
     """What becomes untracked: one answer a direction, for all the rules that may translate there."""
     _found: dict[Hook, tuple[Nat, ...]] = field(default_factory=dict, compare=False)
-    _answers: dict[tuple[Hook, tuple[Direction, ...], bool], dict[Nat, Set]] = field(
+    _answers: dict[tuple[Hook, tuple[Direction, ...], Set, bool], dict[Nat, Set]] = field(
         default_factory=dict, compare=False
     )
     _alike: dict[tuple[Hook, Set, Intervals], Set] = field(default_factory=dict, compare=False)
     _addresses: dict[tuple[Direction, Field], Intervals | None] = field(default_factory=dict, compare=False)
 
     def cuts(self) -> Iterator[Cut]:
-        """Every rule that loses connections to the change."""
+        """Every rule that loses connections to the change. Of those that this host opens from a service's TCP port,
+        which none does while the service runs (K74), one is told, and of those that a rule loses by chance some."""
         if not self.arranged[0].nat[self.space.family]:
             return
         for direction in Direction:
-            yield from self._told(self._cuts(direction))
+            servers = self.served & self.space.protocol(Protocol.TCP) if direction is OUT else self.space.nothing
+            lost = self._lost(direction, ~servers)
+            alone = lost.requests == self.space.nothing and not lost.answers
+            rare = list(self._cuts(direction, lost, few=True)) if alone else []
+            told = {cut.at for cut in rare}
+            rest = replace(lost, by_chance={at: found for at, found in lost.by_chance.items() if at not in told})
+            yield from self._told((*rare, *self._cuts(direction, rest)))
+            yield from self._example(direction, servers)
 
-    def _cuts(self, direction: Direction) -> Iterator[Cut]:
-        """Those of one direction: only packets that may be lost are walked, through every chain on their way."""
+    def _example(self, direction: Direction, among: Set) -> Iterator[Cut]:
+        """One that some of these lose their translation by, if there is any."""
+        requests = _Lost(self._newly(direction, mirrored=False) & among)
+        some = next(self._cuts(direction, requests, few=True), None)
+        if some is None and among != self.space.nothing:
+            some = next(self._cuts(direction, self._lost(direction, among)), None)
+        if some is not None:
+            yield some
+
+    def _lost(self, direction: Direction, among: Set) -> _Lost:
+        answers, by_chance = (self._answered(direction, among, seldom=seldom) for seldom in (False, True))
+        return _Lost(self._newly(direction, mirrored=False) & among, answers, by_chance)
+
+    def _cuts(self, direction: Direction, lost: _Lost, *, few: bool = False) -> Iterator[Cut]:
+        """Those of one direction: only packets that may be lost are walked, through every chain on their way. `few`:
+        where destinations are translated, the first rule that does so may be the only one."""
         nothing, either = self.space.nothing, self.space.sets.either
-        requests = self._newly(direction, mirrored=False)
-        answers, by_chance = (self._answered(direction, seldom=seldom) for seldom in (False, True))
+        requests, answers, by_chance = lost.requests, lost.answers, lost.by_chance
         universe = self._openers(direction)
         scope = universe & either([requests, *dict.fromkeys((*answers.values(), *by_chance.values()))])
         if scope == nothing:
             return
         whole = self.space.any_state(universe)
         wanted = None if requests != nothing else {nat for _, nat in (*answers, *by_chance)}
-        walk = reach(self.space, self.arranged[0], direction, scope, local=self.local, wanted=wanted)
+        walk = reach(self.space, self.arranged[0], direction, scope, local=self.local, wanted=wanted, few=few)
         for hook, hit in walk.hits:
             if not isinstance(hit.statement, Nat):
                 continue
-            answered, seldom = (found.get((hook, hit.statement), nothing) for found in (answers, by_chance))
+            at = hook, hit.statement
+            answered, seldom = (found.get(at, nothing) for found in (answers, by_chance))
             if nothing == requests == answered == seldom:
                 continue
             packets = self.space.any_state(hit.packets) & self._turned(direction, hit.statement)
@@ -140,26 +173,25 @@ class Kept:
                 (answered, ANSWERED_UNTRACKED, False, ""),
                 (seldom, ANSWERED_UNTRACKED, False, BY_CHANCE),
             )
-            for lost, why, lo, rare in (each for each in asked if each[0] != nothing):
-                if (mine := packets & lost) != nothing:
-                    yield Cut(f"{hit.rule.where} {why}{rare}", mine, whole, direction, lo, bool(rare))
+            for those, why, lo, rare in (each for each in asked if each[0] != nothing):
+                if (mine := packets & those) != nothing:
+                    yield Cut(f"{hit.rule.where} {why}{rare}", mine, whole, direction, at, lo, bool(rare))
 
-    def _answered(self, direction: Direction, *, seldom: bool) -> dict[tuple[Hook, Nat], Set]:
+    def _answered(self, direction: Direction, among: Set, *, seldom: bool) -> dict[tuple[Hook, Nat], Set]:
         """By translation, the packets that it may turn into connections whose answers become untracked; `seldom`: those
-        that do by chance, and without it all others."""
+        that do by chance, and without it all others. `among` names source ports, of ways on which those stay."""
         found: dict[tuple[Hook, Nat], Set] = {}
         for hook in JOURNEYS[direction]:
             nothing, ways = self.space.nothing, ANSWERED.get((hook, direction), ())
             if seldom and hook not in SOURCES:
                 continue
-            ways = tuple(way for way in ways if self._newly(way, mirrored=True) != nothing)
-            if (hook, ways, seldom) not in self._answers:
+            ways = tuple(way for way in ways if self._newly(way, mirrored=True) & among != nothing)
+            key = hook, ways, among, seldom
+            if key not in self._answers:
                 asked = (nat for nat in (self._translations(hook) if ways else ()) if self._may_meet(hook, nat, ways))
-                each = {nat: self._turned_into(hook, nat, ways, seldom=seldom) for nat in asked}
-                self._answers[hook, ways, seldom] = {
-                    nat: packets for nat, packets in each.items() if packets != nothing
-                }
-            found |= {(hook, nat): packets for nat, packets in self._answers[hook, ways, seldom].items()}
+                each = {nat: self._turned_into(hook, nat, ways, among, seldom=seldom) for nat in asked}
+                self._answers[key] = {nat: packets for nat, packets in each.items() if packets != nothing}
+            found |= {(hook, nat): packets for nat, packets in self._answers[key].items()}
         return found
 
     def _may_meet(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...]) -> bool:
@@ -171,10 +203,10 @@ class Kept:
         ends = [self._ends(way, address) for way in ways]
         return any(each is None or nat.addresses[0] in each for each in ends)
 
-    def _turned_into(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...], *, seldom: bool) -> Set:
+    def _turned_into(self, hook: Hook, nat: Nat, ways: tuple[Direction, ...], among: Set, *, seldom: bool) -> Set:
         found = []
         for way in ways:
-            after, few = self._newly(way, mirrored=True), self._few(hook, nat, way)
+            after, few = self._newly(way, mirrored=True) & among, self._few(hook, nat, way)
             if few != self.space.nothing:
                 after = after & (few if seldom else ~few)
             elif seldom:
@@ -201,8 +233,8 @@ class Kept:
     def _found_at(self, hook: Hook) -> Iterator[Nat]:
         for group in self.arranged[0].groups[self.space.family, hook]:
             for station in group:
-                for table, chain in station.chains if station.kind is Kind.NAT else ():
-                    for below in table.below(chain):
+                for table, top in station.chains if station.kind is Kind.NAT else ():
+                    for below in table.below(top):
                         for rule in below.rules:
                             yield from (s for s in rule.statements if isinstance(s, Nat))
 

@@ -241,6 +241,7 @@ class _Way:
     turns: Turns | None = None
     marked: bool = False
     wanted: Collection[Statement] | None = None
+    few: bool = False
     view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -406,7 +407,10 @@ class _Way:
                 names = ", ".join(f"{t.family} {t.name} {c.name}" for t, c in rank)
                 self.doubts.append(f"{hook}: the order of the nat chains {names} is not known")
         for table, chain in station.chains:
-            walk = ChainTrace(self.view, table, False, self.scope, self.watch, self.traced, self.turns, self.wanted)
+            walk = ChainTrace(
+                self.view, table, False, self.scope, self.watch, self.traced, self.turns, self.wanted,
+                self.few and hook in TRANSLATING,
+            )  # fmt: skip
             incoming = self.alive & first
             passed = walk.base(chain, incoming)
             self.visits += walk.visits
@@ -468,12 +472,16 @@ def reach(
     hooks: tuple[Hook, ...] = (),
     marked: bool = False,
     wanted: Collection[Statement] | None = None,
+    few: bool = False,
 ) -> Reach:
     """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
     translated on, as what came out there, whatever mark it got before, or what is known of it. `hooks`: no more than
     these. `marked`: what comes from the wire may have got any mark before. `watch`: note who comes to what is watched;
-    `traced`: who comes to these rules. `wanted`: of translations, hits of these alone are asked for.
+    `traced`: who comes to these rules. `wanted`: of translations, hits of these alone are asked for; `few`: some hits
+    are enough, a chain that translates destinations is left at the first, and nothing but hits is asked for.
     """
     turns = Turns(space.occurrences, space.nothing) if space.occurrences is not None and watch is not None else None
-    way = _Way(space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked, wanted)
+    way = _Way(
+        space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked, wanted, few
+    )
     return way.run()

@@ -8,7 +8,8 @@ How it is decided:
     loses its answers only if of thousands of ports it has the service's; what
     a program binds to another address than its way has (K143); what a program
     of this host marks itself and sends to this host, where a rule translates
-    its source alone, and every packet goes through without.
+    its source alone, and every packet goes through without, or the program
+    also binds to another address than it asks.
 
 Broken means:
     Translation silently stops: the answers of a redirected or masqueraded
@@ -30,12 +31,13 @@ from conntrim.core.model.service import Direction
 from conntrim.core.plan.obligations.spec import Listed, Said, Spec
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
-from conntrim.core.prove.nat_preservation import Cut, Kept
+from conntrim.core.prove.nat_preservation import Cut, Kept, bound_on_lo
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.symbolic_connection import Conversations
 
 NAME = "nat-kept"
 BY_A_PROGRAM = " where a program of this host marks them so; round lo they keep the address that they were sent from"
+BOUND_TOO = " where a program of this host marks them so and binds to another address than it asks; some may be refused"
 
 
 def by_sets(inputs: Inputs) -> Iterator[Said]:
@@ -48,23 +50,30 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
             yield from map(Listed, inputs.told(cut.why, cut.packets, cut.universe))
             continue
         marked = _marked_round_lo(inputs, cut)
-        yield from map(Listed, inputs.told(f"{cut.why}{BY_A_PROGRAM}", marked, cut.universe))
-        lost = cut.packets & ~marked
+        harmless = marked & _harmless(inputs) if marked != inputs.space.nothing else marked
+        bound = marked & bound_on_lo(inputs.space, inputs.local) & ~harmless if inputs.local else inputs.space.nothing
+        yield from map(Listed, inputs.told(f"{cut.why}{BY_A_PROGRAM}", harmless, cut.universe))
+        yield from map(Listed, inputs.told(f"{cut.why}{BOUND_TOO}", bound, cut.universe))
+        lost = cut.packets & ~harmless & ~bound
         mine = tcp if cut.direction in (Direction.OUTBOUND, Direction.LOOPBACK) else inputs.space.nothing
         yield from inputs.broken(NAME, cut.why, lost & ~mine, cut.universe)
         yield from inputs.broken(NAME, cut.why, lost & mine, cut.universe, unheld=True)
 
 
 def _marked_round_lo(inputs: Inputs, cut: Cut) -> Set:
-    """What loses the translation of its source only where a program of this host marked it (SO_MARK), and either goes
-    round lo untracked and unhindered, or comes from a service's own port: there it merely keeps its address."""
+    """What loses the translation of its source only where a program of this host marked it (SO_MARK)."""
     space = inputs.space
     if not cut.round_lo or Field.MARK not in space.bits:
         return space.nothing
-    found = cut.packets & ~space.field(Field.MARK, Intervals.of(0))
+    return cut.packets & ~space.field(Field.MARK, Intervals.of(0))
+
+
+def _harmless(inputs: Inputs) -> Set:
+    """What either goes round lo untracked and unhindered, or comes from a service's own port: without a translation it
+    merely keeps its address."""
     ways = [inputs.followed(flow).after for flow in inputs.flows if flow.direction is Direction.LOOPBACK]
-    goes = [_goes_untracked(space, way) for way in ways]
-    return found & space.sets.either([inputs.from_services(), *goes])
+    goes = [_goes_untracked(inputs.space, way) for way in ways]
+    return inputs.space.sets.either([inputs.from_services(), *goes])
 
 
 def _goes_untracked(space: PacketVars, way: Conversations) -> Set:

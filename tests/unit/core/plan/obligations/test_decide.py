@@ -398,20 +398,25 @@ UNMARKED_OUT = BEFORE.replace(
 ONE_ADDRESS = BEFORE.replace(
     "-A INPUT -i lo -j ACCEPT", "-A INPUT -s 192.168.0.18/32 -i lo -j ACCEPT\n-A INPUT -i lo -j DROP"
 )
+LOCALNET = BEFORE.replace(
+    "-A INPUT -i lo -j ACCEPT", "-A INPUT ! -s 127.0.0.0/8 -d 127.0.0.0/8 -j DROP\n-A INPUT -i lo -j ACCEPT"
+)
 
 
 @pytest.mark.parametrize(
     ("more", "host", "fine"),
     [(TAILSCALE, BEFORE, True), (TAILSCALE, UNMARKED_OUT, False),
-     (TAILSCALE + MARKS, BEFORE, False), (TAILSCALE, ONE_ADDRESS, False),
+     (TAILSCALE + MARKS, BEFORE, False), (TAILSCALE, ONE_ADDRESS, False), (TAILSCALE, LOCALNET, True),
      (TAILSCALE.replace("-m mark --mark 0x40000/0xff0000 ", "-o lo "), BEFORE, False)],
-    ids=["by a program", "answers bear no mark", "by a rule", "admitted by its new address", "without a mark"],
+    ids=["by a program", "answers bear no mark", "by a rule", "admitted by its new address",
+         "refused for its own", "without a mark"],
 )  # fmt: skip
 def test_a_source_that_a_program_has_masqueraded_round_lo_by_its_mark_is_remarked(
     more: str, host: str, fine: bool
 ) -> None:
     """Packets that only a program's own mark has masqueraded on lo go through untracked, too, under their own address:
-    that is said. Where a rule gives the mark, or the address decides who is let in, their translation is lost."""
+    that is said, and so is what is refused under it if the program also binds to another address than it asks. Where a
+    rule gives the mark, or the address decides who is let in, their translation is lost."""
     raw = "\n".join(["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *RAW, "COMMIT", ""])
     accepts = "".join(f"{rule}\n" for rule in ACCEPTS)
     after = raw + host.replace("-A INPUT -m conntrack", f"{accepts}-A INPUT -m conntrack", 1)
@@ -420,4 +425,5 @@ def test_a_source_that_a_program_has_masqueraded_round_lo_by_its_mark_is_remarke
                    listening={Family.IPV4: Intervals.of(80)})  # fmt: skip
     expected = ObligationStatus.PROVED if fine else ObligationStatus.BROKEN
     assert expected is {o.name: o.standing for o in found.obligations}["nat-kept"]
-    assert not fine or ["mark" in words for words in found.remarks] == [True]
+    told = ["binds to another" in words for words in found.remarks if "marks them so" in words]
+    assert not fine or told == [False, *([True] if host is LOCALNET else [])]

@@ -127,6 +127,30 @@ def test_one_of_thousands_is_remarked_upon(name: str) -> None:
     assert all(words in remark for remark in told)
 
 
+def test_every_rule_that_may_take_a_port_by_chance_is_remarked_upon() -> None:
+    """Of what loses its answers by chance some is told of each rule, also where destinations are translated before: the
+    second rule of POSTROUTING sees only what the second of PREROUTING leads out by eth1."""
+    rules = (
+        "-A PREROUTING -d 192.168.0.30/32 -j DNAT --to-destination 10.1.0.1\n"
+        "-A PREROUTING -d 192.168.0.31/32 -j DNAT --to-destination 10.2.0.1\n"
+        "-A POSTROUTING -d 10.1.0.0/16 -j MASQUERADE\n"
+        "-A POSTROUTING -d 10.2.0.0/16 -j MASQUERADE\n"
+    )
+    made = plan(INBOUND.format("tcp", 8080), FORWARDING + NAT.format(rules))
+    assert 2 == len([remark for remark in made.remarks if "just that port" in remark])
+    assert ObligationStatus.PROVED is obligation(made, "nat-kept").standing
+
+
+def test_what_the_host_opens_from_the_service_s_port_is_told_once() -> None:
+    """K74: two rules translate what this host opens from port 8080, as nobody does who listens there: one of them is
+    said, and the obligation is open."""
+    rules = "".join(f"-A OUTPUT -d 10.{n}.0.1/32 -j DNAT --to-destination 10.{n}.0.2\n" for n in (1, 2))
+    nobody = facts("192.168.0.18", listening=())
+    found = obligation(plan(INBOUND.format("tcp", 8080), PLAIN + NAT.format(rules), nobody), "nat-kept")
+    assert ObligationStatus.NOT_DECIDED is found.standing
+    assert ("10.1.0.1" in found.why, "more)" in found.why) == (True, False)
+
+
 def test_who_binds_to_another_address_is_remarked_upon() -> None:
     """K143: of a host with two addresses masquerading changes only what a program binds to the other one."""
     made = plan(CACHE, PLAIN + NAT.format(MASQUERADE), facts("192.168.0.18", "10.9.0.1"))
