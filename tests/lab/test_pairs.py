@@ -253,9 +253,6 @@ def witnesses(found: Comparison, counts: Counter[str]) -> list[Scene]:
     """Every witness as a scene; counted, where nobody can set the stage for it."""
     regions = [region for difference in found.differences for region in difference.regions]
     counts["witnesses"] += len(regions)
-    if any("order" in remark and "defrag" not in remark for remark in found.remarks):
-        counts[f"{NOT_PLAYED}the order of chains is not known (K2)"] += len(regions)
-        return []
     translated = (d for d in found.differences if d.population is Population.TRANSLATED)
     alone = sum(not region.conditions for difference in translated for region in difference.regions)
     counts[f"{NOT_PLAYED}nobody stands where they are sent"] += alone

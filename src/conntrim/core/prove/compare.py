@@ -101,17 +101,22 @@ def compare(
 ) -> Comparison:
     """Compare two rule sets for all packets. `local` are the host's addresses where they are known.
 
-    `tick` is called now and then and may raise `NotDecided`; what was found until then is kept.
+    `tick` is called now and then and may raise `NotDecided`; what was found until then is kept. K2: of chains whose
+    order no listing shows, what is no difference in every order is not decided.
     """
     by_order = [(order, _compared(pair, local, loose, tick)) for pair, order in orders((before, after))]
     first = by_order[0][1]
-    open_ = [f"what differs is another thing if {order}" for order, c in by_order if c.differences != first.differences]
+    unlike = [order for order, c in by_order if (c.differences, c.others) != (first.differences, first.others)]
+    more = f" (and in {len(unlike) - 1} more orders)" if unlike[1:] else ""
+    open_ = [f"what differs is another thing if {order}{more}" for order in unlike[:1]]
+    always = tuple(d for d in first.differences if all(d in c.differences for _, c in by_order))
     unread = [f"not every rule could be read: {what}" for what in before.unread + after.unread]
     undecided = dict.fromkeys(
         [*unread, *left_out(before, after), *(why for _, c in by_order for why in c.undecided), *open_]
     )
-    others = (*dict.fromkeys(declared(before, after)), *first.others)
-    return replace(first, others=others, undecided=tuple(undecided))
+    left = (text for text in first.others if all(text in c.others for _, c in by_order))
+    others = (*dict.fromkeys(declared(before, after)), *left)
+    return replace(first, differences=always, others=others, undecided=tuple(undecided))
 
 
 def _compared(
@@ -130,7 +135,7 @@ def _compared(
                 ours = told_of(local, family) or Intervals()
                 each = _Family(Inputs(space, pair, [], ours, loose, translations=True, refusals=True))
                 found += each.differences()
-                remarks |= dict.fromkeys(each.doubts)
+                remarks |= dict.fromkeys(each.remarks)
                 others += each.others
                 undecided += each.undecided
         except NotDecided as why:
@@ -145,7 +150,7 @@ class _Family:
     inputs: Inputs
     shown: dict[tuple[Direction, bool], Set] = field(default_factory=dict)
     """The packets of differences that were found, by direction and whether AFTER admits them."""
-    doubts: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
 
@@ -153,11 +158,14 @@ class _Family:
         """What differs, direction by direction: packets by population, then whole connections."""
         for direction in ALL:
             question, found = self.inputs.question(direction), list[Difference]()
+            self.remarks += question.early
+            if question.doubts:
+                self.undecided += question.doubts
+                continue
             found += self._populations(question)
             found += self._dialogues(direction)
             found += self._translated(direction)
             yield from found
-            self.doubts += question.doubts
             self.undecided += [f"{direction}, {why}" for why in question.parted]
             left = list(traces_left(self.inputs, direction))
             if not found and not left:  # else they are told with the others

@@ -80,6 +80,7 @@ class Question:
         self.view = MatchEncoder(space)
         self.before, self.after = (reach(space, a, direction, self.scope, local=local, watch=watch) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
+        self.early = self.before.early + self.after.early
         self.parted = self.before.parted + self.after.parted
         self._met = partial(met, space, pair.whole(), arranged, direction, self.scope, local=local)
         self._marked = partial(marked, space, direction, self.before, self.after)

@@ -90,7 +90,8 @@ class Reach:
     `arrived` are the packets that pass all hooks, in terms of packet and ct state; `untracked` those that raw rules
     keep from conntrack; `templated` those with a zone or helper template. `hits` are the effects that rules had,
     `translated` the packets whose destination a rule changes: they are not followed further (translation.py). `doubts`
-    say where the order of chains is not known; `marks` are the bits of the mark where destinations are translated;
+    say where the order of chains is not known, `early` where it is that of a chain and the reassembly, which matters to
+    fragments alone; `marks` are the bits of the mark where destinations are translated;
     `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left` are
     the bits at the end of the fields that rules looked at or wrote; `parted` says where packets come in fragments to
     rules that whole ones were followed through.
@@ -108,6 +109,7 @@ class Reach:
     visits: tuple[Visit, ...] = ()
     left: Mapping[Field, tuple[Set, ...]] = field(default_factory=dict)
     parted: tuple[str, ...] = ()
+    early: tuple[str, ...] = ()
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -253,6 +255,7 @@ class _Way:
     sights: list[tuple[Hook, Sight]] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
     parted: list[str] = field(default_factory=list)
 
     def run(self) -> Reach:
@@ -282,7 +285,7 @@ class _Way:
         return Reach(
             self.direction, self.alive, self.untracked, self.templated, self.translated, tuple(self.hits),
             tuple(self.doubts), self.marks, tuple(self.sights), tuple(self.visits), left,
-            tuple(self.parted),
+            tuple(self.parted), tuple(self.early),
         )  # fmt: skip
 
     def _mark_before(self, marks: tuple[Set, ...]) -> list[Set] | None:
@@ -309,14 +312,15 @@ class _Way:
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:
         """K2: where the order of what shares a priority matters and no listing tells it, say so."""
-        if len(group) < 2:
+        if len(group) < 2 or self.alive == self.space.nothing:
             return
         telling = any(s.kind is not Kind.CHAIN for s in group) or any(
             ChainTrace(self.view, t, True, self.scope).impure(c) for s in group for t, c in s.chains
         )
         if telling:
             names = ", ".join(s.name for s in group)
-            self.doubts.append(f"{hook} at priority {group[0].priority}: the order of {names} is not known")
+            said = self.early if group[0].priority == DEFRAG else self.doubts
+            said.append(f"{hook} at priority {group[0].priority}: the order of {names} is not known")
 
     def _station(self, station: Station, hook: Hook) -> None:
         match station.kind:
