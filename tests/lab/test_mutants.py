@@ -52,6 +52,11 @@ OPEN = (
 )
 """Reasons to leave a harmless mutant open: the order within the priority of defrag, what the model cannot see, what
 the host's programs do (K74), and fragments that stay such (K117)."""
+UNPLAYABLE = ("it goes to a group",)
+"""Reasons for which a witness is not played: nobody sends to 0.0.0.0, and a group has no receiver here. Where a mutant
+has no other witness, and the battery meets no harm, its blame is the prover's word alone; it is listed as such."""
+MOST_UNCONFIRMED = 0.02
+"""The part of the mutants that may be blamed by the prover's word alone."""
 ROLES = {"web": (WEB, WEB_POLICY), "cache": (CACHE, CACHE_POLICY)}
 DIALECTS = ("iptables", "nftables")
 
@@ -91,6 +96,7 @@ class Bench:
     was: Answer
     good: Answer
     counts: Counter[str] = field(default_factory=Counter)
+    unconfirmed: list[str] = field(default_factory=list)
 
     def judged(self, ruleset: Ruleset) -> Proof:
         """The obligations with a mutant in the place of the plan's rules."""
@@ -118,8 +124,10 @@ class Bench:
         self.counts["confirmed"] += sum(one.confirmed for one in played)
         self.counts += Counter(f"not played: {one.missing}" for one in played if one.missing)
         told = [f"{mutant.name}: not confirmed: {one}" for one in played if not one.confirmed and not one.missing]
-        shown = any(one.confirmed or one.missing for one in played)  # what goes to a group nobody plays here
-        told += [f"{mutant.name}: no witness is confirmed"] if broken and not shown else []
+        if broken and not done and not any(one.confirmed for one in played):
+            unplayed = [f"{mutant.name}: {one.words}" for one in played if one.missing in UNPLAYABLE]
+            self.unconfirmed += unplayed[:1]
+            told += [f"{mutant.name}: no witness is confirmed"] if not unplayed else []
         told += [f"{mutant.name}: called proved, but {done[0]}"] if done and not broken else []
         self.counts["left open"] += bool(open_)
         return told + [f"{mutant.name}: not decided: {why}" for why in open_ if not why.endswith(OPEN)]
@@ -158,15 +166,17 @@ def some(found: list[Mutant], count: int) -> list[Mutant]:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("role", ROLES)
 def test_whoever_changes_what_the_kernel_does_is_told(made: Stage, role: str, dialect: str) -> None:
-    """Of each mutant kernel and prover say the same: harm is blamed, every witness is confirmed, no harm is no blame
-    without a packet."""
+    """Of each mutant kernel and prover say the same: harm is blamed, every witness that can be played is confirmed, and
+    who is blamed is so by harm or by a confirmed witness, but for the few that are listed as unconfirmed."""
     bench = bench_of(made, role, dialect)
     assert {ObligationStatus.PROVED} == {o.standing for o in bench.judged(bench.after).obligations}
     assert [] == harm(bench.acts, bench.was, bench.good, bench.good)
     found = list(mutants(bench.after))
     wrong = [line for mutant in some(found, MANY) for line in bench.wrong(mutant)]
     print(f"\n{role}, {dialect}: {len(found)} mutants, {min(MANY, len(found))} tried: {dict(bench.counts)}")
+    print(*(f"blamed, not confirmed: {line}" for line in bench.unconfirmed), sep="\n")
     assert "" == "\n".join(wrong)
+    assert len(bench.unconfirmed) <= 1 + MANY * MOST_UNCONFIRMED
     assert len(found) > 250
     assert bench.counts["confirmed"] > 0
 

@@ -114,9 +114,9 @@ def compare(
     undecided = dict.fromkeys(
         [*unread, *left_out(before, after), *(why for _, c in by_order for why in c.undecided), *open_]
     )
-    left = (text for text in first.others if all(text in c.others for _, c in by_order))
-    others = (*dict.fromkeys(declared(before, after)), *left)
-    return replace(first, differences=always, others=others, undecided=tuple(undecided))
+    common = set(first.others).intersection(*(c.others for _, c in by_order))
+    others = [*declared(before, after), *filter(common.__contains__, first.others)]
+    return replace(first, differences=always, others=tuple(dict.fromkeys(others)), undecided=tuple(undecided))
 
 
 def _compared(

@@ -28,7 +28,7 @@ from conntrim.core.prove.packet_text import describe
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Arrangements, Pair
 from conntrim.core.prove.populations import DIRECTIONS, Population, Question
-from conntrim.core.prove.reachability import Reach, packets_of, reach
+from conntrim.core.prove.reachability import Reach, packets_of, reach, shaped
 from conntrim.core.prove.symbolic_connection import Conversations
 from conntrim.core.prove.watch import Known, Watch
 
@@ -166,7 +166,8 @@ class Inputs:
         space, question = self.space, self.question(flow.direction)
         admitted = question.admitted(question.before, Population.UNSOLICITED)
         bare = space.field(Field.TCP_FLAGS, BARE_SYN)
-        outside = ~self.stateless(question.scope)  # what the change cannot reach was not walked
+        every = shaped(space, flow.direction)  # an answer to a group, say, is nobody's request
+        outside = every & ~self.stateless(question.scope)  # what the change cannot reach was not walked
         opened = flow.carrying(space, admitted | outside, SYN)
         return (opened & bare) | (self.loosened(opened) & ~bare)
 

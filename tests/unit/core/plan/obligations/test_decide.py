@@ -166,6 +166,12 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         text(RAW, ACCEPTS).replace("unreachable\nCOMMIT", f"unreachable\n{RESETS_OUT}{INVALID_OUT}"),
         BEFORE.replace("unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"), "no-exposure",
     ),
+    "answers to whom the service refuses": (
+        text((*RAW[:2], RAW[2].replace("-d 10.0.0.0/8 ", ""), *RAW[3:]), ACCEPTS).replace(
+            "unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"
+        ),
+        BEFORE.replace("unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"), "no-exposure",
+    ),
     "the errors' accept removed": (text(RAW, ACCEPTS[1:]), BEFORE, "errors-return"),
     "INVALID dropped going out": (
         text(RAW, ACCEPTS).replace("unreachable\nCOMMIT", f"unreachable\n{INVALID_OUT}"),
