@@ -10,14 +10,17 @@ from conntrim.app.budget import ticking
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.listing import RulesetListing
 from conntrim.core.emit.policy import emit_policy
+from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
 from conntrim.core.model.circumstances import PORT_RANGE, TCP_LOOSE, Circumstances
 from conntrim.core.model.errors import HostError, InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Batch, FileChange, Obligation, ObligationStatus, Plan
-from conntrim.core.model.policy import Policy
+from conntrim.core.model.policy import Policy, format_ports
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Dialect, Ruleset
+from conntrim.core.model.service import Direction
 from conntrim.core.model.silences import Silences
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
@@ -90,6 +93,7 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
 def make_plan(inputs: Inputs) -> Planned:
     """Propose if need be, compile, and let the kernel check the texts. InputError where there is nothing to plan."""
     proposal = _proposal(inputs)
+    inputs = replace(inputs, facts=_serving(inputs.facts, proposal.policy))
     ruleset = numbered(inputs.ruleset) if inputs.check else inputs.ruleset
     if proposal.policy == Policy():  # nothing is proposed in the place of a plan that stands there, either
         ruleset = without_own(ruleset)
@@ -108,6 +112,16 @@ def make_plan(inputs: Inputs) -> Planned:
         replace(plan, remarks=tuple(dict.fromkeys(remarks)), left_out=proposal.left_out),
         emit_policy(proposal.policy, proposal.notes, proposal.left_out),
     )
+
+
+def _serving(facts: HostFacts, policy: Policy) -> HostFacts:
+    """Of a host that is known by its files only: programs listen where the policy says that they serve (K74)."""
+    asked = [u for u in policy.untrack if u.direction is Direction.INBOUND and u.protocol == Protocol.TCP]
+    ports = Intervals.union_of([span for each in asked for span in each.ports.ranges])
+    if facts.kernel or not ports:
+        return facts
+    remark = f"made from files: a program is taken to listen at tcp/{format_ports(ports)} on all addresses"
+    return replace(facts, listening=dict.fromkeys(Family, ports), remarks=(*facts.remarks, remark))
 
 
 def _why_nothing(plan: Plan, facts: HostFacts) -> tuple[str, ...]:

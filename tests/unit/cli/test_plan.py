@@ -102,3 +102,20 @@ def test_old_table_becomes_a_plan_in_old_words(tmp_path: Path, capsys: pytest.Ca
     assert "untrack outbound tcp/11211 to 192.168.0.17" in out
     assert "entries 1 -> 0" in out
     assert "-j NOTRACK" in out
+
+
+def test_a_host_of_files_serves_what_its_policy_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """K74: nobody opens connections from a port at which a program listens. Files tell of no program: where the policy
+    has this host serve the port one is taken to be there, which is said; of a server it asks nothing is assumed."""
+    rules = tmp_path / "translating.save"
+    rules.write_text((HOSTS / "rh-firewall.save").read_text() + "*nat\n:OUTPUT ACCEPT [0:0]\n"
+                     "-A OUTPUT -d 192.0.2.99/32 -p tcp -j DNAT --to-destination 192.0.2.98\nCOMMIT\n")  # fmt: skip
+    local = ["--ruleset", str(rules), "--local", "192.168.0.18", "--json"]
+    assert 1 == code(["plan", "--policy", str(HOSTS / "web.toml"), *local])
+    served = json.loads(capsys.readouterr().out)
+    assert {"loads"} == {o["name"] for o in served["obligations"] if o["standing"] != "proved"}
+    assert ["made from files: a program is taken to listen at tcp/80 on all addresses"] == served["remarks"][1:2]
+    asking = tmp_path / "asking.toml"
+    asking.write_text('[[untrack]]\ndirection = "outbound"\nprotocol = "tcp"\nports = [80]\nto = ["192.0.2.7"]\n')
+    assert 1 == code(["plan", "--policy", str(asking), *local])
+    assert not [r for r in json.loads(capsys.readouterr().out)["remarks"] if "listen" in r]
