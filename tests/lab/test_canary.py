@@ -21,8 +21,11 @@ from tests.lab.test_rollout_plans import FIREWALLS, Operator, SwiftOperator, lis
 from tests.lab.test_service_timeouts import HOST, left
 from tests.lab.test_service_timeouts import POLICY as SHORTER
 
-INSIDE, OUTSIDE = "192.168.0.34", "192.168.0.20"
+INSIDE, OUTSIDE = "192.168.0.47", "192.168.0.20"
 SOME = "192.168.0.32/28"
+SHARED = "one client in 16 (addresses whose last 4 bits are ones)"
+WAYS = {"clients": (("--clients", SOME), SOME), "share": (("--share", "10%"), SHARED)}
+"""How some are chosen, and what is said of it."""
 
 
 class Site:
@@ -61,7 +64,7 @@ def echoes(mine: socket.socket) -> bool:
 @pytest.fixture
 def site() -> Iterator[Site]:
     """The three hosts, with a connection of each client open."""
-    with bridged(["inside=34", "outside=20", "web=18"]) as hosts:
+    with bridged(["inside=47", "outside=20", "web=18"]) as hosts:
         echo_server(hosts["web"], 80)
         made = Site(hosts["web"], {INSIDE: hosts["inside"], OUTSIDE: hosts["outside"]})
         yield made
@@ -69,16 +72,17 @@ def site() -> Iterator[Site]:
             each.close()
 
 
-def on_trial(site: Site, place: Path, *words: str) -> Operator:
+def on_trial(site: Site, place: Path, *words: str, way: str = "clients") -> Operator:
     """A plan of the web server for everybody, on trial for some, with a connection of each client from before it."""
     for client in site.opened:
         site.connects(client)
     operator = SwiftOperator(site.web, place)
     (place / "web.toml").write_text(POLICY)
     does(operator, "plan", "--policy", str(place / "web.toml"), "-o", str(place / "plan"))
-    said = does(operator, "apply", str(place / "plan"), "--clients", SOME, *words)
+    chosen, told = WAYS[way]
+    said = " ".join(does(operator, "apply", str(place / "plan"), *chosen, *words).split())
     assert "is on trial for some clients" in said
-    assert f"Untracked: inbound tcp/80 from {SOME}" in said
+    assert f"Clients that take part: {told}; all others go on as before Untracked: inbound tcp/80 from {told}" in said
     return operator
 
 
@@ -89,19 +93,20 @@ def does(operator: Operator, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", list(FIREWALLS))
-def test_a_canary_is_followed_by_the_whole_and_nothing_fails(site: Site, tmp_path: Path, kind: str) -> None:
+def test_a_canary_is_followed_by_the_whole_and_nothing_fails(site: Site, tmp_path: Path, kind: str, way: str) -> None:
     """Who is inside opens connections without an entry, who is outside gets one for each. A confirm is refused and
     changes nothing; the whole plan takes the canary's place, is kept and undone, and no connection fails."""
     load_firewall(site.web, kind)
     before = listing(site.web)
-    operator = on_trial(site, tmp_path)
+    operator = on_trial(site, tmp_path, way=way)
     for client in site.opened:
         site.connects(client)
     assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (1, 2, 0)
     refused = operator.does("confirm")
     assert refused.returncode == 1
-    assert "on trial for 192.168.0.32/28 alone" in " ".join(refused.stdout.split())
+    assert f"on trial for {WAYS[way][1]} alone" in " ".join(refused.stdout.split())
     assert "is on trial for some clients" in does(operator, "status")
     assert operator.does("apply", str(tmp_path / "plan"), "--dry-run").returncode == 1
     assert "is on trial, " in does(operator, "apply", str(tmp_path / "plan"))
@@ -115,12 +120,12 @@ def test_a_canary_is_followed_by_the_whole_and_nothing_fails(site: Site, tmp_pat
     assert (listing(site.web), site.failed()) == (before, 0)
 
 
-@pytest.mark.parametrize("kind", list(FIREWALLS))
-def test_a_canary_expires(site: Site, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "way"), [*((kind, "clients") for kind in FIREWALLS), ("nft", "share")])
+def test_a_canary_expires(site: Site, tmp_path: Path, kind: str, way: str) -> None:
     """When its time is over new connections of all clients have entries again, and none of those open fails: a server
     that lets new connections in takes up those that its clients go on with."""
     load_firewall(site.web, kind)
-    operator = on_trial(site, tmp_path, "--trial", "10s")
+    operator = on_trial(site, tmp_path, "--trial", "10s", way=way)
     for client in site.opened:
         site.connects(client)
     assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (1, 2, 0)
@@ -167,17 +172,19 @@ def test_a_canary_of_a_replacement_leaves_the_confirmed_plan(tmp_path: Path, kin
         assert listing(hosts["web"]) == bare
 
 
+@pytest.mark.parametrize("chosen", [("--clients", f"{LAN}.3"), ("--share", "50%")])
 @pytest.mark.parametrize("dialect", RULES)
-def test_other_cures_are_narrowed_as_well(tmp_path: Path, dialect: str) -> None:
-    """On a gateway the time-outs and the limit reach the client that is named, and not its neighbour."""
+def test_other_cures_are_narrowed_as_well(tmp_path: Path, dialect: str, chosen: tuple[str, str]) -> None:
+    """On a gateway the time-outs and the limit reach the client that is named, or whose address ends in a one, and not
+    its neighbour."""
     with gateway(2) as gate:
         gate.load(dialect)
         before = listed(gate)
         planned(gate, tmp_path, f"{SHORTER}\n{OPEN}")
-        run(gate, tmp_path, "apply", str(tmp_path / "plan"), "--clients", f"{LAN}.2")
-        assert (gate.connects(f"{LAN}.2", 1, 443), left(gate, 443)) == (1, [600])
-        assert (gate.connects(f"{LAN}.3", 1, 443), left(gate, 443)) == (1, [600, HOST])
-        assert (gate.connects(f"{LAN}.2", 40), gate.connects(f"{LAN}.3", 40)) == (29, 40)
+        run(gate, tmp_path, "apply", str(tmp_path / "plan"), *chosen)
+        assert (gate.connects(f"{LAN}.3", 1, 443), left(gate, 443)) == (1, [600])
+        assert (gate.connects(f"{LAN}.2", 1, 443), left(gate, 443)) == (1, [600, HOST])
+        assert (gate.connects(f"{LAN}.3", 40), gate.connects(f"{LAN}.2", 40)) == (29, 40)
         run(gate, tmp_path, "rollback")
         assert (gate.alive(gate.opened), listed(gate)) == (len(gate.opened), before)
 
@@ -192,6 +199,10 @@ def test_clients_that_no_service_has_are_refused(tmp_path: Path) -> None:
         apply = "apply", place, "--state", str(tmp_path / "state")
         nobody = conntrim(hosts["web"], *apply, "--clients", "192.168.0.0/16")
         assert (nobody.returncode, b"no service of the plan has clients there" in nobody.stderr) == (2, True)
-        kept = conntrim(hosts["web"], *apply, "--clients", "10.1.0.0/16", "--yes", "--probe", f"{WEB}:80")
-        assert (kept.returncode, b"a trial of some clients is not kept" in kept.stderr) == (2, True)
+        for some in (("--clients", "10.1.0.0/16"), ("--share", "10%")):
+            kept = conntrim(hosts["web"], *apply, *some, "--yes", "--probe", f"{WEB}:80")
+            assert (kept.returncode, b"a trial of some clients is not kept" in kept.stderr) == (2, True)
+        for wrong in ("100%", "0.3%", "10", "half"):
+            none = conntrim(hosts["web"], *apply, "--share", wrong)
+            assert (none.returncode, b"is no share from 0.4% to below 100%" in none.stderr) == (2, True)
         assert "conntrim" not in listing(hosts["web"])

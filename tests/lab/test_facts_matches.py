@@ -189,3 +189,39 @@ def test_the_ttl_goes_down_before_forward(checked: KernelCheck, chain: str, seen
         passed.append(delivered(trace))
         checked.flush()
     assert [seen != 63, seen != 64] == passed
+
+
+LOW_BITS = {
+    "iptables-restore": "*raw\n-A PREROUTING -s 0.0.0.15/0.0.0.15 -j DROP\nCOMMIT\n",
+    "ip6tables-restore": "*raw\n-A PREROUTING -s ::f/::f -j DROP\nCOMMIT\n",
+    "nft": """\
+table inet t {
+chain raw {
+type filter hook prerouting priority -300
+ip saddr & 0.0.0.15 == 0.0.0.15 drop
+ip6 saddr & ::f == ::f drop
+}
+}
+""",
+}
+"""Rules that drop whoever has an address whose last four bits are ones."""
+
+
+@pytest.mark.parametrize("program", LOW_BITS)
+def test_k126_an_address_is_told_by_its_last_bits(checked: KernelCheck, program: str) -> None:
+    """Every address that ends so, whatever stands before, and no other, in both families and dialects."""
+    if program == "nft":
+        checked.load_nft(LOW_BITS[program])
+    else:
+        checked.load(LOW_BITS[program], program)
+    families = {
+        "iptables-restore": [("192.0.2.{}", "192.0.2.1")], "ip6tables-restore": [("2001:db8::{:x}", "2001:db8::1")],
+    }.get(program, [("192.0.2.{}", "192.0.2.1"), ("2001:db8::{:x}", "2001:db8::1")])  # fmt: skip
+    for client, server in families:
+        ends = range(9, 64)
+        packets = [parse_packets(f"eth0> udp {client.format(n)} 4000 > {server} 80")[0] for n in ends]
+        checked.oracle.forget()
+        through = [delivered(trace) for trace in checked.oracle.fire(shots([[p] for p in packets]))]
+        assert [n for n, passed in zip(ends, through, strict=True) if not passed] == [15, 31, 47, 63]
+        thought = [run(checked.ruleset, [p], kernel=checked.kernel)[0].verdict.value for p in packets]
+        assert thought == ["accept" if passed else "drop" for passed in through]

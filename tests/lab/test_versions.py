@@ -17,13 +17,17 @@ import pytest
 from conntrim.core.emit.iptables import restore_text
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.normal import normal
+from conntrim.core.model.plan import Batch
 from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
 from conntrim.core.parse.nft.document import read_nft
 from conntrim.core.parse.policy import parse_policy
 from conntrim.core.parse.xt.options import MATCHES, TARGETS
 from conntrim.core.parse.xt.save import read_listing, read_save
+from conntrim.core.rollout.record import Guard
 from conntrim.host import programs
+from conntrim.host.clock import HostClock
 from conntrim.host.listing import KernelListing
+from conntrim.host.trial_load import complaint
 from conntrim.lab.expect import KERNEL
 from conntrim.lab.generate import ruleset
 from conntrim.lab.netns import LabHost, lab_host
@@ -230,3 +234,19 @@ def test_a_live_host_is_read_in_full(host: LabHost, release: Release) -> None:
     assert ((), {"filter": Dialect.IPTABLES_NFT, "mangle": Dialect.IPTABLES_LEGACY}) == (found.unread, used)
     table = next(t for t in found.tables if (t.family, t.name) == (TableFamily.IP, "filter"))
     assert chain_of(read_save(SAVED, "save"), "INPUT").rules == next(c.rules for c in table.chains if c.name == "INPUT")
+
+
+@pytest.mark.parametrize(
+    ("masked", "kept"), [("10.0.0.15/255.0.0.15", False), ("0.0.0.15/0.0.0.15", False), ("::f/::f", False),
+                         ("192.168.0.15/255.255.255.15", True), ("10.0.0.0/8", True)],
+)  # fmt: skip
+def test_k127_a_mask_that_it_widens_is_told(host: LabHost, release: Release, masked: str, kept: bool) -> None:
+    """1.8.7's nft back end loads whole bytes up to the first that is zero, and none where that is the first: a trial
+    load sees both. Those after it load what is written, and legacy always has."""
+    families = "ip6tables" if ":" in masked else "iptables"
+    rule = f"*raw\n:CONNTRIM-X - [0:0]\n-A CONNTRIM-X -s {masked} -p tcp -j CT --notrack\nCOMMIT\n"
+    guard = Guard.starting(HostClock().now(), 60)
+    old = release.iptables == "1.8.7" and not kept
+    for back_end, lost in (("nft", old), ("legacy", False)):
+        said = complaint(Batch(f"{families}-{back_end}-restore", rule), host.name, guard)
+        assert bool(said) == lost, said

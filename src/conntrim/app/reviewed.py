@@ -20,22 +20,21 @@ from conntrim.app.rollout_rules import refuse_other_host
 from conntrim.app.rollout_run import RefusedError
 from conntrim.core.model.circumstances import with_link_local
 from conntrim.core.model.errors import InputError
-from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Obligation, Plan
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.raw_text import bytes_of
 from conntrim.core.parse.plan import ADVICE, parse_plan, refuse_other_version
 from conntrim.core.parse.policy import parse_policy
-from conntrim.core.plan.canary import for_clients
+from conntrim.core.plan.canary import Some, for_clients
 from conntrim.core.plan.own import without_own, without_trial
 from conntrim.render.json import to_json
 
-EVERYBODY = Intervals()
+EVERYBODY = Some()
 """No clients are named: the trial is of all."""
 
 
-def reviewed(shown: Shown, live: Live, freshness: Freshness, clients: Intervals = EVERYBODY) -> Plan:
-    """The plan that the directory's policy compiles to here and now; of `clients`, for these alone.
+def reviewed(shown: Shown, live: Live, freshness: Freshness, some: Some = EVERYBODY) -> Plan:
+    """The plan that the directory's policy compiles to here and now; of `some` clients, for these alone.
 
     InputError where the directory holds no plan of this version; RefusedError where the rules have changed since it
     was made, or anything in it differs from what was compiled. The changed rules are told first: they are no edit.
@@ -51,7 +50,7 @@ def reviewed(shown: Shown, live: Live, freshness: Freshness, clients: Intervals 
         made, inputs = _compiled(shown, plan, _as_then(live.inputs(policy, plan.dialect), plan))
     except RefusedError as error:
         raise RefusedError(f"{error}; {_again(shown, live.netns)}") from error
-    return _canary(policy, inputs, clients) if clients else made
+    return _canary(policy, inputs, some) if some else made
 
 
 def _plan(shown: Shown) -> Plan:
@@ -101,11 +100,13 @@ def _as_then(inputs: Inputs, plan: Plan) -> Inputs:
     return replace(inputs, facts=replace(inputs.facts, local=local))
 
 
-def _canary(policy: Policy, inputs: Inputs, clients: Intervals) -> Plan:
+def _canary(policy: Policy, inputs: Inputs, some: Some) -> Plan:
     """The plan for these clients alone, proved like the whole; what was reviewed holds it."""
-    narrow = for_clients(policy, clients)
+    narrow = for_clients(policy, some)
     if not narrow.cures:
-        raise InputError("--clients", "no service of the plan has clients there", advice="name some of its clients")
+        if some.clients:
+            raise InputError("--clients", "no service of the plan has clients there", advice="name some of its clients")
+        raise InputError("--share", "no service of the plan has clients", advice="this host is the client of them all")
     return make_plan(replace(inputs, policy=narrow)).plan
 
 

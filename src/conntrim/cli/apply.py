@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -16,15 +17,17 @@ from conntrim.app.rollout_run import Ports
 from conntrim.cli.options import as_json, netns, prefixes, stated
 from conntrim.cli.output import complain
 from conntrim.cli.rollout import answer, rooted
-from conntrim.core.model.address import format_range
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.share import MOST_BITS, Share
+from conntrim.core.plan.canary import Some, share_of
 from conntrim.core.rollout.commands import Answer
 from conntrim.core.rollout.probe import How, Probe, probe_of
 from conntrim.core.rollout.report import Report
 
 FORMS = "such as 192.0.2.1:80, [2001:db8::1]:80, udp://HOST:PORT?send=TEXT&expect=TEXT or http://HOST:PORT/"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+LEAST_SHARE = math.ceil(Share(MOST_BITS).percent * 10) / 10
 LONGEST = 24 * 3600
 """A guard is for trying; rules that act for longer than a day are to be confirmed."""
 
@@ -48,14 +51,24 @@ def probes_of(texts: Sequence[str], commands: Sequence[str], yes: bool) -> tuple
     return (*(probe for _, probe in found if probe), *map(_command, commands))
 
 
-def clients_of(texts: Sequence[str], yes: bool) -> Intervals:
-    """The clients named, none for all; InputError where somebody would keep what some have tried."""
-    if texts and yes:
+def clients_of(texts: Sequence[str], share: str | None, yes: bool) -> Some:
+    """The clients named, and the share of them; InputError where somebody would keep what some have tried."""
+    if (texts or share) and yes:
         raise InputError("--yes", "a trial of some clients is not kept", advice="apply the whole plan after it")
     found = Intervals.of(*prefixes("--clients", ",".join(texts)))
     if texts and not found:
         raise InputError("--clients", "no address", advice="such as 192.0.2.0/28")
-    return found
+    return Some(found, _share(share) if share else None)
+
+
+def _share(text: str) -> Share:
+    """`10%` as the share nearest below."""
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text)
+    wanted = float(found[1]) if found else 0.0
+    share = share_of(wanted) if wanted < 100 else None
+    if share is None:
+        raise InputError("--share", f"{text!r} is no share from {LEAST_SHARE:g}% to below 100%", advice="such as 10%")
+    return share
 
 
 def _command(text: str) -> Probe:
@@ -78,6 +91,7 @@ def _command(text: str) -> Probe:
 @click.option(
     "--clients", "some", multiple=True, metavar="PREFIX", help="Try it with these clients alone; all others go on."
 )
+@click.option("--share", metavar="PERCENT", help="Try it with such a part of all clients, or of those named.")
 @click.option("--yes", is_flag=True, help="Confirm at once where every --probe has answered: for scripts.")
 @click.option(
     "--wait",
@@ -92,7 +106,7 @@ def _command(text: str) -> Probe:
 @click.pass_context
 def command(
     ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
-    commands: tuple[str, ...], some: tuple[str, ...], yes: bool,
+    commands: tuple[str, ...], some: tuple[str, ...], share: str | None, yes: bool,
     wait: bool, dry: bool, netns: str | None, state: str | None, root: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Load a plan's rules on trial: they expire in the kernel by themselves unless you confirm them.
@@ -101,13 +115,13 @@ def command(
     a crash or kill -9 cannot keep a bad change in place. Keep it with `conntrim confirm`.
     """
     seconds, probes = seconds_of(trial), probes_of(probed, commands, yes)
-    clients = clients_of(some, yes)
+    clients = clients_of(some, share, yes)
     shown, ports = wiring.plans().read(plan_dir), wiring.rollout(netns, state, root)
     compiled = partial(reviewed, shown, wiring.live(netns), ports.freshness, clients)
     act = partial(
         rollout.apply_reviewed,
         compiled=compiled, seconds=seconds, accepted=accept, probes=probes, unattended=yes, dry=dry,
-        clients=tuple(format_range(*each) for each in clients.ranges),
+        clients=clients.words(),
     )  # fmt: skip
     if dry:
         answer(ctx, "apply", act, ports, as_json)

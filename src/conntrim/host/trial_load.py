@@ -5,6 +5,7 @@ The namespace has no name and is held by a descriptor: it is gone with this proc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from conntrim.core.model.address import Family
@@ -69,7 +70,21 @@ def _refused(batches: Sequence[Batch], asked: Alone, netns: str | None, guard: G
                 HostLoader(path).load(batch, guard)
             except HostError as error:
                 return at, " ".join(error.detail.split())
+            if widened := _widened(batch, path):
+                return at, f"{batch.program} loads {widened} as another prefix: it is older than 1.8.8"
     return None
+
+
+_HOLES = re.compile(r"(?<= -[sd] )[^\s/]+/[0-9a-f]*[.:]\S*")
+"""An address under a mask that is no prefix's."""
+
+
+def _widened(batch: Batch, path: str) -> str:
+    """An address under a mask with holes that was loaded as another one (K127); "" where all are listed as written."""
+    if batch.program == "nft" or not (written := _HOLES.findall(batch.text)):
+        return ""
+    listed = _HOLES.findall(programs.run([batch.program.replace("-restore", "-save")], netns=path))
+    return next((each for each in written if each not in listed), "")
 
 
 def _like(name: str, protocol: str, program: str) -> TimeoutPolicy:

@@ -6,6 +6,7 @@ what only few of them need is a table whose rows `tests/unit/core/test_field_tab
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 
@@ -162,6 +163,34 @@ DEVICES: dict[str, Field] = {"in": Field.IIF, "out": Field.OIF}
 def mirror(field: Field) -> Field:
     """The field of the answer in which the value of this one stands."""
     return FIELDS[field].mirror
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Some bits of a field: `field & mask`."""
+
+    field: Field
+    mask: int
+
+
+Key = Field | Masked
+"""What packets are told by: a field, or some of its bits."""
+Fields = Mapping[Key, Intervals]
+"""Packets by the values of each key; one that is not named may have any."""
+
+
+def mirrored(fields: Fields) -> dict[Key, Intervals]:
+    """The same of the answers: each value in the field in which it stands there."""
+    return {
+        Masked(mirror(key.field), key.mask) if isinstance(key, Masked) else mirror(key): values
+        for key, values in fields.items()
+    }
+
+
+def matched(told: Iterable[tuple[Key, Intervals]]) -> Iterator[tuple[Field, Intervals, int | None]]:
+    """As field, values and mask; None where all bits count."""
+    for key, values in told:
+        yield (key.field, values, key.mask) if isinstance(key, Masked) else (key, values, None)
 
 
 def full(field: Field) -> Intervals:

@@ -12,6 +12,7 @@ from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals, span_text
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.service import Direction
+from conntrim.core.model.share import Share
 
 IPV4 = Intervals((V4_ALL,))
 IPV6 = IPV4.complement(128)
@@ -31,8 +32,10 @@ def service_name(direction: Direction, protocol: int | None, ports: Intervals) -
     )
 
 
-def _at(word: str, addresses: Intervals) -> str:
-    return f" {word} {', '.join(format_range(*each) for each in addresses.ranges)}" if addresses else ""
+def _at(word: str, addresses: Intervals, share: Share | None = None) -> str:
+    told = [", ".join(format_range(*each) for each in addresses.ranges)] if addresses else []
+    told += [] if share is None else [str(share)]
+    return f" {word} {', '.join(told)}" if told else ""
 
 
 def _with_addresses(family: Family | None, *ends: Intervals) -> tuple[Family, ...]:
@@ -47,7 +50,8 @@ class Untrack:
 
     `peers` are the clients of an inbound service (empty: whoever the filter admits) or the pinned servers of an
     outbound one (never empty). `family` pins an inbound service to one address family; peers of one family pin too.
-    `keep_lo_tracked`: what goes over `lo` stays as it is.
+    `keep_lo_tracked`: what goes over `lo` stays as it is. `share` are those of its clients that it is for
+    (None: all), as in the other cures; a trial says so, no file.
     """
 
     direction: Direction
@@ -57,9 +61,10 @@ class Untrack:
     place: Place = Place("policy")
     family: Family | None = None
     keep_lo_tracked: bool = False
+    share: Share | None = None
 
     def __str__(self) -> str:
-        return self.name + _at("to" if self.direction is Direction.OUTBOUND else "from", self.peers)
+        return self.name + _at("to" if self.direction is Direction.OUTBOUND else "from", self.peers, self.share)
 
     @property
     def name(self) -> str:
@@ -89,7 +94,7 @@ class ClientLimit:
 
     `direction` is inbound or forwarded. `protocol` None: all protocols; `ports` empty: all ports. `prefix` is how many
     bits of the address make a client, None where an address of IPv4 and a /64 of IPv6 does. `clients` are those that
-    it is for (empty: everybody).
+    it is for (empty: everybody), `share` those of them (None: all).
     """
 
     direction: Direction
@@ -102,6 +107,7 @@ class ClientLimit:
     clients: Intervals = Intervals()
     place: Place = Place("policy")
     family: Family | None = None
+    share: Share | None = None
 
     def __str__(self) -> str:
         return f"{self.what} to {' and '.join(self.amounts)} for each {self.whom}"
@@ -109,7 +115,7 @@ class ClientLimit:
     @property
     def what(self) -> str:
         """The traffic: `forwarded udp/53`, `forwarded traffic`; of some clients only, whose."""
-        return service_name(self.direction, self.protocol, self.ports) + _at("from", self.clients)
+        return service_name(self.direction, self.protocol, self.ports) + _at("from", self.clients, self.share)
 
     @property
     def amounts(self) -> tuple[str, ...]:
@@ -154,7 +160,8 @@ class ServiceTimeout:
     """One `[[timeout]]` entry: connections of a service opened from now on have time-outs of their own.
 
     `seconds` are by state (`TIMED`); all others stay the host's. `clients` and `servers` are the ends that it is for
-    (empty: all). `accept_below_rfc`: translated connections may have less than NAT's minima (K93).
+    (empty: all), `share` those of the clients (None: all). `accept_below_rfc`: translated connections may have less
+    than NAT's minima (K93).
     """
 
     direction: Direction
@@ -166,6 +173,7 @@ class ServiceTimeout:
     accept_below_rfc: bool = False
     place: Place = Place("policy")
     family: Family | None = None
+    share: Share | None = None
 
     def __str__(self) -> str:
         told = ", ".join(f"{state} {seconds:,} s" for state, seconds in self.seconds.items())
@@ -175,7 +183,7 @@ class ServiceTimeout:
     def what(self) -> str:
         """The service: `forwarded udp/53`."""
         name = service_name(self.direction, self.protocol, self.ports)
-        return name + _at("from", self.clients) + _at("to", self.servers)
+        return name + _at("from", self.clients, self.share) + _at("to", self.servers)
 
     def families(self) -> tuple[Family, ...]:
         """The address families that it is for."""

@@ -50,7 +50,7 @@ def asked(
         yield Asked(entry)
         return
     told: dict[Family, dict[Intervals | None, Intervals]] = {}
-    for leg in legs_of(entry, local, local_ports):
+    for leg in legs_of(replace(entry, share=None), local, local_ports):  # a share has no ranges to be told by
         if leg.way is Way.REQUEST and not leg.loopback:
             told[leg.family] = _by_clients(grounds[leg.family], leg, dialect)
     if all(list(groups) == [None] for groups in told.values()):

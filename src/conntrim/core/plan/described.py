@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import DEVICES, Field
+from conntrim.core.model.fields import DEVICES, Field, Fields, matched
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import In, Match, Table
 from conntrim.core.prove.diagram import Set
@@ -16,9 +16,6 @@ from conntrim.core.prove.names import LOOPBACK as LO
 
 CODES: Mapping[str, tuple[tuple[str, ...], bool]] = {"lo": ((LO,), False), "other": (("", LO), True)}
 """Interfaces by name, or all but those."""
-
-
-Fields = Mapping[Field, Intervals]
 
 
 def by_family(families: Sequence[Family], fields: Callable[[Family], Fields], *, inet: bool) -> Iterator[Fields]:
@@ -40,7 +37,7 @@ class Described:
     packet, though no field says it.
     """
 
-    fields: Mapping[Field, Intervals]
+    fields: Fields
     state: CtState
     interfaces: Mapping[str, str]
     holds: tuple[Match, ...] = ()
@@ -52,8 +49,8 @@ class Described:
     def packets(self, view: MatchEncoder, table: Table) -> Set:
         """The packets themselves, whatever their state."""
         found = view.space.everything
-        for field, values in self.fields.items():
-            found = found & view.field(field, values)
+        for each in matched(self.fields.items()):
+            found = found & view.field(*each)
         for way, name in self.interfaces.items():
             names, negated = CODES[name]
             found = found & view.space.values(DEVICES[way], view.space.names.codes(names, negated))

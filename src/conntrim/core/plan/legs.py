@@ -17,13 +17,13 @@ from enum import StrEnum
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import LOOPBACK, AddressType
-from conntrim.core.model.fields import Field, mirror
+from conntrim.core.model.fields import Field, Fields, Key, mirrored
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES, Untrack
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.share import told_by
 from conntrim.core.model.tcp_flags import NOT_BARE_SYN
-from conntrim.core.plan.described import Fields
 
 LOCAL_TYPE = Intervals.of(AddressType.LOCAL)
 
@@ -68,21 +68,17 @@ class Leg:
 
 def reply_to(request: Leg) -> Leg:
     """The mirror image of a request over `lo`; over TCP never a bare SYN."""
-    tcp = {Field.TCP_FLAGS: NOT_BARE_SYN} if request.service.protocol == Protocol.TCP else {}
-    return replace(request, way=Way.REPLY, fields=_mirrored(request.fields) | tcp)
+    tcp: dict[Key, Intervals] = {Field.TCP_FLAGS: NOT_BARE_SYN} if request.service.protocol == Protocol.TCP else {}
+    return replace(request, way=Way.REPLY, fields=mirrored(request.fields) | tcp)
 
 
-def _mirrored(fields: Fields) -> dict[Field, Intervals]:
-    return {mirror(f): v for f, v in fields.items()}
-
-
-def _request(service: Untrack, family: Family, local_ports: tuple[int, int]) -> dict[Field, Intervals]:
+def _request(service: Untrack, family: Family, local_ports: tuple[int, int]) -> dict[Key, Intervals]:
     """The request's addresses and ports. An outbound one leaves from an ephemeral port: its answers come to one."""
-    fields = {Field.DPORT: service.ports}
+    fields: dict[Key, Intervals] = {Field.DPORT: service.ports}
     peers = service.peers & ADDRESSES[family]
     if service.direction is Direction.OUTBOUND:
         return fields | {Field.DST: peers, Field.SPORT: Intervals.of(local_ports)}
-    return fields | ({Field.SRC: peers} if peers else {})
+    return fields | ({Field.SRC: peers} if peers else {}) | told_by(service.share, family)
 
 
 def legs_of(
@@ -95,10 +91,13 @@ def legs_of(
     """
     outbound = service.direction is Direction.OUTBOUND
     for family in service.families():
-        common = {Field.FAMILY: Intervals.of(family), Field.PROTOCOL: Intervals.of(service.protocol)}
+        common: dict[Key, Intervals] = {
+            Field.FAMILY: Intervals.of(family),
+            Field.PROTOCOL: Intervals.of(service.protocol),
+        }
         here_is = Field.SRC_TYPE if outbound else Field.DST_TYPE
         request = common | _request(service, family, local_ports) | {here_is: LOCAL_TYPE}
-        reply = _mirrored(request)
+        reply = mirrored(request)
         if service.protocol == Protocol.TCP:
             reply[Field.TCP_FLAGS] = NOT_BARE_SYN
         here, there = (Hook.OUTPUT, Hook.PREROUTING) if outbound else (Hook.PREROUTING, Hook.OUTPUT)

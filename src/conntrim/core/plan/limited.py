@@ -66,7 +66,7 @@ def taken_by(limits: Sequence[ClientLimit], census: Census) -> int | None:
     """
     taken = 0
     for limit in limits:
-        if not _whole(limit) or limit.connections is None or limit.prefix is not None or limit.clients:
+        if not _whole(limit) or limit.connections is None or limit.prefix is not None or limit.clients or limit.share:
             return None
         rows = [scaled(census, row.entries) for row in census.clients.rows if row.key not in census.local]
         taken += sum(max(0, round(entries * open_share(census)) - limit.connections) for entries in rows)

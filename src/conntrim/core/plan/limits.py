@@ -13,7 +13,7 @@ from functools import partial
 
 from conntrim.core.model.address import Family, format_address
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import Field, Fields
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Purpose
 from conntrim.core.model.policy import ADDRESSES, ClientLimit, Refusal
@@ -35,6 +35,7 @@ from conntrim.core.model.ruleset import (
     Verdict,
 )
 from conntrim.core.model.service import Direction, Hook
+from conntrim.core.model.share import told_by
 from conntrim.core.plan.changes import FAMILY_TABLES, Own, own_chain
 from conntrim.core.plan.described import Described, by_family
 from conntrim.core.plan.spelling import PLACE, spell
@@ -80,11 +81,14 @@ def _apart(limits: Iterable[tuple[int, ClientLimit]], families: Iterable[Family]
             yield from ((_xt_rate(number, limit, f), _xt_rate(number, limit, f, "conntrim2")) for f in families)
 
 
-def openers(limit: ClientLimit, family: Family) -> dict[Field, Intervals]:
+def openers(limit: ClientLimit, family: Family) -> Fields:
     """The fields of the packets that a limit is about; their state is NEW besides."""
-    found = {} if limit.protocol is None else {Field.PROTOCOL: Intervals.of(limit.protocol)}
-    clients = limit.clients & ADDRESSES[family]
-    return found | ({Field.SRC: clients} if clients else {}) | ({Field.DPORT: limit.ports} if limit.ports else {})
+    told = {
+        Field.PROTOCOL: Intervals() if limit.protocol is None else Intervals.of(limit.protocol),
+        Field.SRC: limit.clients & ADDRESSES[family],
+        Field.DPORT: limit.ports,
+    }
+    return {field: values for field, values in told.items() if values} | told_by(limit.share, family)
 
 
 def _name(number: int, dialect: Dialect) -> str:

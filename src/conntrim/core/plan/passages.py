@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field, TcpFlag
+from conntrim.core.model.fields import Field, Key, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import In
@@ -81,7 +81,7 @@ def leg_passages(leg: Leg, *, on_lo: bool) -> Iterator[Passage]:
 def error_passages(family: Family) -> Iterator[Passage]:
     """ICMP errors about untracked flows, in either direction."""
     protocol, field, types = ERRORS[family]
-    fields = {
+    fields: dict[Key, Intervals] = {
         Field.FAMILY: Intervals.of(family),
         Field.PROTOCOL: Intervals.of(protocol),
         field: Intervals.of(*((t << 8, t << 8 | 255) for t in types)),

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import Field, Key
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, does, effect_of
 from conntrim.core.model.marks import SetMark
@@ -273,8 +273,8 @@ class Placing:
     def _later(self, inside: Described) -> Described:
         """The same packets in their new state, with all TCP flags of the passage."""
         wide = self.passage.later
-        fields: dict[Field, Intervals] = {f: v for f, v in inside.fields.items() if f is not Field.TCP_FLAGS}
-        flags: dict[Field, Intervals] = {f: v for f, v in wide.fields.items() if f is Field.TCP_FLAGS}
+        fields: dict[Key, Intervals] = {f: v for f, v in inside.fields.items() if f is not Field.TCP_FLAGS}
+        flags: dict[Key, Intervals] = {f: v for f, v in wide.fields.items() if f is Field.TCP_FLAGS}
         holds = (m for m in inside.holds if not (isinstance(m, In) and m.field is Field.TCP_FLAGS))
         return replace(inside, fields=fields | flags, holds=(*wide.holds, *holds), state=wide.state)
 

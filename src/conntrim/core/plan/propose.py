@@ -48,7 +48,7 @@ def covers(entry: Untrack, count: ServiceCount) -> bool:
         return False
     if entry.direction is Direction.OUTBOUND:
         return service.direction is Direction.OUTBOUND and bool(count.servers) and count.servers <= entry.peers
-    return service.direction in (Direction.INBOUND, Direction.LOOPBACK) and not entry.peers
+    return service.direction in (Direction.INBOUND, Direction.LOOPBACK) and not (entry.peers or entry.share)
 
 
 def predicted(policy: Policy, census: Census) -> tuple[int, int | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import chain, product
 
 from conntrim.core.model.address import Family, family_of
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import Field, Masked
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import ADDRESSES
@@ -32,6 +32,9 @@ MULTIPORT = 15
 ADDRESS_FIELDS = (Field.SRC, Field.DST)
 PORT_FIELDS = (Field.SPORT, Field.DPORT)
 ICMP_FIELDS = (Field.ICMP, Field.ICMPV6)
+ORDER = (Field.PROTOCOL, *ADDRESS_FIELDS, *PORT_FIELDS, *ICMP_FIELDS)
+"""The fields that a rule asks, as it is written."""
+ALL_BITS = (1 << 128) - 1
 TABLE_FAMILIES = {TableFamily.IP: Family.IPV4, TableFamily.IP6: Family.IPV6}
 
 
@@ -92,7 +95,8 @@ def state_match(state: CtState, dialect: Dialect) -> Match:
 
 def _family(box: Described, family: TableFamily) -> list[Match]:
     """The family, where neither the table nor an address nor ICMP says it."""
-    told = any(f in box.fields for f in (*ADDRESS_FIELDS, *ICMP_FIELDS))
+    asked = [key.field if isinstance(key, Masked) else key for key in box.fields]
+    told = any(f in asked for f in (*ADDRESS_FIELDS, *ICMP_FIELDS))
     if family in TABLE_FAMILIES or told or Field.FAMILY not in box.fields:
         return []
     return [In(Field.FAMILY, box.fields[Field.FAMILY])]
@@ -122,18 +126,41 @@ def spell(
 
     `tracked` False: in raw, where no state is known yet.
     """
-    order = (Field.PROTOCOL, *ADDRESS_FIELDS, *PORT_FIELDS, *ICMP_FIELDS)
-    fields = [f for f in order if f in box.fields]
     around = _around(box, box.state if tracked else None, dialect)
     known = _family(box, family)
-    pieces = [_pieces(f, box.fields[f], dialect) for f in fields]
+    pieces = [said for field in ORDER if (said := list(_said(box, field, dialect))) or field in box.fields]
     return [
-        Rule((*known, *map(In, fields, values), *around), (statement,), PLACE, "", comment)
-        for values in product(*pieces)
-        if _same_family(values, fields)
+        Rule((*known, *asked, *around), (statement,), PLACE, "", comment)
+        for asked in (tuple(chain(*each)) for each in product(*pieces))
+        if _same_family(asked)
     ]
 
 
-def _same_family(values: tuple[Intervals, ...], fields: list[Field]) -> bool:
-    families = {family_of(v.ranges[0][0]) for f, v in zip(fields, values, strict=True) if f in ADDRESS_FIELDS}
-    return len(families) < 2
+def _said(box: Described, field: Field, dialect: Dialect) -> Iterator[tuple[In, ...]]:
+    """What a rule asks of a field, one for each rule that it takes; iptables asks an address once."""
+    masks = [In(key.field, v, key.mask) for key, v in box.fields.items() if isinstance(key, Masked)]
+    masks = [match for match in masks if match.field is field]
+    if field not in box.fields:
+        yield from [tuple(masks)] if masks else []
+    elif not masks or dialect is Dialect.NFTABLES:
+        yield from ((In(field, values), *masks) for values in _pieces(field, box.fields[field], dialect))
+    else:
+        for values in prefixes(box.fields[field]):
+            if (both := _under(values, *masks)) is not None:
+                yield (both,)
+
+
+def _under(prefix: Intervals, masked: In) -> In | None:
+    """The addresses of a prefix that an address under a mask tells too, as one match; None where there are none."""
+    ((low, high),), ((value, _),), bits = prefix.ranges, masked.values.ranges, masked.mask or 0
+    length = ALL_BITS ^ (high - low)
+    if (low ^ value) & length & bits:
+        return None
+    hosts, address = ALL_BITS ^ (length | bits), low | value & bits
+    if hosts & (hosts + 1):
+        return In(masked.field, Intervals.of(address), length | bits)
+    return In(masked.field, Intervals.of((address, address | hosts)))
+
+
+def _same_family(asked: tuple[In, ...]) -> bool:
+    return len({family_of(m.values.ranges[0][0]) for m in asked if m.field in ADDRESS_FIELDS}) < 2

@@ -19,13 +19,14 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census, ServiceCount
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.facts import HostFacts
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import Field, Fields, Key
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import OWN_TABLE, Purpose
 from conntrim.core.model.policy import ADDRESSES, TIMED, ServiceTimeout
 from conntrim.core.model.protocol import Protocol, protocol_name
 from conntrim.core.model.ruleset import Dialect, Interface, NoEffect, Return, Rule, TableFamily
 from conntrim.core.model.service import Direction, Hook, Service
+from conntrim.core.model.share import told_by
 from conntrim.core.plan.changes import Own
 from conntrim.core.plan.described import Described, by_family
 from conntrim.core.plan.spelling import PLACE, spell
@@ -81,11 +82,12 @@ def _rules(timeouts: Sequence[Timed], direction: Direction) -> Iterator[Rule]:
             )
 
 
-def opened_by(timeout: ServiceTimeout, family: Family) -> dict[Field, Intervals]:
+def opened_by(timeout: ServiceTimeout, family: Family) -> Fields:
     """The fields of the packets that open the service's connections; their state is NEW besides."""
-    found = {Field.PROTOCOL: Intervals.of(timeout.protocol), Field.DPORT: timeout.ports}
+    found: dict[Key, Intervals] = {Field.PROTOCOL: Intervals.of(timeout.protocol), Field.DPORT: timeout.ports}
     ends = ((Field.SRC, timeout.clients), (Field.DST, timeout.servers))
-    return found | {field: values & ADDRESSES[family] for field, values in ends if values}
+    found |= {field: values & ADDRESSES[family] for field, values in ends if values}
+    return found | told_by(timeout.share, family)
 
 
 def lasting_timers(timeouts: Sequence[ServiceTimeout]) -> Iterator[str]:
@@ -121,7 +123,7 @@ def _gone(count: ServiceCount, timeouts: Sequence[ServiceTimeout]) -> int:
 def covers_service(timeout: ServiceTimeout, count: ServiceCount) -> bool:
     """Whether all entries of a service are the time-out's."""
     servers = not timeout.servers or (bool(count.servers) and count.servers <= timeout.servers)
-    return touches_service(timeout, count.service) and servers and not timeout.clients
+    return touches_service(timeout, count.service) and servers and not (timeout.clients or timeout.share)
 
 
 def touches_service(timeout: ServiceTimeout, service: Service) -> bool:

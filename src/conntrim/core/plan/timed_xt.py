@@ -67,7 +67,9 @@ def _rules(timeouts: Sequence[tuple[int, Timed]], hook: Hook, family: Family, di
         yield Rule((Interface(way, ("lo",)),), (Return(),), PLACE, "", "timeout lo")
     for number, timeout in mine:
         to = HOOKS[timeout.direction][1]
-        fields = opened_by(timeout, family) | ({Field.DST_TYPE: Intervals.of(to)} if to is not None else {})
+        fields = dict(opened_by(timeout, family))
+        if to is not None:
+            fields[Field.DST_TYPE] = Intervals.of(to)
         yield from spell(
             Described(fields, CtState.NEW, {}), template(number, family), f"timeout {number}", dialect,
             FAMILY_TABLES[family], tracked=False,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conntrim.core.model.address import V4_ALL, Family
-from conntrim.core.model.fields import Field, mirror
+from conntrim.core.model.fields import Field, Key, matched, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import In, Match
 
@@ -48,9 +48,9 @@ def bounds_of(matches: Iterable[Match], family: Family) -> Bounds | None:
     return tuple(found)
 
 
-def fields_of(fields: Iterable[tuple[Field, Intervals]], family: Family) -> Bounds | None:
+def fields_of(fields: Iterable[tuple[Key, Intervals]], family: Family) -> Bounds | None:
     """The same for fields and their values."""
-    return bounds_of((In(field, values) for field, values in fields), family)
+    return bounds_of((In(*each) for each in matched(fields)), family)
 
 
 def mirrored(bounds: Bounds) -> Bounds:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import Field
+from conntrim.core.model.fields import Fields
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.plan import ObligationStatus
@@ -36,14 +36,11 @@ class Class:
 
     direction: Direction
     family: Family
-    fields: Mapping[Field, Intervals]
+    fields: Fields
 
     def openers(self, space: PacketVars) -> Set:
         """They, in the state that they have."""
-        found = space.state(CtState.NEW)
-        for name, values in self.fields.items():
-            found = found & space.field(name, values)
-        return found
+        return space.state(CtState.NEW) & space.told(self.fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
-from conntrim.core.model.fields import Field, TcpFlag, mirror
+from conntrim.core.model.fields import Field, Fields, Key, TcpFlag, mirrored
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.policy import ADDRESSES, Policy, Untrack
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.service import Direction
+from conntrim.core.model.share import told_by
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set
@@ -41,7 +42,7 @@ class Flow:
     label: str
     family: Family
     direction: Direction
-    fields: Mapping[Field, Intervals]
+    fields: Fields
 
     @property
     def protocol(self) -> int:
@@ -50,11 +51,11 @@ class Flow:
 
     def requests(self, space: PacketVars) -> Set:
         """The packets that the policy takes for requests, with any flags and from and to anywhere."""
-        return _packets(space, self.fields)
+        return space.told(self.fields)
 
     def answers(self, space: PacketVars) -> Set:
         """Those that it takes for answers, told by themselves: addresses and ports swapped."""
-        return _packets(space, {mirror(f): v for f, v in self.fields.items()})
+        return space.told(mirrored(self.fields))
 
     def connections(self, space: PacketVars) -> Set:
         """The requests between two single hosts: nobody holds a connection with a group of them."""
@@ -76,13 +77,6 @@ class Flow:
         """All its packets, each as way (`request`, `answer`) and flags."""
         for way, flags in zip(("request", "answer"), self.flags(), strict=True):
             yield from ((way, one) for one in flags)
-
-
-def _packets(space: PacketVars, fields: Mapping[Field, Intervals]) -> Set:
-    found = space.everything
-    for name, values in fields.items():
-        found = found & space.field(name, values)
-    return found
 
 
 Steps = tuple[tuple[str, int], ...]
@@ -128,22 +122,23 @@ def flows_of(policy: Policy, local: Intervals, local_ports: tuple[int, int]) -> 
 
 
 def _flows(entry: Untrack, family: Family, local: Intervals, local_ports: tuple[int, int]) -> Iterator[Flow]:
-    common = {Field.PROTOCOL: Intervals.of(entry.protocol), Field.DPORT: entry.ports}
+    common: dict[Key, Intervals] = {Field.PROTOCOL: Intervals.of(entry.protocol), Field.DPORT: entry.ports}
     peers = entry.peers & ADDRESSES[family]
     ours = local | (LOOPBACK & ADDRESSES[family])
     label = f"{entry} ({'IPv4' if family is Family.IPV4 else 'IPv6'})"
     if entry.direction is Direction.INBOUND:
-        here = {Field.DST: local} if local else {}
-        yield Flow(label, family, Direction.INBOUND, common | here | ({Field.SRC: peers} if peers else {}))
+        here: dict[Key, Intervals] = {Field.DST: local} if local else {}
+        asking: dict[Key, Intervals] = {Field.SRC: peers} if peers else {}
+        yield Flow(label, family, Direction.INBOUND, common | here | asking | told_by(entry.share, family))
         if (not peers or peers & ours) and not entry.keep_lo_tracked:
-            both = {Field.SRC: peers & ours if peers else ours, Field.DST: ours}
+            both: dict[Key, Intervals] = {Field.SRC: peers & ours if peers else ours, Field.DST: ours}
             yield Flow(f"{label} on lo", family, Direction.LOOPBACK, common | both)
         return
     away = peers - ours
-    leaves = {Field.SPORT: Intervals.of(local_ports)}
+    leaves: dict[Key, Intervals] = {Field.SPORT: Intervals.of(local_ports)}
     if away:
-        here = {Field.SRC: local} if local else {}
-        yield Flow(label, family, Direction.OUTBOUND, common | leaves | here | {Field.DST: away})
+        from_here: dict[Key, Intervals] = {Field.SRC: local} if local else {}
+        yield Flow(label, family, Direction.OUTBOUND, common | leaves | from_here | {Field.DST: away})
     if peers & ours and not entry.keep_lo_tracked:
         both = {Field.SRC: ours, Field.DST: peers & ours}
         yield Flow(f"{label} on lo", family, Direction.LOOPBACK, common | leaves | both)

@@ -13,7 +13,7 @@ from typing import Any
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import FIELDS, Field, mirror
+from conntrim.core.model.fields import FIELDS, Field, Fields, matched, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.netfilter.icmp import ICMP
@@ -151,6 +151,13 @@ class PacketVars:
             return self.nothing
         found = self.values(key, values, mask)
         return found & self.needs[key] if key in self.needs else found
+
+    def told(self, fields: Fields) -> Set:
+        """The packets that fields tell."""
+        found = self.everything
+        for each in matched(fields.items()):
+            found = found & self.field(*each)
+        return found
 
     def _own(self, key: Field, values: Intervals) -> Intervals:
         if key not in (Field.SRC, Field.DST) or self.family is Family.IPV6:

@@ -77,6 +77,9 @@ def _of_service(flow: _Flow, service: Untrack, local: Intervals, local_ports: tu
         here = _within(flow.client_port, Intervals.of(local_ports)) & addresses_within(flow.client, local)
         return right & here & addresses_within(flow.server, service.peers)
     right &= addresses_within(flow.server, local)
+    if service.share is not None:
+        ones = np.uint64(service.share.ones)
+        right &= (flow.client[:, 1] & ones) == ones
     return right & addresses_within(flow.client, service.peers) if service.peers else right
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.policy import parse_policy
-from conntrim.core.plan.canary import for_clients
+from conntrim.core.plan.canary import Some, for_clients
 
 POLICY = b"""
 own_addresses = ["10.0.0.5"]
@@ -47,7 +47,7 @@ nf_conntrack_udp_timeout = 30
 def among(*prefixes: str) -> list[str]:
     """The cures of the policy narrowed to these prefixes, in words."""
     clients = Intervals.of(*map(parse_prefix, prefixes))
-    return [cure.what if hasattr(cure, "what") else str(cure) for cure in for_clients(PARSED, clients).cures]
+    return [cure.what if hasattr(cure, "what") else str(cure) for cure in for_clients(PARSED, Some(clients)).cures]
 
 
 PARSED = parse_policy(POLICY, "policy.toml")
@@ -71,5 +71,5 @@ def test_each_cure_has_its_own_clients_of_these() -> None:
 
 def test_what_is_set_for_everybody_takes_no_part() -> None:
     """Sizes and the host's time-outs are left out; own addresses are the host's all the same."""
-    found = for_clients(PARSED, Intervals.of(parse_prefix("10.1.0.0/16")))
+    found = for_clients(PARSED, Some(Intervals.of(parse_prefix("10.1.0.0/16"))))
     assert (found.max, found.timeouts, found.own_addresses) == (None, {}, PARSED.own_addresses)

@@ -14,6 +14,7 @@ from conntrim.core.model.flows import FlowTable, table_of
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Untrack
 from conntrim.core.model.service import Direction
+from conntrim.core.model.share import Share
 from conntrim.core.rollout.stale import COLUMNS, stale
 
 OURS = Intervals.of(*(parse_address(a) for a in ("192.0.2.1", "127.0.0.1", "2001:db8::1")))
@@ -65,6 +66,10 @@ def table(row: Row) -> FlowTable:
         (INBOUND, Row("198.51.100.7", "192.0.2.1", status=Status.DST_NAT), False),
         (PINNED, Row("198.51.100.7", "192.0.2.1"), True),
         (PINNED, Row("198.51.100.8", "192.0.2.1"), False),
+        (replace(INBOUND, share=Share(4)), Row("198.51.100.31", "192.0.2.1"), True),
+        (replace(INBOUND, share=Share(4)), Row("192.0.2.1", "2001:db8::f", 80, 40_000), False),
+        (replace(INBOUND, share=Share(4)), Row("2001:db8::f", "2001:db8::1"), True),
+        (replace(INBOUND, share=Share(4)), Row("198.51.100.30", "192.0.2.1"), False),
         (OUTBOUND, Row("192.0.2.1", "203.0.113.53", 40_000, 53, 17), True),
         (OUTBOUND, Row("203.0.113.53", "192.0.2.1", 53, 40_000, 17), True),
         (OUTBOUND, Row("192.0.2.1", "203.0.113.54", 40_000, 53, 17), False),
