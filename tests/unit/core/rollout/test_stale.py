@@ -67,7 +67,7 @@ def table(row: Row) -> FlowTable:
         (PINNED, Row("198.51.100.7", "192.0.2.1"), True),
         (PINNED, Row("198.51.100.8", "192.0.2.1"), False),
         (replace(INBOUND, share=Share(4)), Row("198.51.100.31", "192.0.2.1"), True),
-        (replace(INBOUND, share=Share(4)), Row("192.0.2.1", "2001:db8::f", 80, 40_000), False),
+        (replace(INBOUND, share=Share(4)), Row("192.0.2.1", "198.51.100.31", 80, 40_000), True),
         (replace(INBOUND, share=Share(4)), Row("2001:db8::f", "2001:db8::1"), True),
         (replace(INBOUND, share=Share(4)), Row("198.51.100.30", "192.0.2.1"), False),
         (OUTBOUND, Row("192.0.2.1", "203.0.113.53", 40_000, 53, 17), True),
