@@ -253,7 +253,7 @@ def test_what_opens_or_translates_cuts_no_connection() -> None:
         if name not in CUTTING and WIDE[0] not in after
     }
     assert {name: [] for name in blamed} == blamed
-    assert 9 == len(blamed)
+    assert 10 == len(blamed)
 
 
 def test_a_connection_half_tracked_may_still_be_reset() -> None:
