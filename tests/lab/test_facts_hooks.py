@@ -41,7 +41,7 @@ from conntrim.host.netns import entered
 from conntrim.lab.dialogue import parse_packet, parse_packets, shots
 from conntrim.lab.expect import expected, observed
 from conntrim.lab.netns import LabHost
-from conntrim.lab.oracle import story
+from conntrim.lab.oracle import open_tun, story
 from conntrim.lab.wire import Numbers, build, ones_complement
 from tests.lab.oracles import LOCAL, KernelCheck
 
@@ -246,6 +246,67 @@ def test_k6_raw_sees_fragments_only_without_conntrack(
     drops = read("*raw\n-A PREROUTING -p udp --dport 5000 -j DROP\nCOMMIT\n", "rules", TableFamily.IP)
     fate = simulate(drops, later, kernel=Kernel(LOCAL, active=active)).verdict
     assert (Fate.DROP if active else Fate.ACCEPT) is fate
+
+
+SEEING = "table inet watch {\n chain c {\n type filter hook forward priority 0\n ip frag-off & 0x1fff != 0 counter\n\
+ frag frag-off != 0 counter\n }\n}\n"
+"""Counts the fragments other than the first that are forwarded: of IPv4, then of IPv6."""
+FRONT = "table {} u {{\n chain c {{\n type filter hook prerouting priority -150\n {}\n }}\n}}\n"
+MANGLE = "*mangle\n-A PREROUTING -p tcp {}\nCOMMIT\n"
+PARTS = ("first", "later")
+PROXY = "-m tcp --dport 99 -j TPROXY --on-port 1"
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "together"),
+    [("nft", FRONT.format("inet", "meta mark 1"), ()),
+     ("nft", FRONT.format("inet", "socket transparent 1"), ()),
+     ("nft", FRONT.format("inet", "tcp dport 99 tproxy to :1"), (Family.IPV4, Family.IPV6)),
+     ("nft", FRONT.format("ip", "ct state new"), (Family.IPV4,)),
+     ("iptables", MANGLE.format(PROXY), (Family.IPV4,)),
+     ("ip6tables", MANGLE.format(PROXY), (Family.IPV6,)),
+     ("iptables", MANGLE.format("-m socket"), (Family.IPV4,))],
+    ids=["nothing", "nft's socket", "nft's tproxy", "conntrack", "TPROXY", "TPROXY of IPv6", "iptables' socket"],
+)  # fmt: skip
+def test_k158_what_puts_forwarded_fragments_together(
+    host: LabHost, program: str, text: str, together: tuple[Family, ...]
+) -> None:
+    """Of a datagram in two fragments FORWARD sees a later one, unless conntrack, a transparent proxy or iptables'
+    `socket` puts them together, each in its family; the model says the same."""
+    with entered(host.name):
+        tuns = {name: open_tun(name) for name in ("eth0", "eth1")}
+    try:
+        for name in tuns:
+            host.run("ip", "link", "set", name, "up")
+        host.sysctl("net.ipv4.ip_forward", 1)
+        host.sysctl("net.ipv6.conf.all.forwarding", 1)
+        for kind in ("all", "eth0"):
+            host.sysctl(f"net.ipv4.conf.{kind}.rp_filter", 0)
+        host.run("ip", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+        host.run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
+        host.run("ip", "route", "add", "198.51.100.0/24", "dev", "eth1")
+        host.run("ip", "route", "add", "2001:db8:2::/64", "dev", "eth1")
+        host.run("nft", "-f", "-", text=SEEING)
+        host.run(program if program == "nft" else f"{program}-restore", *["-f", "-"] * (program == "nft"), text=text)
+        ways = {Family.IPV4: "192.0.2.9 4000 > 198.51.100.7 53", Family.IPV6: "2001:db8::9 4000 > 2001:db8:2::7 53"}
+        packets = {f: [parse_packet(f"eth0>eth1 udp {ends} {part}") for part in PARTS] for f, ends in ways.items()}
+        for pair in packets.values():
+            for number, packet in enumerate(pair, 7):
+                os.write(tuns["eth0"], build(packet, Numbers(number=number)))
+        listed = host.run("nft", "list", "table", "inet", "watch").splitlines()
+    finally:
+        for descriptor in tuns.values():
+            os.close(descriptor)
+    counted = [int(line.split("packets ")[1].split()[0]) for line in listed if "packets" in line]
+    assert [int(family not in together) for family in Family] == counted
+    if program == "nft":
+        ruleset = read_nft(host.run("nft", "-j", "list", "table", text.split()[1], "u"), "nft")
+    else:
+        of = TableFamily.IP if program == "iptables" else TableFamily.IP6
+        ruleset = read(host.run(f"{program}-save"), "rules", of)
+    assert {family: family in together for family in Family} == arrange(ruleset).gathers
+    for family, (_, later) in packets.items():
+        assert simulate(ruleset, later).left.fragment is (family not in together)
 
 
 ENDS = {Family.IPV4: "192.0.2.9 4000 > 192.0.2.1 53", Family.IPV6: "2001:db8::9 4000 > 2001:db8::1 53"}

@@ -11,9 +11,11 @@ import pytest
 from conntrim.cli.main import run
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.model.finding import Severity
+from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
-from conntrim.lab.netns import LabHost, bridged
+from conntrim.lab.dialogue import parse_packet
+from conntrim.lab.netns import LabHost, bridged, lab_host
 
 PORT = 7080
 SYNS = f"-p tcp -m tcp --dport {PORT} --syn"
@@ -117,3 +119,39 @@ def test_explain_follows_it_to_the_server(name: str, tmp_path: Path, capsys: pyt
     packet = f"-p tcp -s 10.99.8.1 -d 10.99.8.2 --dport {PORT} -i eth0 --connection --local 10.99.8.2".split()
     run(["explain", "--tcp-loose", str(loose), "--ruleset", str(path), *packet])
     assert capsys.readouterr().out.startswith("accepted: all 8 packets") is lives
+
+
+ROUND_LO = """table inet t {{
+ chain out {{
+  type filter hook output priority 0
+  tcp flags & (syn | ack) == (syn | ack) counter
+  meta l4proto tcp quota over 40000 bytes drop
+ }}
+ chain in {{
+  type filter hook input priority 0
+  {match} synproxy mss 1460 wscale 7
+ }}
+}}
+"""
+"""A proxy in front of the host's own services, and a stop to what it sends itself."""
+
+
+@pytest.mark.parametrize(("match", "endless"), [("meta l4proto tcp", True), (f"tcp dport {PORT}", False)])
+def test_k159_a_synproxy_that_comes_to_its_own_syn_ack_answers_it_without_end(match: str, endless: bool) -> None:
+    """One SYN round lo: a rule for all TCP answers hundreds of its own SYN/ACKs until the quota ends it, and nothing is
+    opened; a rule for the service's port does not meet them."""
+    with lab_host("synproxy") as host:
+        host.run("ip", "link", "set", "lo", "up")
+        host.run("nft", "-f", "-", text=ROUND_LO.format(match=match))
+        with entered(host.name):
+            near = socket.socket()
+        with near:
+            near.settimeout(0.5)
+            opened = near.connect_ex(("127.0.0.1", PORT)) == 0
+        listed = host.run("nft", "list", "chain", "inet", "t", "out")
+        answers = int(listed.split("packets ")[1].split()[0])
+        ruleset = read(host.run("nft", "-j", "list", "ruleset"), "nft")
+    assert (opened, answers > 100) == (not endless, endless)
+    syn = parse_packet(f">lo tcp 127.0.0.1 4000 > 127.0.0.1 {PORT} S")
+    quota = simulate(ruleset, syn).asked
+    assert simulate(ruleset, syn, assume=dict.fromkeys(quota, False)).handshake_lost is endless

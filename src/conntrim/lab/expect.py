@@ -29,6 +29,7 @@ from conntrim.core.netfilter.outcome import Fate, Gathered, Outcome, StepKind
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.netfilter.statements import EARNED
 from conntrim.core.netfilter.states import FRESH, Need
+from conntrim.core.netfilter.trace_text import endless
 from conntrim.core.parse.ipset import with_ipsets
 from conntrim.core.parse.ruleset import read
 from conntrim.lab.entries import Kept, remembered
@@ -221,6 +222,8 @@ def _doubt(outcome: Outcome) -> str:
         return "the address that the kernel picks"
     if any(entry.mark == UNKNOWN_MARK for entry in outcome.memory.entries):
         return "the mark of an entry"
+    if endless(outcome):
+        return "how long a SYNPROXY answers itself"
     if _parted_again(outcome):
         return "the parts of what was put together before"
     if _unsummed(outcome):

@@ -151,6 +151,10 @@ def does(statement: NoEffect | OpaqueStatement) -> Does:
 SYNPROXY = frozenset({"SYNPROXY", "synproxy"})
 """Statements that answer a SYN themselves, whatever becomes of it behind them (K24, K138)."""
 
+HANDING = frozenset({"TPROXY", "tproxy"})
+"""Targets and statements that hand the packet to a socket of this host, or drop it where there is none, untracked or
+not."""
+
 WITHOUT_ENTRY: dict[str, bool] = {
     "ct": False, "connmark": False, "connbytes": False, "cluster": False, "helper": True, "connlabel": True,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import Field
+from conntrim.core.model.kinds import HANDING
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
@@ -19,6 +20,7 @@ from conntrim.core.model.ruleset import (
     Base,
     Chain,
     CtTemplate,
+    Dialect,
     End,
     Helper,
     In,
@@ -127,10 +129,12 @@ Groups = tuple[tuple[Station, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """A rule set in the order of its hooks, and whether it switches conntrack on, for each family."""
+    """A rule set in the order of its hooks, whether it switches conntrack on, for each family, and whether it has
+    fragments put together in front of its rules: conntrack does, but not it alone (K158)."""
 
     groups: Mapping[tuple[Family, Hook], Groups]
     active: Mapping[Family, bool]
+    gathers: Mapping[Family, bool]
     nat: Mapping[Family, bool]
     latest_first: bool = False
     """The rule set stands in the order of its registration, so it is known how ties go: the last one runs first."""
@@ -143,7 +147,9 @@ def arrange(ruleset: Ruleset) -> Arranged:
         hung = [(t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and not t.dormant]
         groups |= {(family, hook): _groups(hung, hook) for hook in Hook}
     nat = {family: any(c.base and c.base.type == "nat" for _, c in _chains(ruleset, family)) for family in Family}
-    return Arranged(groups, {family: _active(ruleset, family) for family in Family}, nat)
+    active = {family: _active(ruleset, family) for family in Family}
+    gathers = {family: active[family] or _gathers(ruleset, family) for family in Family}
+    return Arranged(groups, active, gathers, nat)
 
 
 def _chains(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain]]:
@@ -170,6 +176,18 @@ def _groups(hung: Sequence[tuple[Table, Chain, Base]], hook: Hook) -> Groups:
 
 def _active(ruleset: Ruleset, family: Family) -> bool:
     return any(_uses(rule) for _, chain in _chains(ruleset, family) for rule in chain.rules)
+
+
+def _gathers(ruleset: Ruleset, family: Family) -> bool:
+    """K158: a transparent proxy and iptables' `-m socket`, unlike nft's, need whole packets."""
+    for table, chain in _chains(ruleset, family):
+        socket = () if table.dialect is Dialect.NFTABLES else ("socket",)
+        for rule in chain.rules:
+            kinds = {m.kind for m in rule.matches if isinstance(m, OpaqueMatch) and m.kind in socket}
+            kinds |= {s.kind for s in rule.statements if isinstance(s, OpaqueStatement) and s.kind in HANDING}
+            if kinds:
+                return True
+    return False
 
 
 def _uses(rule: Rule) -> bool:

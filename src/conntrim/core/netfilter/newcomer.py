@@ -126,7 +126,8 @@ class Newcomer:
                 used |= {f"{self.answers[each].why}: {each}": None for each in asked}
             outcomes.append(outcome)
             memory = outcome.memory
-            if outcome.verdict is not (Fate.ANSWERED if proxied(outcomes) and len(outcomes) < 3 else Fate.ACCEPT):
+            wanted = Fate.ANSWERED if proxied(outcomes) and len(outcomes) < 3 else Fate.ACCEPT
+            if outcome.verdict is not wanted or outcome.handshake_lost:
                 break
         return tuple(outcomes), tuple(used)
 

@@ -91,6 +91,11 @@ class Outcome:
     gathered: Gathered | None = None
 
     @property
+    def handshake_lost(self) -> bool:
+        """Whether a SYNPROXY took the packet, and what it sent to the client is dropped here."""
+        return self.verdict is Fate.ANSWERED and self.answer is not None and self.answer.verdict is Fate.DROP
+
+    @property
     def by(self) -> Step | None:
         """The step that decided; None where nothing stood in the way."""
         return self.path[-1] if self.path and self.verdict in (Fate.DROP, Fate.REJECT, Fate.ANSWERED) else None

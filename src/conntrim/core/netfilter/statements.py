@@ -182,12 +182,12 @@ def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:
     if nft and on.skb.packet.family is Family.IPV6 and not on.skb.answers.ask(f"{question(statement)}: {VERIFIED}"):
         return Fate.DROP
     others = TcpFlag.FIN | TcpFlag.RST
-    if nft and flags & TcpFlag.SYN and flags & TcpFlag.ACK and on.skb.packet.iif == "lo":
-        on.skb.answers.ask(f"{question(statement)}: {OWN_ANSWER}")
-        return Fate.NOT_DECIDED
     if flags & TcpFlag.SYN and (nft or not flags & (others | TcpFlag.ACK)):
+        if on.answers_itself():
+            on.remark(ENDLESS)
+            return Fate.DROP
         on.answer = on.answered()
-        return Fate.ANSWERED
+        return Fate.DROP if flags & TcpFlag.ACK else Fate.ANSWERED
     if flags & TcpFlag.ACK and (nft or not flags & (others | TcpFlag.SYN)):
         if not on.skb.answers.ask(earned(statement)):
             return Fate.DROP
@@ -199,8 +199,8 @@ def _proxied(on: Traversal, statement: OpaqueStatement) -> Ending:
 VERIFIED = "the device has verified the packet's checksum"
 """Else nft's synproxy takes a right checksum of IPv6 for a wrong one (K138)."""
 
-OWN_ANSWER = "what becomes of its answer to its own answer"
-"""nft's answers whatever has a SYN: round lo its own SYN/ACK as well, and the answer to that."""
+ENDLESS = "synproxy answers its own answers, without end"
+"""K159: nft's answers whatever has a SYN, round lo its own SYN/ACK too."""
 
 EARNED = "the ACK is for its own SYN/ACK"
 """What SYNPROXY tells by the cookie in the ACK's number."""

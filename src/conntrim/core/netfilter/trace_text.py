@@ -15,6 +15,7 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import Arranged, direction_of
 from conntrim.core.netfilter.matches import about_state
 from conntrim.core.netfilter.outcome import Fate, Outcome, Step, StepKind
+from conntrim.core.netfilter.statements import ENDLESS
 
 
 def tell(
@@ -107,6 +108,8 @@ def answer(names: Sequence[str], outcomes: Sequence[Outcome]) -> str:
     """The first line: how it ends, and where."""
     last, number, count = outcomes[-1], len(outcomes), len(names)
     where = _where(last)
+    if last.handshake_lost:
+        return f"not opened: SYNPROXY answers the SYN{where}, and its SYN/ACK is dropped"
     if count == 1:
         return f"{ENDINGS[last.verdict]}{where}"
     if _passed_by(outcomes):
@@ -140,12 +143,23 @@ def because(arranged: Arranged, outcomes: Sequence[Outcome], names: Sequence[str
             "SYNPROXY opens the connection to the server only where it sees the ACK that ends its handshake (K115):"
             " with nf_conntrack_tcp_loose 1 conntrack takes it for the middle of a connection. Set it to 0."
         )
+    if endless(outcomes[-1]):
+        yield (
+            "nft's synproxy takes its own SYN/ACK for a SYN, since it comes to the rule round lo, and answers it, and"
+            " that answer again, without end (K159). Give the rule the port of the service: `tcp dport`."
+        )
     yield from _one_sided(outcomes, names)
     yield from _turned(outcomes)
     yield from _wide(outcomes)
     yield from _nearly(outcomes[-1])
     if outcomes[-1].state is None and not arranged.active[outcomes[-1].packet.family]:
         yield "Nothing in this rule set uses conntrack, so no packet of it is tracked (K5)."
+
+
+def endless(outcome: Outcome) -> bool:
+    """Whether a SYNPROXY answers its own answers."""
+    answered = outcome.answer
+    return any(step.note == ENDLESS for step in outcome.path) or (answered is not None and endless(answered))
 
 
 def _passed_by(outcomes: Sequence[Outcome]) -> bool:

@@ -64,6 +64,8 @@ class Traversal:
     """How many jumps one in another led here."""
     moved: bool = False
     """Whether the entry gave the packet another destination in PREROUTING."""
+    answers: tuple[Packet, ...] = ()
+    """The packets of SYNPROXY that led to this one, itself the last."""
 
     def outcome(self) -> Outcome:
         """Walk all hooks."""
@@ -184,6 +186,8 @@ class Traversal:
             return self.arranged.nat[self.came.family]
         if self.hook is Hook.INGRESS:
             return all(self._at_device(base) for _, chain in station.chains if (base := chain.base))
+        if station.kind is Kind.DEFRAG:
+            return self._active or self.arranged.gathers[self.came.family]
         return station.kind is Kind.CHAIN or self._active
 
     def _at_device(self, base: Base) -> bool:
@@ -203,8 +207,8 @@ class Traversal:
         self.path.append(Step(kind, self.hook, table, chain, self._state(), note, rule))
 
     def _defrag(self, station: Station) -> None:
-        """K6: with conntrack active the rules see whole packets, but for what was untracked in front (K117) and, over
-        IPv6, what has its entry (K106)."""
+        """K6, K158: with conntrack or a transparent proxy in use rules see whole packets, but for what was untracked in
+        front (K117) and, over IPv6, what has its entry (K106)."""
         attached, v6 = self.skb.attached, self.came.family is Family.IPV6
         if not isinstance(attached, Untracked) and not (v6 and isinstance(attached, Tracked)):
             self._reassemble()
@@ -381,9 +385,13 @@ class Traversal:
         else:
             attached = None
         skb = Skb(packet, self.skb.kernel, self.skb.answers, attached)
-        outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
+        outcome = Traversal(self.arranged, self.memory, packet, skb, answers=(*self.answers, packet)).outcome()
         self.memory = outcome.memory
         return outcome
+
+    def answers_itself(self) -> bool:
+        """Whether SYNPROXY's SYN/ACK to this packet is one that led to it."""
+        return handshake(self.skb.packet, self.skb.kernel) in self.answers
 
     def opened(self) -> Outcome:
         """SYNPROXY's SYN to the server and what becomes of it: under a template, so that no rule untracks it (K115)."""

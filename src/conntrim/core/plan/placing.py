@@ -22,7 +22,7 @@ from typing import assert_never
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field, Key
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import Answer, Effect, answer_of, asks_entry, does, effect_of
+from conntrim.core.model.kinds import HANDING, Answer, Effect, answer_of, asks_entry, does, effect_of
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.ruleset import (
@@ -313,10 +313,6 @@ def _asks_state(match: Match) -> bool:
 def _of_state(match: Match) -> bool:
     return isinstance(match, XtConntrack) or (isinstance(match, In) and match.field is Field.CT_STATE)
 
-
-HANDING = frozenset({"TPROXY", "tproxy"})
-"""Targets and statements that hand the packet to a socket of this host, or drop it where there is none, untracked or
-not."""
 
 PASSING = (NoEffect, Notrack, SetZone, SetMark, Helper, Nat)
 """Statements that do not end a packet's way in the chains that are looked at (type filter)."""

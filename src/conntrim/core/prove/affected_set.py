@@ -171,14 +171,17 @@ def along(changed: Changes, direction: Direction) -> Changes:
 
 
 def region(
-    space: PacketVars, direction: Direction, changed: Changes, local: Intervals | None = None, *, mirrored: bool = False
-) -> Set:
-    """All packets, in any ct state, that may be treated differently; `mirrored`: by the packets that they answer."""
+    space: PacketVars, direction: Direction, changed: Changes, local: Intervals | None = None,
+    *, mirrored: bool = False, later: bool = False,
+) -> Set:  # fmt: skip
+    """All packets, in any ct state, that may be treated differently; `mirrored`: by the packets that they answer;
+    `later`: all fragments other than the first."""
     if changed is None:
         return space.everything
     states = {s: space.state(s) for s in CtState}
     ours, to_us = direction is Direction.OUTBOUND, direction is Direction.INBOUND
     view = MatchEncoder(space, states, mirrored, has_out=True, local=local, from_host=ours, to_host=to_us)
+    view.later = later
     loops = direction is Direction.LOOPBACK
     found = []
     for one in changed:

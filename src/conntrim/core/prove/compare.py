@@ -26,6 +26,7 @@ from conntrim.core.prove.dialogues import Dialogues
 from conntrim.core.prove.flows import Flow, conversation
 from conntrim.core.prove.followed import Translations
 from conntrim.core.prove.inputs import Inputs
+from conntrim.core.prove.later_fragments import later_fragments
 from conntrim.core.prove.orders import orders
 from conntrim.core.prove.packet_text import describe
 from conntrim.core.prove.packet_vars import PacketVars
@@ -171,6 +172,8 @@ class _Family:
             if not found and not left:  # else they are told with the others
                 left = [*expected(self.inputs, direction), *unusual(self.inputs, direction)]
             self.others += left
+            shown = {admitted: part for (way, admitted), part in self.shown.items() if way is direction}
+            self.others += later_fragments(self.inputs, direction, shown)
 
     def _translated(self, direction: Direction) -> Iterator[Difference]:
         """Who newly reaches what a rule translates to, and who no longer does."""

@@ -58,7 +58,8 @@ class MatchEncoder:
     (turns.py). Without `states` the state is a variable like others. `dnated`: all packets here were translated.
     `added`: the packets whose fields rules put into a set (with its table) on the way.
     `direct`: the first packets that came by all that translates destinations, and kept theirs (None: not known).
-    `whole`: conntrack has put fragments together (K6); in front of that a packet may be one.
+    `whole`: conntrack has put fragments together (K6); in front of that a packet may be one. `later`: all packets are
+    fragments other than the first, told by the headers of their datagram.
     """
 
     space: PacketVars
@@ -77,6 +78,7 @@ class MatchEncoder:
     direct: Set | None = None
     dnated: bool = False
     whole: bool = True
+    later: bool = False
     version: int = 0
     _made: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
     _made_now: dict[Hashable, tuple[Set, object]] = field(default_factory=dict)
@@ -140,7 +142,7 @@ class MatchEncoder:
     def here(self) -> tuple[Hashable, ...]:
         """What the place on the way lets rules see, whatever is attached to the packets."""
         place = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host
-        return *place, self.hops, self.whole
+        return *place, self.hops, self.whole, self.later
 
     def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""
@@ -169,12 +171,13 @@ class MatchEncoder:
             self._again = as_it_is
             return found
         key: Hashable = (id(match), id(table)) if type(match) is InSet else id(match)
-        if not self.whole:
-            key = key, self.whole
+        if not self.whole or self.later:
+            key = key, self.whole, self.later
         made = self._made.get(key) or self._made_now.get(key)
         if made is None:
             found = self._match(match, table)
             found = found if self.whole else self._of_parts(match, table, found)
+            found = self._of_later(match, table, found) if self.later else found
             made = found, (match, table)  # holding them keeps their ids theirs
             (self._made_now if changes(match) else self._made)[key] = made
         return made[0]
@@ -209,6 +212,17 @@ class MatchEncoder:
             read = self.space.values(Field.PROTOCOL, Intervals.of(*map(int, protocols)))
         carried = self.space.unknown(f"in a later fragment: {question(match)}")
         return (self.space.unknown(FRAGMENT) & read).ite(carried, found)
+
+    def _of_later(self, match: Match, table: Table, found: Set) -> Set:
+        """K122: a later fragment has no ports; what nft reads in their place is not known, nor is its length."""
+        fields, opaque = asked_fields(match), isinstance(match, OpaqueMatch) and match.asks is None
+        readers = payload_readers(match, table)
+        if not readers and any(FIELDS[field].protocols for field in fields):
+            return self.space.nothing
+        if not (readers or opaque or Field.LENGTH in fields):
+            return found
+        own = self.space.unknown(f"in a later fragment: {question(match)}")
+        return own & self.space.values(Field.PROTOCOL, Intervals.of(*map(int, readers))) if readers else own
 
     def gathered(self, packets: Set) -> bool:
         """Fragments are one packet from here on, with what is attached to the first; whether all of them, of these
@@ -266,6 +280,8 @@ class MatchEncoder:
 
     def fragment(self, name: Field, values: Intervals, mask: int | None) -> Set:
         """K6: where conntrack is active the hooks see whole packets, but for those in front of it."""
+        if self.later:
+            return self._always(1 in values)
         if self.whole or (0 in values) == (1 in values):
             return self._always(0 in values)
         return self.space.unknown(FRAGMENT) if 1 in values else ~self.space.unknown(FRAGMENT)

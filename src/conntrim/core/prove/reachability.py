@@ -244,6 +244,7 @@ class _Way:
     marked: bool = False
     wanted: Collection[Statement] | None = None
     few: bool = False
+    later: bool = False
     view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -306,9 +307,17 @@ class _Way:
         self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
         self.view.mark, self.view.lost, self.view.direct = old.mark, old.lost, old.direct
         self.view.written, self.view.added = old.written, old.added
+        self.view.later = self.later and self._in_parts(hook)
         if isinstance(self.image, Image):
             self.view.dnated = True
             self.view.written = old.written | {name: list(bits) for name, bits in self.image.fields[hook].items()}
+
+    def _in_parts(self, hook: Hook) -> bool:
+        """K158: whether fragments come to a hook as such where nothing puts them together. The host itself sends whole
+        packets, and puts together what is for it: IPv4 in front of INPUT, IPv6 behind it (K119)."""
+        if hook is Hook.INPUT:
+            return self.space.family is Family.IPV6
+        return self.direction in COMES or hook in ARRIVING
 
     def _order(self, group: tuple[Station, ...], hook: Hook) -> None:
         """K2: where the order of what shares a priority matters and no listing tells it, say so."""
@@ -340,7 +349,7 @@ class _Way:
     def _walk(self, table: Table, chain: Chain, hook: Hook, priority: int) -> Set:
         before = hook is Hook.INGRESS or (priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT))
         early = not self.tracked and before
-        whole = self.tracked or not before or (hook is not Hook.INGRESS and priority > DEFRAG)
+        whole = self.tracked or not before or (hook is not Hook.INGRESS and priority > DEFRAG) or not self._gathers
         if whole is not self.view.whole:
             self.view.whole = whole
             self.view.changed()
@@ -358,11 +367,16 @@ class _Way:
             if (packets := self.view.of_first(hit.packets)) != self.space.nothing:
                 yield replace(hit, packets=packets)
 
+    @property
+    def _gathers(self) -> bool:
+        """Whether something puts fragments together; else those other than the first are walked by themselves."""
+        return self.arranged.gathers[self.space.family]
+
     def _gather(self, hook: Hook) -> None:
         """Of a packet in fragments all have to pass up to here. K117: what is untracked by now stays in fragments, and
         this walk follows whole packets. It answers all the same where no rule on the way looks at what such lack;
         INPUT sees IPv4 whole. Nobody sends fragments into OUTPUT, but by raw sockets."""
-        if self.tracked:
+        if self.tracked or not self._gathers:
             return
         self.alive = self.alive & self.view.of_first(self.alive)
         if not self.view.gathered(self.alive):
@@ -477,15 +491,18 @@ def reach(
     marked: bool = False,
     wanted: Collection[Statement] | None = None,
     few: bool = False,
+    later: bool = False,
 ) -> Reach:
     """Walk all packets of `scope` (a part of `packets_of`) along one direction. `image`: from where destinations are
     translated on, as what came out there, whatever mark it got before, or what is known of it. `hooks`: no more than
     these. `marked`: what comes from the wire may have got any mark before. `watch`: note who comes to what is watched;
     `traced`: who comes to these rules. `wanted`: of translations, hits of these alone are asked for; `few`: some hits
-    are enough, a chain that translates destinations is left at the first, and nothing but hits is asked for.
+    are enough, a chain that translates destinations is left at the first, and nothing but hits is asked for. `later`:
+    fragments other than the first, which nothing puts together, told by the headers of their datagrams (K6).
     """
     turns = Turns(space.occurrences, space.nothing) if space.occurrences is not None and watch is not None else None
     way = _Way(
-        space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked, wanted, few
-    )
+        space, arranged, direction, scope, mirrored, local, image, hooks, watch, traced, turns, marked, wanted, few,
+        later,
+    )  # fmt: skip
     return way.run()

@@ -342,6 +342,10 @@ def test_fields_that_only_answers_are_asked_for() -> None:
     assert (0x12345678, 100, 7, 5) in {(w.mark, w.length, w.ttl, w.dscp) for w in (r.witness for r in whole)}
 
 
+TRACKING = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j ACCEPT\nCOMMIT\n"
+"""Conntrack is in use: fragments are put together (K6)."""
+
+
 def dropping(*chains: tuple[int, str, str]) -> Ruleset:
     """Chains of PREROUTING at these priorities, each with a rule that drops what has this value in this field."""
     objects: list[object] = [{"table": {"family": "ip", "name": "t"}}]
@@ -353,7 +357,7 @@ def dropping(*chains: tuple[int, str, str]) -> Ruleset:
         drop = [{"match": {"op": "==", "left": left, "right": value}}, {"drop": None}]
         rule = {"family": "ip", "table": "t", "chain": f"c{number}", "expr": drop}
         objects += [{"chain": {**chain, **hung}}, {"rule": rule}]
-    return read(json.dumps({"nftables": objects}), "nft")
+    return read(json.dumps({"nftables": objects}), "nft") + read(TRACKING, "rules")
 
 
 @pytest.mark.parametrize(
@@ -387,9 +391,8 @@ def front(priority: int, saddr: str, *behind: str) -> Ruleset:
         {"chain": {**chain, **raw}},
         {"rule": {"family": "ip", "table": "t", "chain": "c", "expr": expr}},
     ]
-    forward = (
-        "*filter\n:FORWARD DROP [0:0]\n" + "".join(f"-A FORWARD {rule} -j ACCEPT\n" for rule in behind) + "COMMIT\n"
-    )
+    accepts = "".join(f"-A FORWARD {rule} -j ACCEPT\n" for rule in behind)
+    forward = TRACKING.replace("-A INPUT", f":FORWARD DROP [0:0]\n{accepts}-A INPUT")
     return read(json.dumps({"nftables": objects}), "nft") + read(forward, "rules")
 
 
@@ -403,3 +406,30 @@ def test_fragments_that_stay_fragments_leave_it_open(priority: int, rule: str, d
     of all packets has none but whole ones."""
     found = compare(front(priority, "198.51.100.8", rule), front(priority, "198.51.100.9", rule))
     assert decided is not any("in parts" in why for why in found.undecided)
+
+
+PASSING = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD {} [0:0]\n{}COMMIT\n"
+PORT = "-A FORWARD -p udp -m udp --dport 53 -j ACCEPT\n"
+HANDED = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 99 -j TPROXY --on-port 1\nCOMMIT\n"
+LATER = "forwarded: later fragments of these datagrams are newly {}: {}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "others"),
+    [(("ACCEPT", "", ""), ("ACCEPT", "-A FORWARD -f -j DROP\n", ""), (LATER.format("dropped", "any protocol"),)),
+     (("DROP", PORT, ""), ("DROP", f"{PORT}-A FORWARD -f -j ACCEPT\n", ""),
+      (LATER.format("let through", "any protocol"),)),
+     (("ACCEPT", "", TRACKING), ("ACCEPT", "-A FORWARD -f -j DROP\n", TRACKING), ()),
+     (("ACCEPT", "", HANDED), ("ACCEPT", "-A FORWARD -f -j DROP\n", HANDED), ()),
+     (("DROP", PORT, ""), ("DROP", PORT, TRACKING), (LATER.format("let through", "udp, destination port 53"),)),
+     (("DROP", PORT, ""), ("DROP", PORT.replace("53", "54"), ""), ())],
+    ids=["a drop of fragments", "an accept of fragments", "with conntrack", "with a proxy", "conntrack put into use",
+         "a port, which no later fragment has"],
+)  # fmt: skip
+def test_without_conntrack_fragments_are_forwarded_as_such(
+    before: tuple[str, str, str], after: tuple[str, str, str], others: tuple[str, ...]
+) -> None:
+    """K158: nothing puts them together, so a rule for fragments matters, and later ones have no port."""
+    old, new = (rules(PASSING.format(policy, text) + more) for policy, text, more in (before, after))
+    found = compare(old, new)
+    assert others == found.others
