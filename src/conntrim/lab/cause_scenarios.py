@@ -1,4 +1,7 @@
-"""Causes made with real sockets and packets, each with the code that must come first; and busy hosts without any."""
+"""Causes made with real sockets and packets, each with the code that must come first; and busy hosts without any.
+
+More than 400 lines: two tables of scenarios, and the few lines that make each row's.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A match is *a field in a set of numbers* wherever that says it all; what the model does not know stays opaque, with
 its exact text and is *not decided*, never dropped. Every rule keeps its place and its original text.
+
+More than 400 lines: matches and statements are two closed sets, and whoever reads one wants to see all of it.
 """
 
 from __future__ import annotations

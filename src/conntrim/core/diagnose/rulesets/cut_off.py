@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import narrow
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, by_target, such_as
+from conntrim.core.diagnose.rulesets.asked import by_target
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, such_as
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.service import Direction

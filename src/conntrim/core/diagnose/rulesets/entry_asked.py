@@ -27,7 +27,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
-from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, states_asked, such_as
+from conntrim.core.diagnose.rulesets.asked import states_asked
+from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import STATELESS

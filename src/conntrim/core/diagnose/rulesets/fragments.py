@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import raw
-from conntrim.core.diagnose.rulesets.case import RuleCase, names_field
+from conntrim.core.diagnose.rulesets.asked import names_field
+from conntrim.core.diagnose.rulesets.case import RuleCase
 from conntrim.core.diagnose.rulesets.no_effect import bases_of
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity

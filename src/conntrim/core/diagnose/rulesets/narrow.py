@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import rewrite
-from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, Told, by_target
+from conntrim.core.diagnose.rulesets.asked import by_target
+from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, Taken, Told
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit

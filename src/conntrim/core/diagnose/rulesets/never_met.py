@@ -23,7 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import rewrite
-from conntrim.core.diagnose.rulesets.case import RuleCase, names_field, states_asked
+from conntrim.core.diagnose.rulesets.asked import names_field, states_asked
+from conntrim.core.diagnose.rulesets.case import RuleCase
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field

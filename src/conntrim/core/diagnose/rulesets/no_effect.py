@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
-from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, names_field, such_as
+from conntrim.core.diagnose.rulesets.asked import names_field
+from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, such_as
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.marks import SetMark

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from conntrim.core.diagnose.rulesets.case import Home, states_asked
+from conntrim.core.diagnose.rulesets.asked import states_asked
+from conntrim.core.diagnose.rulesets.case import Home
 from conntrim.core.emit.plan_rule import nft_rule, xt_rule
 from conntrim.core.emit.refusal import NotExpressible
 from conntrim.core.model.address import Family, format_address, parse_address

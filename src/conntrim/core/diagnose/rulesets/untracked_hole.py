@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from conntrim.core.diagnose.rulesets import narrow
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, by_target, such_as
+from conntrim.core.diagnose.rulesets.asked import by_target
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, such_as
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.ruleset import In, Rule

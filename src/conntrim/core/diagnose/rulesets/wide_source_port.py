@@ -23,7 +23,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import rewrite
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as, trusts_source_port
+from conntrim.core.diagnose.rulesets.asked import trusts_source_port
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
 from conntrim.core.diagnose.rulesets.no_effect import bases_of
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, Severity
