@@ -111,6 +111,8 @@ class Work:
                 journal = Journal(
                     plan=asked.plan, accepted=asked.accepted, clients=asked.clients, replaced=_bare(earlier)
                 )
+                # Where this cannot be written the check ends, and what was confirmed is what there is.
+                run.journal = replace(journal, state=state, history=history, steps=steps)
             case State.LOADING if run.request:
                 journal = replace(run.journal, guard=run.starting())
             case State.SWAPPING if run.journal.swap is None:

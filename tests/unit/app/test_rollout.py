@@ -488,6 +488,31 @@ def test_a_replacement_broken_off_anywhere_never_leaves_a_moment_without_effect(
     raise AssertionError("it never ends")
 
 
+@pytest.mark.parametrize("fault", ["die_before", "die_after", "fail_at", "hang_up_at"])
+def test_an_apply_broken_off_anywhere_leaves_the_confirmed_plan_and_its_journal(fault: str) -> None:
+    """At each change, the first record of the new plan among them: its rules act, the journal has it, as it was, for
+    its rollback."""
+    for call in range(1, 40):
+        host = on_trial()
+        confirm(host.ports())
+        kept = host.ports().journal.read()
+        host.faults.__init__()  # type: ignore[misc]  # the parts of the host share this one object
+        setattr(host.faults, fault, call)
+        with suppress(KilledError):
+            apply(host.ports(), BOTH, 60)
+        reached = host.faults.calls >= call
+        host.faults.__init__()  # type: ignore[misc]
+        assert {"web accept", "web raw"} <= host.acting(), call
+        if status(host.ports()).plan == "both":
+            assert rollback(host.ports()).exit_code == 0
+        journal = host.ports().journal.read().taken_up()
+        assert (status(host.ports()).state, host.loader.rules) == (State.CONFIRMED, WEB_RULES), call
+        assert replace(journal, history=(), steps=()) == replace(kept, history=(), steps=()), call
+        if not reached:
+            return
+    raise AssertionError("it never ends")
+
+
 def test_what_was_made_beside_nothing_does_not_stand_beside_a_plan() -> None:
     """Its places are others': refused, and the confirmed plan is what it was."""
     host = on_trial()
