@@ -1,13 +1,19 @@
-"""A kernel of rules in memory, and a loader for it that can fail or hang up at any call."""
+"""A kernel of rules in memory, and a loader for it that can fail or hang up at any call.
+
+What a batch does to the rules is said by `core/change`: its lines are read as operations, and these are applied.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from conntrim.core.change.apply import NotThereError, apply
+from conntrim.core.model.change import AppendRule, Change, DeleteRule, RuleOperation, TableKey, Transaction
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import Batch, comment_of
-from conntrim.core.parse.listed import line_xt
+from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
+from conntrim.core.parse.ruleset import read
 from conntrim.core.rollout.claim import Claim, Seen
 from conntrim.core.rollout.record import Guard
 from tests.fakes.plans import line, mark
@@ -45,9 +51,32 @@ class Faults:
             raise KilledError
 
 
-def _name(text: str) -> str:
-    """`web accept (trial)`, of a line; "" where it has no comment of ours."""
-    return line_xt(text.replace("-D", "-A", 1)).comment.partition(" ")[2] if text.startswith(("-A", "-D")) else ""
+FILTER = TableKey(Dialect.IPTABLES_NFT, TableFamily.IP, "filter")
+TEXT = "*filter\n:INPUT ACCEPT [0:0]\n{}COMMIT\n"
+
+
+def _operation(text: str) -> RuleOperation:
+    """A line of a batch."""
+    verb, rest = text[:2], text[2:]
+    rule = next(iter(read(TEXT.format(f"-A{rest}\n"), "fake").tables[0].rules()))
+    match verb:
+        case "-A":
+            return AppendRule("INPUT", rule)
+        case "-D":
+            return DeleteRule("INPUT", rule)
+        case _:
+            raise AssertionError(f"no batch of the fake's plans has {text}")
+
+
+def _change(batch: Batch) -> Change:
+    """A batch as a value."""
+    lines = [text for text in batch.text.splitlines() if text.startswith("-")]
+    return Change((Transaction(FILTER, tuple(map(_operation, lines))),))
+
+
+def _names(ruleset: Ruleset) -> list[str]:
+    """`web accept (trial)`, of each rule with a comment of ours."""
+    return [rule.comment.partition(" ")[2] for table in ruleset.tables for rule in table.rules()]
 
 
 def _seen(name: str) -> Seen:
@@ -82,17 +111,13 @@ class FakeLoader:
             raise HostError(batch.program, "missing kernel module?")
         if self.refuses and self.refuses in batch.text:
             raise HostError(batch.program, f"refused: {self.refuses}")
-        for each in batch.text.splitlines():
-            verb, name = each[:2], _name(each)
-            if verb == "-A":
-                if name in rules:
-                    raise HostError(batch.program, f"{name} is there twice")
-                rules[name] = guard if name.endswith(GUARDED) else None
-            elif verb == "-D":
-                if name not in rules:
-                    raise HostError(batch.program, f"no rule {name}")
-                del rules[name]
-        return rules
+        try:
+            names = _names(apply(_change(batch), read(self.listing(), "fake")))
+        except NotThereError as error:
+            raise HostError(batch.program, str(error)) from error
+        if len(set(names)) < len(names):
+            raise HostError(batch.program, "a rule is there twice")
+        return {name: rules.get(name, guard if name.endswith(GUARDED) else None) for name in names}
 
     def _claimed(self, claim: Claim) -> tuple[str, ...]:
         """Those that a claim holds."""
@@ -101,7 +126,7 @@ class FakeLoader:
     def listing(self) -> str:
         """As iptables-save would print it."""
         rules = (line(name.partition(" ")[0], f"+{name.partition(' ')[2]}") for name in self.rules)
-        return "".join(["*filter\n:INPUT ACCEPT [0:0]\n", *rules, "COMMIT\n"])
+        return TEXT.format("".join(rules))
 
     def check(self, batch: Batch, guard: Guard) -> None:
         """As the kernel does: by trying."""
