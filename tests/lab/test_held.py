@@ -107,7 +107,7 @@ def test_a_bad_edit_is_caught(how: How, text: str, fault: Fault) -> None:
     edit = Edit(how, line, text, RAW, FlushChain("PREROUTING"))
     finding = Finding("CT103", Severity.WARNING, "made up", place=line, edits=(edit,))
     checked = Checked((finding,), 0)
-    verbs = Verbs(lambda ruleset, edits: checked, PRESENT.compare)
+    verbs = Verbs(lambda ruleset, edits, loose: checked, PRESENT.compare)
     with bench("edits", verbs) as made, closing(listened(made, range(HEARD))) as every:
         assert any(
             each.fault is fault

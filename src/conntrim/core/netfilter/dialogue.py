@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from conntrim.core.model.fields import TcpFlag
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import Arranged, arrange
 from conntrim.core.netfilter.icmp import ICMP
-from conntrim.core.netfilter.kernel import DEFAULTS, Kernel
-from conntrim.core.netfilter.memory import EMPTY, Memory
+from conntrim.core.netfilter.kernel import DEFAULTS, Kernel, Route
+from conntrim.core.netfilter.memory import ANY_PORT, EMPTY, Memory, tuple_of
 from conntrim.core.netfilter.nat import answered
 from conntrim.core.netfilter.outcome import Fate, Outcome
+from conntrim.core.netfilter.routing import is_ours
 from conntrim.core.netfilter.simulate import simulate
 
 _SYN, _ACK, _PSH, _FIN = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.PSH, TcpFlag.FIN
@@ -87,6 +89,61 @@ def run(
         if until_lost and outcomes[-1].verdict is not Fate.ACCEPT:
             break
     return tuple(outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A dialogue walked up to the packet that is lost. `complete`: every packet comes to the end that awaits it, with
+    the addresses that this end knows; None: nobody told."""
+
+    outcomes: tuple[Outcome, ...]
+    complete: bool | None
+
+    @property
+    def translated(self) -> bool:
+        """Whether a packet is given other addresses than it was sent with, wherever it ends then."""
+        return any(tuple_of(each.left) != tuple_of(each.packet) for each in self.outcomes)
+
+
+def course(
+    arranged: Arranged, packets: Sequence[Packet], kernel: Kernel = DEFAULTS, assume: Mapping[str, bool] | None = None
+) -> Course:
+    """Walk a dialogue between two ends, of which each answers what it saw: an answer that is not translated back is
+    as lost as one that is refused. `assume` as for `simulate`."""
+    outcomes: list[Outcome] = []
+    memory, first, guessed = EMPTY, packets[0], False
+    if first.iif and first.iif != "lo":  # who asks is where he asked from
+        kernel = replace(kernel, routes=(Route((first.src, first.src), first.iif), *kernel.routes))
+    for packet in packets:
+        came = from_peer(packet, outcomes)
+        if came.iif and came.iif != "lo" and is_ours(kernel, came.dst):  # only an entry sends that on
+            came = replace(came, oif="")
+        outcome = simulate(arranged, came, memory, kernel, assume)
+        memory = outcome.memory
+        outcomes.append(outcome)
+        if outcome.verdict is not Fate.ACCEPT or _unknown(outcome):
+            unsaid = outcome.verdict in (Fate.NOT_DECIDED, Fate.ACCEPT)
+            return Course(tuple(outcomes), None if unsaid else False)
+        guessed = guessed or _masqueraded(outcome)
+        awaited = packet if tuple_of(packet) == tuple_of(first).inverted() else outcomes[0].left
+        if tuple_of(outcome.left) != tuple_of(awaited):
+            return Course(tuple(outcomes), complete=False)
+    return Course(tuple(outcomes), None if guessed else True)
+
+
+def _unknown(outcome: Outcome) -> bool:
+    """Whether what comes out of a translation is looked up, or drawn by the kernel."""
+    nats = (s for step in outcome.path if step.rule for s in step.rule.statements if isinstance(s, Nat))
+    vague = any(nat.elsewhere is not None or nat.kind is NatKind.NETMAP for nat in nats)
+    return vague or ANY_PORT in (outcome.left.sport, outcome.left.dport)
+
+
+def _masqueraded(outcome: Outcome) -> bool:
+    """Whether the host's own packet is given another of its addresses, and nobody told which; for what it passes on
+    that decides nothing."""
+    own = not outcome.packet.iif and outcome.left.src != outcome.packet.src
+    steps = (step.rule for step in outcome.path if step.rule)
+    return own and any(isinstance(s, Nat) and s.kind is NatKind.MASQUERADE for rule in steps for s in rule.statements)
 
 
 def opened(before: Outcome, outcome: Outcome) -> bool:

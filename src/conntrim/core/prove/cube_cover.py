@@ -35,6 +35,8 @@ _SEEN = {
 """A sender, whom it writes to, and whom where the former is the host itself."""
 OTHER = 99
 """A protocol that conntrack has no tracker for: any private encryption scheme."""
+_ROUND = {Family.IPV4: ("127.0.0.2", "127.0.0.1"), Family.IPV6: ("::1", "::1")}
+"""Both ends of what stays on the loopback: the first and last address of 127.0.0.0/8 are broadcasts."""
 _GLOBAL = {Family.IPV4: parse_prefix("64.0.0.0/3"), Family.IPV6: parse_prefix("2000::/3")}
 
 
@@ -53,9 +55,13 @@ def wishes(family: Family, icmp: Field) -> Iterator[Wish]:
     yield Field.SPORT, Intervals.of(40000)
     yield Field.SPORT, Intervals.of((1, 65535))
     yield Field.DPORT, Intervals.of((1, 65535))
-    yield from ((Field.SRC, Intervals.of(span)) for span in (_point(source), _GLOBAL[family]))
+    yield from (
+        (Field.SRC, Intervals.of(span)) for span in (_point(source), _GLOBAL[family], _point(_ROUND[family][0]))
+    )
     yield Field.DST, (MULTICAST | BROADCAST).complement(128)
-    yield from ((Field.DST, Intervals.of(span)) for span in (*map(_point, targets), _GLOBAL[family]))
+    yield from (
+        (Field.DST, Intervals.of(span)) for span in (*map(_point, targets), _GLOBAL[family], _point(_ROUND[family][1]))
+    )
 
 
 def _point(text: str) -> tuple[int, int]:
@@ -92,7 +98,13 @@ def keys_of(space: PacketVars) -> tuple[Field, ...]:
 
 def boxes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[list[Box], bool]:
     """Up to `limit` boxes that cover `found`, largest first, and whether they cover all of it."""
-    made: list[Box] = []
+    made, whole = cubes(space, found, universe, limit)
+    return [box for box, _ in made], whole
+
+
+def cubes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[list[tuple[Box, Set]], bool]:
+    """The same, each box with its packets."""
+    made: list[tuple[Box, Set]] = []
     rest, whole = found, universe.sat_count(space.sets.variables)
     inside = found | ~universe
     named = {k: project(space, k, universe) for k in keys_of(space)}
@@ -101,9 +113,9 @@ def boxes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[lis
         point = pick(space, rest)
         box, packets = _grown(space, point, inside, named)
         part = Fraction((packets & found).sat_count(space.sets.variables), whole)
-        made.append(replace(box, share=part))
+        made.append((replace(box, share=part), packets & found))
         rest = rest & ~packets
-    return sorted(made, key=lambda b: -b.share), rest == space.nothing
+    return sorted(made, key=lambda each: -each[0].share), rest == space.nothing
 
 
 def pick(space: PacketVars, found: Set) -> _Point:
@@ -115,8 +127,8 @@ def pick(space: PacketVars, found: Set) -> _Point:
         if key in space.bits:
             wished = found & space.field(key, values)
             found = wished if wished != space.nothing else found
-    for key in (Field.SRC, Field.DST) if space.family is Family.IPV6 else ():
-        wished = found & ~space.values(key, Intervals.of(0), ROUTERS)
+    for key in (Field.SRC, Field.DST):
+        wished = found & ~space.values(key, Intervals.of(0), NETWORK)
         found = wished if wished != space.nothing else found
     cube = found.pick_cube() or []
     source = space.whole(Field.SRC, _number(cube, space.bits[Field.SRC]))
@@ -126,8 +138,9 @@ def pick(space: PacketVars, found: Set) -> _Point:
     return _Point(numbers, answers)
 
 
-ROUTERS = 0xFF
-"""The bits of an address that are 0 in the one that all routers of its network have as their own (K125)."""
+NETWORK = 0xFF
+"""The bits of an address that are 0 in the one that all routers of its network have as their own (IPv6, K125), and in
+that of the network itself, which the host of an IPv4 network takes for a broadcast."""
 
 
 def _number(cube: list[bool | None], variables: tuple[int, ...]) -> int:

@@ -2,7 +2,8 @@
 they are and with their untracking statements inert, between all ends at once.
 
 Nothing here knows a pattern. A dialogue completes if each of its packets passes in the state that the earlier ones left
-(K14); what completes without untracking and not with it is cut. Connections that a rule translates are not followed.
+(K14); what completes without untracking and not with it is cut. Connections that a rule translates, and those whose
+ways are in two zones, are not followed: of these some are played one by one (diagnose/rulesets/unfollowed.py).
 
 More than 400 lines: the dialogues are a table, and who plays them follows it.
 """
@@ -21,7 +22,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import SYNPROXY
-from conntrim.core.model.nat import Nat
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset, SetZone
@@ -31,10 +32,11 @@ from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
+from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS
-from conntrim.core.prove.packet_vars import LARGE, PacketVars
+from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, tracked
 
@@ -59,8 +61,8 @@ class Harm(StrEnum):
     PASSED_BY = "passed by"
     """A rule answers its SYN itself and does not see the ACK that ends the handshake, or later packets are untracked as
     well: nobody opens the connection to the server (K115)."""
-    TRANSLATED = "translated"
-    """Without untracking a rule translates it: it is not followed further, and what becomes of it is not said here."""
+    UNFOLLOWED = "not followed"
+    """Without untracking a rule translates it, or gives one way of it a zone: sets do not say what becomes of it."""
 
 
 def untracks(rule: Rule) -> bool:
@@ -200,8 +202,9 @@ class Play:
         found = [self.carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
         return self.space.sets.either(found)
 
-    def split(self, script: Script) -> Set:
-        """The connections of which one way alone is given a zone: their answers find no entry anyway."""
+    def split(self, script: Script, *, loop: bool) -> Set:
+        """The connections of which one way alone is given a zone: their answers find no entry. What comes round lo
+        (`loop`) a rule for its zone may track again in PREROUTING (K10)."""
         packets = script.between(opener(self.space, script.talk))
         found = []
         for back in (False, True):
@@ -210,13 +213,25 @@ class Play:
             ]))  # fmt: skip
             mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
             found.append(self.space.nothing if mine is None else self.carried(zoned, mine))
-        return found[0] ^ found[1]
+        return found[0] | found[1] if loop else found[0] ^ found[1]
 
-    def translated(self, script: Script) -> Set:
-        """The connections whose first packet a rule translates."""
-        hits = [hit.packets for _, hit in self.there.hits if isinstance(hit.statement, Nat)]
+    def translated(self, script: Script, *, answer: bool = False) -> Set:
+        """The connections whose first packet, or first answer, a rule translates if it is NEW."""
+        hits = [hit.packets for _, hit in self._way(answer).hits if isinstance(hit.statement, Nat)]
         found = self.space.any_state(self.space.sets.either(hits))
-        return self.carried(found, script.between(opener(self.space, script.talk))[0])
+        packets = zip(script.turns, script.between(opener(self.space, script.talk)), strict=True)
+        first = next((packet for turn, packet in packets if turn.back is answer), None)
+        return self.space.nothing if first is None else self.carried(found, first)
+
+    def by_translation(self, script: Script, connections: Set) -> Iterator[Set]:
+        """Connections apart by the rule that translates their first packet."""
+        first = script.between(opener(self.space, script.talk))[0]
+        for _, hit in self.there.hits:
+            if isinstance(hit.statement, Nat):
+                mine = connections & self.carried(self.space.any_state(hit.packets), first)
+                connections = connections & ~mine
+                yield mine
+        yield connections
 
     def _next(self, tables: Tables, back: bool, packet: Packet) -> tuple[Tables, Set]:
         """One packet further: the tables afterwards, and the connections that get it through."""
@@ -267,13 +282,14 @@ def lost_in_errors(space: PacketVars) -> tuple[Field, ...]:
 class Difference:
     """Dialogues of one kind and direction that fare otherwise: the packets that open them. `rules` are the untracking
     rules that take packets of some, each with those; `conditional`: only for one answer of a match that is unknown to
-    the model."""
+    the model. `played`: the one opener of which it is known, where not all were followed."""
 
     script: Script
     direction: Direction
     openers: Set
     rules: tuple[tuple[Rule, Set], ...]
     conditional: bool = False
+    played: Packet | None = None
 
     @property
     def harm(self) -> Harm:
@@ -286,8 +302,22 @@ class Difference:
         return BACK[self.direction] if self.script.turns[-1].back else self.direction
 
 
-Touching = list[tuple[Rule, Set]]
-"""Untracking rules, each with the connections of which it takes packets."""
+def freed_by(nat: Nat) -> tuple[Field, ...]:
+    """What the answers of a translated connection do not say of its requests."""
+    source = nat.kind in (NatKind.SNAT, NatKind.MASQUERADE)
+    address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
+    vague = nat.ports is not None or nat.elsewhere is not None
+    return (address, port) if vague else (address,)
+
+
+ANSWERS: dict[Direction, tuple[Direction, ...]] = {
+    Direction.INBOUND: (Direction.OUTBOUND, Direction.FORWARDED), Direction.OUTBOUND: (Direction.INBOUND,),
+    Direction.FORWARDED: (Direction.INBOUND, Direction.FORWARDED), Direction.LOOPBACK: (Direction.LOOPBACK,),
+}  # fmt: skip
+"""By which ways answers may go to what came by a direction, if it was translated."""
+
+Touching = list[tuple[Rule, Set, Set]]
+"""Untracking rules, each with the connections of which it takes packets, and those about which it takes errors."""
 
 
 @dataclass
@@ -326,12 +356,12 @@ class Untracking:
             ends = self.space.field(Field.SRC, ours) & self.space.field(Field.DST, ours)
             universe = universe & ends
         touching = self._touching(direction, universe)
-        every = self.space.sets.either([found for _, found in touching])
+        every = self.space.sets.either([each for _, *found in touching for each in found])
         if every == self.space.nothing:
             return
         scope = universe & (every | self._errors_about(every))
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
-        proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope)
+        proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope) & self._connections(HANDSHAKE)
         opened = proxied & self._opened_by_proxies(both[1])
         yield from self._told(replace(HANDSHAKE, harm=Harm.PROXIED), direction, opened, touching)
         yield from self._told(HANDSHAKE, direction, proxied & ~opened, touching)
@@ -345,11 +375,13 @@ class Untracking:
         if scope == self.space.nothing:
             return
         without, with_ = both
-        scope = scope & ~without.split(script)
-        translated = without.translated(script) & scope
+        translated = without.translated(script) | with_.translated(script, answer=True) & with_.untracked(script)
+        split = without.split(script, loop=direction is Direction.LOOPBACK)
+        special = (translated | split) & scope
         if script.harm is Harm.CUT and not script.one_way:
-            yield from self._told(replace(script, harm=Harm.TRANSLATED), direction, translated, touching)
-        begun = without.completes(script)[0] & scope & ~translated
+            for part in without.by_translation(script, special):
+                yield from self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching)
+        begun = without.completes(script)[0] & scope & ~special
         if begun == self.space.nothing:
             return
         now, entries = with_.completes(script)
@@ -360,15 +392,31 @@ class Untracking:
             yield from self._told(sided, direction, begun & now & entries & untracked, touching)
 
     def _told(self, script: Script, direction: Direction, found: Set, touching: Touching) -> Iterator[Difference]:
-        """For certain where there are some, else as it may be."""
-        nothing, free = self.space.nothing, list(self.space.free.values())
+        """For certain where there are some, of those whom nothing has counted yet; else as it may be."""
+        nothing = self.space.nothing
         if found == nothing:
             return
-        sure = ~((~found).exists(self.space.sets.literals(*sorted(free)))) if free else found
+        sure = self._sure(found)
         shown = sure if sure != nothing else found
-        rules = tuple((rule, shown & mine) for rule, mine in touching if shown & mine != nothing)
+        errors = script.harm is Harm.NO_ERRORS
+        taken = ((rule, shown & (mine | about if errors else mine)) for rule, mine, about in touching)
+        rules = tuple((rule, mine) for rule, mine in taken if mine != nothing)
         if rules:
             yield Difference(script, direction, shown, rules, conditional=sure == nothing)
+
+    def _sure(self, found: Set) -> Set:
+        """What is in a set whatever a match says that is unknown to the model; what counts has not counted them yet."""
+        space, literals = self.space, self.space.sets.literals
+        for text, number in space.free.items():
+            if text in self._newcomer:
+                answer = space.sets.var(number)
+                found = (found & (answer if self._newcomer[text] else ~answer)).exists(answer)
+        free = sorted(space.free.values())
+        return ~((~found).exists(literals(*free))) if free else found
+
+    @cached_property
+    def _newcomer(self) -> dict[str, bool]:
+        return {text: counted.answer for text, counted in Newcomer.of(self.ruleset).answers.items()}
 
     def _errors_about(self, connections: Set) -> Set:
         """ICMP errors about them: of a connection they have the addresses and interfaces."""
@@ -384,16 +432,43 @@ class Untracking:
         space = self.space
         flags, about = (space.sets.literals(*sorted(n for f in fields for n in space.bits[f]))
                         for fields in ((Field.TCP_FLAGS, space.icmp), lost_in_errors(space)))  # fmt: skip
-        found: dict[int, tuple[Rule, Set]] = {}
+        found: dict[int, tuple[Rule, Set, Set]] = {}
         for way, mirrored in ((direction, False), (BACK[direction], True)):
             walk = reach(space, self.early, way, universe, mirrored=mirrored, local=self.local, traced=self.suspects)
             hits = [(h.rule, h.packets) for _, h in walk.hits if isinstance(h.statement, Notrack)]
             for rule, packets in [(v.rule, v.fits) for v in walk.visits] if self.suspects else hits:
                 taken = self.space.any_state(packets)
                 errors = taken & space.protocol(space.icmp_protocol)
-                whole = taken.exists(flags) | errors.exists(about)
-                found[id(rule)] = rule, found.get(id(rule), (rule, space.nothing))[1] | whole
+                _, mine, told = found.get(id(rule), (rule, space.nothing, space.nothing))
+                found[id(rule)] = rule, mine | taken.exists(flags), told | errors.exists(about)
+        for rule, packets in [] if self.suspects else self._answers_elsewhere(direction, universe):
+            _, mine, told = found.get(id(rule), (rule, space.nothing, space.nothing))
+            found[id(rule)] = rule, mine | packets, told
         return list(found.values())
+
+    def _answers_elsewhere(self, direction: Direction, universe: Set) -> Iterator[tuple[Rule, Set]]:
+        """Of connections that may be translated those whose answers an untracking rule may take: these come from and to
+        other addresses and ports than the requests say, and to the host itself what it passes on."""
+        space = self.space
+        if not self._translates:
+            return
+        moved = reach(space, self.inert, direction, universe, local=self.local)
+        nats = {freed_by(h.statement): space.nothing for _, h in moved.hits if isinstance(h.statement, Nat)}
+        for _, hit in moved.hits:
+            if isinstance(hit.statement, Nat):
+                nats[freed_by(hit.statement)] |= space.any_state(hit.packets)
+        beside = (Field.TCP_FLAGS, space.icmp, IIF, OIF)
+        for way in ANSWERS[direction] if nats else ():
+            requests = packets_of(space, BACK[way], self.local)
+            walk = reach(space, self.early, way, requests, mirrored=True, local=self.local)
+            for hit in (h for _, h in walk.hits if isinstance(h.statement, Notrack)):
+                for fields, moving in nats.items():
+                    freed = space.sets.literals(*sorted(n for f in (*fields, *beside) for n in space.bits[f]))
+                    yield hit.rule, space.any_state(hit.packets).exists(freed) & moving & universe
+
+    @cached_property
+    def _translates(self) -> bool:
+        return any(isinstance(s, Nat) for rule in self.ruleset.rules() for s in rule.statements)
 
     def _connections(self, script: Script) -> Set:
         """The openers of dialogues of a kind between two hosts, as plain programs make them."""

@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.service import ONE_WAY
 from conntrim.lab.held.play import DONE, REFUSED, Played
-from conntrim.lab.held.talks import Dialogue, group, opens
+from conntrim.lab.held.talks import CLOSED_PORT, UNANSWERED, Dialogue, group, opens
 from conntrim.lab.held.verbs import Told
 
 
@@ -110,9 +111,9 @@ class Both:
 
     @property
     def stateless(self) -> bool:
-        """Its entry had a mark or a helper in R0, and there is no entry in R."""
-        kept = any(entry.mark or entry.helper for entry in self.r0.entries)
-        return kept and not self.r.entries and self.r.ended == DONE and bool(self.r.untracked)
+        """Its entry had a mark or a helper in R0, and there is none with one in R."""
+        kept, left = (any(e.mark or e.helper for e in played.entries) for played in (self.r0, self.r))
+        return kept and not left and bool(self.r.untracked)
 
 
 def paired(dialogues: Sequence[Dialogue], r: Sequence[Played], r0: Sequence[Played]) -> list[Both]:
@@ -142,13 +143,17 @@ ANY: tuple[Shown, ...] = (
     (Fault.REFUSAL, None, lambda b: b.unrefused and bool(b.r.hits)),
     (Fault.TRANSLATION, None, lambda b: b.untranslated and bool(b.r.hits) and not b.cut),
     (Fault.ONE_SIDED, None, lambda b: b.one_sided),
-    (Fault.STATE, None, lambda b: b.stateless),
+    (Fault.STATE, None, lambda b: b.stateless and b.r.ended == DONE),
 )
 """What must be told: unsaid, said too mildly, and when."""
 
 
+PLAIN = ANY[:-1]
+"""The same where no rule reads a mark of an entry, nor sets a helper: then nobody misses them."""
 ABOUT_ERRORS = frozenset({"CT106", "CT119"})
 """Findings that name rules for the errors about their connections alone."""
+ABOUT_ENTRIES = frozenset({"CT110", "CT111"})
+"""Findings at rules that want what an entry holds."""
 NOTED = frozenset({Fault.ONE_SIDED, Fault.RESIDUAL})
 """What a note may tell."""
 
@@ -164,24 +169,47 @@ def silent(both: Sequence[Both], checked: Checked, told: Told, counts: Counts) -
         counts.claims[unsaid.name.lower()] += 1
         of_errors = each.error_lost and unsaid is Fault.CUT
         telling = (f for f in checked.findings if of_errors or f.code not in ABOUT_ERRORS)
-        at = [f for f in telling if rules[id(f)] & each.r.hits]
+        at = [f for f in telling if rules[id(f)] & each.r.hits or (unsaid is Fault.STATE and f.code in ABOUT_ENTRIES)]
         if unsaid in NOTED and noted & each.r.hits:
             return  # it harms nobody: a note will do
         if not at:
             yield Disagreement(unsaid, each.dialogue.sort, (each.dialogue, *beside))
-        elif mild and not each.error_lost and all(f.severity is not Severity.CRITICAL for f in at):
+        elif mild and not _mild(each, mild, told) and all(f.severity is not Severity.CRITICAL for f in at):
             yield Disagreement(mild, each.dialogue.sort, (each.dialogue, *beside))
 
-    for each in both:
-        for unsaid, mild, shows in ANY:
+    for each in possible(both):
+        for unsaid, mild, shows in ANY if told.reads_marks else PLAIN:
             if shows(each):
-                yield from judged(each, unsaid, mild)
+                yield from judged(each, unsaid, mild, twins(both, each))
     for each in holes(both):
         beside = tuple(b.dialogue for b in both if group(b.dialogue) == group(each.dialogue) and b is not each)
         if residual(each):
             yield from judged(each, Fault.RESIDUAL, None, beside)
         else:
             yield from judged(each, Fault.HOLE, Fault.HOLE_MILD, beside)
+
+
+def twins(both: Sequence[Both], each: Both) -> tuple[Dialogue, ...]:
+    """Beside a connection that is refused the one that is not."""
+    same = (b.dialogue for b in both if b.dialogue.kind == "tcp" and group(b.dialogue) == group(each.dialogue))
+    return tuple(same) if each.dialogue.kind == CLOSED_PORT else ()
+
+
+def possible(both: Sequence[Both]) -> Iterator[Both]:
+    """Without what nobody asks for: connections that are refused and could not be anyway, and datagrams without answers
+    where there is one to be."""
+    open_ = {group(b.dialogue) for b in both if b.dialogue.kind == "tcp" and b.r0.ended == DONE}
+    for each in both:
+        kind, port = each.dialogue.kind, each.dialogue.b.port
+        if (kind != CLOSED_PORT or group(each.dialogue) in open_) and (kind != UNANSWERED or port in ONE_WAY):
+            yield each
+
+
+def _mild(each: Both, mild: Fault, told: Told) -> bool:
+    """Whether a warning will do: errors or large datagrams are all that is lost, or whom the rules let in is named
+    by them."""
+    large = mild is Fault.CUT_MILD and each.dialogue.kind.endswith("fragments")
+    return each.error_lost or large or (mild is Fault.HOLE_MILD and each.r.hits & told.pinned != frozenset())
 
 
 # --- findings --------------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class Actor:
         mine, theirs = (turn.data, turn.back), (turn.data, not turn.back)
         seq = self.numbers.setdefault(mine, FIRST)
         one = bool(turn.flags & (TcpFlag.SYN | TcpFlag.FIN))
-        if self.dialogue.kind != "tcp, six openers":
+        if turn.flags != SYN or self.dialogue.turns[self.turn + 1 : self.turn + 2] != (turn,):  # said once more
             self.numbers[mine] = seq + one + len(self._payload(turn))
         return seq, self.numbers.get(theirs, FIRST) if turn.flags & TcpFlag.ACK else 0
 
@@ -165,7 +165,7 @@ class Actor:
         if self.proxy:
             self.proxy.append(made)
             self._learn(turns[0], made)
-        elif len(turns) > 1 and turns[1].back:
+        elif any(turn.back for turn in turns[self.turn + 1 : self.turn + 2]):
             self.proxy.append(made)
         else:
             self._step((b.place, a.address, a.port, b.address, b.port))
@@ -197,9 +197,13 @@ class Actor:
     def _arrived(self, turn: Turn, seen: Seen) -> Arrival | None:
         """The arrival of the packet at the end that awaits it, with the addresses that it awaits."""
         arrivals = [each for each in seen.arrivals if not each.own]
-        if not arrivals or (turn.halves and arrivals[-1].length < WHOLE):
-            return None  # nothing, or the first fragment alone
+        if not arrivals:
+            return None
         last = arrivals[-1]
+        if turn.halves and last.length < WHOLE:  # forwarded as it came: the first fragment says the ports
+            last = arrivals[0]
+            if sum(each.length for each in arrivals if each.place == last.place) < WHOLE:
+                return None
         if last.place == "bridge":
             last = last._replace(place=PORTS[not turn.back])
         place = self.dialogue.a.place if turn.back else self.place

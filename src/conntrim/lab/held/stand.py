@@ -298,6 +298,9 @@ def sorted_out(reads: Iterable[bytes], count: int) -> list[Seen]:
     return every
 
 
+FRAGMENT = 44
+"""IPv6's header of fragments."""
+
 ULOG = 4
 """nfnetlink's subsystem. No packet of ours has a higher hop count than `TTL`, the kernel's own begin with more."""
 
@@ -314,6 +317,8 @@ def arrival(place: str, data: bytes, end: int) -> Iterator[Arrival]:
         size, ttl, protocol = (head[4] << 8 | head[5]) + 40, head[7], head[6]
         src, dst = (int.from_bytes(head[i : i + 16], "big") for i in (8, 24))
         rest = head[40:]
+        if protocol == FRAGMENT:
+            protocol, rest = rest[0], rest[8:] + bytes(8)
     own = OWN_TTL - 1 <= ttl <= OWN_TTL
     if not own and ttl > TTL:
         return  # neighbour discovery and the like

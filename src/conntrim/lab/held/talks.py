@@ -124,7 +124,7 @@ KINDS: dict[str, tuple[int, tuple[Turn, ...]]] = {
     "tcp": (TCP, (*HANDSHAKE, *TALK, *CLOSE)),
     "tcp, closed port": (TCP, (HANDSHAKE[0], Turn("RST", back=True, flags=_flags(RST, ACK)))),
     "tcp, error": (TCP, (*HANDSHAKE, TALK[0], Turn("error", back=True, error="too big"), TALK[1])),
-    "tcp, six openers": (TCP, (HANDSHAKE[0],) * 6),
+    "tcp, six openers": (TCP, (*(HANDSHAKE[0],) * 6, *HANDSHAKE[1:])),
     "udp": (UDP, (QUERY, REPLY, QUERY, REPLY)),
     "udp, once": (UDP, (QUERY, REPLY)),
     "udp, one way": (UDP, (QUERY, QUERY)),
@@ -229,9 +229,14 @@ def choice(random: Random, families: Sequence[Family], count: int, ports: Sequen
         ranged = [each for each in ports if FIRST_FREE <= each < HIGH * 3]
         client = (random.choice(ranged) if ranged and number % 4 == 1 else HIGH) + number
         talks.append(made(kind, path, family, port=port, client=client, last=last))
+        if kind == CLOSED_PORT:  # says something only where there may be a connection
+            talks.append(made("tcp", path, family, port=port, client=client + TWIN, last=last))
     return talks + unsolicited(random, families, count // 3, ports)
 
 
+CLOSED_PORT, UNANSWERED = "tcp, closed port", "udp, one way"
+TWIN = 300
+"""How far the client port is of the connection that is not refused: more than there are dialogues."""
 HALVED = frozenset({"udp, fragments"})
 FIRST_FREE = 1024
 """Ports from there on may be a client's, and those behind a server's one, where rules name a range."""

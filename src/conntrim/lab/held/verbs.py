@@ -12,8 +12,9 @@ from typing import ParamSpec, TypeVar
 from conntrim.app.check import Host, check
 from conntrim.app.compare import compare
 from conntrim.core.diagnose.rulesets.registry import Checked
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding
-from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.model.ruleset import In, Ruleset
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import Comparison
 from conntrim.lab.expect import LOCAL, ruleset_of
@@ -49,14 +50,15 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Verbs:
-    """What is asked; tests put liars here. `check` is told whether edits are asked for: proving them takes its time."""
+    """What is asked; tests put liars here. `check` is told whether edits are asked for (they take time), and
+    both nf_conntrack_tcp_loose."""
 
-    check: Callable[[Ruleset, bool], Checked]
+    check: Callable[[Ruleset, bool, bool], Checked]
     compare: Callable[[Ruleset, Ruleset, bool], Comparison]
 
 
 PRESENT = Verbs(
-    lambda ruleset, edits: check(Given(ruleset), Host(LOCAL), edits=edits),
+    lambda ruleset, edits, loose: check(Given(ruleset), Host(LOCAL, loose=loose), edits=edits),
     lambda before, after, loose: compare(Given(before), Given(after), LOCAL, loose),
 )
 """The program's own verbs."""
@@ -71,12 +73,29 @@ def asked(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Crash:
         return Crash(type(error).__name__, f"{frame.filename.rpartition('conntrim/')[2]} {frame.name}")
 
 
+READING = re.compile(r"connmark .*--mark|restore-mark|ct mark (?!set)|helper")
+"""What a rule says that wants an entry's mark or helper."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A rule set as the verbs are given it, and the place of each untracking rule in their words."""
 
     ruleset: Ruleset
     places: tuple[str, ...]
+
+    @property
+    def pinned(self) -> frozenset[int]:
+        """The untracking rules that name their peers."""
+        naming = {
+            str(r.place) for r in self.ruleset.rules() if any(type(m) is In and m.field is Field.SRC for m in r.matches)
+        }
+        return frozenset(i for i, place in enumerate(self.places) if place in naming)
+
+    @property
+    def reads_marks(self) -> bool:
+        """Whether a rule asks for an entry's mark, or gives an entry a helper."""
+        return any(READING.search(rule.text) for rule in self.ruleset.rules())  # rule text: marks are asked many ways
 
     def rules_of(self, finding: Finding) -> frozenset[int]:
         """The untracking rules that a finding is about: at its place or an edit's, or named in its evidence."""

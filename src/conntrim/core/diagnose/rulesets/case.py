@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from conntrim.core.diagnose.rulesets.asked import names_field, names_untracked, states_asked, trusts_source_port
+from conntrim.core.diagnose.rulesets.unfollowed import Stage
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
@@ -30,6 +32,8 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_ACK
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.icmp import ICMP
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.cube_cover import Box, boxes
@@ -49,6 +53,10 @@ WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.OUTPUT: (Direction.OUTBOUND, Direction.LOOPBACK),
 }
 """Which packets meet the raw rules of a hook; on `lo` only those of OUTPUT count (K16)."""
+
+
+ELSEWHERE = "another interface"
+"""By where a translated packet leaves for a host of which nobody told where it is: rules do not name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Told:
         return bool(self.box.conditions)
 
 
-@dataclass(slots=True)
+@dataclass
 class Side:
     """One family of a rule set."""
 
@@ -96,10 +104,10 @@ class Side:
     inert: Arranged
     local: Intervals | None
     loose: bool
-    meant: Set
+    meant: dict[Direction, Set]
     """What accepts of UNTRACKED let in that name the destination ports: somebody meant them to be open."""
     taken: list[Taken] = field(default_factory=list)
-    _ways: dict[Direction, Reach] = field(default_factory=dict)
+    _ways: dict[tuple[Direction, bool], Reach] = field(default_factory=dict)
     _backs: dict[Direction, Set] = field(default_factory=dict)
     _begun: dict[Direction, tuple[Set, Set]] = field(default_factory=dict)
     _admitted: dict[tuple[Direction, CtState | None, bool], Set] = field(default_factory=dict)
@@ -109,8 +117,25 @@ class Side:
         """What untracking changes for anybody's dialogues."""
         if self._differences is None:
             played = Untracking(self.space, self.early, self.full, self.inert, self.ruleset, self.local, self.loose)
-            self._differences = tuple(played.differences()) if self.taken else ()
+            self._differences = tuple(self._followed(played.differences())) if self.taken else ()
         return self._differences
+
+    def _followed(self, found: Iterator[Difference]) -> Iterator[Difference]:
+        """With some of those played that sets do not follow."""
+        for each in found:
+            alone = each.harm is Harm.UNFOLLOWED
+            yield from self.stage.played(each, self.universe(each.direction)) if alone else (each,)
+
+    @cached_property
+    def newcomer(self) -> dict[str, bool]:
+        """What rules that count say to whom they have not counted yet."""
+        return {text: counted.answer for text, counted in Newcomer.of(self.ruleset).answers.items()}
+
+    @property
+    def stage(self) -> Stage:
+        """Where single dialogues are played, with and without the untracking rules."""
+        kernel = Kernel(local=self.local or Intervals(), tcp_loose=self.loose, way=ELSEWHERE)
+        return Stage(self.space, self.full, self.inert, kernel, self.newcomer)
 
     def harmed(self, harm: Harm, direction: Direction) -> Set:
         """The openers of those dialogues of one direction that fare so, for certain."""
@@ -164,13 +189,14 @@ class Side:
             self._backs[there] = back.untracked
         return taken.packets & self._backs[there]
 
-    def way(self, direction: Direction) -> Reach:
-        """What becomes of the untracked packets of a direction, and of ICMP errors."""
-        if direction not in self._ways:
+    def way(self, direction: Direction, *, inert: bool = False) -> Reach:
+        """What becomes of the untracked packets of a direction, and of ICMP errors; `inert`: had no rule taken them."""
+        if (direction, inert) not in self._ways:
             asked = self.untracked(direction) | self.errors
             scope = packets_of(self.space, direction, self.local) & asked
-            self._ways[direction] = reach(self.space, self.full, direction, scope, local=self.local)
-        return self._ways[direction]
+            rules = self.inert if inert else self.full
+            self._ways[direction, inert] = reach(self.space, rules, direction, scope, local=self.local)
+        return self._ways[direction, inert]
 
     def admitted(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
         """What of them passes, as unsolicited (state None) or connections' packets; `untracked` False: had no rule
@@ -181,7 +207,9 @@ class Side:
         return self._admitted[key]
 
     def _settled(self, direction: Direction, state: CtState | None, untracked: bool) -> Set:
-        way, view = self.way(direction), MatchEncoder(self.space)
+        # What counts is another rule's state in front of conntrack; behind it one walk answers for both.
+        inert = not untracked and bool(early_refusals(self.ruleset))
+        way, view = self.way(direction, inert=inert), MatchEncoder(self.space)
         marked = way.untracked if untracked else self.space.nothing
         states = unsolicited(view, marked, self.loose) if state is None else known(view, marked, state)
         return settled(self.space, way.arrived, states) & self.universe(direction)
@@ -336,18 +364,32 @@ def _sees(table: Table, packet: Packet) -> bool:
     return packet.family in FAMILIES.get(table.family, ())
 
 
-def _meant(space: PacketVars, ruleset: Ruleset) -> Set:
-    """Accepts that name UNTRACKED and destination ports, wherever they stand."""
+ENDS: dict[Direction, Hook] = {Direction.INBOUND: Hook.INPUT, Direction.FORWARDED: Hook.FORWARD}
+"""Where the filter decides about packets that come in."""
+
+
+def _meant(space: PacketVars, ruleset: Ruleset) -> dict[Direction, Set]:
+    """Accepts that name UNTRACKED and destination ports, wherever packets of a direction may come to them."""
+    found: dict[Direction, list[Set]] = {direction: [] for direction in ENDS}
+    for table in (t for t in ruleset.tables if space.family in FAMILIES.get(t.family, ())):
+        for direction, hook in ENDS.items():
+            bases = (c for c in table.chains if c.base and c.base.hook is hook)
+            for chain in {c.name: c for base in bases for c in table.below(base)}.values():
+                found[direction] += _meant_in(space, table, chain)
+    return {direction: space.sets.either(sets) for direction, sets in found.items()}
+
+
+def _meant_in(space: PacketVars, table: Table, chain: Chain) -> Iterator[Set]:
+    """Those of one chain; what a rule in front of them refuses, they do not let in."""
     states = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: space.everything}
-    view = MatchEncoder(space, states, has_in=True)
-    found = [
-        view.rule(r, t)
-        for t in ruleset.tables if space.family in FAMILIES.get(t.family, ())
-        for c in t.chains
-        for r in c.rules
-        if End(Verdict.ACCEPT) in r.statements and names_untracked(r) and names_field(r, Field.DPORT)
-    ]  # fmt: skip
-    return space.sets.either(found)
+    view, refused = MatchEncoder(space, states, has_in=True), space.nothing
+    named = [r for r in chain.rules if names_untracked(r) and names_field(r, Field.DPORT)]
+    for rule in chain.rules if named else ():
+        if End(Verdict.ACCEPT) not in rule.statements:
+            refuses = any(isinstance(s, End) and s.verdict is not Verdict.ACCEPT for s in rule.statements)
+            refused = refused | view.rule(rule, table) if refuses else refused
+        elif rule in named:
+            yield view.rule(rule, table) & ~refused
 
 
 def early_refusals(ruleset: Ruleset) -> list[Rule]:

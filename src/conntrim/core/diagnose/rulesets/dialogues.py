@@ -13,14 +13,14 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.place import Place
 from conntrim.core.model.ruleset import Chain, End, Rule, Ruleset, Table, Verdict
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.answers import reply_to
-from conntrim.core.netfilter.dialogue import run
+from conntrim.core.netfilter.dialogue import course, run
 from conntrim.core.netfilter.hooks import direction_of
-from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
@@ -49,7 +49,7 @@ class Shown:
     by: Outcome | None = None
 
 
-DEATH = frozenset({Harm.CUT, Harm.TRANSLATED})
+DEATH = frozenset({Harm.CUT, Harm.UNFOLLOWED})
 BACKING: dict[str, frozenset[Harm]] = {
     "CT103": DEATH | {Harm.ONE_SIDED, Harm.NO_ERRORS}, "CT105": DEATH | {Harm.NO_ERRORS},
     "CT107": DEATH, "CT116": DEATH,
@@ -59,6 +59,9 @@ PROXY = frozenset({Harm.PROXIED, Harm.PASSED_BY})
 """SYNPROXY wants the SYN untracked, and nothing else: one way alone, then."""
 REFUSED = "CT106"
 """What tells of errors by the rule that refuses them."""
+ABOUT_ERRORS = frozenset({REFUSED, "CT119"})
+"""What tells of errors, and of nothing else."""
+ABOUT_FRAGMENTS = "CT112"
 ON_LOOPBACK = frozenset({"CT116"})
 
 
@@ -102,7 +105,7 @@ class Differences:
         """The differences that no finding about their rules tells: at the first rule that takes each."""
         named = {id(rule) for rule in self._rules() if _tells(findings, rule, harm)}
         if harm is Harm.ONE_SIDED:
-            named |= {id(rule) for _, d in self.every if d.harm in PROXY for rule, _ in d.rules}
+            named |= {id(rule) for _, d in self.every if d.harm is Harm.PROXIED for rule, _ in d.rules}
         for side, difference in self.every:
             if difference.harm is not harm or difference.direction not in directions:
                 continue
@@ -119,13 +122,17 @@ class Differences:
     def shown(self, found: Found) -> Shown | None:
         """A dialogue of it, played by the readable evaluator; None where that sees no difference."""
         told = found.side.told(found.part, found.difference.direction)
-        packets = found.difference.script.between(told.witness)
-        kernel = Kernel(local=self.local or Intervals(), tcp_loose=found.side.loose)
-        outcomes = run(self.case.full, packets, kernel=kernel, until_lost=True)
+        packets = found.difference.script.between(found.difference.played or told.witness)
+        kernel = found.side.stage.kernel
+        given = found.side.newcomer | told.box.conditions
+        played = course(self.case.full, packets, kernel, given)
         if found.difference.harm is Harm.PASSED_BY:
+            answer = played.outcomes[0].answer
+            if answer is None or answer.verdict is not Fate.ACCEPT:
+                return None  # nobody is told that the connection is open
             return Shown(told.words, packets[0], packets[1], run(self.case.full, packets[1:], kernel=kernel)[0])
-        last = outcomes[-1]
-        if last.verdict is Fate.ACCEPT:
+        last = played.outcomes[-1]
+        if played.complete is not False and last.verdict is Fate.ACCEPT:
             return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
         return Shown(told.words, packets[0], last.packet, last)
 
@@ -135,28 +142,37 @@ class Differences:
 
 def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
     """Whether a finding about a rule says that much of it."""
-    telling = (f for f in findings if f.code != REFUSED or harm is Harm.NO_ERRORS)
+    telling = (f for f in findings if f.code not in ABOUT_ERRORS or harm is Harm.NO_ERRORS)
+    telling = (f for f in telling if f.code != ABOUT_FRAGMENTS)
     return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in telling)
 
 
-def _witnessed(finding: Finding, showing: Sequence[Found]) -> Finding:
-    """The finding with a witness of which one of these tells, where its own is none: its way may be closed anyway."""
+def _witnessed(finding: Finding, showing: Sequence[Found]) -> Finding | None:
+    """The finding with a witness of which one of these tells, where its own is none: its way may be closed anyway. None
+    where their rules take no packet of any of them: others do the harm."""
+    worst = [f for f in showing if f.difference.harm is not Harm.NO_ERRORS] or showing
     witness = finding.witness
-    if witness is None or any(_tells_of(found, witness) for found in showing):
+    if witness is None or any(_tells_of(found, witness) for found in worst):
         return finding
-    found = next((f for f in showing if not f.difference.conditional), showing[0])
-    packet = found.side.told(found.part, found.difference.direction).witness
-    lines = (such_as(packet) if line.startswith(such_as(witness)) else line for line in finding.evidence)
-    return replace(finding, witness=packet, evidence=tuple(lines))
+    for found in sorted(worst, key=lambda f: f.difference.conditional):
+        packet = found.difference.played or found.side.told(found.part, found.difference.direction).witness
+        if found.side.stage.takes(found.rule, found.difference.script, packet):
+            lines = (such_as(packet) if line.startswith(such_as(witness)) else line for line in finding.evidence)
+            return replace(finding, witness=packet, evidence=tuple(lines))
+    return None
 
 
 def _tells_of(found: Found, witness: Packet) -> bool:
-    """Whether a packet opens one of these dialogues, or answers what does, whatever its flags."""
-    space = found.side.space
+    """Whether a packet opens one of these dialogues, or answers what does, whatever its flags, and the rule takes
+    packets of it."""
+    space, difference = found.side.space, found.difference
     if witness.family is not space.family:
         return False
+    if difference.played:
+        return difference.played in (witness, reply_to(witness))
     opening = found.side.flagless(found.side.stateless(found.part))
-    return any(contains(space, opening, packet) for packet in (witness, reply_to(witness)))
+    openers = [packet for packet in (witness, reply_to(witness)) if contains(space, opening, packet)]
+    return any(found.side.stage.takes(found.rule, difference.script, packet) for packet in openers)
 
 
 def _refused(findings: Iterable[Finding], side: Side, difference: Difference) -> bool:
@@ -176,16 +192,22 @@ def names(finding: Finding, place: Place) -> bool:
     )
 
 
+GATEWAYS = (NatKind.MASQUERADE, NatKind.SNAT)
+
+
 def forwards(ruleset: Ruleset) -> bool:
     """Whether somebody wrote rules for packets that pass through: chains which INPUT does not see, and that let some
-    go."""
+    go, by a rule or behind all rules; or rules that give packets another source, as gateways do."""
+    if any(isinstance(s, Nat) and s.kind in GATEWAYS for rule in ruleset.rules() for s in rule.statements):
+        return True
     for table in ruleset.tables:
         shared = below(table, Hook.INPUT)
-        apart = (chain for name, chain in below(table, Hook.FORWARD).items() if name not in shared)
-        if any(
-            isinstance(s, End) and s.verdict is Verdict.ACCEPT for c in apart for r in c.rules for s in r.statements
-        ):
-            return True
+        apart = [chain for name, chain in below(table, Hook.FORWARD).items() if name not in shared]
+        for chain in apart:
+            ends = [s.verdict for r in chain.rules for s in r.statements if isinstance(s, End)]
+            passing = chain.base is not None and bool(ends) and chain.base.policy is Verdict.ACCEPT
+            if passing or Verdict.ACCEPT in ends:
+                return True
     return False
 
 
@@ -253,6 +275,9 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
         return
     if found.difference.harm is Harm.PASSED_BY:
         yield f"{such_as(shown.opener)}: {_passing(shown.by)}"
+        return
+    if shown.by.verdict is Fate.ACCEPT:
+        yield f"{such_as(shown.opener)}: not translated back is {describe_packet(shown.lost)}"
         return
     step = shown.by.by
     where = ""

@@ -92,11 +92,11 @@ def _finding(case: RuleCase, told: Told, direction: Direction, whose: Sequence[R
         place,
         ("accept these types before it: without them large transfers hang and dead ports mean time-outs",),
         witness=told.witness,
-        edits=_edits(case, told.witness),
+        edits=accepts(case, told.witness),
     )
 
 
-def _edits(case: RuleCase, witness: Packet) -> tuple[Edit, ...]:
+def accepts(case: RuleCase, witness: Packet) -> tuple[Edit, ...]:
     """Accepts of the errors, each type its rule."""
     place = case.in_front(witness)
     if place is None:

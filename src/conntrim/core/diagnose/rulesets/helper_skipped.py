@@ -45,10 +45,19 @@ def check(case: RuleCase) -> Iterator[Finding]:
                 continue
             way = side.way(direction)
             for hit in (h for _, h in way.hits if isinstance(h.statement, Helper) and id(h.rule) not in told):
-                found = side.stateless(hit.packets) & way.untracked
+                found = _begun(side, direction, side.stateless(hit.packets) & way.untracked)
                 if found != side.space.nothing:
                     told.add(id(hit.rule))
                     yield _finding(case, side, hit.rule, direction, found)
+
+
+def _begun(side: Side, direction: Direction, found: Set) -> Set:
+    """Those whose connections come about where they are tracked, as far as some of them were played."""
+    if found == side.space.nothing:
+        return found
+    parts, whole = side.stage.parts(found, side.universe(direction))
+    kept = [part for box, part in parts if side.stage.begins(box.witness)]
+    return found if whole and len(kept) == len(parts) else side.space.sets.either(kept)
 
 
 def _finding(case: RuleCase, side: Side, rule: Rule, direction: Direction, found: Set) -> Finding:

@@ -25,10 +25,12 @@ from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import raw
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
+from conntrim.core.netfilter.nat import spans
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import IIF, OIF
 from conntrim.core.prove.summary import Hit
@@ -46,7 +48,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
         for direction in DIRECTIONS:
             skipped = list(_skipped(side, direction))
             for taken in (t for t in side.taken if t.direction is direction):
-                losing = [(hit, p & taken.packets) for hit, p in skipped if p & taken.packets != side.space.nothing]
+                losing = [(hit, part) for hit, p in skipped for part in _lost(side, direction, hit, p & taken.packets)]
                 if losing:
                     worst = max(_severity(hit, direction) for hit, _ in losing)
                     hit, first = next(each for each in losing if _severity(each[0], direction) is worst)
@@ -63,12 +65,23 @@ def _skipped(side: Side, direction: Direction) -> Iterator[tuple[Hit, Set]]:
     """Effects of NAT rules that untracked openings would have had, were they tracked."""
     if side.untracked(direction) == side.space.nothing:
         return
-    way = side.way(direction)
+    way, opening = side.way(direction), side.opening() | side.echoes()
     for _, hit in way.hits:
         if isinstance(hit.statement, Nat):
-            lost = side.stateless(hit.packets) & way.untracked & side.opening() & _changing(side, hit, direction)
+            lost = side.stateless(hit.packets) & way.untracked & opening & _changing(side, hit, direction)
             if lost != side.space.nothing:
                 yield hit, lost
+
+
+def _lost(side: Side, direction: Direction, hit: Hit, skipped: Set) -> Iterator[Set]:
+    """Those of them with which a dialogue is lost, or comes to another end, as far as somebody knows: what the filter
+    refuses anyway, and what keeps its address and port, loses nothing. What is a warning has to be shown."""
+    sure = (True,) if _severity(hit, direction) is Severity.WARNING else (True, None)
+    if skipped != side.space.nothing:
+        parts, whole = side.stage.parts(skipped, side.universe(direction))
+        kept = [part for box, part in parts if side.stage.loses(box.witness) in sure]
+        if kept:
+            yield skipped if whole and len(kept) == len(parts) else side.space.sets.either(kept)
 
 
 def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
@@ -78,9 +91,17 @@ def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
     if hit.statement.kind not in SOURCES:
         return side.space.everything
     if direction is not Direction.FORWARDED:
-        return side.space.nothing if hit.statement.kind is NatKind.MASQUERADE else side.space.everything
+        masqueraded = hit.statement.kind is NatKind.MASQUERADE
+        return side.space.nothing if masqueraded else ~_already(side, hit.statement)
     codes = (side.space.names.codes((name,)) for name in side.space.names.known if name)
     return ~side.space.sets.either([side.space.values(IIF, c) & side.space.values(OIF, c) for c in codes])
+
+
+def _already(side: Side, nat: Nat) -> Set:
+    """The packets that come from the one address that a rule gives them."""
+    addresses, ports = spans(nat)
+    one = addresses is not None and addresses.size == 1 and ports is None
+    return side.space.field(Field.SRC, addresses) if one and addresses else side.space.nothing
 
 
 def _severity(hit: Hit, direction: Direction) -> Severity:

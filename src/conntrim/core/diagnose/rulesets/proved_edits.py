@@ -114,6 +114,8 @@ class Trial:
         left = self._left(findings, more)
         if left and (new := [f for f in left if f.name not in self.names]) and all(f.code == BESIDE for f in new):
             more = tuple(edit for f in new for edit in f.edits)
+            if not all(edit.place.source for edit in more):
+                return None  # beside a rule that an edit puts somewhere: nobody can name its place
             left = self._left(findings, more)
         if left is None or not {f.name for f in left} <= self.names or not self._harmless(findings, more):
             return None

@@ -76,7 +76,8 @@ def copied(rule: Rule) -> Rule:
 
 def replaced(home: Home, old: Rule, rule: Rule, like: Rule | None = None) -> tuple[Edit, ...]:
     """A rule instead of another. `like` is one of the operator's, `old` where none is named: whoever writes
-    `-m state` and `-j NOTRACK` reads the same again."""
+    `-m state` and `-j NOTRACK` reads the same again. In a file it stands on the same line."""
+    rule = replace(rule, place=old.place) if old.place.line else rule
     return _edit(home, How.REPLACE, old.place, ReplaceRule(home.chain.name, old, rule), like or old)
 
 
@@ -132,7 +133,10 @@ def _edit(
 
 
 def spelt(home: Home, rule: Rule, like: Rule | None = None) -> str:
-    """A rule as this table's listing has it (`-A CHAIN ...` for iptables); empty where it cannot be said."""
+    """A rule as this table's listing has it (`-A CHAIN ...` for iptables); empty where it cannot be said: nft's tables
+    do not know one another's sets."""
+    if home.table.dialect is Dialect.NFTABLES and _sets_of(rule) - {each.name for each in home.table.sets}:
+        return ""
     try:
         text = _spelt(home, rule, old_words(like) if like else False)
     except (NotExpressible, Unspeakable):
@@ -141,6 +145,11 @@ def spelt(home: Home, rule: Rule, like: Rule | None = None) -> str:
         for address in map(format_address, addresses.values()):
             text = re.sub(rf"{re.escape(address)}(/32|/128)?", word, text)
     return text
+
+
+def _sets_of(rule: Rule) -> set[str]:
+    """The named sets that a rule asks."""
+    return {m.set_name for m in rule.matches if isinstance(m, InSet)}
 
 
 def _spelt(home: Home, rule: Rule, old: bool) -> str:

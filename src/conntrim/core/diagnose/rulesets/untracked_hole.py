@@ -68,21 +68,23 @@ def opened(side: Side, taken: Taken) -> Set:
     """What anybody may open only because this rule makes it untracked."""
     as_they_are = side.admitted(taken.direction, None, untracked=True)
     tracked = side.admitted(taken.direction, None, untracked=False)
-    return as_they_are & ~tracked & (side.opening() | side.echoes()) & taken.packets & ~side.meant
+    return as_they_are & ~tracked & (side.opening() | side.echoes()) & taken.packets & ~side.meant[taken.direction]
 
 
 def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
-    """NOTRACK rules that open something, once each; coming in rather than forwarded where both."""
-    told: set[int] = set()
+    """NOTRACK rules that open something, each with the worst of it, what comes in first."""
+    told: dict[int, Exposure] = {}
     for side in case.sides:
         for taken in side.taken:
-            if taken.direction not in (Direction.INBOUND, Direction.FORWARDED) or id(taken.rule) in told:
+            if taken.direction not in (Direction.INBOUND, Direction.FORWARDED):
                 continue
             found = opened(side, taken) if by_target(taken.rule) is targeted else side.space.nothing
             if found != side.space.nothing:
-                told.add(id(taken.rule))
                 words = side.told(found, taken.direction)
-                yield Exposure(taken, words, case.accepting(words.witness))
+                one = Exposure(taken, words, case.accepting(words.witness))
+                before = told.get(id(taken.rule))
+                told[id(taken.rule)] = one if before is None or one.severity > before.severity else before
+    yield from told.values()
 
 
 def findings(

@@ -1,0 +1,138 @@
+"""Connections that sets do not follow (a rule translates them, or their ways are in two zones): one of each part is
+played, with the untracking rules and without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from conntrim.core.model.packet import Packet
+from conntrim.core.model.protocol import Protocol
+from conntrim.core.model.ruleset import Rule
+from conntrim.core.model.service import ONE_WAY
+from conntrim.core.netfilter.dialogue import Course, Talk, course, run
+from conntrim.core.netfilter.hooks import Arranged
+from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
+from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.prove.cube_cover import Box, cubes
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.names import LOOPBACK
+from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
+from conntrim.core.prove.untracking import Difference, Harm, Script, scripts, untracks
+
+MOST_PLAYED = 6
+"""Parts of a set of connections of which one is played."""
+
+
+TALKS: dict[int, Talk] = {
+    Protocol.TCP: Talk.TCP, Protocol.UDP: Talk.UDP, Protocol.ICMP: Talk.ECHO, Protocol.ICMPV6: Talk.ECHO,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Both rule sets of one family: as they are, and with their untracking inert."""
+
+    space: PacketVars
+    rules: Arranged
+    inert: Arranged
+    kernel: Kernel
+    newcomer: Mapping[str, bool]
+    """What rules that count say to whom they have not counted yet."""
+
+    def played(self, found: Difference, universe: Set) -> Iterator[Difference]:
+        """What becomes of connections that are not followed; they stay so where a played one is not decided."""
+        for packets in self._by_rules(found):
+            (box, part), *_ = self.parts(packets, universe, 1)[0]
+            before, after = self._courses(found.script, box.witness)
+            taking = _untracking(after.outcomes)
+            if (harm := _harm(before, after)) and taking:
+                script, rules = (
+                    replace(found.script, harm=harm),
+                    tuple((rule, part) for rule in _untracking(after.outcomes)),
+                )
+                yield replace(found, script=script, openers=part, rules=rules, played=box.witness)
+
+    def _by_rules(self, found: Difference) -> Iterator[Set]:
+        """The connections by the untracking rules that take packets of them, a few parts."""
+        parts = [found.openers]
+        for _, mine in found.rules:
+            split = (each for part in parts for each in (part & mine, part & ~mine))
+            parts = [part for part in split if part != self.space.nothing][:MOST_PLAYED]
+        yield from parts
+
+    def parts(self, found: Set, universe: Set, most: int = MOST_PLAYED) -> tuple[list[tuple[Box, Set]], bool]:
+        """Some parts of a set and whether they are all of it; not of what leaves by where it came from, if there
+        are others: how they come back is another story."""
+        space = self.space
+        same = [space.values(IIF, codes) & space.values(OIF, codes) for codes in
+                (space.names.codes((name,)) for name in space.names.known if name and name != LOOPBACK)]  # fmt: skip
+        straight = found & ~space.sets.either(same)
+        made, whole = cubes(space, straight if straight != space.nothing else found, universe, most)
+        return made, whole
+
+    def loses(self, opener: Packet) -> bool | None:
+        """Whether the dialogue that a packet opens is lost, or is no longer translated; None: nobody knows."""
+        if opener.protocol not in TALKS:
+            return None
+        before, after = self._courses(_script(opener), opener)
+        arrives = after.outcomes[0].verdict is Fate.ACCEPT
+        certain = before.outcomes[0].verdict is not Fate.NOT_DECIDED
+        if certain and before.translated and arrives and not after.translated and after.complete is not None:
+            return True
+        if before.complete is False or after.complete:
+            return False
+        return None if before.complete is None or after.complete is None else True
+
+    def begins(self, opener: Packet) -> bool:
+        """Whether what a packet opens may come about without the untracking rules."""
+        return opener.protocol not in TALKS or self._courses(_script(opener), opener)[0].complete is not False
+
+    def takes(self, rule: Rule, script: Script, opener: Packet) -> bool:
+        """Whether an untracking rule takes a packet of a dialogue, up to the packet that is lost."""
+        outcomes = run(self.rules, script.between(opener), kernel=self.kernel, until_lost=True)
+        return any(rule is each for each in _untracking(outcomes))
+
+    def refusal(self, packet: Packet) -> Packet:
+        """What REJECT answers to a packet as the rules are."""
+        answer = simulate(self.rules, packet, kernel=self.kernel).answer
+        assert answer is not None, "only asked of packets whose refusal is silenced"
+        return answer.packet
+
+    def silences(self, packet: Packet) -> bool:
+        """Whether REJECT's answer to a packet leaves where it is tracked, and is refused as it is."""
+        before, after = (simulate(rules, packet, kernel=self.kernel) for rules in (self.inert, self.rules))
+        if Fate.NOT_DECIDED in (before.verdict, after.verdict) or before.answer is None or after.answer is None:
+            return False
+        return before.answer.verdict is Fate.ACCEPT and after.answer.verdict in (Fate.DROP, Fate.REJECT)
+
+    def _courses(self, script: Script, opener: Packet) -> tuple[Course, Course]:
+        packets = script.between(opener)
+        before, after = (course(rules, packets, self.kernel, self.newcomer) for rules in (self.inert, self.rules))
+        return before, after
+
+
+def _harm(before: Course, after: Course) -> Harm | None:
+    """What untracking does to a dialogue."""
+    if before.complete is False:
+        return None
+    if before.complete is None or after.complete is None:
+        return Harm.UNFOLLOWED
+    if not after.complete:
+        return Harm.CUT
+    return Harm.ONE_SIDED if after.outcomes[-1].memory.entries else None
+
+
+def _untracking(outcomes: Iterable[Outcome]) -> list[Rule]:
+    """The untracking rules that took packets of a dialogue, as they came: translated, some of them."""
+    steps = (step for outcome in outcomes for step in outcome.path if step.kind is StepKind.RULE)
+    return list({id(s.rule): s.rule for s in steps if s.rule and untracks(s.rule)}.values())
+
+
+def _script(opener: Packet) -> Script:
+    """The whole dialogue that a packet opens."""
+    talk = TALKS[opener.protocol]
+    one_way = talk is Talk.UDP and (opener.dport or 0) in ONE_WAY
+    return next(s for s in scripts(opener.family) if (s.talk, s.one_way) == (talk, one_way))
