@@ -216,12 +216,12 @@ class Play:
         return found[0] | found[1] if loop else found[0] ^ found[1]
 
     def translated(self, script: Script, *, answer: bool = False) -> Set:
-        """The connections whose first packet, or first answer, a rule translates if it is NEW."""
+        """The connections of which a rule translates a request, or an answer, that is NEW."""
         hits = [hit.packets for _, hit in self._way(answer).hits if isinstance(hit.statement, Nat)]
         found = self.space.any_state(self.space.sets.either(hits))
         packets = zip(script.turns, script.between(opener(self.space, script.talk)), strict=True)
-        first = next((packet for turn, packet in packets if turn.back is answer), None)
-        return self.space.nothing if first is None else self.carried(found, first)
+        mine = {p for turn, p in packets if turn.back is answer and turn.about is None}
+        return self.space.sets.either([self.carried(found, packet) for packet in mine])
 
     def by_translation(self, script: Script, connections: Set) -> Iterator[Set]:
         """Connections apart by the rule that translates their first packet."""
@@ -375,7 +375,9 @@ class Untracking:
         if scope == self.space.nothing:
             return
         without, with_ = both
-        translated = without.translated(script) | with_.translated(script, answer=True) & with_.untracked(script)
+        translated = without.translated(script)
+        renewed = with_.translated(script, answer=True) & with_.untracked(script) & ~translated
+        translated = translated | (renewed & without.completes(script)[0] if renewed != self.space.nothing else renewed)
         split = without.split(script, loop=direction is Direction.LOOPBACK)
         special = (translated | split) & scope
         if script.harm is Harm.CUT and not script.one_way:
@@ -464,7 +466,7 @@ class Untracking:
             for hit in (h for _, h in walk.hits if isinstance(h.statement, Notrack)):
                 for fields, moving in nats.items():
                     freed = space.sets.literals(*sorted(n for f in (*fields, *beside) for n in space.bits[f]))
-                    yield hit.rule, space.any_state(hit.packets).exists(freed) & moving & universe
+                    yield hit.rule, space.any_state(hit.packets).exists(freed) & moving & space.any_state(universe)
 
     @cached_property
     def _translates(self) -> bool:

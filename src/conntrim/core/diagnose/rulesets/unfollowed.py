@@ -49,10 +49,7 @@ class Stage:
             before, after = self._courses(found.script, box.witness)
             taking = _untracking(after.outcomes)
             if (harm := _harm(before, after)) and taking:
-                script, rules = (
-                    replace(found.script, harm=harm),
-                    tuple((rule, part) for rule in _untracking(after.outcomes)),
-                )
+                script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in taking)
                 yield replace(found, script=script, openers=part, rules=rules, played=box.witness)
 
     def _by_rules(self, found: Difference) -> Iterator[Set]:
