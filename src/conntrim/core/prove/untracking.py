@@ -36,6 +36,7 @@ from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS
+from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, tracked
@@ -418,7 +419,8 @@ class Untracking:
 
     @cached_property
     def _newcomer(self) -> dict[str, bool]:
-        return {text: counted.answer for text, counted in Newcomer.of(self.ruleset).answers.items()}
+        counted = {text: each.answer for text, each in Newcomer.of(self.ruleset).answers.items()}
+        return counted | {FRAGMENT: False}  # dialogues are of whole packets
 
     def _errors_about(self, connections: Set) -> Set:
         """ICMP errors about them: of a connection they have the addresses and interfaces."""

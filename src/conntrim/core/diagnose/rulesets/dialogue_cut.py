@@ -18,9 +18,12 @@ What to do:
 Caveats:
     Told where no finding with a name of its own tells it already. Who
     connects from one of a service's own ports, or from a port below 1024, is
-    not looked at; nor is what a rule translates (CT109). Forwarded packets
-    count where some rule lets them pass. Where a connection is cut only for
-    one answer of a match that is not understood, it is a warning.
+    not looked at. Of connections that a rule translates, or whose ways are in
+    two zones, some are played, one of each kind. Forwarded packets count where
+    some rule lets them pass or gives them another source. Rules that count
+    are taken as for a client that is new to them; where a connection is cut
+    only for one answer of another match that is not understood, it is a
+    warning.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ What to do:
 
 Caveats:
     Who connects from a port that the NOTRACK rule names, or from one below
-    1024, does so by chance: where nobody else is meant it is a warning.
+    1024, does so by chance: where nobody else is meant it is a warning. What
+    the filter refuses anyway is not told.
     Kernels before 6.0 may give helpers by port without any rule; that is not
     seen here.
 """

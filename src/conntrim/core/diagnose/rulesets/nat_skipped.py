@@ -13,9 +13,12 @@ What to do:
     or name in the NOTRACK rule what is not translated.
 
 Caveats:
-    Masquerading of what this host itself sends changes nothing as a rule and
-    is not told. Another translation of its source is a warning: what it opens
-    goes on, from another address of its own.
+    Told where one of the packets, played with and without the NOTRACK rules,
+    comes to another end or is lost: what keeps its address and port, and what
+    the filter refuses anyway, misses nothing. Masquerading of what this host
+    itself sends changes nothing as a rule and is not told. Another
+    translation of its source is a warning: what it opens goes on, from
+    another address of its own.
 """
 
 from __future__ import annotations

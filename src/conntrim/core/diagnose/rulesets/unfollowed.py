@@ -50,7 +50,9 @@ class Stage:
             taking = _untracking(after.outcomes)
             if (harm := _harm(before, after)) and taking:
                 script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in taking)
-                yield replace(found, script=script, openers=part, rules=rules, played=box.witness)
+                open_ = harm is Harm.UNFOLLOWED and found.conditional
+                made = replace(found, script=script, openers=part, rules=rules, played=box.witness)
+                yield replace(made, conditional=open_)
 
     def _by_rules(self, found: Difference) -> Iterator[Set]:
         """The connections by the untracking rules that take packets of them, a few parts."""
