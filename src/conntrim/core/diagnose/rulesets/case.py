@@ -254,6 +254,10 @@ class Side:
     def told(self, packets: Set, direction: Direction) -> Told:
         """A set by its largest part found."""
         (box, *_), whole = boxes(self.space, packets, self.universe(direction), 1)
+        return self.told_of(box, whole=whole)
+
+    def told_of(self, box: Box, *, whole: bool) -> Told:
+        """The same of a part that is there already; `whole`: there is no other."""
         words = describe(self.space, box) + ("" if whole else " and more")
         return Told(words, box, self.matches_of(box))
 

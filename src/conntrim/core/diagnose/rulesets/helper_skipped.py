@@ -31,6 +31,7 @@ from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Helper, Rule
 from conntrim.core.model.service import Direction
+from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.untracking import FREE, services
 
@@ -63,7 +64,8 @@ def _begun(side: Side, direction: Direction, found: Set) -> Set:
 
 def _finding(case: RuleCase, side: Side, rule: Rule, direction: Direction, found: Set) -> Finding:
     told = side.told(found, direction)
-    taken = next(t for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing)
+    every = [t for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing]
+    taken = next((t for t in every if contains(side.space, t.packets, told.witness)), every[0])
     by = taken.rule
     names = " and ".join(s.name for s in rule.statements if isinstance(s, Helper))
     clients = side.space.field(Field.SPORT, FREE - services(case.ruleset)) | ~side.space.with_ports

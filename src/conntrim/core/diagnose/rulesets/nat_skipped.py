@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import raw
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.nat import Nat, NatKind
@@ -51,15 +51,15 @@ def check(case: RuleCase) -> Iterator[Finding]:
         for direction in DIRECTIONS:
             skipped = list(_skipped(side, direction))
             for taken in (t for t in side.taken if t.direction is direction):
-                losing = [(hit, part) for hit, p in skipped for part in _lost(side, direction, hit, p & taken.packets)]
+                losing = [(hit, *lost) for hit, p in skipped for lost in _lost(side, direction, hit, p & taken.packets)]
                 if losing:
-                    worst = max(_severity(hit, direction) for hit, _ in losing)
-                    hit, first = next(each for each in losing if _severity(each[0], direction) is worst)
+                    worst = max(_severity(hit, direction) for hit, _, _ in losing)
+                    hit, _, first = next(each for each in losing if _severity(each[0], direction) is worst)
                     finding = told.get(id(taken.rule))
                     if finding is None or finding.severity < worst:
                         before = finding.edits if finding else ()
-                        finding = replace(_finding(side, taken.rule, hit, direction, first), edits=before)
-                    edits = raw.tracked(case, side, side.space.sets.either([p for _, p in losing]), taken)
+                        finding = replace(_finding(taken.rule, hit, direction, first), edits=before)
+                    edits = raw.tracked(case, side, side.space.sets.either([p for _, p, _ in losing]), taken)
                     told[id(taken.rule)] = replace(finding, edits=tuple(dict.fromkeys((*finding.edits, *edits))))
     yield from told.values()
 
@@ -76,15 +76,18 @@ def _skipped(side: Side, direction: Direction) -> Iterator[tuple[Hit, Set]]:
                 yield hit, lost
 
 
-def _lost(side: Side, direction: Direction, hit: Hit, skipped: Set) -> Iterator[Set]:
-    """Those of them with which a dialogue is lost, or comes to another end, as far as somebody knows: what the filter
-    refuses anyway, and what keeps its address and port, loses nothing. What is a warning has to be shown."""
+def _lost(side: Side, direction: Direction, hit: Hit, skipped: Set) -> Iterator[tuple[Set, Told]]:
+    """Those of them with which a dialogue is lost, or comes to another end, as far as somebody knows, and one of which
+    that is told: what the filter refuses anyway, and what keeps its address and port, loses nothing. What is a warning
+    has to be shown."""
     sure = (True,) if _severity(hit, direction) is Severity.WARNING else (True, None)
     if skipped != side.space.nothing:
         parts, whole = side.stage.parts(skipped, side.universe(direction))
-        kept = [part for box, part in parts if side.stage.loses(box.witness) in sure]
+        kept = [(box, part) for box, part in parts if side.stage.loses(box.witness) in sure]
         if kept:
-            yield skipped if whole and len(kept) == len(parts) else side.space.sets.either(kept)
+            every = whole and len(kept) == len(parts)
+            lost = skipped if every else side.space.sets.either([part for _, part in kept])
+            yield lost, side.told_of(kept[0][0], whole=len(kept) == 1)
 
 
 def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
@@ -114,8 +117,8 @@ def _severity(hit: Hit, direction: Direction) -> Severity:
     return Severity.WARNING if own else Severity.CRITICAL
 
 
-def _finding(side: Side, rule: Rule, hit: Hit, direction: Direction, found: Set) -> Finding:
-    told, nat = side.told(found, direction), hit.rule
+def _finding(rule: Rule, hit: Hit, direction: Direction, told: Told) -> Finding:
+    nat = hit.rule
     evidence = (f"no longer translated: {told.words}", such_as(told.witness), f"{nat.place}: {nat.text}")
     return Finding(
         CODE, _severity(hit, direction), "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
