@@ -10,14 +10,14 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
 from conntrim.host.netns import entered
 from conntrim.lab.gateway import LAN, RULES, Gateway, echo_server, gateway
-from conntrim.lab.netns import LabHost, bridged
+from conntrim.lab.netns import LabHost, bridged, lab_host
 from conntrim.lab.site import connect
 from tests.lab import managed
 from tests.lab.planning import entries
@@ -36,24 +36,30 @@ UDP = 30
 class Full:
     """A host at a full table. `ask` makes so many requests as its clients do, and says how many failed; `held` are
     connections that must not be cut; `pace` are requests a second that come all the while, and `rate` the same where
-    the table is full of what they leave; `after` is done before the measurement."""
+    the table is full of what they leave, `each` so many entries; `quiet` tells whether everybody has an answer;
+    `again`: who is refused asks again; `after` is done before the measurement."""
 
     host: LabHost
     ask: Callable[[int], int]
     held: list[socket.socket] = field(default_factory=list)
     rate: int = 0
+    each: int = 1
+    quiet: Callable[[], bool] = lambda: True
+    again: bool = False
     pace: int = 4
     after: Callable[[], None] = lambda: None
     word: bytes = b"word"
 
     def fill(self) -> None:
-        """Until the kernel drops packets or entries. What comes at a rate gets the ages that it would have: each part
-        the time-out that is left to it."""
+        """Until the kernel drops packets or entries. What comes at a rate gets the ages that it has at a table that is
+        full all the time: each part the time-out that is left to it, as many as go in that second."""
+        fits = (MOST - len(self.held)) // (UDP * self.each)
         for left in range(1, UDP + 1) if self.rate else ():
             self.host.sysctl(TIMEOUT, left)
-            self.ask(self.rate)
+            self.ask(min(fits, self.rate))
+            assert until(self.quiet)
         while not self.dropped():
-            self.ask(50)
+            self.ask(1 if self.rate else 50)
 
     def dropped(self) -> int:
         """Packets and entries that were dropped for want of room."""
@@ -73,7 +79,8 @@ class Full:
             due = time.monotonic()
             while not done.wait(max(0, due - time.monotonic())):
                 failed[0] += self.ask(1)
-                due += 1 / (self.rate or self.pace)
+                step = 1 / (self.rate or self.pace)
+                due = max(due + step, time.monotonic() - LATE * step)  # no burst after the machine stood still
 
         thread = Thread(target=asking)
         thread.start()
@@ -124,6 +131,8 @@ def short(client: LabHost, address: str, ports: Sequence[int], word: bytes = b"w
     return ask
 
 
+LATE = 5
+"""Requests that are caught up with."""
 QUERY = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0)
 NAMES = 300
 
@@ -228,6 +237,87 @@ def over(made: Gateway, others: Sequence[socket.socket]) -> None:
     del made.opened[len(others) :]
 
 
+DOCKER = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 172.17.0.3:80
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j ACCEPT
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER -d 172.17.0.3/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-USER -j RETURN
+COMMIT
+"""
+DOCKER_NFT = """\
+table ip docker-bridges {
+  map published { type inet_service : ipv4_addr . inet_service
+    elements = { 8080 : 172.17.0.2 . 80, 8443 : 172.17.0.3 . 80 }
+  }
+  chain prerouting { type nat hook prerouting priority dstnat
+    iifname != "docker0" fib daddr type local tcp dport 8080 dnat to 172.17.0.2:80
+    iifname != "docker0" fib daddr type local tcp dport 8443 dnat to 172.17.0.3:80
+  }
+  chain postrouting { type nat hook postrouting priority srcnat
+    ip saddr 172.17.0.0/16 oifname != "docker0" masquerade
+  }
+  chain forward { type filter hook forward priority filter; policy drop
+    oifname "docker0" ct state established,related accept
+    iifname "docker0" accept
+    oifname "docker0" ip daddr { 172.17.0.2, 172.17.0.3 } tcp dport 80 accept
+  }
+}
+"""
+
+
+@contextmanager
+def docker_host(dialect: str, _: Path) -> Iterator[Full]:
+    """Two containers with published ports, and the names that they look up at a resolver outside."""
+    with ExitStack() as stack:
+        hosts = stack.enter_context(bridged(["node=1", "outside=80"]))
+        node, outside = hosts["node"], hosts["outside"]
+        box, shop = (stack.enter_context(lab_host(name)) for name in ("box", "shop"))
+        node.run("ip", "link", "add", "docker0", "type", "bridge")
+        node.run("ip", "address", "add", "172.17.0.1/16", "dev", "docker0")
+        node.run("ip", "link", "set", "docker0", "up")
+        node.sysctl("net.ipv4.ip_forward", 1)
+        for n, each in enumerate((box, shop), 2):
+            node.run("ip", "link", "add", f"box{n}", "type", "veth", "peer", "name", "eth0", "netns", each.name)
+            node.run("ip", "link", "set", f"box{n}", "master", "docker0", "up")
+            each.run("ip", "address", "add", f"172.17.0.{n}/16", "dev", "eth0")
+            each.run("ip", "link", "set", "eth0", "up")
+            each.run("ip", "route", "add", "default", "via", "172.17.0.1")
+            echo_server(each, 80)
+        echo_server(node, 22)
+        outside.start("python3", "-c", NAMESERVER)
+        if dialect == "nftables":
+            node.run("nft", "-f", "-", text=DOCKER_NFT)
+        else:
+            node.run("iptables-nft-restore", text=DOCKER)
+        held = hold(outside, "192.168.0.1", 22, SSH)
+        held += [*hold(outside, "192.168.0.1", 8080, 40), *hold(outside, "192.168.0.1", 8443, 40)]
+        ask = Queries(box, "192.168.0.80")
+        yield Full(node, ask, held, rate=80, quiet=lambda: not ask.pending())
+
+
 UNBOUND = """\
 server:
   username: ""
@@ -276,7 +366,8 @@ def firewall(host: LabHost, dialect: str, ports: str) -> None:
     if dialect == "nftables":
         host.run("nft", "-f", "-", text=FIREWALL_NFT.format(ports=ports.replace(":", "-")))
     else:
-        host.run("iptables-nft-restore", text=FIREWALL.format(ports=ports))
+        for program in ("iptables-nft-restore", "ip6tables-nft-restore"):
+            host.run(program, text=FIREWALL.format(ports=ports))
 
 
 @contextmanager
@@ -305,7 +396,7 @@ def resolver(dialect: str, place: Path) -> Iterator[Full]:
         held = hold(hosts["client"], "192.168.0.53", 22, SSH)
         ask = Queries(hosts["client"], "192.168.0.53")
         assert until(lambda: not (ask(1) or ask.pending()))
-        yield Full(hosts["resolver"], ask, held, rate=31)
+        yield Full(hosts["resolver"], ask, held, rate=45, each=2, quiet=lambda: not ask.pending(), again=True)
 
 
 HAPROXY = """\
@@ -354,6 +445,7 @@ def web(manager: str, place: Path) -> Iterator[Full]:
 HOSTS: dict[str, tuple[Callable[[str, Path], AbstractContextManager[Full]], str]] = {
     **{f"gateway, {dialect}": (abused_gateway, dialect) for dialect in RULES},
     **{f"resolver, {dialect}": (resolver, dialect) for dialect in ("iptables-nft", "nftables")},
+    **{f"docker, {dialect}": (docker_host, dialect) for dialect in ("iptables-nft", "nftables")},
     **{f"proxy, {dialect}": (proxy, dialect) for dialect in ("iptables-nft", "nftables")},
     **{f"web, {manager}": (web, manager) for manager in ("ufw", "firewalld")},
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from conntrim.app.budget import ticking
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.listing import RulesetListing
+from conntrim.core.capacity.refused import WATCHED, crowded, refused
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
@@ -74,6 +75,13 @@ class Live:
         facts = self.facts.read(self.netns)
         return Inputs(ruleset, fingerprint(ruleset), facts, census, policy, dialect, self.check)
 
+    def refused(self) -> float:
+        """Arrivals a second that find no room, watched for some seconds where the table is crowded."""
+        facts = self.facts.read(self.netns)
+        if not crowded(facts):
+            return 0.0
+        return refused(facts.reading, self.facts.reading(self.netns, facts.seconds + WATCHED))
+
 
 def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
     """Facts of a host that is known by its files only."""
@@ -103,6 +111,7 @@ def make_plan(inputs: Inputs) -> Planned:
     plan = _checked(compile_plan(request), inputs.check)
     remarks = (
         *_why_nothing(plan, inputs.facts),
+        *_refused(inputs.facts),
         *inputs.ruleset.unread,
         *inputs.ruleset.remarks,
         *inputs.facts.remarks,
@@ -132,6 +141,16 @@ def _why_nothing(plan: Plan, facts: HostFacts) -> tuple[str, ...]:
     dropped = facts.counters.get("drop") or 0
     full = f"{dropped:,} packets were dropped since boot: conntrim diagnose tells when and why" if dropped else ""
     return (said, full) if full else (said,)
+
+
+def _refused(facts: HostFacts) -> tuple[str, ...]:
+    """Of what a full table tells nothing."""
+    if not facts.refused:
+        return ()
+    said = (
+        f"the table is full and refuses {facts.refused:,.1f} arrivals a second: the entries afterwards are those with"
+    )
+    return (f"{said} them, at most, because whoever asks again is counted each time",)
 
 
 def _proposal(inputs: Inputs) -> Proposal:

@@ -127,13 +127,14 @@ def _refuse_on_trial(directory: str, netns: str | None, state: str | None) -> No
 
 def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
     """Everything read. Files alone speak of another host; whatever is not in a file is this kernel's."""
-    census = None
+    census, live = None, wiring.live(given.netns)
+    refused = live.refused() if given.source is None and not given.foreign else 0.0
     if given.source is not None or not given.foreign:
         viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
         census = take_census(wiring.flows(given.source, given.netns), viewpoint, TOP)
     if not given.rulesets:
-        inputs = wiring.live(given.netns).inputs(given.policy, dialect, census)
-        return replace(inputs, facts=_named(inputs.facts, given.ours))
+        inputs = live.inputs(given.policy, dialect, census)
+        return replace(inputs, facts=replace(_named(inputs.facts, given.ours), refused=refused))
     if given.foreign:
         facts = elsewhere(given.source or given.rulesets[0], era, _addresses(given.ours, census))
     else:

@@ -140,8 +140,8 @@ class HostFacts:
     `expect_full` (lines about the expectation table) are the log's.
     `interfaces` are the devices behind which addresses are, by the addresses' usual spelling.
     `nft`: the program is here, and it and this kernel have its time-outs for services (since 4.19); of a host that is
-    known by files it is taken for granted. `trial` tells of a plan of ours that is on trial here. `remarks` tell what
-    could not be read, and why.
+    known by files it is taken for granted. `trial` tells of a plan of ours that is on trial here. `refused` are the
+    arrivals a second that find no room. `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -178,6 +178,7 @@ class HostFacts:
     trial: str = ""
     nft: bool = True
     interfaces: dict[str, str] = field(default_factory=dict)
+    refused: float = 0.0
 
     @property
     def reading(self) -> Reading:

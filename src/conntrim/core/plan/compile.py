@@ -109,7 +109,7 @@ class Request:
 def compile_plan(request: Request) -> Plan:
     """The plan, its obligations decided but for `loads`, which the host is asked. InputError for a range too wide."""
     policy, facts, done = request.policy, request.facts, compiled(request)
-    entries = predicted(policy, request.census) if request.census else (None, None)
+    entries = predicted(policy, request.census, facts) if request.census else (None, None)
     proof, settings = proved(done), settings_of(policy, facts.era, facts.max)
     plan = Plan(
         name="",

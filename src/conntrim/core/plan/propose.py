@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from conntrim.core.capacity.refused import arrivals, seconds_of
 from conntrim.core.capacity.sizing import size_for
 from conntrim.core.capacity.untrack import entries_total, entries_without, largest, obstacle, pinned, scaled
 from conntrim.core.model.census import Census, ServiceCount
@@ -16,7 +17,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.plan.grouped import groups
 from conntrim.core.plan.limited import taken_by
 from conntrim.core.plan.remaining import Candidate, outlier, shorter
-from conntrim.core.plan.timed import shortened_by
+from conntrim.core.plan.timed import gone_of, new_seconds, shortened_by
 
 CROWDED = 0.5
 """Above half of max the table is too small for what stays in it: normal days belong below."""
@@ -51,13 +52,26 @@ def covers(entry: Untrack, count: ServiceCount) -> bool:
     return service.direction in (Direction.INBOUND, Direction.LOOPBACK) and not (entry.peers or entry.share)
 
 
-def predicted(policy: Policy, census: Census) -> tuple[int, int | None]:
+def predicted(policy: Policy, census: Census, facts: HostFacts | None = None) -> tuple[int, int | None]:
     """Entries before and after, as far as the census names the services; None where it cannot tell what a limit
-    leaves."""
+    leaves. With those that a full table refuses (facts), and no limit will."""
     taken = taken_by(policy.limits, census)
-    return entries_total(census), None if taken is None else max(
-        0, _tracked(policy.untrack, census) - taken - shortened_by(policy.service_timeouts, census)
-    )
+    if taken is None:
+        return entries_total(census), None
+    left = max(0, _tracked(policy.untrack, census) - taken - shortened_by(policy.service_timeouts, census))
+    if facts is not None and facts.max is not None and not policy.limits:
+        left = min(left + _refused(policy.untrack, policy.service_timeouts, census, facts), facts.max)
+    return entries_total(census), left
+
+
+def _refused(untrack: Sequence[Untrack], timeouts: Sequence[ServiceTimeout], census: Census, facts: HostFacts) -> int:
+    """Entries that there will be besides once nobody is refused who is now: as many as come in their time."""
+    more = 0.0
+    for count, state, a_second in arrivals(census, facts):
+        if not any(covers(u, count) for u in untrack):
+            seconds = new_seconds(count, state, timeouts) or seconds_of(state, facts)
+            more += max(0, a_second * seconds - scaled(census, state.entries - gone_of(count, state, timeouts)))
+    return round(more)
 
 
 def _tracked(untrack: Iterable[Untrack], census: Census) -> int:
@@ -85,22 +99,28 @@ def propose(census: Census, facts: HostFacts) -> Proposal:
     chosen = [c for c in large if not obstacle(c)]
     untrack = tuple(dict.fromkeys(map(untrack_of, chosen)))  # inbound and loopback entries of one port are one
     after, added = _tracked(untrack, census), list[Candidate]()
+    able = sorted((*shorter(census, facts, stopped), *outlier(census)), key=lambda c: -c.entries)
+    limited = any(isinstance(c.cure, ClientLimit) for c in able)  # then who is refused is whom a limit would refuse
+
+    def full(entries: int) -> bool:
+        shorter = [c.cure for c in added if isinstance(c.cure, ServiceTimeout)]
+        refused = 0 if limited else _refused(untrack, shorter, census, facts)
+        return facts.max is not None and entries + refused > facts.max * CROWDED
 
     def wanted() -> bool:
-        return bool(facts.max and after > facts.max * CROWDED) or not (untrack or added)
+        return full(after) or not (untrack or added)
 
     for group in groups(census, large, facts.local_ports):
         if wanted():
             chosen += group
             untrack += tuple(_together(map(untrack_of, group)))
             after = _tracked(untrack, census)
-    able = sorted((*shorter(census, facts, stopped), *outlier(census)), key=lambda c: -c.entries)
     for candidate in able:
         if wanted():
             added.append(candidate)
             after = max(0, after - candidate.entries)
     size = size_for(after, facts.slab_entry_bytes)
-    crowded = facts.max is not None and facts.max < size.max and after > facts.max * CROWDED
+    crowded = facts.max is not None and facts.max < size.max and full(after)
     timeouts = [c for c in added if isinstance(c.cure, ServiceTimeout)]
     limits = [c for c in added if isinstance(c.cure, ClientLimit)]
     policy = Policy(

@@ -16,7 +16,7 @@ from conntrim.core.capacity.service_timeouts import all_seconds
 from conntrim.core.capacity.timeouts import gone
 from conntrim.core.capacity.untrack import scaled
 from conntrim.core.model.address import Family
-from conntrim.core.model.census import Census, ServiceCount
+from conntrim.core.model.census import Census, ServiceCount, StateCount
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.facts import HostFacts
 from conntrim.core.model.fields import Field, Fields, Key
@@ -109,15 +109,20 @@ STATES: dict[str, str] = {
 def shortened_by(timeouts: Sequence[ServiceTimeout], census: Census) -> int:
     """Entries that will be gone once the services' connections have the time-outs: those whose last packet is longer
     ago now. It is where the table settles: with arrivals as they are, a state holds as many as come in its time-out."""
-    return scaled(census, sum(_gone(each, timeouts) for each in census.services))
+    every = ((each, state) for each in census.services for state in each.states)
+    return scaled(census, sum(gone_of(each, state, timeouts) for each, state in every))
 
 
-def _gone(count: ServiceCount, timeouts: Sequence[ServiceTimeout]) -> int:
+def gone_of(count: ServiceCount, state: StateCount, timeouts: Sequence[ServiceTimeout]) -> int:
+    """Those of a service's entries in one state."""
+    seconds = new_seconds(count, state, timeouts)
+    return 0 if seconds is None else gone(state, seconds)[0]
+
+
+def new_seconds(count: ServiceCount, state: StateCount, timeouts: Sequence[ServiceTimeout]) -> int | None:
+    """The time-out that a service's entries will have in a state, None where they keep theirs."""
     mine = next((t for t in timeouts if covers_service(t, count)), None)
-    if mine is None:
-        return 0
-    states = ((each, STATES.get(each.state, "")) for each in count.states)
-    return sum(gone(each, mine.seconds[state])[0] for each, state in states if state in mine.seconds)
+    return None if mine is None else mine.seconds.get(STATES.get(state.state, ""))
 
 
 def covers_service(timeout: ServiceTimeout, count: ServiceCount) -> bool:

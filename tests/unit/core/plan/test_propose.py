@@ -169,3 +169,35 @@ def test_an_abuser_gets_a_limit_that_nobody_else_meets() -> None:
         (limit,) = proposal.policy.limits
         assert wanted == (limit.connections, limit.per_second)
         assert "10.9.0.22 (4,000 entries) fill the table" in proposal.notes[0]
+
+
+def dns(entries: int, recent: int, direction: Direction = Direction.FORWARDED) -> ServiceCount:
+    """Queries, forwarded ones translated: so many of them in the last seconds, all others at the end of their 30 s."""
+    idle = [0] * (len(IDLE_STEPS) + 1)
+    idle[2], idle[6] = recent, entries - recent
+    found = count(Service(direction, 17, 53), entries, entries * (direction is Direction.FORWARDED))
+    return replace(found, states=(StateCount("udp unreplied", entries, tuple(idle)),))
+
+
+def test_what_a_full_table_refuses_is_foretold() -> None:
+    """Of 80 queries a second 60 come: with 10 s each 800 will be there, where the ages show but 240; never more than
+    there is room for."""
+    census = counted(dns(1_800, 240))
+    full = replace(facts(), max=2_000)
+    policy = propose(census, full).policy
+    assert [str(each) for each in policy.service_timeouts] == ["forwarded udp/53: unreplied 10 s, replied 60 s"]
+    assert predicted(policy, census, full) == (1_800, 240)
+    assert predicted(policy, census, replace(full, refused=20.0)) == (1_800, 800)
+    assert predicted(policy, census, replace(full, refused=2_000.0)) == (1_800, 2_000)
+
+
+def test_what_is_untracked_takes_its_part_of_the_refused_along() -> None:
+    """Half of 40 that are refused a second are queries to this host, which goes untracked; half are forwarded, stay
+    for 30 s each, and get a time-out where that would crowd the table."""
+    census = counted(dns(900, 120, Direction.INBOUND), dns(900, 120))
+    full = replace(facts(), max=4_000, refused=40.0)
+    policy = propose(census, full).policy
+    assert ([str(each) for each in policy.untrack], policy.service_timeouts) == (["inbound udp/53"], ())
+    assert predicted(policy, census, full) == (1_800, 1_500)
+    assert len(propose(census, replace(full, max=2_900)).policy.service_timeouts) == 1
+    assert propose(census, replace(full, max=2_900, refused=0.0)).policy.service_timeouts == ()
