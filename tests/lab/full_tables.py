@@ -315,7 +315,7 @@ def docker_host(dialect: str, _: Path) -> Iterator[Full]:
         held = hold(outside, "192.168.0.1", 22, SSH)
         held += [*hold(outside, "192.168.0.1", 8080, 40), *hold(outside, "192.168.0.1", 8443, 40)]
         ask = Queries(box, "192.168.0.80")
-        yield Full(node, ask, held, rate=80, quiet=lambda: not ask.pending())
+        yield Full(node, ask, held, rate=72, quiet=lambda: not ask.pending())
 
 
 UNBOUND = """\

@@ -19,6 +19,7 @@ from conntrim.host.ct_timeouts import CtTimeouts
 from conntrim.host.trial_load import complaint
 from conntrim.lab.gateway import LAN, SERVER, SERVER6, Gateway, gateway
 from conntrim.lab.netns import lab_host
+from tests.lab.commands import conntrim
 from tests.lab.test_persist import files_below, installed
 from tests.lab.test_rollout import until
 from tests.lab.test_rollout_plans import Operator, SwiftOperator
@@ -301,3 +302,20 @@ def test_a_server_is_told_apart_from_what_goes_through(gate: Gateway, tmp_path: 
     gate.clients, clients = gate.host, gate.clients
     assert (gate.connects("192.0.2.1", 1, 80, SERVER), left(gate, 80)) == (1, [120, HOST])
     gate.clients = clients
+
+
+def test_without_a_journal_policies_go_by_their_names(tmp_path: Path) -> None:
+    """Those that are called as ours go; one of another name stays, and so does one that somebody's rule names."""
+    lines = [f"nfct add timeout {name} inet udp replied 30" for name in ("c401", "d402", "theirs")]
+    with lab_host("left") as host:
+        kernel = CtTimeouts(host.name)
+        kernel.done(policies_of("\n".join(lines)))
+        words = "rollback", "--without-journal", "--state", str(tmp_path / "state")
+        done = conntrim(host, *words)
+        assert (done.returncode, b"taken out by their names: 2 time-out policies" in done.stdout) == (0, True)
+        assert [each.name for each in kernel.listed()] == ["theirs"]
+        kernel.done(policies_of(lines[0]))
+        host.run("iptables-legacy", "-t", "raw", "-A", "OUTPUT", "-p", "udp", "-j", "CT", "--timeout", "c401")
+        done = conntrim(host, *words)
+        assert (done.returncode, b"with a name like ours stays" in done.stdout) == (0, True)
+        assert {each.name for each in kernel.listed()} == {"c401", "theirs"}

@@ -11,8 +11,8 @@ from conntrim.app.ports.journal import HeldError
 from conntrim.app.rollout_report import report_of
 from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
-from conntrim.core.model.errors import ConntrimError
-from conntrim.core.model.plan import Plan
+from conntrim.core.model.errors import ConntrimError, HostError
+from conntrim.core.model.plan import POLICIES, Plan
 from conntrim.core.rollout.claim import Claim
 from conntrim.core.rollout.commands import Answer, Command, Do, Record, Reply
 from conntrim.core.rollout.events import (
@@ -174,8 +174,22 @@ def rollback_without_journal(ports: Ports) -> Report:
     with ports.journal.lock("rollback --without-journal"):
         aside = ports.journal.set_aside()
         report = _drive(Work(ports, Journal()), Rollback())
+        policies = () if report.exit_code else _policies_out(ports)
     kept = (f"the journal is kept as {aside}; sysctls and files were not touched",) if aside else ()
-    return replace(report, remarks=(*report.remarks, *kept))
+    return replace(report, remarks=(*report.remarks, *policies, *kept))
+
+
+def _policies_out(ports: Ports) -> tuple[str, ...]:
+    """Take out the time-out policies that bear our names; the kernel keeps those that a rule names (K152)."""
+    try:
+        found = ports.loader.own((POLICIES,), Claim())
+    except HostError:  # this kernel has none at all
+        return ()
+    try:
+        ports.loader.sweep((POLICIES,) if found else (), (), Claim())
+    except HostError as error:
+        return (f"a time-out policy with a name like ours stays: {error}",)
+    return (f"taken out by their names: {len(found)} time-out policies",) if found else ()
 
 
 def status(ports: Ports) -> Report:

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.capacity.timeouts import BY_STATE
-from conntrim.core.capacity.untrack import scaled
+from conntrim.core.capacity.untrack import entries_total
 from conntrim.core.model.census import IDLE_STEPS, Census, ServiceCount, StateCount
 from conntrim.core.model.facts import HostFacts, Reading
 
 COUNTERS = ("drop", "early_drop")
 CROWDED = 0.8
 """Of max: a table that refuses now and then is not full all the time."""
-WATCHED = 5.0
+WATCHED = 10.0
 """Seconds between two readings of the counters."""
-RECENT = IDLE_STEPS.index(5) + 1
-RECENT_SECONDS = 4
-"""The idle classes up to 5 s hold what came in 4 s: seconds left are told rounded down (K161)."""
+RECENT = IDLE_STEPS.index(10) + 1
+RECENT_SECONDS = 9
+"""The idle classes up to 10 s hold what came in 9 s: seconds left are told rounded down (K161)."""
 ENDING = frozenset({"tcp time_wait", "tcp close", "udp unreplied", "udp replied"})
 """States that an entry stays in until its time is over: as many are there as come in that time (Little's law)."""
 
@@ -40,16 +40,19 @@ def refused(before: Reading, after: Reading) -> float:
 
 def arrivals(census: Census, facts: HostFacts) -> Iterator[tuple[ServiceCount, StateCount, float]]:
     """What comes a second to each service and state, with its part of those refused; nothing where none is."""
-    came = [(count, state, _recent(state)) for count in census.services for state in count.states]
-    every = scaled(census, sum(recent for *_, recent in came)) / RECENT_SECONDS
+    whole = entries_total(census) / max(census.total, 1)
+    came = [(count, state, whole * _a_second(state, facts)) for count in census.services for state in count.states]
+    every = sum(a_second for *_, a_second in came)
     if facts.refused and every:
-        for count, state, recent in came:
-            if recent:
-                yield count, state, scaled(census, recent) / RECENT_SECONDS * (1 + facts.refused / every)
+        for count, state, a_second in came:
+            if a_second:
+                yield count, state, a_second * (1 + facts.refused / every)
 
 
-def _recent(state: StateCount) -> int:
-    return sum(state.idle[:RECENT]) if state.state in ENDING else 0
+def _a_second(state: StateCount, facts: HostFacts) -> float:
+    if state.state not in ENDING:
+        return 0.0
+    return sum(state.idle[:RECENT]) / max(1, min(RECENT_SECONDS, seconds_of(state, facts)))
 
 
 def seconds_of(state: StateCount, facts: HostFacts) -> int:

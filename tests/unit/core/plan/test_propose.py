@@ -180,13 +180,13 @@ def dns(entries: int, recent: int, direction: Direction = Direction.FORWARDED) -
 
 
 def test_what_a_full_table_refuses_is_foretold() -> None:
-    """Of 80 queries a second 60 come: with 10 s each 800 will be there, where the ages show but 240; never more than
+    """Of 80 queries a second 60 come: with 10 s each 800 will be there, where the ages show but 540; never more than
     there is room for."""
-    census = counted(dns(1_800, 240))
+    census = counted(dns(1_800, 540))
     full = replace(facts(), max=2_000)
     policy = propose(census, full).policy
     assert [str(each) for each in policy.service_timeouts] == ["forwarded udp/53: unreplied 10 s, replied 60 s"]
-    assert predicted(policy, census, full) == (1_800, 240)
+    assert predicted(policy, census, full) == (1_800, 540)
     assert predicted(policy, census, replace(full, refused=20.0)) == (1_800, 800)
     assert predicted(policy, census, replace(full, refused=2_000.0)) == (1_800, 2_000)
 
@@ -194,7 +194,7 @@ def test_what_a_full_table_refuses_is_foretold() -> None:
 def test_what_is_untracked_takes_its_part_of_the_refused_along() -> None:
     """Half of 40 that are refused a second are queries to this host, which goes untracked; half are forwarded, stay
     for 30 s each, and get a time-out where that would crowd the table."""
-    census = counted(dns(900, 120, Direction.INBOUND), dns(900, 120))
+    census = counted(dns(900, 270, Direction.INBOUND), dns(900, 270))
     full = replace(facts(), max=4_000, refused=40.0)
     policy = propose(census, full).policy
     assert ([str(each) for each in policy.untrack], policy.service_timeouts) == (["inbound udp/53"], ())
