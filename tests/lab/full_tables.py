@@ -37,7 +37,7 @@ class Full:
     """A host at a full table. `ask` makes so many requests as its clients do, and says how many failed; `held` are
     connections that must not be cut; `pace` are requests a second that come all the while, and `rate` the same where
     the table is full of what they leave, `each` so many entries; `quiet` tells whether everybody has an answer;
-    `again`: who is refused asks again; `after` is done before the measurement."""
+    `loose`: one refusal is no one entry; `after` is done before the measurement."""
 
     host: LabHost
     ask: Callable[[int], int]
@@ -45,7 +45,7 @@ class Full:
     rate: int = 0
     each: int = 1
     quiet: Callable[[], bool] = lambda: True
-    again: bool = False
+    loose: bool = False
     pace: int = 4
     after: Callable[[], None] = lambda: None
     word: bytes = b"word"
@@ -396,7 +396,7 @@ def resolver(dialect: str, place: Path) -> Iterator[Full]:
         held = hold(hosts["client"], "192.168.0.53", 22, SSH)
         ask = Queries(hosts["client"], "192.168.0.53")
         assert until(lambda: not (ask(1) or ask.pending()))
-        yield Full(hosts["resolver"], ask, held, rate=45, each=2, quiet=lambda: not ask.pending(), again=True)
+        yield Full(hosts["resolver"], ask, held, rate=45, each=2, quiet=lambda: not ask.pending(), loose=True)
 
 
 HAPROXY = """\

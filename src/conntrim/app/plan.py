@@ -147,10 +147,8 @@ def _refused(facts: HostFacts) -> tuple[str, ...]:
     """Of what a full table tells nothing."""
     if not facts.refused:
         return ()
-    said = (
-        f"the table is full and refuses {facts.refused:,.1f} arrivals a second: the entries afterwards are those with"
-    )
-    return (f"{said} them, at most, because whoever asks again is counted each time",)
+    said = f"the table is full and refuses {facts.refused:,.1f} arrivals a second"
+    return (f"{said}: the entries afterwards are those with them, each counted as often as it asked",)
 
 
 def _proposal(inputs: Inputs) -> Proposal:

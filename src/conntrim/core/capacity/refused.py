@@ -2,7 +2,7 @@
 
 The kernel counts each packet that found no room (`drop`) and each entry that was put out for another (`early_drop`).
 With the entries of the last seconds these are what arrives (K128), whether the table is full in this moment or not. Who
-is refused and asks again is counted each time, so what comes of it is the most that there may be.
+is refused and asks again is counted each time; what would have come in the wake of who is refused is not.
 """
 
 from __future__ import annotations
