@@ -32,7 +32,7 @@ from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Notrack, Ruleset
+from conntrim.core.model.ruleset import Dialect, Notrack, Ruleset
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
@@ -83,8 +83,13 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
         else:
             every, lone = tuple(dict.fromkeys(trial.done)), len(rest) == 1 and not taken
             taken |= {id(f): f.edits if not lone and trial.alone(f) else every for f in rest}
+    told: tuple[Edit, ...] = ()
     for finding in findings:
-        yield replace(finding, edits=taken.get(id(finding), ()))
+        edits = taken.get(id(finding), ())
+        if not trial.follow((*told, *edits)):
+            edits = ()  # a rule beside which they go is gone by then: the next report has them
+        told = tuple(dict.fromkeys((*told, *edits)))
+        yield replace(finding, edits=edits)
 
 
 @dataclass(slots=True)
@@ -131,6 +136,17 @@ class Trial:
             return self.takes([finding]) == ()
         finally:
             self.done, self.now, self.names = kept
+
+    def follow(self, edits: Sequence[Edit]) -> bool:
+        """Whether these edits can be carried out in this order: nft finds rules by handles, which go with their rules;
+        lines of a file stay where they are."""
+        ruleset = self.ruleset
+        try:
+            for edit in dict.fromkeys(edit for edit in edits if edit.table.dialect is Dialect.NFTABLES):
+                ruleset = apply(change_of((edit,)), ruleset)
+        except NotThereError:
+            return False
+        return True
 
     def _edits(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> tuple[Edit, ...]:
         return (*self.done, *(edit for finding in findings for edit in finding.edits), *more)
