@@ -54,13 +54,21 @@ def frames(netns: str | None, *, recording: bool = False) -> Frames:
 
 def saved(source: str | None) -> SavedHost | None:
     """The record or the collection of that name, None where it is something else."""
-    from conntrim.host.collected import collected
-    from conntrim.store.record import RecordReader, is_record
-    from conntrim.store.recorded import RecordedHost
-
     if source is None:
         return None
-    return RecordedHost(RecordReader(source).read()) if is_record(source) else collected(source)
+    from conntrim.core.model.record import COLLECTED
+    from conntrim.host.flow_files import begins
+    from conntrim.store.record import RecordReader, is_record
+
+    if is_record(source):
+        from conntrim.store.recorded import RecordedHost
+
+        return RecordedHost(RecordReader(source).read())
+    if not begins(source, COLLECTED.encode()):
+        return None
+    from conntrim.host.collected import collected
+
+    return collected(source)
 
 
 def recorder(path: str, most: int, *, hidden: bool) -> Recorder:

@@ -12,10 +12,11 @@ from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import HostFacts, Reading
 from conntrim.core.model.flows import FlowTable, table_of
+from conntrim.core.model.record import COLLECTED as MARK
 from conntrim.core.model.ruleset import Ruleset
-from conntrim.core.parse.collected import END, MARK, TABLE, Collected, sections
-from conntrim.host.flow_files import DAMAGED, FileFlows, decompressed
-from conntrim.host.sources import lines, opened, regular
+from conntrim.core.parse.collected import END, TABLE, Collected, sections
+from conntrim.host.flow_files import DAMAGE, DAMAGED, FileFlows, decompressed
+from conntrim.host.sources import lines, opened
 
 LARGEST, LONGEST = 64 << 20, 1 << 20
 """Bytes of everything but the table, and of a line of it: nft prints its rules in one."""
@@ -64,21 +65,18 @@ class CollectedHost:
         return self.told.ruleset()
 
 
-def collected(path: str) -> CollectedHost | None:
-    """The collection in a regular file of that name, None where it is something else.
+def collected(path: str) -> CollectedHost:
+    """The collection in a file that begins as one.
 
     InputError where what stands before the table is larger than any such thing.
     """
-    if not regular(path):
-        return None
     with opened(path) as raw:
         try:
             stream = decompressed(path, raw)
-            if stream.read(len(HEAD)) != HEAD:
-                return None
+            stream.read(len(HEAD))
             found = tuple(sections(_bounded(path, stream)))
         except DAMAGED as error:
-            raise InputError(path, "the compressed file is cut off or damaged", advice=str(error)) from error
+            raise InputError(path, DAMAGE, advice=str(error)) from error
     return CollectedHost(Collected(path, found))
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.parse.conntrack_text import Prepared, TextTable, prepare
-from conntrim.host.sources import Patient, opened
+from conntrim.host.sources import Patient, opened, regular
 from conntrim.host.workers import THREADS, workers
 
 
@@ -119,6 +119,17 @@ class FileFlows:
     def _opened(self) -> Iterator[BinaryIO]:
         with opened(self.source) as raw:
             yield decompressed(self.source, raw)
+
+
+def begins(path: str, start: bytes) -> bool:
+    """Whether there is a regular file of that name that begins so, unpacked. InputError where it is damaged."""
+    if not regular(path):
+        return False
+    with opened(path) as raw:
+        try:
+            return decompressed(path, raw).read(len(start)) == start
+        except DAMAGED as error:
+            raise InputError(path, DAMAGE, advice=str(error)) from error
 
 
 def decompressed(source: str, raw: BufferedReader[Patient]) -> BinaryIO:

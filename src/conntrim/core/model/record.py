@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from conntrim.core.model.facts import HostFacts, Reading
 from conntrim.core.model.panel import Frame
 
+COLLECTED = "=== conntrim: "
+"""How a collection begins, and what stands in it before each command; what a log or a rule says never begins a line
+so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:

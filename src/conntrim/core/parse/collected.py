@@ -10,14 +10,13 @@ from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts, Overflow, Reading
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.record import COLLECTED as MARK
 from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
 from conntrim.core.parse.kernel import Save, read_kernel
 from conntrim.core.parse.kernel_log import overflows
 from conntrim.core.parse.proc_stat import proc_stat
 from conntrim.core.parse.slabinfo import slab_entry_bytes
 
-MARK = "=== conntrim: "
-"""What stands before each command; what a log or a rule says never begins a line so."""
 TABLE, END = "table", "end"
 """The mark of the table, which is the last but one, for it may be long; and the mark that tells that all is there."""
 
