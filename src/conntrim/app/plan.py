@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from conntrim.app.budget import ticking
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.listing import RulesetListing
+from conntrim.app.ports.saved import SavedHost
 from conntrim.core.capacity.refused import WATCHED, crowded, refused
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import Family
@@ -96,6 +97,19 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
         local_ports=LOCAL_PORTS, overflows=(), settings=(), remarks=(remark,),
         circumstances=Circumstances(settings=taken),
     )  # fmt: skip
+
+
+def recorded(saved: SavedHost) -> HostFacts:
+    """Facts of a host that is known by a record or a collection, with what its table refused from the first reading to
+    the last. A plan of them carries no host."""
+    facts = saved.read(None)
+    remark = f"{facts.source}: the plan carries no host: to apply it, make it on the host itself"
+    return replace(
+        facts,
+        remarks=(*facts.remarks, remark),
+        circumstances=Circumstances(settings=facts.circumstances.settings),
+        refused=refused(facts.reading, saved.reading(None, 0.0)) if crowded(facts) else 0.0,
+    )
 
 
 def make_plan(inputs: Inputs) -> Planned:

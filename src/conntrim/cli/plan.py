@@ -10,7 +10,8 @@ import click
 from conntrim import wiring
 from conntrim.app.census import take_census
 from conntrim.app.panel import watch_silences
-from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan
+from conntrim.app.plan import Inputs, elsewhere, files_of, make_plan, recorded
+from conntrim.app.ports.saved import SavedHost
 from conntrim.cli import options
 from conntrim.cli.options import local_ranges, stated
 from conntrim.cli.output import say
@@ -126,12 +127,16 @@ def _refuse_on_trial(directory: str, netns: str | None, state: str | None) -> No
 
 
 def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
-    """Everything read. Files alone speak of another host; whatever is not in a file is this kernel's."""
-    census, live = None, wiring.live(given.netns)
+    """Everything read. Files alone speak of another host, and so does what was recorded there; whatever is not in a
+    file is this kernel's."""
+    census, live, saved = None, wiring.live(given.netns), wiring.saved(given.source)
     refused = live.refused() if given.source is None and not given.foreign else 0.0
     if given.source is not None or not given.foreign:
         viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
         census = take_census(wiring.flows(given.source, given.netns), viewpoint, TOP)
+    if saved is not None and not _here(saved, given.netns):
+        ruleset = wiring.rulesets(given.rulesets, None).read() if given.rulesets else saved.ruleset()
+        return Inputs(ruleset, fingerprint(ruleset), _named(recorded(saved), given.ours), census, given.policy, dialect)
     if not given.rulesets:
         inputs = live.inputs(given.policy, dialect, census)
         return replace(inputs, facts=replace(_named(inputs.facts, given.ours), refused=refused))
@@ -141,6 +146,12 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
         facts = _named(wiring.facts().read(given.netns), given.ours)
     ruleset = wiring.rulesets(given.rulesets, given.netns).read()
     return Inputs(ruleset, fingerprint(ruleset), facts, census, given.policy, dialect)
+
+
+def _here(saved: SavedHost, netns: str | None) -> bool:
+    """Whether it was made on this host, in this namespace: then rules and sizes are those of now."""
+    made, now = (facts.circumstances for facts in (saved.read(None), wiring.facts().read(netns)))
+    return (made.host, made.namespace) == (now.host, now.namespace)
 
 
 def _silences(given: Given, again: int, every: float) -> Silences | None:

@@ -1,16 +1,19 @@
-"""The verb `plan` on a record: what its readings tell of new time-outs."""
+"""The verb `plan` on a record: what its readings tell of new time-outs, and its facts and rules of everything else."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conntrim.core.model.address import format_address
+from conntrim.core.model.facts import Counters
+from conntrim.core.model.intervals import Intervals
 from tests.unit.cli.test_plan import HOSTS, code
 from tests.unit.core.census.flows import HERE
-from tests.unit.store.test_record import written
+from tests.unit.store.test_record import OPEN, facts, written
 
 POLICY = '[[timeout]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\nseconds = { established = 7440 }\n'
 
@@ -39,3 +42,29 @@ def test_a_saved_table_has_one_reading(tmp_path: Path, capsys: pytest.CaptureFix
     argv = ["plan", table, "--policy", str(tmp_path / "policy.toml"), "--ruleset", str(HOSTS / "rh-firewall.save")]
     assert code([*argv, "--again", "3"]) == 2
     assert "a saved table stays as it is" in capsys.readouterr().err
+
+
+def test_a_record_of_another_host_tells_its_rules_and_its_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its 1,198 entries are most of its own max, so port 80 goes untracked, in the dialect of the rules that it holds;
+    of two drops in five seconds the prediction is told. Such a plan carries no host."""
+    mine, drops = Intervals.of((HERE, HERE)), Counters({"drop": 5}, "made")
+    full = replace(facts(), local=mine, max=1_300, count=1_200, seconds=0.0, counters=drops)
+    written(tmp_path / "full", told=full, rules=OPEN.replace("COMMIT", "-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT"))
+    assert code(["plan", str(tmp_path / "full"), "--json"]) == 1
+    made = json.loads(capsys.readouterr().out)
+    assert made["dialect"] == "iptables-legacy"
+    assert [entry["ports"]["ranges"] for entry in made["policy"]["untrack"]] == [[[80, 80]]]
+    assert made["circumstances"]["host"] == ""
+    assert [r for r in made["remarks"] if "refuses 0.4 arrivals a second" in r]
+    assert [r for r in made["remarks"] if r.startswith("recorded in ") and "carries no host" in r]
+
+
+def test_a_record_of_a_table_with_room_asks_for_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of max is more than what is there, and the policy asks for the size alone that the record shows."""
+    written(tmp_path / "r", told=replace(facts(), max=65_536, count=1_200))
+    (tmp_path / "policy.toml").write_text("[table]\nmax = 65536\n")
+    code(["plan", str(tmp_path / "r"), "--policy", str(tmp_path / "policy.toml"), "--json"])
+    made = json.loads(capsys.readouterr().out)
+    assert made["settings_before"] == {"net.netfilter.nf_conntrack_max": 65_536}

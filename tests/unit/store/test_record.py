@@ -30,12 +30,17 @@ def facts() -> HostFacts:
     return host()
 
 
-def written(path: Path, number: int = 3, most: int = 1 << 30) -> RecordReader:
-    """A record with so many frames of a server's table."""
+OPEN = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
+
+
+def written(
+    path: Path, number: int = 3, most: int = 1 << 30, told: HostFacts | None = None, rules: str = OPEN
+) -> RecordReader:
+    """A record with so many frames of a server's table; `told` are its facts, those of a made-up host if not given."""
     chance = np.random.default_rng(1)
     writer = RecordWriter(str(path), most, hidden=False)
-    writer.facts(facts())
-    writer.text("rules", "iptables-legacy-save ip iptables-legacy", "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
+    writer.facts(told or facts())
+    writer.text("rules", "iptables-legacy-save ip iptables-legacy", rules)
     made = steady(chance, 10, 120.0, port=80, span=(-200, 100))
     for frame in frames(made, [5.0 * turn for turn in range(number)], None, chance):
         writer.frame(frame, READING)
