@@ -7,7 +7,7 @@ More than 400 lines: what a side knows of its packets, each question asked once,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -347,9 +347,15 @@ class RuleCase:
 
 
 def case_of(
-    ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None] = lambda: None, *, loose: bool = True
+    ruleset: Ruleset,
+    local: Intervals | None,
+    tick: Callable[[], None] = lambda: None,
+    *,
+    loose: bool = True,
+    spaces: Sequence[PacketVars] = (),
 ) -> RuleCase:
-    """Walk the raw rules of every family; `loose`: nf_conntrack_tcp_loose. May raise `NotDecided`."""
+    """Walk the raw rules of every family; `loose`: nf_conntrack_tcp_loose. Of `spaces` those are used again in which
+    the same interfaces are told apart. May raise `NotDecided`."""
     names = Names.of((ruleset,))
     full, early = arrange(ruleset), arrange(replace(ruleset, tables=tuple(_early(t) for t in ruleset.tables)))
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
@@ -358,7 +364,9 @@ def case_of(
     sides = []
     subject = rules or early_refusals(ruleset) or any(map(trusts_source_port, ruleset.rules()))
     for family in (f for f in Family if f in seen and subject):
-        space = PacketVars(family, names, tick)
+        space = next((s for s in spaces if (s.family, s.names) == (family, names)), None) or PacketVars(
+            family, names, tick
+        )
         side = Side(space, ruleset, full, early, without, told_of(local, family), loose, _meant(space, ruleset))
         side.taken += _taken(side)
         sides.append(side)

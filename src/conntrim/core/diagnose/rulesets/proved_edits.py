@@ -156,11 +156,15 @@ class Trial:
         if self.left <= 0:
             return None
         self.left -= 1
+        left, cured = list[Finding](), {f.name for f in findings}
         try:
-            left = list(self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset)))
+            for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset)):
+                if found.name in cured:
+                    return None  # to look for more is dear
+                left.append(found)
         except (NotThereError, NotDecided):
             return None
-        return None if {f.name for f in left} & {f.name for f in findings} else left
+        return left
 
     def _harmless(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> bool:
         """Whether these edits change nothing else: the dearer question, asked last."""

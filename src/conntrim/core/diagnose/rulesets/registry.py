@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from conntrim.core.diagnose.rulesets import (
     answers_refused,
@@ -40,6 +41,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Notrack, Ruleset
 from conntrim.core.netfilter.hooks import FAMILIES, arrange
 from conntrim.core.prove.diagram import NotDecided, deciding
+from conntrim.core.prove.packet_vars import PacketVars
 
 MODULES = (
     untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused, nat_skipped,
@@ -88,12 +90,15 @@ def check_ruleset(
     without `edits` none are shown."""
     found: list[Finding] = []
     beside: list[str] = []
-    names = frozenset[str]()
+    names, spaces = frozenset[str](), tuple[PacketVars, ...]()
     undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
             case = case_of(ruleset, local, tick, loose=loose)
-            found, beside = _of_rules(case, local)
+            spaces = tuple(side.space for side in case.sides)
+            differences = Differences(case, local)
+            found = list(_of_rules(case, differences))
+            beside = [*notes(differences, found), *answers_let_in(case, found)] if case.sides else []
             names = frozenset(f.name for f in found)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
@@ -102,29 +107,40 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
-    trial = Trial(ruleset, local, lambda other: found_in(other, local, tick, loose=loose), tick, names, loose)
+    recheck = partial(found_in, local=local, tick=tick, loose=loose, spaces=spaces)
+    trial = Trial(ruleset, local, recheck, tick, names, loose)
     told = in_order(out.told)
     shown = proved(told, trial) if edits else (replace(f, edits=()) for f in told)
     return Checked(tuple(shown), rules, out.ignored, tuple(undecided), remarks)
 
 
-def _of_rules(case: RuleCase, local: Intervals | None) -> tuple[list[Finding], list[str]]:
-    """What patterns find, as far as a dialogue shows it, and what is left of the differences; and notes."""
-    if not case.sides:
-        return [], []
-    differences = Differences(case, local)
-    told = [f for module in MODULES for each in module.check(case) if (f := differences.backed(each))]
-    for kind in REST:
-        told += findings(differences, told, kind)
-    return told, [*notes(differences, told), *answers_let_in(case, told)]
+def _of_rules(case: RuleCase, differences: Differences) -> Iterator[Finding]:
+    """What patterns find, as far as a dialogue shows it, and what is left of the differences."""
+    told: list[Finding] = []
+    for module in MODULES if case.sides else ():
+        for each in module.check(case):
+            if (found := differences.backed(each)) is not None:
+                told.append(found)
+                yield found
+    for kind in REST if case.sides else ():
+        more = list(findings(differences, told, kind))
+        told += more
+        yield from more
 
 
 def found_in(
-    ruleset: Ruleset, local: Intervals | None, tick: Callable[[], None], *, loose: bool = True
-) -> list[Finding]:
-    """What is found in rules by the rules alone, with edits that nobody has proved."""
+    ruleset: Ruleset,
+    local: Intervals | None,
+    tick: Callable[[], None],
+    *,
+    loose: bool = True,
+    spaces: Sequence[PacketVars] = (),
+) -> Iterator[Finding]:
+    """What is found in rules by the rules alone, one by one, with edits that nobody has proved. `spaces` are those of
+    rules that differ in little: what was found of chains that both have is found."""
     with deciding():
-        return _of_rules(case_of(ruleset, local, tick, loose=loose), local)[0]
+        case = case_of(ruleset, local, tick, loose=loose, spaces=spaces)
+        yield from _of_rules(case, Differences(case, local))
 
 
 def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
