@@ -133,7 +133,9 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
     refused = live.refused() if given.source is None and not given.foreign else 0.0
     if given.source is not None or not given.foreign:
         viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
-        census = take_census(wiring.flows(given.source, given.netns), viewpoint, TOP)
+        full = saved.fullest() if saved else None
+        table = full.flows() if full else wiring.flows(given.source, given.netns)
+        census = take_census(table, viewpoint, TOP, full.sample if full else "exact")
     if saved is not None and not _here(saved, given.netns):
         ruleset = wiring.rulesets(given.rulesets, None).read() if given.rulesets else saved.ruleset()
         return Inputs(ruleset, fingerprint(ruleset), _named(recorded(saved), given.ours), census, given.policy, dialect)

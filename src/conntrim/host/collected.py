@@ -57,6 +57,10 @@ class CollectedHost:
         """The table."""
         return _Flows(self.told.source, self.told.facts().count)
 
+    def fullest(self) -> CollectedHost:
+        """There is one reading only."""
+        return self
+
     def frames(self) -> None:
         """There is one reading only."""
 

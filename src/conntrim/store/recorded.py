@@ -61,6 +61,11 @@ class RecordedHost:
             raise InputError(self.record.path, NO_FRAME)
         return RecordedFlows(self.record.path, self.record.last)
 
+    def fullest(self) -> RecordedHost:
+        """The same, with the frame of most entries in the place of the last one."""
+        most = max(RecordReader(self.record.path).frames(), key=lambda frame: frame.population, default=None)
+        return replace(self, record=replace(self.record, last=most))
+
     def frames(self) -> RecordedFrames:
         """All readings of the table."""
         if self.record.last is None:

@@ -6,14 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conntrim.core.model.address import format_address
 from conntrim.core.model.facts import Counters
 from conntrim.core.model.intervals import Intervals
+from conntrim.store.record import RecordWriter
 from tests.unit.cli.test_plan import HOSTS, code
 from tests.unit.core.census.flows import HERE
-from tests.unit.store.test_record import OPEN, facts, written
+from tests.unit.core.census.panel.made import frames, steady
+from tests.unit.store.test_record import OPEN, READING, facts, written
 
 POLICY = '[[timeout]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [80]\nseconds = { established = 7440 }\n'
 
@@ -68,3 +71,22 @@ def test_a_record_of_a_table_with_room_asks_for_nothing(tmp_path: Path, capsys: 
     code(["plan", str(tmp_path / "r"), "--policy", str(tmp_path / "policy.toml"), "--json"])
     made = json.loads(capsys.readouterr().out)
     assert made["settings_before"] == {"net.netfilter.nf_conntrack_max": 65_536}
+
+
+@pytest.mark.parametrize("rows", [None, 500])
+def test_a_record_is_planned_for_as_it_was_fullest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int | None
+) -> None:
+    """A table of some 1,200 entries empties to some 200 while it is recorded, whole or the first 500 entries of it: the
+    plan is for 1,200."""
+    chance = np.random.default_rng(1)
+    writer = RecordWriter(str(tmp_path / "r"), 1 << 30, hidden=False)
+    writer.facts(replace(facts(), local=Intervals.of((HERE, HERE)), max=1_300))
+    writer.text("rules", "iptables-legacy-save ip iptables-legacy", OPEN)
+    for frame in frames(steady(chance, 10, 120.0, port=80, span=(-200, 100)), [0.0, 200.0], rows, chance):
+        writer.frame(frame, READING)
+    writer.close()
+    code(["plan", str(tmp_path / "r"), "--json"])
+    made = json.loads(capsys.readouterr().out)
+    assert 1_100 < made["entries_before"] < 1_300
+    assert [[80, 80]] == made["policy"]["untrack"][0]["ports"]["ranges"]

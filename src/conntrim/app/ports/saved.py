@@ -25,6 +25,9 @@ class SavedHost(Facts, KernelLog, Protocol):
     def flows(self) -> Flows:
         """Its table."""
 
+    def fullest(self) -> SavedHost:
+        """The same, with its table as it was at the reading of most entries."""
+
     def frames(self) -> Frames | None:
         """All readings of its table, None where there is one only."""
 
