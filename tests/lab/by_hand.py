@@ -25,10 +25,9 @@ ARGV = [sys.executable, "-m", "tests.lab.by_hand"]
 def _apply(
     ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
     commands: tuple[str, ...], yes: bool, wait: bool, netns: str | None, state: str | None, root: str | None,
-    as_json: bool, dry: bool, some: tuple[str, ...],
+    as_json: bool, **others: object,
 ) -> None:  # fmt: skip
-    assert not dry
-    assert not some
+    assert not any(others.values()), others
     seconds, probes = apply.seconds_of(trial), apply.probes_of(probed, commands, yes)
     plan = parse_plan(Path(plan_dir, "plan.json").read_bytes(), plan_dir)
     act = partial(rollout.apply, plan=plan, seconds=seconds, accepted=accept, probes=probes, unattended=yes)
