@@ -23,7 +23,7 @@ ARGV = [sys.executable, "-m", "tests.lab.by_hand"]
 
 @click.pass_context
 def _apply(
-    ctx: click.Context, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
+    ctx: click.Context, /, *, plan_dir: str, trial: str, accept: tuple[str, ...], probed: tuple[str, ...],
     commands: tuple[str, ...], yes: bool, wait: bool, netns: str | None, state: str | None, root: str | None,
     as_json: bool, **others: object,
 ) -> None:  # fmt: skip
