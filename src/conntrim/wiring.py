@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conntrim.app.rollout_run import Ports
     from conntrim.core.diagnose.case import Rules
     from conntrim.core.model.census import Viewpoint
+    from conntrim.core.model.circumstances import Circumstances
     from conntrim.core.model.intervals import Intervals
     from conntrim.core.model.plan import Batch
     from conntrim.core.model.pseudonym import Pseudonyms
@@ -258,6 +259,18 @@ def rollout(netns: str | None, state: str | None, root: str | None = None) -> Po
         state=state or "",
         operator=operator(),
     )
+
+
+def here(netns: str | None) -> Circumstances:
+    """Which host and namespace this is, and what of it decides; nothing where that cannot be told."""
+    from conntrim.core.model.circumstances import Circumstances
+    from conntrim.core.model.errors import HostError
+    from conntrim.host.circumstances import circumstances
+
+    try:
+        return circumstances(netns)
+    except (HostError, OSError):
+        return Circumstances()
 
 
 def facts() -> Facts:

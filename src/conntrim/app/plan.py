@@ -10,7 +10,7 @@ from conntrim.app.budget import ticking
 from conntrim.app.ports.facts import Facts
 from conntrim.app.ports.listing import RulesetListing
 from conntrim.app.ports.saved import SavedHost
-from conntrim.core.capacity.refused import WATCHED, crowded, refused
+from conntrim.core.capacity.refused import WATCHED, nearly_full, refused
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
@@ -77,11 +77,8 @@ class Live:
         return Inputs(ruleset, fingerprint(ruleset), facts, census, policy, dialect, self.check)
 
     def refused(self) -> float:
-        """Arrivals a second that find no room, watched for some seconds where the table is crowded."""
-        facts = self.facts.read(self.netns)
-        if not crowded(facts):
-            return 0.0
-        return refused(facts.reading, self.facts.reading(self.netns, facts.seconds + WATCHED))
+        """Arrivals a second that find no room, watched for some seconds where there is little."""
+        return _refused_by(self.facts, self.facts.read(self.netns), self.netns)
 
 
 def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
@@ -99,6 +96,12 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
     )  # fmt: skip
 
 
+def _refused_by(source: Facts, facts: HostFacts, netns: str | None) -> float:
+    """Arrivals a second that find no room, by another look at the counters; none is needed where there is much room."""
+    later = source.reading(netns, facts.seconds + WATCHED) if nearly_full(facts) else facts.reading
+    return refused(facts.reading, later)
+
+
 def recorded(saved: SavedHost) -> HostFacts:
     """Facts of a host that is known by a record or a collection, with what its table refused from the first reading to
     the last. A plan of them carries no host."""
@@ -108,7 +111,7 @@ def recorded(saved: SavedHost) -> HostFacts:
         facts,
         remarks=(*facts.remarks, remark),
         circumstances=Circumstances(settings=facts.circumstances.settings),
-        refused=refused(facts.reading, saved.reading(None, 0.0)) if crowded(facts) else 0.0,
+        refused=_refused_by(saved, facts, None),
     )
 
 

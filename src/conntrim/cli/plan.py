@@ -129,8 +129,8 @@ def _refuse_on_trial(directory: str, netns: str | None, state: str | None) -> No
 def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
     """Everything read. Files alone speak of another host, and so does what was recorded there; whatever is not in a
     file is this kernel's."""
-    census, live, saved = None, wiring.live(given.netns), wiring.saved(given.source)
-    refused = live.refused() if given.source is None and not given.foreign else 0.0
+    census, saved = None, wiring.saved(given.source)
+    refused = wiring.live(given.netns).refused() if given.source is None and not given.foreign else 0.0
     if given.source is not None or not given.foreign:
         viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
         full = saved.fullest() if saved else None
@@ -140,7 +140,7 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
         ruleset = wiring.rulesets(given.rulesets, None).read() if given.rulesets else saved.ruleset()
         return Inputs(ruleset, fingerprint(ruleset), _named(recorded(saved), given.ours), census, given.policy, dialect)
     if not given.rulesets:
-        inputs = live.inputs(given.policy, dialect, census)
+        inputs = wiring.live(given.netns).inputs(given.policy, dialect, census)
         return replace(inputs, facts=replace(_named(inputs.facts, given.ours), refused=refused))
     if given.foreign:
         facts = elsewhere(given.source or given.rulesets[0], era, _addresses(given.ours, census))
@@ -152,7 +152,7 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
 
 def _here(saved: SavedHost, netns: str | None) -> bool:
     """Whether it was made on this host, in this namespace: then rules and sizes are those of now."""
-    made, now = (facts.circumstances for facts in (saved.read(None), wiring.facts().read(netns)))
+    made, now = saved.read(None).circumstances, wiring.here(netns)
     return (made.host, made.namespace) == (now.host, now.namespace)
 
 

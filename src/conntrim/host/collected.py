@@ -12,7 +12,7 @@ from conntrim.core.model.census import Viewpoint
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import HostFacts, Reading
 from conntrim.core.model.flows import FlowTable, table_of
-from conntrim.core.model.record import COLLECTED as MARK
+from conntrim.core.model.record import COLLECTED
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.parse.collected import END, TABLE, Collected, sections
 from conntrim.host.flow_files import DAMAGE, DAMAGED, FileFlows, decompressed
@@ -20,7 +20,7 @@ from conntrim.host.sources import lines, opened
 
 LARGEST, LONGEST = 64 << 20, 1 << 20
 """Bytes of everything but the table, and of a line of it: nft prints its rules in one."""
-HEAD, NEXT = MARK.encode(), b"\n" + MARK.encode()
+HEAD, NEXT = COLLECTED.encode(), b"\n" + COLLECTED.encode()
 CUT = "the collection breaks off in the table: entries are missing"
 NO_TABLE = "the collection holds no entry of the table: only root may read it"
 
@@ -86,7 +86,7 @@ def collected(path: str) -> CollectedHost:
 
 def _bounded(path: str, stream: BinaryIO) -> Iterator[str]:
     """Lines up to the table, the first with its mark again."""
-    left, first = LARGEST, MARK
+    left, first = LARGEST, COLLECTED
     for line in lines(stream, LONGEST):
         left -= len(line)
         if left < 0:

@@ -15,7 +15,7 @@ from conntrim.core.model.census import IDLE_STEPS, Census, ServiceCount, StateCo
 from conntrim.core.model.facts import HostFacts, Reading
 
 COUNTERS = ("drop", "early_drop")
-CROWDED = 0.8
+NEARLY_FULL = 0.8
 """Of max: a table that refuses now and then is not full all the time."""
 WATCHED = 10.0
 """Seconds between two readings of the counters."""
@@ -26,9 +26,9 @@ ENDING = frozenset({"tcp time_wait", "tcp close", "udp unreplied", "udp replied"
 """States that an entry stays in until its time is over: as many are there as come in that time (Little's law)."""
 
 
-def crowded(facts: HostFacts) -> bool:
+def nearly_full(facts: HostFacts) -> bool:
     """Whether the table may have refused some of what came."""
-    return facts.count is not None and facts.max is not None and facts.count >= CROWDED * facts.max
+    return facts.count is not None and facts.max is not None and facts.count >= NEARLY_FULL * facts.max
 
 
 def refused(before: Reading, after: Reading) -> float:

@@ -16,6 +16,10 @@ class NatKind(StrEnum):
     NETMAP = "netmap"
 
 
+OF_SOURCES = frozenset({NatKind.SNAT, NatKind.MASQUERADE})
+"""Those that give another source; all others but netmap, which stands in any chain, give another destination."""
+
+
 class NatFlag(StrEnum):
     """How the kernel picks among several, by nft's names, in the order in which they are listed."""
 

@@ -104,6 +104,11 @@ class Newcomer:
         proxies = (s for rule in rules for s in rule.statements if isinstance(s, OpaqueStatement))
         return cls(answers, silent, tuple(earned(s) for s in proxies if s.kind in SYNPROXY))
 
+    @property
+    def said(self) -> dict[str, bool]:
+        """What rules that count say to whom they have not counted yet, by question."""
+        return {text: counted.answer for text, counted in self.answers.items()}
+
     def walk(
         self, arranged: Arranged, packets: Iterable[Packet], kernel: Kernel
     ) -> tuple[tuple[Outcome, ...], tuple[str, ...]]:

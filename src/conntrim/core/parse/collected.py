@@ -10,7 +10,7 @@ from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.facts import Counters, Era, HostFacts, Overflow, Reading
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.record import COLLECTED as MARK
+from conntrim.core.model.record import COLLECTED
 from conntrim.core.model.ruleset import Dialect, Ruleset, TableFamily
 from conntrim.core.parse.kernel import Save, read_kernel
 from conntrim.core.parse.kernel_log import overflows
@@ -25,7 +25,7 @@ _STEPS = (
     "grep -sH . /proc/sys/net/netfilter/nf_conntrack* /proc/sys/net/ipv4/ip_local_port_range"
     " /proc/sys/net/ipv4/ip_conntrack_max /proc/sys/net/ipv4/netfilter/ip_conntrack*",
     "cat /proc/net/stat/nf_conntrack", "grep -s conntrack /proc/slabinfo", "grep -s MemTotal /proc/meminfo",
-    "ip -o addr", f"dmesg | grep -e '^{MARK.strip()}' -e _conntrack",
+    "ip -o addr", f"dmesg | grep -e '^{COLLECTED.strip()}' -e _conntrack",
     "iptables -V", "iptables-save", "ip6tables-save", "nft -j list ruleset", "ipset save",
     "sleep 2", "cat /proc/uptime", "grep -sH . /proc/sys/net/netfilter/nf_conntrack_count",
     "cat /proc/net/stat/nf_conntrack",
@@ -33,10 +33,10 @@ _STEPS = (
 
 LINE = (
     "PATH=$PATH:/usr/sbin:/sbin; "
-    f's() {{ echo \'{MARK}\'"$*"; "$@" 2>/dev/null; }}; '
+    f's() {{ echo \'{COLLECTED}\'"$*"; "$@" 2>/dev/null; }}; '
     + "; ".join(f"s {step}" for step in _STEPS)
-    + f"; echo '{MARK}{TABLE}'; cat /proc/net/nf_conntrack 2>/dev/null || conntrack -L -o extended 2>/dev/null"
-    + f" || cat /proc/net/ip_conntrack 2>/dev/null; echo '{MARK}{END}'"
+    + f"; echo '{COLLECTED}{TABLE}'; cat /proc/net/nf_conntrack 2>/dev/null || conntrack -L -o extended 2>/dev/null"
+    + f" || cat /proc/net/ip_conntrack 2>/dev/null; echo '{COLLECTED}{END}'"
 )
 """For any POSIX shell, busybox's too. Commands that are not there say nothing; a user's PATH may lack those of root."""
 
@@ -149,12 +149,12 @@ def sections(lines: Iterable[str]) -> Iterator[Section]:
     command, held = "", list[str]()
     for line in lines:
         text = line.rstrip("\n")
-        if not text.startswith(MARK):
+        if not text.startswith(COLLECTED):
             held.append(text)
             continue
         if command:
             yield Section(command, tuple(held))
-        command, held = text.removeprefix(MARK), []
+        command, held = text.removeprefix(COLLECTED), []
         if command == TABLE:
             return
     if command:

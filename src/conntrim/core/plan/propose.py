@@ -103,9 +103,9 @@ def propose(census: Census, facts: HostFacts) -> Proposal:
     limited = any(isinstance(c.cure, ClientLimit) for c in able)  # then who is refused is whom a limit would refuse
 
     def full(entries: int) -> bool:
-        shorter = [c.cure for c in added if isinstance(c.cure, ServiceTimeout)]
-        refused = 0 if limited else _refused(untrack, shorter, census, facts)
-        return facts.max is not None and entries + refused > facts.max * CROWDED
+        timed = [c.cure for c in added if isinstance(c.cure, ServiceTimeout)]
+        more = 0 if limited else _refused(untrack, timed, census, facts)
+        return facts.max is not None and entries + more > facts.max * CROWDED
 
     def wanted() -> bool:
         return full(after) or not (untrack or added)

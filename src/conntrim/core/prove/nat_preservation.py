@@ -233,8 +233,8 @@ class Kept:
     def _found_at(self, hook: Hook) -> Iterator[Nat]:
         for group in self.arranged[0].groups[self.space.family, hook]:
             for station in group:
-                for table, top in station.chains if station.kind is Kind.NAT else ():
-                    for below in table.below(top):
+                for table, chain in station.chains if station.kind is Kind.NAT else ():
+                    for below in table.below(chain):
                         for rule in below.rules:
                             yield from (s for s in rule.statements if isinstance(s, Nat))
 

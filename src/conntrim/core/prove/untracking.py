@@ -10,7 +10,7 @@ More than 400 lines: the dialogues are a table, and who plays them follows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -22,7 +22,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import SYNPROXY
-from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset, SetZone
@@ -32,7 +32,6 @@ from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
-from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS
@@ -305,7 +304,7 @@ class Difference:
 
 def freed_by(nat: Nat) -> tuple[Field, ...]:
     """What the answers of a translated connection do not say of its requests."""
-    source = nat.kind in (NatKind.SNAT, NatKind.MASQUERADE)
+    source = nat.kind in OF_SOURCES
     address, port = (Field.SRC, Field.SPORT) if source else (Field.DST, Field.DPORT)
     vague = nat.ports is not None or nat.elsewhere is not None
     return (address, port) if vague else (address,)
@@ -323,13 +322,15 @@ Touching = list[tuple[Rule, Set, Set]]
 
 @dataclass
 class Untracking:
-    """One family of a rule set, with and without its untracking. `local` are the host's addresses (None: not known)."""
+    """One family of a rule set, with and without its untracking. `local` are the host's addresses (None: not known),
+    `newcomer` what rules that count say to whom they have not counted yet."""
 
     space: PacketVars
     early: Arranged
     rules: Arranged
     inert: Arranged
     ruleset: Ruleset
+    newcomer: Mapping[str, bool]
     local: Intervals | None
     loose: bool = True
     suspects: Traced = field(default_factory=dict)
@@ -410,17 +411,13 @@ class Untracking:
     def _sure(self, found: Set) -> Set:
         """What is in a set whatever a match says that is unknown to the model; what counts has not counted them yet."""
         space, literals = self.space, self.space.sets.literals
+        given = {**self.newcomer, FRAGMENT: False}  # dialogues are of whole packets
         for text, number in space.free.items():
-            if text in self._newcomer:
+            if text in given:
                 answer = space.sets.var(number)
-                found = (found & (answer if self._newcomer[text] else ~answer)).exists(answer)
+                found = (found & (answer if given[text] else ~answer)).exists(answer)
         free = sorted(space.free.values())
         return ~((~found).exists(literals(*free))) if free else found
-
-    @cached_property
-    def _newcomer(self) -> dict[str, bool]:
-        counted = {text: each.answer for text, each in Newcomer.of(self.ruleset).answers.items()}
-        return counted | {FRAGMENT: False}  # dialogues are of whole packets
 
     def _errors_about(self, connections: Set) -> Set:
         """ICMP errors about them: of a connection they have the addresses and interfaces."""

@@ -117,10 +117,12 @@ class Side:
 
     def differences(self) -> tuple[Difference, ...]:
         """What untracking changes for anybody's dialogues."""
-        if self._differences is None:
-            played = Untracking(self.space, self.early, self.full, self.inert, self.ruleset, self.local, self.loose)
-            self._differences = tuple(self._followed(played.differences())) if self.taken else ()
-        return self._differences
+        if self._differences is None and self.taken:
+            played = Untracking(
+                self.space, self.early, self.full, self.inert, self.ruleset, self.newcomer, self.local, self.loose
+            )
+            self._differences = tuple(self._followed(played.differences()))
+        return self._differences or ()
 
     def _followed(self, found: Iterator[Difference]) -> Iterator[Difference]:
         """With some of those played that sets do not follow."""
@@ -131,7 +133,7 @@ class Side:
     @cached_property
     def newcomer(self) -> dict[str, bool]:
         """What rules that count say to whom they have not counted yet."""
-        return {text: counted.answer for text, counted in Newcomer.of(self.ruleset).answers.items()}
+        return Newcomer.of(self.ruleset).said
 
     @property
     def stage(self) -> Stage:

@@ -13,7 +13,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.place import Place
 from conntrim.core.model.ruleset import Chain, End, Rule, Ruleset, Table, Verdict
@@ -192,13 +192,10 @@ def names(finding: Finding, place: Place) -> bool:
     )
 
 
-GATEWAYS = (NatKind.MASQUERADE, NatKind.SNAT)
-
-
 def forwards(ruleset: Ruleset) -> bool:
     """Whether somebody wrote rules for packets that pass through: chains which INPUT does not see, and that let some
     go, by a rule or behind all rules; or rules that give packets another source, as gateways do."""
-    if any(isinstance(s, Nat) and s.kind in GATEWAYS for rule in ruleset.rules() for s in rule.statements):
+    if any(isinstance(s, Nat) and s.kind in OF_SOURCES for rule in ruleset.rules() for s in rule.statements):
         return True
     for table in ruleset.tables:
         shared = below(table, Hook.INPUT)

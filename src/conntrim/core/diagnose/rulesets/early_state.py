@@ -40,7 +40,9 @@ def check(case: RuleCase) -> Iterator[Finding]:
     without = arrange(rewritten(case.ruleset, lambda r: replace(r, statements=()) if id(r) in suspects else r))
     told: set[int] = set()
     for side in case.sides:
-        played = Untracking(side.space, side.early, side.full, without, case.ruleset, side.local, suspects=suspects)
+        played = Untracking(
+            side.space, side.early, side.full, without, case.ruleset, side.newcomer, side.local, suspects=suspects
+        )
         for difference in played.differences():
             for rule, part in difference.rules if difference.harm is Harm.CUT and not difference.conditional else ():
                 if id(rule) not in told:

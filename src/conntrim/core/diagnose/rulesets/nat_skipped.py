@@ -30,7 +30,7 @@ from conntrim.core.diagnose.rulesets import raw
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.nat import OF_SOURCES, Nat, NatKind
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.nat import spans
@@ -41,7 +41,6 @@ from conntrim.core.prove.summary import Hit
 CODE, NAME = "CT109", "nat-skipped"
 
 DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
-SOURCES = (NatKind.MASQUERADE, NatKind.SNAT)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
@@ -94,7 +93,7 @@ def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
     """The packets that a translation changes for certain: not those whose source is the host's already, nor what goes
     back where it came from."""
     assert isinstance(hit.statement, Nat), "only asked of those"
-    if hit.statement.kind not in SOURCES:
+    if hit.statement.kind not in OF_SOURCES:
         return side.space.everything
     if direction is not Direction.FORWARDED:
         masqueraded = hit.statement.kind is NatKind.MASQUERADE
@@ -113,7 +112,7 @@ def _already(side: Side, nat: Nat) -> Set:
 def _severity(hit: Hit, direction: Direction) -> Severity:
     """What this host opens itself goes on without a translation of its source, from another address."""
     assert isinstance(hit.statement, Nat), "only asked of those"
-    own = direction is Direction.OUTBOUND and hit.statement.kind in SOURCES
+    own = direction is Direction.OUTBOUND and hit.statement.kind in OF_SOURCES
     return Severity.WARNING if own else Severity.CRITICAL
 
 

@@ -27,7 +27,7 @@ from functools import partial
 from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, MULTICAST
 from conntrim.core.model.fields import Field
-from conntrim.core.model.nat import Nat, NatKind
+from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.plan import SLOTS
 from conntrim.core.model.policy import ADDRESSES
 from conntrim.core.model.ruleset import CtTemplate, Helper, NoEffect, OpaqueStatement, Rule, SetZone
@@ -40,9 +40,6 @@ from conntrim.core.prove.classes import Asked, Class, met_by
 
 NAME = "exact-entries"
 THEIRS = ("ct timeout", "flow")
-
-
-SOURCES = (NatKind.SNAT, NatKind.MASQUERADE)
 
 
 def by_plan(c: Compiled) -> Iterator[Judgement]:
@@ -64,7 +61,7 @@ def by_plan(c: Compiled) -> Iterator[Judgement]:
 
 def _unknown_to_raw(c: Compiled) -> Iterator[Judgement]:
     statements = (s for rule in c.before.rules() for s in rule.statements)
-    if any(isinstance(s, Nat) and s.kind not in SOURCES for s in statements):
+    if any(isinstance(s, Nat) and s.kind not in OF_SOURCES for s in statements):
         yield OPEN, "rules translate destinations, and raw, where the time-outs are given without nft, comes before", ""
     for rule in c.before.rules():
         if any(isinstance(s, SetZone | CtTemplate | Helper) for s in rule.statements):
