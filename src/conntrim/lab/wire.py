@@ -108,9 +108,10 @@ class TcpSides:
 
 def _answers(packet: Packet, last: Packet) -> bool:
     """Whether a packet comes from where the one before went; translated, it may leave by yet another device, or be for
-    the host itself, which then answers."""
+    the host itself, which then answers, or not be for the host any more."""
     here = not packet.iif and bool(last.iif)
-    return packet.iif == last.oif or here or "lo" in (packet.iif, packet.oif)
+    sent_on = bool(packet.iif) and not last.oif
+    return packet.iif == last.oif or here or sent_on or "lo" in (packet.iif, packet.oif)
 
 
 def ones_complement(data: bytes) -> int:

@@ -85,6 +85,16 @@ def test_tcp_sides_count_syn_and_fin_once() -> None:
     ] == [sides.take(p) for p in order]  # fmt: skip
 
 
+def test_a_server_that_the_host_sent_the_connection_on_to_counts_as_the_host_that_was_called() -> None:
+    """A SYN to the host is sent on and masqueraded: the server answers the router, with the host's numbers."""
+    host, server, router = 0x0A000002, 0x0A010007, 0x0A010001
+    called = [Packet(Family.IPV4, 6, V4[0], host, 40000, 80, flags, iif="eth0") for flags in (2, 16)]
+    back = [Packet(Family.IPV4, 6, server, router, 80, 40000, flags, iif="eth1") for flags in (18, 4)]
+    sides = TcpSides()
+    order = [called[0], back[0], called[1], back[1]]
+    assert [(1000, 0), (1000, 1001), (1001, 1001), (1001, 0)] == [sides.take(p) for p in order]
+
+
 def test_ones_complement_of_known_words() -> None:
     """The example of RFC 1071 section 3: the words 0001 f203 f4f5 f6f7 sum to ddf2."""
     assert ones_complement(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF ^ 0xDDF2
