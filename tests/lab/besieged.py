@@ -5,24 +5,30 @@ from __future__ import annotations
 import re
 import socket
 import struct
-import subprocess
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from io import StringIO
 from itertools import count
 from pathlib import Path
 
 from conntrim import wiring
+from conntrim.app.reviewed import reviewed
 from conntrim.app.rollout import apply, confirm, rollback
 from conntrim.app.rollout_run import Ports
+from conntrim.cli.main import run
+from conntrim.core.model.address import parse_prefix
 from conntrim.core.model.circumstances import Circumstances
 from conntrim.core.model.digest import digest
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import ARMED, FileChange, Plan
 from conntrim.core.model.ruleset import InSet, Match, OpaqueMatch, Rule, Ruleset, Table
+from conntrim.core.model.share import Share
+from conntrim.core.plan.canary import Some
 from conntrim.core.prove.compare import compare
+from conntrim.host.ct_timeouts import CtTimeouts
 from conntrim.host.flows import KernelFlows
 from conntrim.host.listing import KernelListing
 from conntrim.host.netns import entered
@@ -31,12 +37,27 @@ from conntrim.render.compare import compare_text
 from conntrim.store.plans import read_plan
 from tests.lab.connections import CLIENT, SERVER, Connection, Server, fates
 from tests.lab.falling import listed
-from tests.lab.planning import CACHE, WEB, WEB_POLICY
-from tests.lab.test_rollout_plans import listing, load_firewall
+from tests.lab.planning import CACHE, WEB, WEB_POLICY, nft_without_timeouts
+from tests.lab.test_rollout_plans import FIREWALLS, listing, load_firewall
 
 SSH, HTTP, CLOSED = 22, 80, 3306
-POLICY = (
+OLD_NFT = ", nft without time-outs"
+KINDS = (*FIREWALLS, *(f"{kind}{OLD_NFT}" for kind in ("iptables", "legacy")))
+"""Dialects; where nft has no `ct timeout`, rules in raw name policies of ctnetlink."""
+LASTS = 600
+SHORTER = (
     WEB_POLICY
+    + f"""
+[[timeout]]
+direction = "inbound"
+protocol = "tcp"
+ports = [{SSH}]
+seconds = {{ established = {LASTS} }}
+""".encode()
+)
+"""Fewer services, and time-outs for ssh."""
+POLICY = (
+    SHORTER
     + b"""
 [[untrack]]
 direction = "outbound"
@@ -45,6 +66,14 @@ ports = [53]
 to = ["192.168.0.17"]
 """
 )
+CLIENT_HOST = "client=31"
+"""Its address ends in five ones: it is in every share that the sieges try."""
+SOME = {
+    "iptables": Some(Intervals.of(parse_prefix("192.168.0.31"))),
+    "legacy": Some(Intervals.of(parse_prefix("192.168.0.0/25")), Share(2)),
+    "nft": Some(share=Share(2)),
+}
+"""For whom a plan is tried before it is tried for all, by dialect: the client is one of them, the cache is not."""
 STRANGE = (11211, 80, 0)
 """Source ports from which a stranger tries the closed port: the two that a careless NOTRACK opens, and any."""
 TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
@@ -95,6 +124,10 @@ class Besieged:
     servers: tuple[Server, ...] = ()
     following: Plan | None = None
     """The plan that takes the first one's place, made beside it."""
+    some: Plan | None = None
+    """The first plan for some clients, `SOME`."""
+    outside: LabHost | None = None
+    """A client that is none of those."""
     session: list[socket.socket] = field(default_factory=list)
     sources: Iterator[int] = field(default_factory=lambda: count(12_000))
     """Source ports that no other connection of the client ever has: what names one there is that connection's."""
@@ -112,6 +145,7 @@ class Besieged:
         assert listing(self.web) == self.listed
         assert (self.place / name / PERSISTED[1:]).read_text() == OLD
         assert self.web.run("sysctl", "-n", TIME_WAIT).strip() == "120"
+        assert CtTimeouts(self.web.name).listed() == ()
 
     def means_the_same(self) -> None:
         """What acts of the rule set now is, by the proof over all packets, what acted before; AssertionError."""
@@ -143,19 +177,22 @@ class Besieged:
         """A connection of every service for each end that may speak first when it is tried."""
         return [server.open(name, first) for server in self.servers for first in (CLIENT, SERVER)]
 
-    def unlisted(self, opened: list[Connection], protocol: str = "") -> list[Connection]:
-        """Those of them, without an entry, that the plan does not list as lost; the others of a protocol are closed."""
+    def unlisted(self, opened: list[Connection], protocol: str = "", plan: Plan | None = None) -> list[Connection]:
+        """Those of them, without an entry, that a plan (the first one) does not list as lost; the others of a protocol
+        are closed."""
         found = []
         for one in opened:
-            if protocol in one.service and listed(self.plan, one.service, one.first):
+            if protocol in one.service and listed(plan or self.plan, one.service, one.first):
                 one.close()
             else:
                 found.append(one)
         return found
 
-    def connected(self, port: int, source: int = 0) -> tuple[socket.socket, socket.socket]:
+    def connected(
+        self, port: int, source: int = 0, client: LabHost | None = None
+    ) -> tuple[socket.socket, socket.socket]:
         """Both ends of a new connection."""
-        with entered(self.client.name):
+        with entered((client or self.client).name):
             near = socket.create_connection((WEB, port), PATIENCE, ("", source) if source else None)
         self.listening[port].settimeout(PATIENCE)
         far, _ = self.listening[port].accept()
@@ -171,13 +208,20 @@ class Besieged:
             probe.bind(("", source))
             return probe.connect_ex((WEB, CLOSED)) == 0
 
-    def tracked(self) -> bool:
-        """Does a connection to the service, told by its source port, make an entry?"""
+    def tracked(self, client: LabHost | None = None) -> bool:
+        """Does a connection to the service, told by its source port, make an entry? Then one to ssh has the host's
+        time-outs, and else the plan's; AssertionError."""
+        tracked, ssh = (self._seconds(port, client) for port in (HTTP, SSH))
+        assert [each <= LASTS for each in ssh] == [not tracked], (tracked, ssh)
+        return bool(tracked)
+
+    def _seconds(self, port: int, client: LabHost | None) -> list[int]:
+        """Seconds left of the entries of a new connection, which says nothing."""
         source = next(self.sources)
-        near, far = self.connected(HTTP, source)
-        columns = frozenset({"sport", "dport"})
-        blocks = KernelFlows(self.web.name).blocks(columns)
-        found = any(bool(((b.sport == source) | (b.dport == source)).any()) for b in blocks)
+        near, far = self.connected(port, source, client)
+        found: list[int] = []
+        for block in KernelFlows(self.web.name).blocks(frozenset({"sport", "dport", "timeout"})):
+            found += block.timeout[(block.sport == source) | (block.dport == source)].tolist()
         near.close()
         far.close()
         return found
@@ -191,15 +235,19 @@ def said(one: socket.socket, other: socket.socket) -> None:
 
 
 @contextmanager
-def besieged(kind: str, plan: Plan | None = None, following: Plan | None = None) -> Iterator[Besieged]:
+def besieged(
+    kind: str, plan: Plan | None = None, following: Plan | None = None, some: Plan | None = None
+) -> Iterator[Besieged]:
     """The document's web host in one dialect, its plan made by the command unless given; all goes with the context."""
     with (
         tempfile.TemporaryDirectory(prefix="conntrim-torture-") as place,
-        bridged(["client=20", "web=18", "cache=17"]) as hosts,
+        bridged([CLIENT_HOST, "web=18", "cache=17"]) as hosts,
         ExitStack() as stack,
     ):
-        web = hosts["web"]
-        load_firewall(web, kind)
+        web, dialect = hosts["web"], kind.removesuffix(OLD_NFT)
+        if kind != dialect:
+            stack.enter_context(nft_without_timeouts(Path(place) / "nft"))
+        load_firewall(web, dialect)
         # Each refused stranger is answered: the kernel would send one such error a second (icmp_ratelimit).
         web.sysctl("net.ipv4.icmp_ratelimit", 0)
         for which in ("", "_stream"):  # silent ones must not end by themselves on a slow machine
@@ -208,11 +256,15 @@ def besieged(kind: str, plan: Plan | None = None, following: Plan | None = None)
             listening = {p: stack.enter_context(socket.create_server((WEB, p))) for p in (SSH, HTTP, CLOSED)}
         if plan is None:
             plan = _planned(web, Path(place), POLICY)
+            some = _for_some(web, Path(place), SOME[dialect])
         before = KernelListing().read(web.name).ruleset
         servers = _servers(hosts["client"], web, hosts["cache"], listening[HTTP])
         for server in servers:
             server.listen(stack)
-        made = Besieged(hosts["client"], web, plan, Path(place), listening, listing(web), before, servers, following)
+        made = Besieged(
+            hosts["client"], web, plan, Path(place), listening, listing(web), before, servers, following, some,
+            hosts["cache"],
+        )  # fmt: skip
         made.not_locked_out()
         try:
             yield made
@@ -238,7 +290,7 @@ def planned_beside(host: Besieged) -> Plan:
     """The plan of fewer services, made while the host's first one is confirmed; nothing of it is left."""
     made = host.ports("beside")
     assert [apply(made, host.plan, 60).answer, confirm(made).answer] == ["armed", "confirmed"]
-    plan = _planned(host.web, host.place, WEB_POLICY)
+    plan = _planned(host.web, host.place, SHORTER)
     assert rollback(made).answer == "rolled back"
     return plan
 
@@ -247,10 +299,21 @@ def _planned(web: LabHost, place: Path, wanted: bytes) -> Plan:
     """For whatever host: the next ones are made alike."""
     policy, made = place / "web.toml", place / "plan"
     policy.write_bytes(wanted)
-    argv = ["plan", "--policy", str(policy), "--netns", web.name, "-o", str(made)]
-    done = subprocess.run([sys.executable, "-m", "conntrim", *argv], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    argv, out, errors = ["plan", "--policy", str(policy), "--netns", web.name, "-o", str(made)], StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(errors):
+        try:
+            code = run(argv)  # in this process, which may see another nft than others
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    assert code == 0, out.getvalue() + errors.getvalue()
     files = (FileChange(PERSISTED, NEW),)
     return replace(
         read_plan(str(made)), files=files, settings={TIME_WAIT: 17}, circumstances=Circumstances()
     )  # fmt: skip
+
+
+def _for_some(web: LabHost, place: Path, some: Some) -> Plan:
+    """The plan that was made last, for some clients alone."""
+    fresh = wiring.rollout(web.name, str(place / "state")).freshness
+    plan = reviewed(wiring.plans().read(str(place / "plan")), wiring.live(web.name), fresh, some)
+    return replace(plan, circumstances=Circumstances())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from conntrim.core.model.address import Family, parse_address
 from conntrim.core.model.facts import Counters, Era, HostFacts
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import DEADLINE, SECONDS, Batch
+from conntrim.host import programs
 from conntrim.host.netns import entered
 from conntrim.lab.netns import LabHost
 
@@ -85,6 +88,25 @@ table inet filter {
   }
 }
 """
+
+OLD_NFT = """\
+#!/bin/sh
+case "$*" in
+  *-f*) text=$(cat); case "$text" in *"ct timeout"*) echo "syntax error" >&2; exit 1;; esac
+        printf '%s\\n' "$text" | exec {nft} "$@";;
+esac
+exec {nft} "$@"
+"""
+
+
+@contextmanager
+def nft_without_timeouts(place: Path) -> Iterator[None]:
+    """This process finds an nft that knows no time-outs; it is written to `place`."""
+    place.mkdir()
+    (place / "nft").write_text(OLD_NFT.format(nft=programs.find("nft")))
+    (place / "nft").chmod(0o755)
+    with programs.preferring(str(place)):
+        yield
 
 
 def facts(*addresses: str, era: Era = Era.NF, listening: tuple[int, ...] = ()) -> HostFacts:

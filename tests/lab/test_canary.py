@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from conntrim.host.netns import entered
-from conntrim.lab.gateway import LAN, RULES, echo_server, gateway
+from conntrim.lab.gateway import LAN, RULES, SERVER6, echo_server, gateway
 from conntrim.lab.netns import LabHost, bridged
 from tests.lab.commands import WEB as POLICY
 from tests.lab.commands import conntrim
@@ -24,6 +25,8 @@ from tests.lab.test_service_timeouts import POLICY as SHORTER
 INSIDE, OUTSIDE = "192.168.0.47", "192.168.0.20"
 SOME = "192.168.0.32/28"
 SHARED = "one client in 16 (addresses whose last 4 bits are ones)"
+FAMILIES = {"ipv4": (WEB, INSIDE, OUTSIDE), "ipv6": ("fd00::18", "fd00::2f", "fd00::20")}
+"""The web host's address, and those of a client inside and of one outside, of the same two hosts."""
 WAYS = {"clients": (("--clients", SOME), SOME), "share": (("--share", "10%"), SHARED)}
 """How some are chosen, and what is said of it."""
 
@@ -31,14 +34,14 @@ WAYS = {"clients": (("--clients", SOME), SOME), "share": (("--share", "10%"), SH
 class Site:
     """A web host, a client inside the share and one outside; `opened` are their connections, kept alive."""
 
-    def __init__(self, web: LabHost, clients: dict[str, LabHost]) -> None:
-        self.web, self.clients = web, clients
-        self.opened: dict[str, list[socket.socket]] = {INSIDE: [], OUTSIDE: []}
+    def __init__(self, web: LabHost, clients: dict[str, LabHost], server: str = WEB) -> None:
+        self.web, self.clients, self.server = web, clients, server
+        self.opened: dict[str, list[socket.socket]] = {client: [] for client in clients}
 
     def connects(self, client: str) -> None:
         """One connection more of a client, used."""
         with entered(self.clients[client].name):
-            mine = socket.create_connection((WEB, 80), timeout=3)
+            mine = socket.create_connection((self.server, 80), timeout=3)
         self.opened[client].append(mine)
         assert echoes(mine)
 
@@ -48,8 +51,15 @@ class Site:
 
     def entries(self, client: str) -> int:
         """The entries of a client's connections to the web server."""
+        ends = " ".join(
+            f"{end}={ip_address(address).exploded}" for end, address in (("src", client), ("dst", self.server))
+        )
         with entered(self.web.name), open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as table:
-            return len(re.findall(rf"ESTABLISHED src={client} dst={WEB} sport=\d+ dport=80 ", table.read()))
+            return len(re.findall(rf"ESTABLISHED {ends} sport=\d+ dport=80 ", table.read()))
+
+    def counted(self) -> tuple[int, ...]:
+        """The entries of the client inside and of the other, and how many of all connections failed."""
+        return (*map(self.entries, self.clients), self.failed())
 
 
 def echoes(mine: socket.socket) -> bool:
@@ -62,13 +72,16 @@ def echoes(mine: socket.socket) -> bool:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    """The three hosts, with a connection of each client open."""
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """The three hosts, over IPv4 unless the test names the other family."""
+    server, *clients = FAMILIES[getattr(request, "param", "ipv4")]
     with bridged(["inside=47", "outside=20", "web=18"]) as hosts:
+        for host, address in zip(("web", "inside", "outside"), FAMILIES["ipv6"], strict=True):
+            hosts[host].run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
         echo_server(hosts["web"], 80)
-        made = Site(hosts["web"], {INSIDE: hosts["inside"], OUTSIDE: hosts["outside"]})
+        made = Site(hosts["web"], dict(zip(clients, (hosts["inside"], hosts["outside"]), strict=True)), server)
         yield made
-        for each in (*made.opened[INSIDE], *made.opened[OUTSIDE]):
+        for each in (mine for opened in made.opened.values() for mine in opened):
             each.close()
 
 
@@ -93,51 +106,70 @@ def does(operator: Operator, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("site", "way"), [("ipv4", "clients"), ("ipv4", "share"), ("ipv6", "share")], indirect=["site"]
+)
 @pytest.mark.parametrize("kind", list(FIREWALLS))
 def test_a_canary_is_followed_by_the_whole_and_nothing_fails(site: Site, tmp_path: Path, kind: str, way: str) -> None:
     """Who is inside opens connections without an entry, who is outside gets one for each. A confirm is refused and
     changes nothing; the whole plan takes the canary's place, is kept and undone, and no connection fails."""
     load_firewall(site.web, kind)
+    neighbours(site, kind)
     before = listing(site.web)
     operator = on_trial(site, tmp_path, way=way)
     for client in site.opened:
         site.connects(client)
-    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (1, 2, 0)
+    assert site.counted() == (1, 2, 0)
     refused = operator.does("confirm")
     assert refused.returncode == 1
     assert f"on trial for {WAYS[way][1]} alone" in " ".join(refused.stdout.split())
     assert "is on trial for some clients" in does(operator, "status")
     assert operator.does("apply", str(tmp_path / "plan"), "--dry-run").returncode == 1
     assert "is on trial, " in does(operator, "apply", str(tmp_path / "plan"))
-    kept = site.entries(INSIDE), site.entries(OUTSIDE)
+    kept = site.counted()
     for client in site.opened:
         site.connects(client)
-    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (*kept, 0)
+    assert site.counted() == kept
     does(operator, "confirm")
-    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (0, 0, 0)
+    assert site.counted() == (0, 0, 0)
     does(operator, "rollback")
     assert (listing(site.web), site.failed()) == (before, 0)
 
 
-@pytest.mark.parametrize(("kind", "way"), [*((kind, "clients") for kind in FIREWALLS), ("nft", "share")])
+def neighbours(site: Site, kind: str) -> None:
+    """nft's rules of the document know nothing of IPv6: neighbours may be asked for."""
+    if kind == "nft":
+        site.web.run("nft", "insert", "rule", "inet", "filter", "input", "meta", "l4proto", "ipv6-icmp", "accept")
+
+
+@pytest.mark.parametrize(
+    ("site", "kind", "way"),
+    [
+        *(("ipv4", kind, "clients") for kind in FIREWALLS),
+        ("ipv4", "nft", "share"),
+        *(("ipv6", kind, "share") for kind in FIREWALLS),
+    ],
+    indirect=["site"],
+)
 def test_a_canary_expires(site: Site, tmp_path: Path, kind: str, way: str) -> None:
     """When its time is over new connections of all clients have entries again, and none of those open fails: a server
     that lets new connections in takes up those that its clients go on with."""
     load_firewall(site.web, kind)
+    neighbours(site, kind)
     operator = on_trial(site, tmp_path, "--trial", "10s", way=way)
     for client in site.opened:
         site.connects(client)
-    assert (site.entries(INSIDE), site.entries(OUTSIDE), site.failed()) == (1, 2, 0)
+    assert site.counted() == (1, 2, 0)
     assert until(lambda: "is over" in operator.does("status").stdout)
+    inside, outside = site.opened
 
     def tracked_again() -> bool:  # a status says it half a second before, when no confirm is begun any more
-        site.connects(INSIDE)
-        return site.entries(INSIDE) > 1
+        site.connects(inside)
+        return site.entries(inside) > 1
 
     assert until(tracked_again)
     assert site.failed() == 0
-    assert (site.entries(INSIDE), site.entries(OUTSIDE)) == (len(site.opened[INSIDE]), 2)
+    assert (site.entries(inside), site.entries(outside)) == (len(site.opened[inside]), 2)
     does(operator, "status", "--clean")
     assert site.failed() == 0
 
@@ -185,6 +217,10 @@ def test_other_cures_are_narrowed_as_well(tmp_path: Path, dialect: str, chosen: 
         assert (gate.connects(f"{LAN}.3", 1, 443), left(gate, 443)) == (1, [600])
         assert (gate.connects(f"{LAN}.2", 1, 443), left(gate, 443)) == (1, [600, HOST])
         assert (gate.connects(f"{LAN}.3", 40), gate.connects(f"{LAN}.2", 40)) == (29, 40)
+        if "--share" in chosen:
+            gate.clients.run("ip", "address", "add", "fd09:1::3/16", "dev", "eth0", "nodad")
+            assert (gate.connects("fd09:1::3", 1, 443, SERVER6), left(gate, 443)) == (1, [600, 600, HOST])
+            assert (gate.connects("fd09:1::2", 1, 443, SERVER6), left(gate, 443)) == (1, [600, 600, HOST, HOST])
         run(gate, tmp_path, "rollback")
         assert (gate.alive(gate.opened), listed(gate)) == (len(gate.opened), before)
 

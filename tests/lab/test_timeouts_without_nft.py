@@ -20,6 +20,7 @@ from conntrim.host.trial_load import complaint
 from conntrim.lab.gateway import LAN, SERVER, SERVER6, Gateway, gateway
 from conntrim.lab.netns import lab_host
 from tests.lab.commands import conntrim
+from tests.lab.planning import nft_without_timeouts
 from tests.lab.test_persist import files_below, installed
 from tests.lab.test_rollout import until
 from tests.lab.test_rollout_plans import Operator, SwiftOperator
@@ -49,24 +50,10 @@ def without_nft(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-OLD_NFT = """\
-#!/bin/sh
-case "$*" in
-  *-f*) text=$(cat); case "$text" in *"ct timeout"*) echo "syntax error" >&2; exit 1;; esac
-        printf '%s\\n' "$text" | exec {nft} "$@";;
-esac
-exec {nft} "$@"
-"""
-
-
 @pytest.fixture
 def old_nft(tmp_path: Path) -> Iterator[None]:
     """This process finds an nft that knows no time-outs."""
-    place = tmp_path / "old"
-    place.mkdir()
-    (place / "nft").write_text(OLD_NFT.format(nft=programs.find("nft")))
-    (place / "nft").chmod(0o755)
-    with programs.preferring(str(place)):
+    with nft_without_timeouts(tmp_path / "old"):
         yield
 
 

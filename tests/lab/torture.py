@@ -28,10 +28,9 @@ from conntrim.core.rollout.record import Guard
 from conntrim.core.rollout.states import SETTLING, State
 from conntrim.host.signals import orderly_end
 from conntrim.lab.netns import sweep
-from tests.lab.besieged import Besieged, besieged, lost, planned_beside
+from tests.lab.besieged import KINDS, Besieged, besieged, lost, planned_beside
 from tests.lab.connections import Connection
 from tests.lab.fault_injection import Fault, When, steps_of, struck
-from tests.lab.test_rollout_plans import FIREWALLS
 
 TRIAL, SHORT, LONG = 5.0, 1.5, 60.0
 """Seconds of a trial that a verb under torture confirms or undoes, of one whose apply is struck, of one left alone."""
@@ -59,6 +58,11 @@ class Siege:
         """Whether it is about a plan that takes the place of another."""
         return "replace" in (self.verb, *self.earlier)
 
+    @property
+    def some(self) -> bool:
+        """Whether only some clients took part in what was tried."""
+        return "some" in (self.verb, *self.earlier) and "apply" not in (self.verb, *self.earlier)
+
 
 SIEGES = (
     Siege("apply", "apply"),
@@ -68,6 +72,10 @@ SIEGES = (
     Siege("apply of the next", "replace", ("apply", "confirm")),
     Siege("confirm of the next", "confirm", ("apply", "confirm", "replace")),
     Siege("rollback of the next", "rollback", ("apply", "confirm", "replace", "confirm")),
+    Siege("apply for some", "some"),
+    Siege("confirm for some", "confirm", ("some",)),
+    Siege("rollback for some", "rollback", ("some",)),
+    Siege("apply after some", "apply", ("some",)),
 )
 KILL, HUP = signal.SIGKILL, signal.SIGHUP
 OTHERS: tuple[tuple[signal.Signals, ...], ...] = ((HUP,), (signal.SIGINT,), (signal.SIGTERM,), (HUP, KILL))
@@ -110,9 +118,9 @@ def act(host: Besieged, verb: str, seconds: float, made: Ports) -> object:
     """Do a verb."""
     if verb in VERBS:
         return VERBS[verb](made)
-    plan = host.following if verb == "replace" else host.plan
+    plan = {"replace": host.following, "some": host.some}.get(verb, host.plan)
     assert plan is not None
-    return apply(made, plan, seconds)
+    return apply(made, plan, seconds, clients=("some",) if verb == "some" else ())
 
 
 def prepared(host: Besieged, siege: Siege, name: str, seconds: float) -> Ports:
@@ -131,6 +139,7 @@ class Ground:
     kind: str
     plan: Plan
     following: Plan
+    some: Plan
     steps: dict[str, tuple[str, ...]]
 
 
@@ -144,7 +153,8 @@ def explored(kind: str) -> Ground:
             steps[siege.name] = steps_of(made, partial(act, host, siege.verb, LONG))
             while rollback(made).state is State.CONFIRMED:
                 pass
-        return Ground(kind, host.plan, host.following, steps)
+        assert host.some is not None
+        return Ground(kind, host.plan, host.following, host.some, steps)
 
 
 def all_cases(grounds: Iterable[Ground], seed: int) -> list[Case]:
@@ -178,6 +188,7 @@ class Watched:
     """The connections of one case: some were open before it, some were opened while its rules acted."""
 
     host: Besieged
+    plan: Plan | None
     talking: list[Connection]
     silent: list[Connection]
     during: list[Connection] = field(default_factory=list)
@@ -201,7 +212,7 @@ class Watched:
 
     def fell_back(self) -> None:
         """Try all but those that the plan has listed."""
-        self.during = self.host.unlisted(self.during)
+        self.during = self.host.unlisted(self.during, plan=self.plan)
         self.undone()
 
     def undone(self) -> None:
@@ -220,9 +231,10 @@ class Watched:
 
 def strike(host: Besieged, case: Case) -> Outcome:
     """One case from start to end; AssertionError or OSError where somebody was locked out or something is wrong."""
-    watched = Watched(host, host.opened("open before, talking"), host.opened("open before, silent"))
+    plan = host.some if case.siege.some else host.plan
+    watched = Watched(host, plan, host.opened("open before, talking"), host.opened("open before, silent"))
     try:
-        if "confirm" in (case.siege.verb, *case.siege.earlier):
+        if "confirm" in (case.siege.verb, *case.siege.earlier) and not case.siege.some:
             watched.purged()
         state = _struck_beside(host, case, watched) if case.siege.beside else _struck(host, case, watched)
     finally:
@@ -233,10 +245,10 @@ def strike(host: Besieged, case: Case) -> Outcome:
 def _strike(host: Besieged, case: Case, watched: Watched, undo: Callable[[Ports], object]) -> tuple[Ports, str]:
     """The host's ports and the attempt's name, once the fault has struck the verb. On a machine so slow that the trial
     was over first: again, with a longer one."""
-    seconds = SHORT if case.siege.verb in ("apply", "replace") else TRIAL
+    seconds = SHORT if case.siege.verb in ("apply", "replace", "some") else TRIAL
     for attempt in range(4):
         name = f"{case.number} {attempt}"
-        made = prepared(host, case.siege, name, seconds * 2**attempt)
+        made = prepared(host, case.siege, name, TRIAL * 2**attempt)
         watched.open_during("opened before the fault")
         if struck(made, partial(act, host, case.siege.verb, seconds), case.fault, case.number):
             host.not_locked_out()
@@ -249,6 +261,9 @@ def _struck(host: Besieged, case: Case, watched: Watched) -> State:
     made, name = _strike(host, case, watched, rollback)
     state = status(made).state
     watched.open_during("opened after the fault")
+    if case.siege.some:
+        assert state not in KEPT, state
+        assert host.tracked(host.outside)
     _aftermath(host, made, state)
     watched.fell_back()
     host.not_locked_out()
@@ -332,7 +347,7 @@ def lane(ground: Ground, cases: Sequence[Case]) -> list[Outcome]:
     """Cases of one dialect on one host, one after the other; after a failure on a fresh one."""
     left, outcomes = list(cases), list[Outcome]()
     while left:
-        with besieged(ground.kind, ground.plan, ground.following) as host:
+        with besieged(ground.kind, ground.plan, ground.following, ground.some) as host:
             while left:
                 case = left.pop(0)
                 try:
@@ -354,7 +369,7 @@ def run(
     with ExitStack() as stack:
         pool = ProcessPoolExecutor(lanes, multiprocessing.get_context("spawn"))
         stack.callback(pool.shutdown, cancel_futures=True)
-        grounds = {ground.kind: ground for ground in pool.map(explored, FIREWALLS)}
+        grounds = {ground.kind: ground for ground in pool.map(explored, KINDS)}
         cases = chosen(all_cases(grounds.values(), seed))
         by_kind = {kind: [case for case in cases if case.kind == kind] for kind in grounds}
         waiting = [
