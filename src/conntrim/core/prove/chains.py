@@ -121,7 +121,13 @@ class ChainTrace:
 
     def base(self, chain: Chain, incoming: Set) -> Set:
         """The packets that a base chain lets go on."""
-        return self._decided(chain, incoming, self._rules(chain, incoming, 0))
+        return self._decided(chain, incoming, self._base(chain, incoming))
+
+    def _base(self, chain: Chain, incoming: Set) -> Ends:
+        """Where a base chain's packets end; one without effects is walked once for all that share the scope."""
+        if incoming == self.view.space.nothing or self.turns is not None or self.impure(chain):
+            return self._rules(chain, incoming, 0)
+        return self._part(self._known(chain, 0), incoming)
 
     def trace(self, chain: Chain, incoming: Set) -> Trace:
         """All that becomes of packets in a chain; one that packets are sent to has no policy of its own."""
@@ -144,7 +150,9 @@ class ChainTrace:
         if self.impure(chain):
             done = self._summary(chain)
             return self._rules(chain, incoming, depth) if done is None else self._summed(done, incoming)
-        ends = self._known(chain, depth)
+        return self._part(self._known(chain, depth), incoming)
+
+    def _part(self, ends: Ends, incoming: Set) -> Ends:
         return Ends(incoming & ends.dropped, incoming & ends.accepted, incoming & ends.left)
 
     def _summary(self, chain: Chain) -> Summary | None:
@@ -180,28 +188,37 @@ class ChainTrace:
             made = self._ends[chain.name, self.view.version] = known[key][1]
         return made
 
-    def impure(self, chain: Chain, depth: int = 0) -> bool:
+    def impure(self, chain: Chain) -> bool:
         """Whether packets may come out of the chain other than they went in."""
         if chain.name not in self._impure:
-            self._impure[chain.name] = False  # a loop adds nothing new
-            self._impure[chain.name] = any(
-                self._apart(r) or any(map(self._has_effect, r.statements)) for r in chain.rules
-            )
+            below = self.table.below(chain)
+            self._impure[chain.name] = any(self._changing_alone(c) or self._asked_of(c) for c in below)
         return self._impure[chain.name]
+
+    def _changing_alone(self, chain: Chain) -> bool:
+        """Whether a chain's own rules change packets."""
+        known, key = self.view.space.known, ("changes", id(chain.rules))
+        if key not in known:
+            known[key] = chain.rules, any(changes(s) for rule in chain.rules for s in rule.statements)
+        return bool(known[key][1])
+
+    def _asked_of(self, chain: Chain) -> bool:
+        """Whether a rule of a chain is looked at by itself."""
+        if not self._watched and not self.traced:
+            return False
+        known, key = self.view.space.known, ("rules", id(chain.rules))
+        if key not in known:
+            known[key] = chain.rules, frozenset(map(id, chain.rules))
+        mine: frozenset[int] = known[key][1]
+        return not (mine.isdisjoint(self._watched) and mine.isdisjoint(self.traced))
 
     def _apart(self, rule: Rule) -> bool:
         """Whether a rule is looked at by itself."""
         return id(rule) in self._watched or id(rule) in self.traced
 
-    def _has_effect(self, statement: Statement) -> bool:
-        if isinstance(statement, Jump):
-            target = self.table.chain(statement.chain)
-            return target is not None and self.impure(target)
-        return changes(statement)
-
     def _blocks(self, chain: Chain) -> Iterable[Sequence[Rule]]:
         """The chain's rules a block at a time: where none stands apart, found once for all walks."""
-        if self._watched or self.traced:
+        if self._asked_of(chain):
             return blocks(chain.rules, self._apart)
         known, key = self.view.space.known, ("blocks", id(chain.rules))
         if key not in known:

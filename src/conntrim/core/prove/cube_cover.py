@@ -103,7 +103,15 @@ def boxes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[lis
 
 
 def cubes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[list[tuple[Box, Set]], bool]:
-    """The same, each box with its packets."""
+    """The same, each box with its packets; found once."""
+    key = "cubes", found, universe, limit
+    if key not in space.known:
+        space.known[key] = None, _cubes(space, found, universe, limit)
+    made, whole = space.known[key][1]
+    return list(made), whole
+
+
+def _cubes(space: PacketVars, found: Set, universe: Set, limit: int) -> tuple[list[tuple[Box, Set]], bool]:
     made: list[tuple[Box, Set]] = []
     rest, whole = found, universe.sat_count(space.sets.variables)
     inside = found | ~universe

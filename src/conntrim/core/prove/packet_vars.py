@@ -37,13 +37,16 @@ STATES: tuple[CtState, ...] = tuple(CtState)
 class PacketVars:
     """The variables of one family. `names` are the interfaces that any rule set of this question tells apart;
     `occurrences`: what counts is a question of each rule's own (turns.py), else one for its text. `coarse`: whether an
-    address is in a large set is a question of its own, so that more seems possible than is."""
+    address is in a large set is a question of its own, so that more seems possible than is. `shared`: many questions
+    are asked of the same rules, so what becomes of packets in a chain is found for all packets of a direction, and
+    shared; for one question it is found for its own packets."""
 
     def __init__(
         self, family: Family, names: Names, tick: Callable[[], None] = lambda: None,
-        occurrences: Occurrences | None = None, *, coarse: bool = False,
+        occurrences: Occurrences | None = None, *, coarse: bool = False, shared: bool = False,
     ) -> None:  # fmt: skip
         self.family, self.names, self.occurrences, self.coarse = family, names, occurrences, coarse
+        self.shared = shared
         self.sets = Diagrams(tick)
         self.nothing, self.everything = self.sets.nothing, self.sets.everything
         self.icmp, self.icmp_protocol = ICMP[family].field, ICMP[family].protocol

@@ -42,6 +42,7 @@ from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station, in_ranks
 from conntrim.core.prove.chains import ChainTrace, Traced, Visit
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
@@ -245,6 +246,7 @@ class _Way:
     wanted: Collection[Statement] | None = None
     few: bool = False
     later: bool = False
+    ground: Set = field(init=False)
     view: MatchEncoder = field(init=False)
     alive: Set = field(init=False)
     untracked: Set = field(init=False)
@@ -262,6 +264,7 @@ class _Way:
     def run(self) -> Reach:
         """Walk all hooks."""
         nothing = self.space.nothing
+        self.ground = self._ground()
         self.alive, self.untracked, self.templated, self.translated = self.scope, nothing, nothing, nothing
         self.view = MatchEncoder(self.space, in_front(self.space), self.mirrored, local=self.local)
         if self.image:
@@ -288,6 +291,14 @@ class _Way:
             tuple(self.doubts), self.marks, tuple(self.sights), tuple(self.visits), left,
             tuple(self.parted), tuple(self.early),
         )  # fmt: skip
+
+    def _ground(self) -> Set:
+        """The packets that chains are looked at for: those of the question, or all that may go this way. Walks of
+        answers are told by the requests, which go the other way."""
+        if not self.space.shared:
+            return self.scope
+        every = packets_of(self.space, BACK[self.direction] if self.mirrored else self.direction, self.local)
+        return every if self.scope & ~every == self.space.nothing else self.scope
 
     def _mark_before(self, marks: tuple[Set, ...]) -> list[Set] | None:
         if marks:
@@ -324,7 +335,7 @@ class _Way:
         if len(group) < 2 or self.alive == self.space.nothing:
             return
         telling = any(s.kind is not Kind.CHAIN for s in group) or any(
-            ChainTrace(self.view, t, True, self.scope).impure(c) for s in group for t, c in s.chains
+            ChainTrace(self.view, t, True, self.ground).impure(c) for s in group for t, c in s.chains
         )
         if telling:
             names = ", ".join(s.name for s in group)
@@ -353,7 +364,7 @@ class _Way:
         if whole is not self.view.whole:
             self.view.whole = whole
             self.view.changed()
-        walk = ChainTrace(self.view, table, early, self.scope, self.watch, self.traced, self.turns)
+        walk = ChainTrace(self.view, table, early, self.ground, self.watch, self.traced, self.turns)
         here = self._at_device(chain, hook)
         passed = walk.base(chain, self.alive & here) | (self.alive & ~here)
         self.visits += walk.visits
@@ -426,7 +437,7 @@ class _Way:
                 self.doubts.append(f"{hook}: the order of the nat chains {names} is not known")
         for table, chain in station.chains:
             walk = ChainTrace(
-                self.view, table, False, self.scope, self.watch, self.traced, self.turns, self.wanted,
+                self.view, table, False, self.ground, self.watch, self.traced, self.turns, self.wanted,
                 self.few and hook in TRANSLATING,
             )  # fmt: skip
             incoming = self.alive & first
@@ -453,7 +464,7 @@ class _Way:
         if any(given and asked for at, given in enumerate(marks) for asked in (*asks[:at], *asks[at + 1 :])):
             return True
         for table, chain in rank:
-            walk = ChainTrace(self.view.apart(), table, False, self.scope)
+            walk = ChainTrace(self.view.apart(), table, False, self.ground)
             ends = incoming & ~walk.base(chain, incoming)
             takes = self.space.sets.either(walk.translated)
             both = (taken & takes) if hook in TRANSLATING else nothing

@@ -367,7 +367,7 @@ def case_of(
     subject = rules or early_refusals(ruleset) or any(map(trusts_source_port, ruleset.rules()))
     for family in (f for f in Family if f in seen and subject):
         space = next((s for s in spaces if (s.family, s.names) == (family, names)), None) or PacketVars(
-            family, names, tick
+            family, names, tick, shared=True
         )
         side = Side(space, ruleset, full, early, without, told_of(local, family), loose, _meant(space, ruleset))
         side.taken += _taken(side)

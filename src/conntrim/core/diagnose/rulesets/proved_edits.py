@@ -152,14 +152,15 @@ class Trial:
         return (*self.done, *(edit for finding in findings for edit in finding.edits), *more)
 
     def _left(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> list[Finding] | None:
-        """What is found with these edits; None where a finding stays that they are for, or that is not decided."""
+        """What is found with these edits; None where a finding stays that they are for, one comes that no further edit
+        cures, or that is not decided."""
         if self.left <= 0:
             return None
         self.left -= 1
         left, cured = list[Finding](), {f.name for f in findings}
         try:
             for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset)):
-                if found.name in cured:
+                if found.name in cured or (found.name not in self.names and found.code != BESIDE):
                     return None  # to look for more is dear
                 left.append(found)
         except (NotThereError, NotDecided):

@@ -37,6 +37,7 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import settled, unsolicited
+from conntrim.core.prove.untracking import rewritten
 
 CODE, NAME = "CT114", "wide-source-port"
 
@@ -70,10 +71,7 @@ def _inert(ruleset: Ruleset, rules: Collection[int]) -> tuple[Arranged, dict[int
         owners[id(rule)] = replace(rule, statements=())
         return owners[id(rule)]
 
-    tables = tuple(
-        replace(t, chains=tuple(replace(c, rules=tuple(map(inert, c.rules))) for c in t.chains)) for t in ruleset.tables
-    )
-    return arrange(replace(ruleset, tables=tables)), owners
+    return arrange(rewritten(ruleset, inert)), owners
 
 
 def _reachable(case: RuleCase, rule: Rule, direction: Direction) -> bool:
