@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from tests.lab.test_rollout_plans import Operator, SwiftOperator
 from tests.lab.test_service_timeouts import CLIENT, HOST, POLICY, left, outlives_the_trial
 
 BACK_ENDS = ("iptables-nft", "iptables-legacy")
+SOURCE = Path(programs.__file__).parents[2]
 LONG = "nfct add timeout conntrim-1 inet tcp established 600"
 MORE = POLICY + '\n[[timeout]]\ndirection = "inbound"\nprotocol = "tcp"\nports = [22]\nseconds = { established = 33 }\n'
 
@@ -138,13 +141,93 @@ def test_no_file_names_a_policy_that_a_boot_lacks(gate: Gateway, tmp_path: Path)
     files = files_below(root)
     planned(operator)
     does(operator, "apply", str(tmp_path / "plan"))
-    said = " ".join(does(operator, "confirm").split())
+    said = " ".join(does(operator, "confirm").split()).replace("- ", "-")
     assert files_below(root) == files
     assert "a boot loads none of a file whose rules name time-out policies that are not there" in said
+    assert "with nfct here (Debian's package nfct) a unit of ours makes both" in said
     assert said.index("By hand: nfct add timeout c401") < said.index("By hand: table raw: -N CONNTRIM-TIMEOUT-IN")
     rule = "*raw\n-A PREROUTING -p tcp -j CT --timeout c401\nCOMMIT\n"
     with lab_host("boot") as boot, pytest.raises(HostError):
         boot.run("iptables-nft-restore", text=files["etc/iptables/rules.v4"].decode() + rule)
+
+
+NFCT = """\
+#!/bin/sh
+cd {source} && exec {python} -c 'import sys
+from conntrim.core.parse.ct_timeout import policies_of
+from conntrim.host.ct_timeouts import CtTimeouts
+CtTimeouts(None).done(policies_of(" ".join(["nfct", *sys.argv[1:]])))' "$@"
+"""
+"""Does what nfct 1.4.7 does with these words, whose package few hosts have."""
+
+
+@pytest.mark.usefixtures("old_nft")
+def test_with_nfct_a_unit_makes_policies_and_rules(gate: Gateway, tmp_path: Path) -> None:
+    """A boot loads the operator's files, which stay as they are, then what the unit runs: policies, then rules. Stopped
+    it takes both out. That the rules must not be saved besides is said; where raw has rules of others nothing is
+    written."""
+    (tmp_path / "old/nfct").write_text(NFCT.format(source=SOURCE, python=sys.executable))
+    (tmp_path / "old/nfct").chmod(0o755)
+    gate.load("iptables-nft")
+    operator, root = SwiftOperator(gate.host, tmp_path), tmp_path / "root"
+    installed(root, "debian")
+    with_systemd(root)
+    files = files_below(root)
+    planned(operator)
+    does(operator, "apply", str(tmp_path / "plan"))
+    said = " ".join(does(operator, "confirm").split()).replace("- ", "-")
+    assert "/etc/conntrim/untrack.v4, loaded by conntrim.service, and the time-out policies that it names" in said, said
+    assert "save the running rules in none" in said
+    assert files.items() <= files_below(root).items()
+    kept, made = listed(gate), CtTimeouts(gate.host.name).listed()
+    unit = (root / "etc/systemd/system/conntrim.service").read_text()
+    for family in ("iptables", "ip6tables"):
+        for option in ("-F", "-X"):
+            gate.host.run(f"{family}-nft", "-t", "raw", option)
+    CtTimeouts(gate.host.name).delete([each.name for each in made])
+    runs(gate, unit, root, "ExecStartPre", "ExecStart")
+    assert (listed(gate), CtTimeouts(gate.host.name).listed()) == (kept, made)
+    assert (gate.connects(CLIENT, 1, 443), left(gate, 443)) == (1, [600])
+    runs(gate, unit, root, "ExecStop")
+    assert CtTimeouts(gate.host.name).listed() == ()
+    runs(gate, unit, root, "ExecStartPre", "ExecStart")
+    does(operator, "rollback")
+    assert files_below(root) == files
+
+
+def with_systemd(root: Path) -> None:
+    """systemd is there."""
+    (root / "lib/systemd").mkdir(parents=True)
+    (root / "lib/systemd/systemd").touch()
+
+
+def runs(gate: Gateway, unit: str, root: Path, *keys: str) -> None:
+    """The unit's commands, as systemd does: what has a dash may fail."""
+    for line in unit.splitlines():
+        key, _, command = line.partition("=")
+        words = command.lstrip("-").replace("/etc/conntrim/", f"{root}/etc/conntrim/").split()
+        if key in keys:
+            with suppress(HostError) if command.startswith("-") else nullcontext():
+                if "--noflush" in words:  # the file is read as a boot's iptables-restore does
+                    gate.host.run(*words[:-1], text=Path(words[-1]).read_text())
+                else:
+                    gate.host.run(*words)
+
+
+@pytest.mark.usefixtures("old_nft")
+def test_rules_of_others_in_raw_have_a_place_that_a_unit_does_not_know(gate: Gateway, tmp_path: Path) -> None:
+    """The unit's rules would come behind them: nothing is written, and the first is named."""
+    (tmp_path / "old/nfct").write_text("#!/bin/sh\n")
+    (tmp_path / "old/nfct").chmod(0o755)
+    gate.load("iptables-nft")
+    gate.host.run("iptables-nft", "-t", "raw", "-A", "PREROUTING", "-i", "dummy7", "-j", "DROP")
+    operator, root = SwiftOperator(gate.host, tmp_path), tmp_path / "root"
+    installed(root, "debian")
+    with_systemd(root)
+    planned(operator)
+    does(operator, "apply", str(tmp_path / "plan"))
+    said = " ".join(does(operator, "confirm").split()).replace("- ", "-")
+    assert "the raw table has rules besides, the first: -A PREROUTING -i dummy7 -j DROP" in said, said
 
 
 @pytest.mark.usefixtures("without_nft")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conntrim.app.ports.persistence import Persistence, Rehearsal
+from conntrim.core.model.ct_timeout import TimeoutPolicy
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import POLICIES, FileChange, Plan
 from conntrim.core.parse.ct_timeout import policies_of
@@ -34,6 +35,10 @@ from conntrim.core.rollout.stores import OWN_FILES, Store, UnitLoad, family_of, 
 
 RAW = "raw"
 """The one table of iptables that a service which fills single tables leaves alone: a unit of ours loads it whole."""
+UNSAVED = (
+    "a boot loads none of a file whose rules name time-out policies that are not there: save the running rules in none"
+)
+"""Ours are told by hand or loaded by a unit, and an iptables-save would put them into the operator's file."""
 
 
 @dataclass(slots=True)
@@ -90,34 +95,42 @@ class _Persisting:
         return found
 
     def _xt(self, made: Lasting, store: Store | None) -> None:
-        ours = ours_xt(self.program, self.live, self.claim)
+        ours, policies = ours_xt(self.program, self.live, self.claim), tuple(self._policies())
         if store is None:
             raise NoPlaceError("no service is known here that loads iptables rules at boot")
         if not store.kind.whole and any(o.chains and o.table != RAW for o in ours):
             raise NoPlaceError(f"{store.kind.service} fills the filter table, where limits have chains of their own")
-        if any(" --timeout " in line for o in ours for line in o.own):  # rule text: a rule of ours as it is listed
-            why = "a boot loads none of a file whose rules name time-out policies that are not there; make them before:"
-            raise NoPlaceError(why)
-        text = with_ours_xt(store.text, ours, whole=store.kind.whole)
-        over = "" if store.kind.whole else skeleton_xt(self.live)
-        self._same(self._rehearsed(text, over), chains_xt(self.live), partly=not store.kind.whole)
+        apart = [o for o in ours if o.table == RAW and o.chains] if policies or not store.kind.whole else []
+        if policies and POLICIES not in self.host.paths():
+            raise NoPlaceError(f"{UNSAVED}; with nfct here (Debian's package nfct) a unit of ours makes both")
+        if filed := [o for o in ours if not (policies and o in apart)]:
+            self._xt_file(made, store, filed)
+        if apart:
+            self._xt_unit(made, apart, policies)
+
+    def _xt_file(self, made: Lasting, store: Store, ours: Sequence[Ours]) -> None:
+        text, partly = with_ours_xt(store.text, ours, whole=store.kind.whole), not store.kind.whole
+        tables = {o.table for o in ours}
+        live = {name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] in tables}
+        self._same(self._rehearsed(text, skeleton_xt(self.live) if partly else ""), live, partly=partly)
         made.files.append(FileChange(store.kind.path, text))
         made.brought_back.append(f"{store.kind.path}, loaded by {store.kind.service}")
-        if not store.kind.whole:
-            self._xt_unit(made, [o for o in ours if o.chains])
 
-    def _xt_unit(self, made: Lasting, own: Sequence[Ours]) -> None:
+    def _xt_unit(self, made: Lasting, own: Sequence[Ours], policies: tuple[TimeoutPolicy, ...]) -> None:
+        """The raw table, which has no rules but ours: `--noflush` puts them behind those that are there."""
+        by_hand = f"; {UNSAVED}" if policies else ""
         if not self.host.takes_units(self.root):
-            raise NoPlaceError("the raw table is in no file of ufw's, and no systemd runs here")
+            raise NoPlaceError(f"the raw table is a unit's to load, and no systemd runs here{by_hand}")
+        live = {name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] == RAW}
+        known = {text for o in own for text in (*o.own, *(p.text for p in o.placed))}
+        if policies and (others := [rule for rules in live.values() for rule in rules if rule not in known]):
+            raise NoPlaceError(f"the raw table has rules besides, the first: {others[0]}{by_hand}")
         text = "".join(map(new_table, own))
-        scratch = self._rehearsed(text, "")
-        live = {
-            name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] in {o.table for o in own}
-        }
-        self._same(scratch, live, partly=True)
+        self._same(self._rehearsed(text, "", policies), live, partly=True)
         undo = next(b.text for b in self.plan.rollback_confirmed if b.program == self.program and b.text[:4] == "*raw")
-        made.loads.append(UnitLoad(self.program, text, undo))
-        made.brought_back.append(f"{made.loads[-1].path}, loaded by conntrim.service")
+        made.loads.append(UnitLoad(self.program, text, undo, policies))
+        named = f", and the time-out policies that it names; {UNSAVED}" if policies else ""
+        made.brought_back.append(f"{made.loads[-1].path}, loaded by conntrim.service{named}")
 
     def _nft(self, made: Lasting, store: Store | None) -> None:
         ours, own = ours_nft(self.live, self.claim), own_table(self.live)
@@ -152,9 +165,11 @@ class _Persisting:
         reload = f"after each reload of firewalld too; before the next boot, start it: {START}"
         made.brought_back.append(f"{OWN_FILES['nft']}, loaded by {UNIT}, {reload}")
 
-    def _rehearsed(self, text: str, over: str) -> dict[str, tuple[str, ...]]:
+    def _rehearsed(self, text: str, over: str, policies: tuple[TimeoutPolicy, ...] = ()) -> dict[str, tuple[str, ...]]:
         """The chains of an empty namespace after the text was loaded there."""
         with self.host.rehearsal() as empty:
+            if policies:
+                empty.load(POLICIES, "".join(f"{each}\n" for each in policies), onto=True)
             if over:
                 empty.load(self.program, over, onto=False)
             empty.load(self.program, text, onto=bool(over))
@@ -183,11 +198,11 @@ class _Persisting:
         ours = ours_xt(self.program, self.live, self.claim)
         return [f"{o.table} {chain}" for o in ours for chain in (*o.chains, *dict.fromkeys(p.chain for p in o.placed))]
 
-    def _policies(self) -> Iterator[str]:
+    def _policies(self) -> Iterator[TimeoutPolicy]:
         """What makes the time-out policies that rules of this program name."""
         named = {word for o in ours_xt(self.program, self.live, self.claim) for line in o.own for word in line.split()}
         made = "".join(batch.text for batch in self.plan.trial if batch.program == POLICIES)
-        yield from (str(each) for each in policies_of(made) if each.name in named)
+        yield from (each for each in policies_of(made) if each.name in named)
 
     def lines(self) -> Iterator[str]:
         """Our rules, for the operator to put where they belong."""
@@ -196,7 +211,7 @@ class _Persisting:
                 yield from (_line(name, p) for p in placed)
             yield f"to be loaded after them: {' '.join(own_table(self.live).split())}"
             return
-        yield from self._policies()
+        yield from map(str, self._policies())
         for ours in ours_xt(self.program, self.live, self.claim):
             yield from (_line(f"{ours.table} {p.chain}", p) for p in ours.placed)
             yield from (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from conntrim.app.ports.journal import HeldError
-from conntrim.app.rollout_report import report_of
+from conntrim.app.rollout_report import cures_of, report_of
 from conntrim.app.rollout_run import Ports, RefusedError, Request
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError, HostError
@@ -133,7 +133,11 @@ def would_apply(
         heard = ended
     report = _answered(ports, Reply(Answer.WOULD_APPLY))
     remarks = tuple(dict.fromkeys((*report.remarks, *work.run.remarks)))
-    return replace(report, plan=plan.name, costs=plan.costs, remarks=remarks)
+    services, timeouts, limits = cures_of(plan)
+    return replace(
+        report, plan=plan.name, services=services, timeouts=timeouts, limits=limits, clients=clients,
+        costs=plan.costs, remarks=remarks,
+    )  # fmt: skip
 
 
 def _applying(journal: Journal, plan: Plan) -> Asked:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from conntrim.app.rollout_work import Work
 from conntrim.core.model.errors import ConntrimError
-from conntrim.core.model.plan import ObligationStatus
+from conntrim.core.model.plan import ObligationStatus, Plan
+from conntrim.core.model.policy import Policy
 from conntrim.core.rollout.commands import Answer, Reply
 from conntrim.core.rollout.machine import Rollout
 from conntrim.core.rollout.record import Journal, Lasting
@@ -26,6 +27,7 @@ def report_of(work: Work, rollout: Rollout, reply: Reply) -> Report:
     asked = rollout.state is State.TRIAL and reply.answer is Answer.STANDS
     moved, broken, undecided = _moved(work) if kept and own else (work.rules.moved() if asked else (), (), ())
     plan = journal.plan or work.subject
+    services, timeouts, limits = cures_of(plan)
     lasting = journal.lasting or Lasting()
     wrong = reply.answer is Answer.STANDS and bool(seen.missing or changed or broken or undecided)
     return Report(
@@ -34,9 +36,9 @@ def report_of(work: Work, rollout: Rollout, reply: Reply) -> Report:
         state=rollout.state,
         why=reply.why if reply.answer.exit_code else rollout.why if reply.answer is Answer.STANDS else "",
         plan=plan.name if plan else "",
-        services=tuple(map(str, plan.policy.untrack)) if plan else (),
-        timeouts=tuple(map(str, plan.policy.service_timeouts)) if plan else (),
-        limits=tuple(map(str, plan.policy.limits)) if plan else (),
+        services=services,
+        timeouts=timeouts,
+        limits=limits,
         clients=journal.clients,
         seconds_left=round(seconds_left(journal, now), 1) if rollout.state in _GUARDED else 0.0,
         deadline="" if kept else _deadline(journal),
@@ -62,6 +64,13 @@ def report_of(work: Work, rollout: Rollout, reply: Reply) -> Report:
         replaced=journal.replaced_name,
         undone=work.undone,
     )
+
+
+def cures_of(plan: Plan | None) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What a plan untracks, gives time-outs to, and limits, in words."""
+    policy = plan.policy if plan else Policy()
+    untracked, timed, limited = policy.untrack, policy.service_timeouts, policy.limits
+    return tuple(map(str, untracked)), tuple(map(str, timed)), tuple(map(str, limited))
 
 
 def _settled(work: Work, state: State, own: tuple[str, ...]) -> State:

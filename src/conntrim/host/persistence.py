@@ -11,9 +11,11 @@ from glob import glob
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.plan import POLICIES
 from conntrim.core.model.raw_text import text_of
+from conntrim.core.parse.ct_timeout import policies_of
 from conntrim.core.rollout.stores import KINDS, Kind, Store
 from conntrim.host import programs
 from conntrim.host.confined import exists, found
+from conntrim.host.ct_timeouts import CtTimeouts
 from conntrim.host.loader import refuse_unknown
 from conntrim.host.netns import fresh
 
@@ -47,6 +49,7 @@ class HostPersistence:
             "nft",
             "busctl",
             "firewall-cmd",
+            POLICIES,
             *(f"{v}tables-{k}-restore" for v in ("ip", "ip6") for k in ("nft", "legacy")),
         ]
         return {name: path for name in names if (path := programs.find(name))}
@@ -87,7 +90,9 @@ class HostRehearsal:
     def load(self, program: str, text: str, *, onto: bool) -> None:
         """As a boot does."""
         refuse_unknown(program)
-        if program == "nft":
+        if program == POLICIES:
+            CtTimeouts(self.path).done(policies_of(text))
+        elif program == "nft":
             programs.run(["nft", "-f", "-"], text=text, netns=self.path)
         else:
             programs.run([program, *(["--noflush"] if onto else [])], text=text, netns=self.path)

@@ -167,15 +167,16 @@ _ENDED = frozenset({Answer.UNDONE.words, Answer.FELL_BACK.words, Answer.NOT_KEPT
 
 
 def _cures(report: Report) -> Iterator[str]:
-    """What the rules do now, where that is known."""
+    """What the rules do now, or would do, where that is known."""
     over = report.state is State.EXPIRED or report.answer in _ENDED
-    for what, acting, ended in (
-        (report.services, "Untracked", "Tracked again"),
-        (report.timeouts, "Time-outs of their own", "Time-outs of the host again"),
-        (report.limits, "Limited", "No longer limited"),
+    dry = report.answer == Answer.WOULD_APPLY.words
+    for what, acting, ended, would in (
+        (report.services, "Untracked", "Tracked again", "It would untrack"),
+        (report.timeouts, "Time-outs of their own", "Time-outs of the host again", "It would give time-outs to"),
+        (report.limits, "Limited", "No longer limited", "It would limit"),
     ):
-        if what and (over or report.state in _ACTING):
-            yield f"{acting if report.state in _ACTING else ended}: {'; '.join(what)}"
+        if what and (over or dry or report.state in _ACTING):
+            yield f"{would if dry else acting if report.state in _ACTING else ended}: {'; '.join(what)}"
 
 
 def _details(report: Report, given: Options) -> Iterator[str]:
@@ -194,7 +195,7 @@ def _details(report: Report, given: Options) -> Iterator[str]:
     if report.purged is not None:
         yield f"Stale entries deleted: {report.purged:,}"
     yield from _listed(_SETTINGS.get(report.state, "Set"), tuple(map(_tuned, report.settings)))
-    yield from (f"If it falls back: {cost}" for cost in report.costs)
+    yield from (f"If it falls back: {given.hinted(cost)}" for cost in report.costs)
     yield from _listed("Comes back at boot", report.lasting)
     yield from (f"Does not come back at boot by itself: {item}" for item in report.by_hand[:1])
     yield from (f"By hand: {item}" for item in report.by_hand[1:])

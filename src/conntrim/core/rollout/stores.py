@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from conntrim.core.model.plan import OWN_TABLES, FileChange
+from conntrim.core.model.ct_timeout import TimeoutPolicy
+from conntrim.core.model.plan import OWN_TABLES, POLICIES, FileChange
 
 UNIT = "conntrim.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
@@ -55,11 +56,13 @@ def family_of(program: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class UnitLoad:
-    """What the unit loads with one program, and the batches that take it out again."""
+    """What the unit loads with one program, and the batches that take it out again; `policies` are nfct's lines that
+    make the time-out policies which the rules name."""
 
     program: str
     text: str
     undo: str = ""
+    policies: tuple[TimeoutPolicy, ...] = ()
 
     @property
     def path(self) -> str:
@@ -106,5 +109,11 @@ def _lines(loads: Iterable[UnitLoad], found: dict[str, str]) -> Iterable[str]:
             # The dash: where nothing is loaded yet there is nothing to take out, and that is fine.
             undo = f"-{program} --noflush --wait=10 {load.path}.undo"
             yield f"ExecStartPre={undo}"
+            yield from (f"ExecStartPre=-{_nfct(each, found)}" for each in load.policies)
             yield f"ExecStart={program} --noflush --wait=10 {load.path}"
             yield f"ExecStop={undo}"
+            yield from (f"ExecStop=-{_nfct(TimeoutPolicy(each.name), found)}" for each in load.policies)
+
+
+def _nfct(policy: TimeoutPolicy, found: dict[str, str]) -> str:
+    return f"{found[POLICIES]}{str(policy).removeprefix(POLICIES)}"
