@@ -127,12 +127,12 @@ def expected(
             outcome = simulate(arranged, as_built(sent[i]), memory, kernel, ASSUMED)
         before.append(outcome)
         tuples |= _tuples(outcome)
-        sources |= {(source_of(e), (e.reply.dst, e.reply.dport)) for e in memory.entries if e.snat}
         if doubt := _doubt(outcome) or _misfit(sent, traces) or _unlike(waiting, outcome):
             return Believed(tuple(sent), tuple(traces), None, doubt, frozenset(tuples), frozenset(sources))
         trace, whole = _put_together(waiting, outcome)
         traces.append(tuple(trace))
         memory = whole.memory if whole is not None else memory
+        sources |= {(source_of(e), (e.reply.dst, e.reply.dport)) for e in memory.entries if e.snat}
         waiting = outcome if outcome.packet.first else None
     entries = tuple(sorted(map(remembered, memory.entries)))
     return Believed(tuple(sent), tuple(traces), entries, "", frozenset(tuples), frozenset(sources))

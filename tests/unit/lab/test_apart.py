@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from conntrim.core.model.plan import Batch
 from conntrim.core.netfilter.memory import Tuple
 from conntrim.lab.apart import MOVED, TAKEN, apart, clear
+from conntrim.lab.dialogue import parse_packet
 from conntrim.lab.entries import Kept
-from conntrim.lab.expect import Believed
+from conntrim.lab.expect import Believed, expected, observed, ruleset_of
 
 UDP = 17
 OUT, BACK = Tuple(UDP, 1, 2, 10, 20), Tuple(UDP, 2, 9, 20, 10)
@@ -45,3 +47,11 @@ def test_what_an_undecided_dialogue_left_is_in_the_way() -> None:
     found = clear([undecided, met, alike, free], [[Kept(OUT, OTHER, snat=True)], [], [], []])
     assert ["unknown", TAKEN, MOVED, ""] == doubts(found)
     assert [""] == doubts(clear([believed(OTHER)], [[Kept(OTHER, OTHER.inverted() or OTHER)]]))
+
+
+def test_the_last_packet_of_a_dialogue_has_a_source_too() -> None:
+    """K57: what its only packet is translated from counts, for all flows of that source get one address and port."""
+    rules = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j SNAT --to-source 192.0.2.200\nCOMMIT\n"
+    packet = parse_packet("eth0>eth1 udp 192.0.2.9 53 > 198.51.100.7 4000")
+    ((source, _),) = expected(observed(ruleset_of([Batch("iptables-restore", rules)], "")), [packet]).sources
+    assert (packet.protocol, packet.src, packet.sport) == source[:3]

@@ -224,19 +224,25 @@ class MatchEncoder:
         own = self.space.unknown(f"in a later fragment: {question(match)}")
         return own & self.space.values(Field.PROTOCOL, Intervals.of(*map(int, readers))) if readers else own
 
-    def gathered(self, packets: Set) -> bool:
-        """Fragments are one packet from here on, with what is attached to the first; whether all of them, of these
-        packets, had the same state."""
+    def gathered(self) -> Set:
+        """Fragments are one packet from here on, with what is attached to the first: those whose fragments all had the
+        same state. K48, K117: what is untracked is not put together, and so what else belongs to it is not either."""
         if FRAGMENT not in self.space.free:
-            return True
+            return self.space.everything
         states = {state: self.of_first(found) for state, found in self.states.items()}
-        alike = all(packets & self.states[state] == packets & found for state, found in states.items())
+        alike = self.space.everything
+        for state, found in states.items():
+            alike = alike & found.ite(self.states[state], ~self.states[state])
         self.states = states
         self.mark = self.mark and list(map(self.of_first, self.mark))
         self.written = {name: list(map(self.of_first, bits)) for name, bits in self.written.items()}
         self._made.clear()
         self.changed()
         return alike
+
+    def in_parts(self, packets: Set) -> Set:
+        """Those of them that may come in fragments here."""
+        return packets & self.space.unknown(FRAGMENT) if FRAGMENT in self.space.free else packets
 
     def apart(self) -> MatchEncoder:
         """What rules see here, for a walk that nobody follows: what it changes is seen nowhere else."""

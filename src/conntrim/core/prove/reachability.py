@@ -384,27 +384,26 @@ class _Way:
         return self.arranged.gathers[self.space.family]
 
     def _gather(self, hook: Hook) -> None:
-        """Of a packet in fragments all have to pass up to here. K117: what is untracked by now stays in fragments, and
-        this walk follows whole packets. It answers all the same where no rule on the way looks at what such lack;
-        INPUT sees IPv4 whole. Nobody sends fragments into OUTPUT, but by raw sockets."""
+        """Of a packet in fragments all have to pass up to here, tracked or not (K48). K117: what is untracked by now
+        stays in fragments, and this walk follows whole packets. It answers all the same where no rule on the way looks
+        at what such lack; INPUT sees IPv4 whole. Nobody sends fragments into OUTPUT, but by raw sockets."""
         if self.tracked or not self._gathers:
             return
-        self.alive = self.alive & self.view.of_first(self.alive)
-        if not self.view.gathered(self.alive):
-            self.parted.append(f"{hook}: of one packet's fragments some are treated otherwise before {DEFRAG}")
+        self.alive = self.alive & self.view.of_first(self.alive) & self.view.gathered()
         if self.direction not in COMES:
             return
-        if self.view.states[CtState.UNTRACKED] & self.alive == self.space.nothing:
+        if self.view.in_parts(self.view.states[CtState.UNTRACKED] & self.alive) == self.space.nothing:
             return
         hooks = [h for h in JOURNEYS[self.direction] if h is not Hook.INPUT or self.space.family is Family.IPV6]
-        if any(_tells_fragments(m) for h in hooks for rule in self._rules(h) for m in rule.matches):
+        behind = (rule for h in hooks for rule in self._rules(h, DEFRAG if h is hook else None))
+        if any(_tells_fragments(m) for rule in behind for m in rule.matches):
             self.parted.append(
                 f"{hook}: fragments that are untracked at {DEFRAG} or before come to later rules in parts"
             )
 
-    def _rules(self, hook: Hook) -> Iterator[Rule]:
-        """All rules of a hook."""
-        groups = self.arranged.groups[self.space.family, hook]
+    def _rules(self, hook: Hook, behind: int | None = None) -> Iterator[Rule]:
+        """All rules of a hook, those behind a priority."""
+        groups = (g for g in self.arranged.groups[self.space.family, hook] if behind is None or g[0].priority > behind)
         chains = (hung for group in groups for station in group for hung in station.chains)
         return (rule for table, chain in chains for below in table.below(chain) for rule in below.rules)
 

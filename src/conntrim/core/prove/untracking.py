@@ -396,8 +396,11 @@ class Untracking:
             yield from self._told(sided, direction, begun & now & entries & untracked, touching)
 
     def _told(self, script: Script, direction: Direction, found: Set, touching: Touching) -> Iterator[Difference]:
-        """For certain where there are some, of those whom nothing has counted yet; else as it may be."""
+        """For certain where there are some, of those whom nothing has counted yet; else as it may be. Dialogues are of
+        whole packets: fragments in front of reassembly are told of by rule (diagnose/rulesets/fragments)."""
         nothing = self.space.nothing
+        if (number := self.space.free.get(FRAGMENT)) is not None:
+            found = (found & ~self.space.sets.var(number)).exists(self.space.sets.var(number))
         if found == nothing:
             return
         sure = self._sure(found)
@@ -411,11 +414,10 @@ class Untracking:
     def _sure(self, found: Set) -> Set:
         """What is in a set whatever a match says that is unknown to the model; what counts has not counted them yet."""
         space, literals = self.space, self.space.sets.literals
-        given = {**self.newcomer, FRAGMENT: False}  # dialogues are of whole packets
         for text, number in space.free.items():
-            if text in given:
+            if text in self.newcomer:
                 answer = space.sets.var(number)
-                found = (found & (answer if given[text] else ~answer)).exists(answer)
+                found = (found & (answer if self.newcomer[text] else ~answer)).exists(answer)
         free = sorted(space.free.values())
         return ~((~found).exists(literals(*free))) if free else found
 

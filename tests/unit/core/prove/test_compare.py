@@ -408,6 +408,30 @@ def test_fragments_that_stay_fragments_leave_it_open(priority: int, rule: str, d
     assert decided is not any("in parts" in why for why in found.undecided)
 
 
+def untracking_port(priority: int) -> Ruleset:
+    """A chain at this priority that untracks what goes to a port; behind it a chain at -300 that drops another port."""
+    left = {"payload": {"protocol": "udp", "field": "dport"}}
+    objects: list[object] = [{"table": {"family": "ip", "name": "t"}}]
+    for name, prio, port, verdict in (("c", priority, 53, "notrack"), ("d", -300, 9, "drop")):
+        chain = {"family": "ip", "table": "t", "name": name}
+        hung = {"type": "filter", "hook": "prerouting", "prio": prio, "policy": "accept"}
+        expr: list[object] = [{"match": {"op": "==", "left": left, "right": port}}, {verdict: None}]
+        rule = {"family": "ip", "table": "t", "chain": name, "expr": expr}
+        objects += [{"chain": {**chain, **hung}}, {"rule": rule}]
+    return read(json.dumps({"nftables": objects}), "nft") + read(TRACKING, "rules")
+
+
+def test_datagrams_of_which_a_part_is_untracked_are_lost() -> None:
+    """K48: in front of reassembly the first fragment alone has the port; one of such a datagram, tracked, waits for it
+    in vain. Where the untracking stands behind reassembly, all arrive."""
+    found = compare(untracking_port(-450), untracking_port(-299))
+    regions = [r for d in found.differences if d.admitted for r in d.regions]
+    assert any(FRAGMENT in r.conditions and r.witness.dport == 53 for r in regions)
+    assert not any("otherwise" in why for why in found.undecided)
+    same = compare(untracking_port(-450), untracking_port(-450))
+    assert (same.same, same.undecided) == (True, ())
+
+
 PASSING = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD {} [0:0]\n{}COMMIT\n"
 PORT = "-A FORWARD -p udp -m udp --dport 53 -j ACCEPT\n"
 HANDED = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 99 -j TPROXY --on-port 1\nCOMMIT\n"
