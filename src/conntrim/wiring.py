@@ -218,7 +218,7 @@ def live(netns: str | None) -> Live:
     """What a plan is compiled against: the host itself, in one network namespace."""
     from conntrim.app.plan import Live
 
-    return Live(listing(), facts(), batch_check(netns), netns)
+    return Live(listing(), facts(), batch_check(netns), frames(netns), netns)
 
 
 def rollout(netns: str | None, state: str | None, root: str | None = None) -> Ports:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 from conntrim.app.budget import ticking
 from conntrim.app.ports.facts import Facts
+from conntrim.app.ports.frames import Frames
 from conntrim.app.ports.listing import RulesetListing
 from conntrim.app.ports.saved import SavedHost
-from conntrim.core.capacity.refused import WATCHED, nearly_full, refused
+from conntrim.core.capacity.refused import EVERY, looked_enough, nearly_full, refusals
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import Family
 from conntrim.core.model.census import Census
 from conntrim.core.model.circumstances import PORT_RANGE, TCP_LOOSE, Circumstances
 from conntrim.core.model.errors import HostError, InputError
-from conntrim.core.model.facts import Counters, Era, HostFacts
+from conntrim.core.model.facts import Counters, Era, HostFacts, Refusals
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.plan import Batch, FileChange, Obligation, ObligationStatus, Plan
 from conntrim.core.model.policy import Policy, format_ports
@@ -27,7 +28,7 @@ from conntrim.core.model.silences import Silences
 from conntrim.core.plan.compile import Request, compile_plan
 from conntrim.core.plan.numbered import numbered
 from conntrim.core.plan.own import fingerprint, without_own
-from conntrim.core.plan.propose import Proposal, propose
+from conntrim.core.plan.propose import Proposal, bounds, propose
 from conntrim.core.rollout.batches import checkable
 from conntrim.render.json import to_json
 from conntrim.render.plan import plan_report
@@ -68,6 +69,7 @@ class Live:
     listing: RulesetListing
     facts: Facts
     check: Check
+    frames: Frames
     netns: str | None = None
 
     def inputs(self, policy: Policy | None, dialect: Dialect | None = None, census: Census | None = None) -> Inputs:
@@ -76,9 +78,20 @@ class Live:
         facts = self.facts.read(self.netns)
         return Inputs(ruleset, fingerprint(ruleset), facts, census, policy, dialect, self.check)
 
-    def refused(self) -> float:
-        """Arrivals a second that find no room, watched for some seconds where there is little."""
-        return _refused_by(self.facts, self.facts.read(self.netns), self.netns)
+    def refused(self) -> Refusals | None:
+        """What a table that is full refuses, looked at for some seconds.
+
+        Expired entries are swept out all the while: they take room until somebody walks past (K160).
+        """
+        facts = self.facts.read(self.netns)
+        if not nearly_full(facts):
+            return None
+        self.frames.read(1, facts.seconds, settle=True)
+        before = now = self.facts.reading(self.netns, facts.seconds)
+        while not looked_enough(facts, before, now):
+            self.frames.read(1, now.seconds + EVERY, settle=True)
+            now = self.facts.reading(self.netns, now.seconds + EVERY)
+        return refusals(facts, before, now)
 
 
 def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
@@ -96,12 +109,6 @@ def elsewhere(source: str, era: Era, local: Intervals) -> HostFacts:
     )  # fmt: skip
 
 
-def _refused_by(source: Facts, facts: HostFacts, netns: str | None) -> float:
-    """Arrivals a second that find no room, by another look at the counters; none is needed where there is much room."""
-    later = source.reading(netns, facts.seconds + WATCHED) if nearly_full(facts) else facts.reading
-    return refused(facts.reading, later)
-
-
 def recorded(saved: SavedHost) -> HostFacts:
     """Facts of a host that is known by a record or a collection, with what its table refused from the first reading to
     the last. A plan of them carries no host."""
@@ -111,7 +118,7 @@ def recorded(saved: SavedHost) -> HostFacts:
         facts,
         remarks=(*facts.remarks, remark),
         circumstances=Circumstances(settings=facts.circumstances.settings),
-        refused=_refused_by(saved, facts, None),
+        refused=refusals(facts, facts.reading, saved.reading(None, facts.seconds)) if nearly_full(facts) else None,
     )
 
 
@@ -128,7 +135,7 @@ def make_plan(inputs: Inputs) -> Planned:
     plan = _checked(compile_plan(request), inputs.check)
     remarks = (
         *_why_nothing(plan, inputs.facts),
-        *_refused(inputs.facts),
+        *_refused(inputs, proposal.policy),
         *inputs.ruleset.unread,
         *inputs.ruleset.remarks,
         *inputs.facts.remarks,
@@ -160,12 +167,19 @@ def _why_nothing(plan: Plan, facts: HostFacts) -> tuple[str, ...]:
     return (said, full) if full else (said,)
 
 
-def _refused(facts: HostFacts) -> tuple[str, ...]:
-    """Of what a full table tells nothing."""
-    if not facts.refused:
+def _refused(inputs: Inputs, policy: Policy) -> tuple[str, ...]:
+    """Of what a full table tells nothing: how far the entries afterwards are known."""
+    lost = inputs.facts.refused
+    if lost is None:
         return ()
-    said = f"the table is full and refuses {facts.refused:,.1f} arrivals a second"
-    return (f"{said}: the entries afterwards are those with them, each counted as often as it asked",)
+    told = "the table was full"
+    if lost.dropped:
+        told = f"the table is full and refuses {lost.dropped:,.1f} arrivals a second, those that ask again among them"
+    between = bounds(policy, inputs.census, inputs.facts) if inputs.census else None
+    if between is None:
+        return (told,) if lost.dropped else ()
+    low, high = between
+    return (f"{told}; the entries afterwards are told of what arrives: {low:,} to {high:,} at 95 %",)
 
 
 def _proposal(inputs: Inputs) -> Proposal:

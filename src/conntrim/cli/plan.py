@@ -130,7 +130,7 @@ def _inputs(given: Given, era: Era, dialect: Dialect | None) -> Inputs:
     """Everything read. Files alone speak of another host, and so does what was recorded there; whatever is not in a
     file is this kernel's."""
     census, saved = None, wiring.saved(given.source)
-    refused = wiring.live(given.netns).refused() if given.source is None and not given.foreign else 0.0
+    refused = wiring.live(given.netns).refused() if given.source is None and not given.foreign else None
     if given.source is not None or not given.foreign:
         viewpoint = wiring.viewpoint(given.source, given.netns, given.ours)
         full = saved.fullest() if saved else None

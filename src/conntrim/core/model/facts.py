@@ -126,6 +126,16 @@ class NamespaceUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusals:
+    """What a full table does to arrivals: so many a second find no room (`drop`), so many entries are put out for
+    others (`early_drop`), by a look of so many `seconds`."""
+
+    dropped: float = 0.0
+    evicted: float = 0.0
+    seconds: float = 12.0
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What one network namespace of one kernel is like at one moment; None where it could not be read.
 
@@ -140,8 +150,8 @@ class HostFacts:
     `expect_full` (lines about the expectation table) are the log's.
     `interfaces` are the devices behind which addresses are, by the addresses' usual spelling.
     `nft`: the program is here, and it and this kernel have its time-outs for services (since 4.19); of a host that is
-    known by files it is taken for granted. `trial` tells of a plan of ours that is on trial here. `refused` are the
-    arrivals a second that find no room. `remarks` tell what could not be read, and why.
+    known by files it is taken for granted. `trial` tells of a plan of ours that is on trial here. `refused` is what
+    a table that is full refuses, None of another. `remarks` tell what could not be read, and why.
     """
 
     source: str
@@ -178,7 +188,7 @@ class HostFacts:
     trial: str = ""
     nft: bool = True
     interfaces: dict[str, str] = field(default_factory=dict)
-    refused: float = 0.0
+    refused: Refusals | None = None
 
     @property
     def reading(self) -> Reading:

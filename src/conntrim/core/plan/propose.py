@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from conntrim.core.capacity.refused import arrivals, seconds_of
+from conntrim.core.capacity.refused import Arrivals, arrivals, seconds_of
 from conntrim.core.capacity.sizing import size_for
 from conntrim.core.capacity.untrack import entries_total, entries_without, largest, obstacle, pinned, scaled
 from conntrim.core.model.census import Census, ServiceCount
@@ -19,6 +20,8 @@ from conntrim.core.plan.limited import taken_by
 from conntrim.core.plan.remaining import Candidate, outlier, shorter
 from conntrim.core.plan.timed import gone_of, new_seconds, shortened_by
 
+Z95 = 1.96
+"""Of the normal distribution, for bounds on both sides."""
 CROWDED = 0.5
 """Above half of max the table is too small for what stays in it: normal days belong below."""
 
@@ -66,12 +69,34 @@ def predicted(policy: Policy, census: Census, facts: HostFacts | None = None) ->
 
 def _refused(untrack: Sequence[Untrack], timeouts: Sequence[ServiceTimeout], census: Census, facts: HostFacts) -> int:
     """Entries that there will be besides once nobody is refused who is now: as many as come in their time."""
-    more = 0.0
-    for count, state, a_second in arrivals(census, facts):
-        if not any(covers(u, count) for u in untrack):
-            seconds = new_seconds(count, state, timeouts) or seconds_of(state, facts)
-            more += max(0, a_second * seconds - scaled(census, state.entries - gone_of(count, state, timeouts)))
-    return round(more)
+    return round(sum(more for *_, more in _coming(untrack, timeouts, census, facts)))
+
+
+def _coming(
+    untrack: Sequence[Untrack], timeouts: Sequence[ServiceTimeout], census: Census, facts: HostFacts
+) -> Iterator[tuple[Arrivals, int, float]]:
+    """What arrives and stays tracked, for so many seconds, and the entries of it that are not there yet."""
+    for each in arrivals(census, facts):
+        if not any(covers(u, each.count) for u in untrack):
+            seconds = new_seconds(each.count, each.state, timeouts) or seconds_of(each.state, facts)
+            left = scaled(census, each.state.entries - gone_of(each.count, each.state, timeouts))
+            yield each, seconds, max(0, each.a_second * seconds - left)
+
+
+def bounds(policy: Policy, census: Census, facts: HostFacts) -> tuple[int, int] | None:
+    """Between what the entries afterwards are, at 95 %, where they were told of arrivals; None where they were not.
+
+    Counted is what comes and goes by chance, that none of those refused may be one more entry, and that each may keep
+    another from being asked for.
+    """
+    left = predicted(policy, census, facts)[1]
+    coming = [] if policy.limits else list(_coming(policy.untrack, policy.service_timeouts, census, facts))
+    if left is None or facts.max is None or not coming:
+        return None
+    chance = Z95 * math.sqrt(sum((each.a_second * seconds) ** 2 / each.seen for each, seconds, _ in coming))
+    fewer = sum(min(more, (each.a_second - each.least) * seconds) for each, seconds, more in coming)
+    wake = sum((each.most - each.a_second) * seconds for each, seconds, _ in coming)
+    return max(0, round(left - chance - fewer)), min(round(left + chance + wake), facts.max)
 
 
 def _tracked(untrack: Iterable[Untrack], census: Census) -> int:

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import pytest
+
 from conntrim.core.emit.policy import emit_policy
 from conntrim.core.model.address import parse_address
 from conntrim.core.model.census import IDLE_STEPS, Breakdown, Cell, Census, Kind, Row, ServiceCount, StateCount
+from conntrim.core.model.facts import Refusals
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.service import Direction, Service
 from conntrim.core.parse.policy import parse_policy
-from conntrim.core.plan.propose import predicted, propose
+from conntrim.core.plan.propose import bounds, predicted, propose
 from tests.unit.core.plan.planning import facts
 
 SERVER = Intervals.of(parse_address("192.168.0.17"))
@@ -187,17 +190,43 @@ def test_what_a_full_table_refuses_is_foretold() -> None:
     policy = propose(census, full).policy
     assert [str(each) for each in policy.service_timeouts] == ["forwarded udp/53: unreplied 10 s, replied 60 s"]
     assert predicted(policy, census, full) == (1_800, 540)
-    assert predicted(policy, census, replace(full, refused=20.0)) == (1_800, 800)
-    assert predicted(policy, census, replace(full, refused=2_000.0)) == (1_800, 2_000)
+    assert predicted(policy, census, replace(full, refused=Refusals(20))) == (1_800, 800)
+    assert predicted(policy, census, replace(full, refused=Refusals(2_000))) == (1_800, 2_000)
 
 
 def test_what_is_untracked_takes_its_part_of_the_refused_along() -> None:
     """Half of 40 that are refused a second are queries to this host, which goes untracked; half are forwarded, stay
     for 30 s each, and get a time-out where that would crowd the table."""
     census = counted(dns(900, 270, Direction.INBOUND), dns(900, 270))
-    full = replace(facts(), max=4_000, refused=40.0)
+    full = replace(facts(), max=4_000, refused=Refusals(40))
     policy = propose(census, full).policy
     assert ([str(each) for each in policy.untrack], policy.service_timeouts) == (["inbound udp/53"], ())
     assert predicted(policy, census, full) == (1_800, 1_500)
     assert len(propose(census, replace(full, max=2_900)).policy.service_timeouts) == 1
-    assert propose(census, replace(full, max=2_900, refused=0.0)).policy.service_timeouts == ()
+    assert propose(census, replace(full, max=2_900, refused=Refusals())).policy.service_timeouts == ()
+
+
+def test_bounds_are_of_what_arrives() -> None:
+    """540 that came in 9 s are known to 8 % at 95 %. Who was refused may have asked before, and may keep as
+    many from being asked for."""
+    census = counted(dns(1_800, 540))
+    policy = propose(census, replace(facts(), max=2_000)).policy
+    none, some = (replace(facts(), max=9_000, refused=Refusals(each)) for each in (0, 20))
+    assert bounds(policy, census, replace(none, refused=None)) is None
+    assert (predicted(policy, census, none), bounds(policy, census, none)) == ((1_800, 600), (549, 651))
+    assert (predicted(policy, census, some), bounds(policy, census, some)) == ((1_800, 800), (533, 1_134))
+
+
+def test_who_was_let_in_for_another_is_counted_once() -> None:
+    """90 a second come, and 22 entries a second are put out for them, some of which had come just before: 770 are left
+    of 810."""
+    census = replace(counted(dns(2_000, 770)), cells=(young(770, 0), young(1_230, 10)))
+    full = replace(facts(), max=9_000, refused=Refusals(evicted=22))
+    assert predicted(Policy(), census, full)[1] == pytest.approx(90 * 30, rel=0.01)
+
+
+def young(entries: int, idle: int) -> Cell:
+    """Queries that wait for their answer, idle for so many seconds."""
+    return Cell(
+        Direction.FORWARDED, 17, "udp unreplied", False, False, True, Kind.UNICAST, False, False, idle, entries
+    )  # fmt: skip
