@@ -8,7 +8,7 @@ More than 400 lines: matches and statements are two closed sets, and whoever rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
@@ -285,6 +285,16 @@ class Chain:
     base: Base | None = None
     place: Place = field(default=Place(""), compare=False)
     _jumps: list[tuple[str, ...]] = field(init=False, compare=False, repr=False, default_factory=list)
+    _those: dict[Callable[[Rule], bool], tuple[Rule, ...]] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
+
+    def those(self, test: Callable[[Rule], bool]) -> tuple[Rule, ...]:
+        """Its rules for which a test holds that looks at the rule alone. Each test, a function that stays, is made
+        once: rule sets of which one chain differs share all others."""
+        if test not in self._those:
+            self._those[test] = tuple([rule for rule in self.rules if test(rule)])
+        return self._those[test]
 
     def jumps(self) -> tuple[str, ...]:
         """The names of the chains that its rules send packets to, in their order: whoever walks a table asks."""
@@ -426,6 +436,11 @@ class Ruleset:
     def rules(self) -> Iterator[Rule]:
         """All rules, table by table."""
         return (rule for table in self.tables for rule in table.rules())
+
+    def those(self, test: Callable[[Rule], bool]) -> Iterator[Rule]:
+        """The rules for which a test holds that looks at the rule alone, table by table; a test is a function that
+        stays (Chain)."""
+        return (rule for table in self.tables for chain in table.chains for rule in chain.those(test))
 
     def __add__(self, other: Ruleset) -> Ruleset:
         return Ruleset(

@@ -175,7 +175,7 @@ def _groups(hung: Sequence[tuple[Table, Chain, Base]], hook: Hook) -> Groups:
 
 
 def _active(ruleset: Ruleset, family: Family) -> bool:
-    return any(_uses(rule) for _, chain in _chains(ruleset, family) for rule in chain.rules)
+    return any(chain.those(_uses) for _, chain in _chains(ruleset, family))
 
 
 def _gathers(ruleset: Ruleset, family: Family) -> bool:

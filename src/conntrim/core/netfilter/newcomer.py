@@ -90,7 +90,7 @@ class Newcomer:
     @classmethod
     def of(cls, ruleset: Ruleset) -> Self:
         """Of all rules."""
-        rules = list(ruleset.rules())
+        rules = list(ruleset.those(_asking))
         answers = {
             question(match): times
             for rule in rules for match in _opaque(rule) if (times := counted(match)) is not None
@@ -154,6 +154,12 @@ class Newcomer:
         if decided.verdict is Fate.NOT_DECIDED or any(earlier(each) >= each.most for each in assumed.values()):
             return open_, []
         return decided, list(assumed)
+
+
+def _asking(rule: Rule) -> bool:
+    """Whether a rule has a question of this kind at all."""
+    asks = any(isinstance(m, OpaqueMatch) or (isinstance(m, In) and m.field is Field.DST_TYPE) for m in rule.matches)
+    return asks or any(isinstance(s, OpaqueStatement) for s in rule.statements)
 
 
 def _opaque(rule: Rule) -> Iterator[OpaqueMatch]:

@@ -70,22 +70,33 @@ def untracks(rule: Rule) -> bool:
     return any(isinstance(s, Notrack) for s in rule.statements)
 
 
+def translates(rule: Rule) -> bool:
+    """Whether a rule translates what it matches."""
+    return any(isinstance(s, Nat) for s in rule.statements)
+
+
+def proxies(rule: Rule) -> bool:
+    """Whether a rule answers SYNs itself."""
+    return any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
+
+
 def inert(ruleset: Ruleset) -> Ruleset:
     """The same rules with every untracking statement doing nothing: what matched it goes on."""
 
     def rule(one: Rule) -> Rule:
         kept = (NoEffect("counter") if isinstance(s, Notrack) else s for s in one.statements)
-        return replace(one, statements=tuple(kept)) if untracks(one) else one
+        return replace(one, statements=tuple(kept))
 
-    return rewritten(ruleset, rule)
+    return rewritten(ruleset, untracks, rule)
 
 
-def rewritten(ruleset: Ruleset, rule: Callable[[Rule], Rule]) -> Ruleset:
-    """The same rules, each as it is rewritten; a chain in which nothing changes stays the same thing."""
+def rewritten(ruleset: Ruleset, which: Callable[[Rule], bool], rule: Callable[[Rule], Rule]) -> Ruleset:
+    """The same rules, those of a kind rewritten; a chain in which nothing changes stays the same thing."""
 
     def chain(one: Chain) -> Chain:
-        made = tuple(map(rule, one.rules))
-        return one if all(a is b for a, b in zip(made, one.rules, strict=True)) else replace(one, rules=made)
+        if not one.those(which):
+            return one
+        return replace(one, rules=tuple([rule(each) if which(each) else each for each in one.rules]))
 
     return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
 
@@ -94,8 +105,7 @@ def services(ruleset: Ruleset) -> Intervals:
     """The ports that untracking rules name one by one."""
     spans = [
         (low, high)
-        for rule in ruleset.rules()
-        if untracks(rule)
+        for rule in ruleset.those(untracks)
         for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
         for low, high in m.values.ranges if high - low < CHANCE
     ]  # fmt: skip
@@ -182,18 +192,27 @@ class Play:
     back: Reach
     loose: bool = True
     _passing: dict[tuple[bool, int, int | None, int | None, CtState], Set] = field(default_factory=dict)
+    _played: dict[tuple[Talk, tuple[Turn, ...]], tuple[Tables, Set]] = field(default_factory=dict)
 
     def completes(self, script: Script) -> tuple[Set, Set]:
         """The connections all of whose packets pass, and those that leave an entry."""
-        tables: Tables = {EMPTY: self.space.everything}
-        whole = self.space.everything
-        packets = script.between(opener(self.space, script.talk))
-        for turn, packet in zip(script.turns, packets, strict=True):
-            tables, passed = self._next(tables, turn.back, packet)
-            whole = whole & passed
-            if whole == self.space.nothing:
-                break
+        tables, whole = self._after(script, len(script.turns))
         return whole, self.space.sets.either([found for memory, found in tables.items() if memory.entries])
+
+    def _after(self, script: Script, count: int) -> tuple[Tables, Set]:
+        """The tables after so many packets of a dialogue, or after the one that no connection gets through, and the
+        connections of which all got through; dialogues that begin alike are played once up to there."""
+        if not count:
+            return {EMPTY: self.space.everything}, self.space.everything
+        key = script.talk, script.turns[:count]
+        if key not in self._played:
+            tables, whole = self._after(script, count - 1)
+            if whole != self.space.nothing:
+                packet = script.between(opener(self.space, script.talk))[count - 1]
+                tables, passed = self._next(tables, script.turns[count - 1].back, packet)
+                whole = whole & passed
+            self._played[key] = tables, whole
+        return self._played[key]
 
     def untracked(self, script: Script) -> Set:
         """The connections of which rules untrack a packet; errors do not count."""
@@ -471,7 +490,7 @@ class Untracking:
 
     @cached_property
     def _translates(self) -> bool:
-        return any(isinstance(s, Nat) for rule in self.ruleset.rules() for s in rule.statements)
+        return any(self.ruleset.those(translates))
 
     def _connections(self, script: Script) -> Set:
         """The openers of dialogues of a kind between two hosts, as plain programs make them."""
@@ -509,11 +528,7 @@ class Untracking:
     @cached_property
     def _proxies(self) -> Traced:
         """The rules that answer SYNs themselves."""
-        return {
-            id(rule): rule.matches
-            for rule in self.ruleset.rules()
-            if any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
-        }  # fmt: skip
+        return {id(rule): rule.matches for rule in self.ruleset.those(proxies)}
 
     def _taken_by_proxies(self, play: Play) -> Set:
         """The connections whose first packet is answered on the way."""

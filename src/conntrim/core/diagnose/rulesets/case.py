@@ -48,7 +48,7 @@ from conntrim.core.prove.packet_text import describe, describe_packet
 from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
 from conntrim.core.prove.states import known, settled, unsolicited
-from conntrim.core.prove.untracking import Difference, Harm, Untracking, inert
+from conntrim.core.prove.untracking import Difference, Harm, Untracking, inert, untracks
 
 WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.PREROUTING: (Direction.INBOUND, Direction.FORWARDED),
@@ -361,10 +361,10 @@ def case_of(
     names = Names.of((ruleset,))
     full, early = arrange(ruleset), arrange(replace(ruleset, tables=tuple(_early(t) for t in ruleset.tables)))
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
-    rules = tuple(r for r in ruleset.rules() if _notrack(r))
+    rules = tuple(ruleset.those(untracks))
     without = arrange(inert(ruleset)) if rules else full
     sides = []
-    subject = rules or early_refusals(ruleset) or any(map(trusts_source_port, ruleset.rules()))
+    subject = rules or early_refusals(ruleset) or any(ruleset.those(trusts_source_port))
     for family in (f for f in Family if f in seen and subject):
         space = next((s for s in spaces if (s.family, s.names) == (family, names)), None) or PacketVars(
             family, names, tick, shared=True
@@ -399,7 +399,7 @@ def _meant_in(space: PacketVars, table: Table, chain: Chain) -> Iterator[Set]:
     """Those of one chain; what a rule in front of them refuses, they do not let in."""
     states = dict.fromkeys(CtState, space.nothing) | {CtState.UNTRACKED: space.everything}
     view, refused = MatchEncoder(space, states, has_in=True), space.nothing
-    named = [r for r in chain.rules if names_untracked(r) and names_field(r, Field.DPORT)]
+    named = chain.those(_names_ports_of_untracked)
     for rule in chain.rules if named else ():
         if End(Verdict.ACCEPT) not in rule.statements:
             refuses = any(isinstance(s, End) and s.verdict is not Verdict.ACCEPT for s in rule.statements)
@@ -408,20 +408,24 @@ def _meant_in(space: PacketVars, table: Table, chain: Chain) -> Iterator[Set]:
             yield view.rule(rule, table) & ~refused
 
 
+def _names_ports_of_untracked(rule: Rule) -> bool:
+    return names_field(rule, Field.DPORT) and names_untracked(rule)
+
+
 def early_refusals(ruleset: Ruleset) -> list[Rule]:
     """The rules in front of conntrack that refuse by state: INVALID is what every packet is there."""
     found = {}
     for table in ruleset.tables:
         bases = (c for c in table.chains if c.base and c.base.hook in WAYS and c.base.priority < CONNTRACK)
-        for rule in (r for base in bases for chain in table.below(base) for r in chain.rules):
-            refuses = any(isinstance(s, End) and s.verdict is not Verdict.ACCEPT for s in rule.statements)
-            if refuses and any(CtState.INVALID in states_asked(m) for m in rule.matches):
-                found[id(rule)] = rule
+        for rule in (r for base in bases for chain in table.below(base) for r in chain.those(refuses_invalid)):
+            found[id(rule)] = rule
     return list(found.values())
 
 
-def _notrack(rule: Rule) -> bool:
-    return Notrack in map(type, rule.statements)
+def refuses_invalid(rule: Rule) -> bool:
+    """Whether a rule refuses INVALID packets, or those in other states as well."""
+    refuses = any(isinstance(s, End) and s.verdict is not Verdict.ACCEPT for s in rule.statements)
+    return refuses and any(CtState.INVALID in states_asked(m) for m in rule.matches)
 
 
 def _early(table: Table) -> Table:

@@ -195,7 +195,7 @@ def names(finding: Finding, place: Place) -> bool:
 def forwards(ruleset: Ruleset) -> bool:
     """Whether somebody wrote rules for packets that pass through: chains which INPUT does not see, and that let some
     go, by a rule or behind all rules; or rules that give packets another source, as gateways do."""
-    if any(isinstance(s, Nat) and s.kind in OF_SOURCES for rule in ruleset.rules() for s in rule.statements):
+    if any(ruleset.those(_masks)):
         return True
     for table in ruleset.tables:
         shared = below(table, Hook.INPUT)
@@ -206,6 +206,10 @@ def forwards(ruleset: Ruleset) -> bool:
             if passing or Verdict.ACCEPT in ends:
                 return True
     return False
+
+
+def _masks(rule: Rule) -> bool:
+    return any(isinstance(s, Nat) and s.kind in OF_SOURCES for s in rule.statements)
 
 
 def below(table: Table, hook: Hook) -> dict[str, Chain]:

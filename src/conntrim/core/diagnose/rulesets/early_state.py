@@ -20,15 +20,22 @@ Caveats:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import partial
 
-from conntrim.core.diagnose.rulesets.case import RuleCase, early_refusals, such_as
+from conntrim.core.diagnose.rulesets.case import RuleCase, early_refusals, refuses_invalid, such_as
 from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.ruleset import Rule
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.prove.untracking import Harm, Untracking, rewritten
 
 CODE, NAME = "CT120", "early-state"
+
+
+def _silent(suspects: Collection[int], rule: Rule) -> Rule:
+    """One of the suspects as a rule that does nothing."""
+    return replace(rule, statements=()) if id(rule) in suspects else rule
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
@@ -37,7 +44,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     if not rules:
         return
     suspects = {id(rule): rule.matches for rule in rules}
-    without = arrange(rewritten(case.ruleset, lambda r: replace(r, statements=()) if id(r) in suspects else r))
+    without = arrange(rewritten(case.ruleset, refuses_invalid, partial(_silent, suspects)))
     told: set[int] = set()
     for side in case.sides:
         played = Untracking(

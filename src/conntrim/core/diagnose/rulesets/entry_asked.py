@@ -109,9 +109,9 @@ def of_entrys_mark(statement: Statement) -> bool:
             assert_never(statement)
 
 
-def without(rule: Rule) -> tuple[Match, ...] | None:
+def without(rule: Rule) -> tuple[Match, ...]:
     """The rule's other matches: the packets that it wants to ask about."""
-    return tuple(m for m in rule.matches if not of_entry(m)) if asks(rule) else None
+    return tuple(m for m in rule.matches if not of_entry(m))
 
 
 def wide(rule: Rule) -> bool:
@@ -121,13 +121,13 @@ def wide(rule: Rule) -> bool:
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules about entries to which untracked packets come."""
-    rules = {id(r): r for r in case.ruleset.rules() if asks(r)}
+    rules = {id(r): r for r in case.ruleset.those(asks)}
     told: dict[int, Finding] = {}
     for side in case.sides if rules else ():
         for direction in DIRECTIONS:
             if side.untracked(direction) == side.space.nothing:
                 continue
-            for owner, found in untracked_at(side, case.ruleset, without, direction).items():
+            for owner, found in untracked_at(side, case.ruleset, asks, direction, without).items():
                 if owner in rules and found != side.space.nothing:
                     finding = told.get(owner) or _finding(case, side, rules[owner], found, direction)
                     edits = () if _undecided(case, rules[owner]) else _kept(case, side, found, direction)

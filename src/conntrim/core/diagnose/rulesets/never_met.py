@@ -30,7 +30,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Interface, Match, Rule
+from conntrim.core.model.ruleset import Interface, Rule
 from conntrim.core.model.service import Direction
 
 CODE, NAME = "CT113", "accept-never-met"
@@ -38,10 +38,10 @@ CODE, NAME = "CT113", "accept-never-met"
 ONLY = Intervals.of(int(CtState.UNTRACKED))
 
 
-def asked(rule: Rule) -> tuple[Match, ...] | None:
-    """The matches of a rule about UNTRACKED packets of some port."""
+def about_untracked(rule: Rule) -> bool:
+    """Whether a rule is about UNTRACKED packets of some port."""
     ported = names_field(rule, Field.SPORT) or names_field(rule, Field.DPORT)
-    return rule.matches if ported and any(states_asked(m) == ONLY for m in rule.matches) else None
+    return ported and any(states_asked(m) == ONLY for m in rule.matches)
 
 
 def _on_lo(rule: Rule) -> bool:
@@ -51,12 +51,12 @@ def _on_lo(rule: Rule) -> bool:
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Such rules in every family and direction."""
-    rules = {id(r): r for r in case.ruleset.rules() if asked(r) is not None}
+    rules = {id(r): r for r in case.ruleset.those(about_untracked)}
     if not rules or not case.notracks:
         return
     for side in case.sides:
         for direction in Direction:
-            for owner, found in untracked_at(side, case.ruleset, asked, direction).items():
+            for owner, found in untracked_at(side, case.ruleset, about_untracked, direction).items():
                 lo = direction is Direction.LOOPBACK
                 if found != side.space.nothing and (not lo or (owner in rules and _on_lo(rules[owner]))):
                     rules.pop(owner, None)

@@ -33,7 +33,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import RESET
-from conntrim.core.model.ruleset import End, In, Match, Rule, Verdict
+from conntrim.core.model.ruleset import End, In, Rule, Verdict
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.hooks import CONNTRACK, arrange
@@ -50,9 +50,9 @@ ANSWER = Intervals.of(TcpFlag.RST | TcpFlag.ACK)
 ANY_RESET = In(Field.TCP_FLAGS, Intervals.of(int(TcpFlag.RST)), int(TcpFlag.RST))
 
 
-def resetting(rule: Rule) -> tuple[Match, ...] | None:
-    """The matches of a rule that rejects with a reset."""
-    return rule.matches if WITH_RESET in rule.statements else None
+def resetting(rule: Rule) -> bool:
+    """Whether a rule rejects with a reset."""
+    return WITH_RESET in rule.statements
 
 
 def silenced(side: Side, rejected: Set) -> Set:
@@ -66,10 +66,9 @@ def silenced(side: Side, rejected: Set) -> Set:
     return side.flagless(related & ~side.stateless(leaving & space.state(CtState.INVALID))) & rejected & side.opening()
 
 
-def complaining(rule: Rule) -> tuple[Match, ...] | None:
-    """The matches of a rule that rejects with an ICMP error."""
-    rejects = any(isinstance(s, End) and s.verdict is Verdict.REJECT and s != WITH_RESET for s in rule.statements)
-    return rule.matches if rejects else None
+def rejecting(rule: Rule) -> bool:
+    """Whether a rule rejects, with a reset or an ICMP error."""
+    return any(isinstance(s, End) and s.verdict is Verdict.REJECT for s in rule.statements)
 
 
 def unheard(side: Side, rejected: Set, direction: Direction) -> Set:
@@ -86,16 +85,16 @@ def lost(case: RuleCase, side: Side, direction: Direction) -> Iterator[tuple[int
     """Rules (their identity) and the untracked packets of a direction that they refuse without being heard."""
     if side.untracked(direction) == side.space.nothing:
         return
-    for owner, rejected in untracked_at(side, case.ruleset, complaining, direction).items():
-        yield owner, unheard(side, rejected, direction)
-    for owner, rejected in untracked_at(side, case.ruleset, resetting, direction).items():
-        whole = direction is Direction.INBOUND
+    resets = set(map(id, case.ruleset.those(resetting)))
+    found = untracked_at(side, case.ruleset, rejecting, direction)
+    for owner, rejected in sorted(found.items(), key=lambda each: each[0] in resets):
+        whole = owner in resets and direction is Direction.INBOUND
         yield owner, silenced(side, rejected) if whole else unheard(side, rejected, direction)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Rules whose refusals of untracked packets do not leave; what refuses the answers is one cause."""
-    rules = {id(r): r for r in case.ruleset.rules() if resetting(r) is not None or complaining(r) is not None}
+    rules = {id(r): r for r in case.ruleset.those(rejecting)}
     told: dict[int, tuple[Finding, str]] = {}
     for side, direction in ((s, d) for s in case.sides for d in DIRECTIONS if rules):
         for owner, found in lost(case, side, direction):

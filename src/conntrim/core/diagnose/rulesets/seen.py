@@ -11,14 +11,19 @@ from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.reachability import packets_of, reach
 
-Asked = Callable[[Rule], tuple[Match, ...] | None]
-"""The matches with which a rule is to be looked at, None for one that is not."""
+
+def every(rule: Rule) -> tuple[Match, ...]:
+    """A rule's matches."""
+    return rule.matches
 
 
-def untracked_at(side: Side, ruleset: Ruleset, asked: Asked, direction: Direction) -> dict[int, Set]:
-    """By rule (its identity) the untracked packets that come to it and fit the matches that `asked` gives for it."""
-    rules = ((rule, asked(rule)) for rule in ruleset.rules())
-    traced = {id(rule): matches for rule, matches in rules if matches is not None}
+def untracked_at(
+    side: Side, ruleset: Ruleset, wanted: Callable[[Rule], bool], direction: Direction,
+    asked: Callable[[Rule], tuple[Match, ...]] = every,
+) -> dict[int, Set]:  # fmt: skip
+    """By rule (its identity) the untracked packets that come to it and fit it, for the rules that are wanted; `asked`
+    are the matches that they have to fit."""
+    traced = {id(rule): asked(rule) for rule in ruleset.those(wanted)}
     scope = packets_of(side.space, direction, side.local) & side.untracked(direction)
     way = reach(side.space, side.full, direction, scope, local=side.local, traced=traced)
     found: dict[int, Set] = {}

@@ -19,7 +19,7 @@ Caveats:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from conntrim.core.diagnose.rulesets import rewrite
@@ -47,10 +47,10 @@ PASSED = (Fate.ACCEPT, Fate.NOT_DECIDED)
 
 def check(case: RuleCase) -> Iterator[Finding]:
     """Accepts by source port through which unsolicited packets reach what is closed otherwise."""
-    rules = {id(r): r for r in case.ruleset.rules() if trusts_source_port(r)}
+    rules = {id(r): r for r in case.ruleset.those(trusts_source_port)}
     if not rules:
         return
-    without, owners = _inert(case.ruleset, rules)
+    without, owners = _inert(case.ruleset)
     for side in case.sides:
         for direction in (Direction.INBOUND, Direction.FORWARDED):
             here = [_fitting(side, case, rule) for rule in rules.values() if _reachable(case, rule, direction)]
@@ -61,17 +61,15 @@ def check(case: RuleCase) -> Iterator[Finding]:
                     yield _finding(case, side, rules.pop(owner), told, found & side.untracked(direction))
 
 
-def _inert(ruleset: Ruleset, rules: Collection[int]) -> tuple[Arranged, dict[int, Rule]]:
-    """The rule set in which these rules (by identity) do nothing; and what stands for each of them there."""
+def _inert(ruleset: Ruleset) -> tuple[Arranged, dict[int, Rule]]:
+    """The rule set in which such rules do nothing; and for whom (by identity) each of them stands there."""
     owners: dict[int, Rule] = {}
 
     def inert(rule: Rule) -> Rule:
-        if id(rule) not in rules:
-            return rule
         owners[id(rule)] = replace(rule, statements=())
         return owners[id(rule)]
 
-    return arrange(rewritten(ruleset, inert)), owners
+    return arrange(rewritten(ruleset, trusts_source_port, inert)), owners
 
 
 def _reachable(case: RuleCase, rule: Rule, direction: Direction) -> bool:
