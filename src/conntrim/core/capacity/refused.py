@@ -85,7 +85,8 @@ def arrivals(census: Census, facts: HostFacts) -> Iterator[Arrivals]:
         return
     whole = entries_total(census) / max(census.total, 1)
     steps = _recent(lost)
-    came = [(count, state, _young(state, steps)) for count in census.services for state in count.states]
+    ending = [(count, state) for count in census.services for state in count.states if state.state in ENDING]
+    came = [(count, state, sum(state.idle[:steps])) for count, state in ending]
     rates = [whole * young / _span(state, steps, facts) for _, state, young in came]
     put_out = lost.evicted * _evictable(census) / 2  # half: in the middle of the look half of them had come
     refused = lost.dropped + put_out
@@ -104,10 +105,6 @@ def _recent(lost: Refusals) -> int:
 def _span(state: StateCount, steps: int, facts: HostFacts) -> int:
     """Seconds in which those came: seconds left are told rounded down, so the last one is missing (K161)."""
     return max(1, min(IDLE_STEPS[steps - 1] - 1, seconds_of(state, facts)))
-
-
-def _young(state: StateCount, steps: int) -> int:
-    return sum(state.idle[:steps]) if state.state in ENDING else 0
 
 
 def _evictable(census: Census) -> float:

@@ -213,6 +213,8 @@ def test_bounds_are_of_what_arrives() -> None:
     policy = propose(census, replace(facts(), max=2_000)).policy
     none, some = (replace(facts(), max=9_000, refused=Refusals(each)) for each in (0, 20))
     assert bounds(policy, census, replace(none, refused=None)) is None
+    neighbours = replace(dns(9, 9), service=Service(Direction.INBOUND, 2, 0), states=(StateCount("igmp", 9, (9,)),))
+    assert bounds(policy, counted(neighbours), none) is None  # nobody knows when those end
     assert (predicted(policy, census, none), bounds(policy, census, none)) == ((1_800, 600), (549, 651))
     assert (predicted(policy, census, some), bounds(policy, census, some)) == ((1_800, 800), (533, 1_134))
 
