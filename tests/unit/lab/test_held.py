@@ -11,12 +11,13 @@ from conntrim.core.model.ruleset import Dialect, TableFamily
 from conntrim.lab.dialogue import parse_packet
 from conntrim.lab.held.court import Wanted, exhibit
 from conntrim.lab.held.editing import edited
-from conntrim.lab.held.judge import Both, holes, paired
+from conntrim.lab.held.judge import Both, Fault, holes, paired
 from conntrim.lab.held.kept import KeptTrial, format_kept, parse_kept
 from conntrim.lab.held.mutation import Change, Mutation
 from conntrim.lab.held.play import DONE, LOST, Played, halves
 from conntrim.lab.held.stand import hit_prefix
 from conntrim.lab.held.talks import alone, group_of, made
+from conntrim.lab.held.trial import changed
 from conntrim.lab.held.untracking import count, inert, lines_of, telling, without
 from conntrim.lab.held.verbs import told_xt
 from conntrim.lab.held.witness import dialogues_of
@@ -104,6 +105,17 @@ def test_a_dialogue_is_cut_only_where_it_lived() -> None:
     done, lost = Played(DONE, 4), Played(LOST, 1)
     cut = [Both(talk, lost, done).cut, Both(talk, lost, lost).cut, Both(packet, lost, done).cut]
     assert [True, False, False] == cut
+
+
+def test_edits_leave_dead_only_what_could_be() -> None:
+    """A connection that is refused counts where the same one to an open port came about without untracking."""
+    refused, whole = (made(kind, "in from far", Family.IPV4, port=80) for kind in ("tcp, closed port", "tcp"))
+    done, lost = Played(DONE, 2), Played(LOST, 0)
+    for there, kinds in ((done, [(refused, whole), (whole,)]), (lost, [])):
+        both = paired([refused, whole], [lost, lost], [done, there])
+        found = list(changed(both, [lost, lost], (), whole=True))
+        assert kinds == [each.dialogues for each in found]
+        assert all(each.fault is Fault.EDITS_LEAVE for each in found)
 
 
 def test_fragments_together_are_the_datagram() -> None:

@@ -25,8 +25,10 @@ from conntrim.lab.held.judge import (
     harmed,
     open_in_r0,
     paired,
+    possible,
     residual,
     silent,
+    twins,
 )  # fmt: skip
 from conntrim.lab.held.mutation import Mutation
 from conntrim.lab.held.play import DONE, Played, play
@@ -209,7 +211,7 @@ class Bench:
             yield Disagreement(Fault.EDIT_REFUSED, "", (), codes, (*words, str(error)))
             return
         again = play(self.other, exhibit.dialogues)
-        yield from (replace(each, words=words) for each in _changed(both, again, codes, whole=whole))
+        yield from (replace(each, words=words) for each in changed(both, again, codes, whole=whole))
         after = asked(self.verbs.check, ruleset, False, not exhibit.strict)
         if isinstance(after, Crash):
             yield Disagreement(Fault.CRASH, f"check: {after}")
@@ -268,15 +270,15 @@ MOST_EDITED = 3
 """So many findings of one rule set have their edits tried one by one."""
 
 
-def _changed(
+def changed(
     both: Sequence[Both], again: Sequence[Played], codes: tuple[str, ...], *, whole: bool
 ) -> Iterator[Disagreement]:
     """What edits did to dialogues: R0 is what was meant, R is what was there; anything else is new."""
-    known = open_in_r0(both)
+    known, meant = open_in_r0(both), set(map(id, possible(both)))
     for each, now in zip(both, again, strict=True):
-        talk, fault = each.dialogue, None
-        if whole and each.cut and now.ended != DONE:
-            fault = Fault.EDITS_LEAVE
+        talk, fault, beside = each.dialogue, None, tuple[Dialogue, ...]()
+        if whole and id(each) in meant and each.cut and now.ended != DONE:
+            fault, beside = Fault.EDITS_LEAVE, twins(both, each)
         elif now.fate in (each.r.fate, each.r0.fate):
             continue
         elif each.r.ended == DONE and now.ended != DONE:
@@ -288,7 +290,7 @@ def _changed(
         elif now.ended == DONE == each.r.ended and not talk.unsolicited:
             fault = Fault.EDIT_CHANGES
         if fault:
-            yield Disagreement(fault, "", (talk,), codes)
+            yield Disagreement(fault, "", (talk, *beside), codes)
 
 
 def words_of(finding: Finding) -> tuple[str, ...]:

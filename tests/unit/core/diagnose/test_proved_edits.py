@@ -103,3 +103,40 @@ def test_an_edit_that_needs_another_comes_with_it() -> None:
     for finding in check_ruleset(before, None).findings:
         left = check_ruleset(apply(change_of(finding.edits), before), None).findings
         assert finding.name not in {each.name for each in left}
+
+
+HIDDEN = RAW.format("-A PREROUTING -s 198.51.100.0/24 -p udp -m udp --sport 443 -j CT --notrack\n") + (
+    "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT\nCOMMIT\n"
+)
+
+
+def test_no_edit_opens_more_by_a_rule_that_opens_too_much_already() -> None:
+    """What is forwarded gets in by its source port, a finding that stands: whoever sends from that port would reach
+    this host's ports as well, and nothing new would be found."""
+    found = {f.code: f for f in check_ruleset(read(HIDDEN, "rules"), None).findings}
+    assert "CT101" in found
+    assert not found["CT105"].edits
+
+
+def test_an_edit_opens_for_answers_where_the_rule_opens_nothing_yet() -> None:
+    """The same without the hole on the other way: the finding that the edit would bring is new."""
+    found = {f.code: f for f in check_ruleset(read(HIDDEN.replace(",UNTRACKED", ""), "rules"), None).findings}
+    assert "CT101" not in found
+    assert not found["CT105"].edits
+
+
+ZONED = (
+    "*raw\n:PREROUTING ACCEPT [0:0]\n{}COMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    "-A INPUT -p tcp -m tcp --sport 3306 -j ACCEPT\nCOMMIT\n"
+)
+
+
+@pytest.mark.parametrize("zone", [True, False])
+def test_no_edit_closes_by_state_where_connections_have_two_zones(zone: bool) -> None:
+    """Answers that come in into another zone find no entry: to ask for ESTABLISHED would refuse them."""
+    rules = ZONED.format("-A PREROUTING -j CT --zone 5\n" if zone else "")
+    (finding,) = check_ruleset(read(rules, "rules"), None).findings
+    assert "CT114" == finding.code
+    assert bool(finding.edits) is not zone

@@ -32,7 +32,7 @@ from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Dialect, Notrack, Ruleset
+from conntrim.core.model.ruleset import Dialect, Notrack, Rule, Ruleset, SetZone
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
@@ -46,6 +46,11 @@ MOST_RULES = 40_000
 
 OPENING = frozenset({"CT104", "CT105", "CT106", "CT115"})
 """Findings whose advice says what it newly lets in."""
+WIDENED = "CT105"
+"""An accept of what a rule makes UNTRACKED; where the rule takes packets by their source port, that may open more than
+it says."""
+HOLE = "CT101"
+"""What is then found, unless it was found before: the finding is the same, whatever else gets in."""
 RESTORING = frozenset({"CT109"})
 """Findings about translations that stop: what is translated again comes through again."""
 TURNED = "CT108"
@@ -122,7 +127,9 @@ class Trial:
             if not all(edit.place.source for edit in more):
                 return None  # beside a rule that an edit puts somewhere: nobody can name its place
             left = self._left(findings, more)
-        if left is None or not {f.name for f in left} <= self.names or not self._harmless(findings, more):
+        if left is None or not {f.name for f in left} <= self.names or _hides(findings, left):
+            return None
+        if not self._harmless(findings, more):
             return None
         self.done = self._edits(findings, more)
         self.now, self.names = apply(change_of(self.done), self.ruleset), frozenset(f.name for f in left)
@@ -176,6 +183,8 @@ class Trial:
                 return False
             found = compare(self.now, after, self.local, self.loose, self.tick)
             codes = {f.code for f in findings} | ({BESIDE} if more else set())
+            if codes & CLOSING and any(after.those(_zones)) and any(not d.admitted for d in found.differences):
+                return False  # an answer that comes into another zone finds no entry: no set says which are answers
             return not _harm(found, codes, moving=moving) and not (codes & CLOSING and self._closes_more(after, edits))
         except NotDecided:
             return False
@@ -208,6 +217,16 @@ def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:
         if harm:
             return True
     return False
+
+
+def _hides(findings: Sequence[Finding], left: Sequence[Finding]) -> bool:
+    """Whether what these edits open would be no new finding, because there is one at the same rule."""
+    holes = {f.place for f in left if f.code == HOLE}
+    return any(f.code == WIDENED and f.place in holes for f in findings)
+
+
+def _zones(rule: Rule) -> bool:
+    return any(isinstance(s, SetZone) for s in rule.statements)
 
 
 def _untracks(edit: Edit) -> bool:
