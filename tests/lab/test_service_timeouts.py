@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import pytest
 
 from conntrim.core.model.conntrack import TcpState
 from conntrim.host.flows import KernelFlows
+from conntrim.host.netns import entered
 from conntrim.lab.gateway import LAN, RULES, SERVER6, Gateway, gateway
+from conntrim.lab.netns import LabHost
 from tests.lab.commands import conntrim
 from tests.lab.test_client_limits import listed, planned, run
 from tests.lab.test_rollout import until
+from tests.lab.test_rollout_plans import SwiftOperator, listing
 
 POLICY = """\
 [[timeout]]
@@ -136,3 +140,80 @@ def test_a_plan_with_what_was_observed_is_taken_and_a_dry_run_leaves_nothing(gat
     assert listed(gate) != before
     run(gate, tmp_path, "rollback")
     assert listed(gate) == before
+
+
+TRACKS = """\
+table {family} t {{
+  chain c {{
+    type filter hook input priority 10
+    {asked} ct state new
+  }}
+}}
+"""
+
+
+def tracked(host: LabHost) -> set[str]:
+    """The families of which a datagram over `lo` makes an entry."""
+    with entered(host.name):
+        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as mine:
+                mine.sendto(b"word", (address, 9_999))
+        with open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as table:
+            return {line.split()[0] for line in table}
+
+
+@pytest.mark.parametrize(
+    ("family", "asked", "found"),
+    [("inet", "meta nfproto ipv4", {"ipv4", "ipv6"}), ("ip", "", {"ipv4"}), ("ip6", "", {"ipv6"})],
+)
+def test_a_table_of_both_families_tracks_both(host: LabHost, family: str, asked: str, found: set[str]) -> None:
+    """K162: whatever its rules ask for."""
+    host.run("ip", "link", "set", "lo", "up")
+    assert tracked(host) == set()
+    host.run("nft", "-f", "-", text=TRACKS.format(family=family, asked=asked))
+    assert tracked(host) == found
+
+
+@pytest.mark.parametrize("back_end", ["nft", "legacy"])
+def test_a_family_that_nothing_tracks_stays_untracked(host: LabHost, tmp_path: Path, back_end: str) -> None:
+    """Rules of iptables alone, and none of ip6tables: the own table of nft is IPv4's, all is proved, and IPv6 has no
+    entry on trial, kept and afterwards. A second plan takes its place, and what is undone leaves nothing."""
+    host.run("ip", "link", "set", "lo", "up")
+    host.run(f"iptables-{back_end}-restore", text=ONLY_IPV4)
+    before, operator = listing(host), SwiftOperator(host, tmp_path)
+    for seconds in (33, 66):
+        (tmp_path / "policy.toml").write_text(BOTH.format(seconds=seconds))
+        words = "--policy", str(tmp_path / "policy.toml"), "-o", str(tmp_path / f"plan{seconds}")
+        for verb in (("plan", *words), ("apply", str(tmp_path / f"plan{seconds}")), ("confirm",), ("status",)):
+            done = operator.does(*verb)
+            assert (done.returncode, done.stderr) == (0, ""), done.stdout
+            assert tracked(host) == {"ipv4"}
+        assert "table ip conntrim" in host.run("nft", "list", "ruleset")
+    for _ in range(2):
+        assert operator.does("rollback").returncode == 0
+        assert tracked(host) == {"ipv4"}
+    assert listing(host) == before
+
+
+ONLY_IPV4 = """\
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 22,80,443 -j ACCEPT
+COMMIT
+"""
+BOTH = """\
+[[untrack]]
+direction = "inbound"
+protocol = "tcp"
+ports = [80]
+
+[[timeout]]
+direction = "inbound"
+protocol = "tcp"
+ports = [443]
+seconds = {{ time_wait = {seconds} }}
+"""

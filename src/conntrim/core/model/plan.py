@@ -21,7 +21,8 @@ HANDLE = "@HANDLE"
 CHAIN_PREFIX = "CONNTRIM-"
 """Own iptables chains start so."""
 OWN_TABLE = "conntrim"
-"""The name of the own nft table, of family inet."""
+"""The name of the own nft table: of family inet, or of the one family that the host tracks (K162)."""
+OWN_FAMILIES = ("inet", "ip", "ip6")
 SLOTS = (1, 2)
 """Two sets of own names: a plan that replaces another stands beside it for a while."""
 OWN_TABLES: dict[int, str] = {1: OWN_TABLE, 2: f"{OWN_TABLE}_2"}
@@ -58,7 +59,7 @@ def slot_of_chain(name: str) -> int:
 
 def slot_of_table(family: str, name: str) -> int:
     """The same of an nft table."""
-    return next((slot for slot, own in OWN_TABLES.items() if (family, name) == ("inet", own)), 0)
+    return next((slot for slot, own in OWN_TABLES.items() if family in OWN_FAMILIES and name == own), 0)
 
 
 class Purpose(StrEnum):

@@ -12,6 +12,7 @@ from conntrim.core.model.policy import ClientLimit, Policy
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Dialect, NoEffect, Notrack, Return, Rule, Ruleset, Statement, TableFamily
 from conntrim.core.model.service import Hook
+from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.plan.changes import FAMILY_TABLES, RAW, Own
 from conntrim.core.plan.described import Described
 from conntrim.core.plan.legs import Leg
@@ -40,8 +41,18 @@ def owns_of(
     behind = free_priority(base, BEHIND, 1, hooks)
     later = free_priority(base, behind + 1, 1, hooks)
     by_nft = nft or dialect is Dialect.NFTABLES
-    waits = timeout_chains(timeouts, later) if by_nft else timeout_chains_xt(timeouts, dialect)
+    if by_nft:
+        table = TableFamily.INET if dialect is Dialect.NFTABLES else _tracked_alone(base)
+        waits = timeout_chains(timeouts, later, table)
+    else:
+        waits = timeout_chains_xt(timeouts, dialect)
     return raws, limit_chains(limits, dialect, behind), waits
+
+
+def _tracked_alone(base: Ruleset) -> TableFamily:
+    """The family of the one that is tracked: a table of both would begin to track the other (K162)."""
+    tracked = [family for family, active in arrange(base).active.items() if active]
+    return FAMILY_TABLES[tracked[0]] if len(tracked) == 1 else TableFamily.INET
 
 
 def free_priority(ruleset: Ruleset, start: int = RAW, step: int = -1, hooks: Collection[Hook] = HOOKS) -> int:

@@ -46,19 +46,19 @@ def timed(timeouts: Sequence[ServiceTimeout], facts: HostFacts) -> tuple[Timed, 
     return tuple((each, all_seconds(each.protocol, each.seconds, facts.timeouts)) for each in timeouts)
 
 
-def timeout_chains(timeouts: Sequence[Timed], priority: int) -> tuple[Own, ...]:
-    """The own chains with the rules, and the objects that they name."""
+def timeout_chains(timeouts: Sequence[Timed], priority: int, table: TableFamily) -> tuple[Own, ...]:
+    """The own chains with the rules, and the objects that they name, in a table of that family."""
     if not timeouts:
         return ()
-    objects = tuple(_object(n, *each) for n, each in enumerate(timeouts, 1))
-    rules = {hook: tuple(_rules(timeouts, direction)) for direction, (hook, _) in HOOKS.items()}
+    objects = tuple(_object(n, *each, table) for n, each in enumerate(timeouts, 1))
+    rules = {hook: tuple(_rules(timeouts, direction, table)) for direction, (hook, _) in HOOKS.items()}
     hooked = {hook: said for hook, said in rules.items() if said}
-    return (Own(Dialect.NFTABLES, TableFamily.INET, hooked, priority, Purpose.TIMEOUT, objects=objects),)
+    return (Own(Dialect.NFTABLES, table, hooked, priority, Purpose.TIMEOUT, objects=objects),)
 
 
-def _object(number: int, timeout: ServiceTimeout, seconds: Mapping[str, int]) -> str:
+def _object(number: int, timeout: ServiceTimeout, seconds: Mapping[str, int], table: TableFamily) -> str:
     content = {
-        "family": "inet", "l3proto": "inet", "name": _name(number), "policy": dict(sorted(seconds.items())),
+        "family": table.value, "l3proto": table.value, "name": _name(number), "policy": dict(sorted(seconds.items())),
         "protocol": protocol_name(timeout.protocol), "table": OWN_TABLE,
     }  # fmt: skip
     return json.dumps({"ct timeout": content})
@@ -68,7 +68,7 @@ def _name(number: int) -> str:
     return f"timeout_{number}"
 
 
-def _rules(timeouts: Sequence[Timed], direction: Direction) -> Iterator[Rule]:
+def _rules(timeouts: Sequence[Timed], direction: Direction, table: TableFamily) -> Iterator[Rule]:
     """The rules at one hook; what goes over `lo` has its entry already, or is nobody's from outside."""
     mine = [(n, each) for n, (each, _) in enumerate(timeouts, 1) if each.direction is direction]
     way = HOOKS[direction][1]
@@ -76,10 +76,8 @@ def _rules(timeouts: Sequence[Timed], direction: Direction) -> Iterator[Rule]:
         yield Rule((Interface(way, ("lo",)),), (Return(),), PLACE, "", "timeout lo")
     for number, timeout in mine:
         does = NoEffect("ct timeout", f'set "{_name(number)}"')
-        for fields in by_family(timeout.families(), partial(opened_by, timeout), inet=True):
-            yield from spell(
-                Described(fields, CtState.NEW, {}), does, f"timeout {number}", Dialect.NFTABLES, TableFamily.INET
-            )
+        for fields in by_family(timeout.families(), partial(opened_by, timeout), inet=table is TableFamily.INET):
+            yield from spell(Described(fields, CtState.NEW, {}), does, f"timeout {number}", Dialect.NFTABLES, table)
 
 
 def opened_by(timeout: ServiceTimeout, family: Family) -> Fields:

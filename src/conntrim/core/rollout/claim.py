@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conntrim.core.model.plan import (
+    OWN_FAMILIES,
     OWN_HOOKS,
     OWN_TABLES,
     POLICIES,
@@ -155,7 +156,7 @@ def _key_of(text: str) -> Key:
 
 
 OWN_NFT_JUMPS = {
-    f"nft inet {name} {base_chain(purpose, hook)}": name
-    for name in OWN_TABLES.values() for purpose in Purpose for hook in OWN_HOOKS[purpose]
+    f"nft {family} {name} {base_chain(purpose, hook)}": (family, name)
+    for family in OWN_FAMILIES for name in OWN_TABLES.values() for purpose in Purpose for hook in OWN_HOOKS[purpose]
 }  # fmt: skip
-"""Where the jumps of the own nft tables stand."""
+"""Where the jumps of the own nft tables stand, and in which of these."""

@@ -18,7 +18,6 @@ from conntrim.core.model.ct_timeout import TimeoutPolicy
 from conntrim.core.model.plan import (
     ARMED,
     CHAIN_PREFIX,
-    OWN_TABLES,
     POLICIES,
     POLICY_NAME,
     Batch,
@@ -147,7 +146,7 @@ def nft_items(listing: str, claim: Claim) -> tuple[list[Item], bool]:
     document: Any = msgspec.json.decode(listing or '{"nftables": []}')
     items = [next(iter(item.items())) for item in document["nftables"]]
     jumps = (seen for kind, body in items if kind == "rule" and (seen := _seen(body)).place in OWN_NFT_JUMPS)
-    anothers = any(claim.owns_table("inet", OWN_NFT_JUMPS[seen.place]) and claim.disowns(seen) for seen in jumps)
+    anothers = any(claim.owns_table(*OWN_NFT_JUMPS[seen.place]) and claim.disowns(seen) for seen in jumps)
     return items, not anothers
 
 
@@ -234,7 +233,7 @@ def sweep_nft(listing: str, claim: Claim) -> tuple[Batch, ...]:
     Its handles are the listing's, and mean nothing in any other.
     """
     ours = [found for found in nft_objects(listing, claim) if not found.altered]
-    foreign = [found for found in ours if found.path.removeprefix("inet ") not in OWN_TABLES.values()]
+    foreign = [found for found in ours if not slot_of_table(*found.path.partition(" ")[::2])]
     lines = [f"delete table {t.path} {t.name}" for t in ours if t.kind == "table"]
     lines += [f"delete rule {r.path} {r.name} handle {r.handle}" for r in foreign if r.kind == "rule"]
     lines += [f"delete set {s.path} {s.name}" for s in foreign if s.kind == "set"]

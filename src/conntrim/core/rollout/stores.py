@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.model.ct_timeout import TimeoutPolicy
-from conntrim.core.model.plan import OWN_TABLES, POLICIES, FileChange
+from conntrim.core.model.plan import OWN_FAMILIES, OWN_TABLES, POLICIES, FileChange
 
 UNIT = "conntrim.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
@@ -102,9 +102,9 @@ def _lines(loads: Iterable[UnitLoad], found: dict[str, str]) -> Iterable[str]:
         if load.program == "nft":
             yield f"ExecStart={program} -f {load.path}"
             yield f"ExecReload={program} -f {load.path}"
-            for name in OWN_TABLES.values():
-                if f"table inet {name} {{" in load.text:
-                    yield f"ExecStop=-{program} delete table inet {name}"
+            for table in (f"{family} {name}" for family in OWN_FAMILIES for name in OWN_TABLES.values()):
+                if f"table {table} {{" in load.text:
+                    yield f"ExecStop=-{program} delete table {table}"
         else:
             # The dash: where nothing is loaded yet there is nothing to take out, and that is fine.
             undo = f"-{program} --noflush --wait=10 {load.path}.undo"

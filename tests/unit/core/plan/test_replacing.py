@@ -113,6 +113,6 @@ def test_a_chain_tells_its_slot(name: str, slot: int) -> None:
 
 
 def test_a_table_tells_its_slot() -> None:
-    """Only family inet has ours."""
-    found = [slot_of_table(*each) for each in (("inet", "conntrim"), ("inet", "conntrim_2"), ("ip", "conntrim"))]
-    assert [1, 2, 0] == found
+    """Families that filter have ours: both, or one where it alone is tracked."""
+    assert [slot_of_table("inet", name) for name in ("conntrim", "conntrim_2", "conntrim_3")] == [1, 2, 0]
+    assert [slot_of_table(family, "conntrim") for family in ("ip", "ip6", "bridge", "netdev")] == [1, 1, 0, 0]

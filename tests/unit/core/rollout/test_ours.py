@@ -134,9 +134,9 @@ def test_a_guard_without_an_end_is_another() -> None:
 @pytest.mark.parametrize(
     "listing",
     [
-        nft(4, "conntrim: ignore CT114 office", "ip"),
-        nft(4, f"{WEB} copied?", "ip"),
-        nft(4, family="ip", asks={"match": {"op": "==", "left": {"payload": {}}, "right": 22}}),
+        nft(4, "conntrim: ignore CT114 office", "bridge"),
+        nft(4, f"{WEB} copied?", "netdev"),
+        nft(4, family="arp", asks={"match": {"op": "==", "left": {"payload": {}}, "right": 22}}),
     ],
 )
 def test_an_nft_rule_or_table_that_looks_alike_is_not_ours(listing: str) -> None:
