@@ -167,7 +167,6 @@ class _Family:
             found += self._dialogues(direction)
             found += self._translated(direction)
             yield from found
-            self.undecided += [f"{direction}, {why}" for why in question.parted]
             left = list(traces_left(self.inputs, direction))
             if not found and not left:  # else they are told with the others
                 left = [*expected(self.inputs, direction), *unusual(self.inputs, direction)]

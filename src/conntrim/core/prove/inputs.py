@@ -107,7 +107,7 @@ class Inputs:
         """Why nothing is decided about any packet."""
         for direction in DIRECTIONS:
             question = self.question(direction)
-            yield from (*question.early, *question.doubts, *question.parted, *question.undecided, *question.others)
+            yield from (*question.early, *question.doubts, *question.undecided, *question.others)
 
     def followed(self, flow: Flow) -> Followed:
         """The connections of one of the policy's flows. Answers have entries, so no nat chain sees them (K4)."""

@@ -1,4 +1,5 @@
-"""Fragments other than the first, where nothing puts them together: a host without conntrack forwards them as such.
+"""Fragments other than the first, where nothing puts them together: a host without conntrack forwards them as such, and
+one with it those that rules untrack in front of reassembly (K117).
 
 They have no ports, so rules that name one do not match them (iptables) or read what they carry (nft, K122). Packets are
 told by the headers of the datagram, whose fate is that of all its fragments where something puts them together (K6,
@@ -15,9 +16,11 @@ from conntrim.core.prove.affected_set import along, region
 from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
+from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_text import describe
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.populations import Population
-from conntrim.core.prove.reachability import reach
+from conntrim.core.prove.reachability import Reach, left_in_parts, reach
 
 
 def later_fragments(inputs: Inputs, direction: Direction, shown: dict[bool, Set]) -> Iterator[str]:
@@ -25,22 +28,42 @@ def later_fragments(inputs: Inputs, direction: Direction, shown: dict[bool, Set]
     that are newly admitted (True) and newly dropped."""
     space, family = inputs.space, inputs.space.family
     arranged = inputs.pair.along(direction)
-    if direction is Direction.OUTBOUND or all(a.gathers[family] for a in arranged):
+    gathering = all(a.gathers[family] for a in arranged)
+    if direction is Direction.OUTBOUND or (gathering and not any(left_in_parts(a, family) for a in arranged)):
         return
-    universe = inputs.question(direction).universe(Population.UNSOLICITED)
+    question = inputs.question(direction)
+    universe = question.universe(Population.UNSOLICITED)
     local = inputs.local or None
-    scope = universe
-    if arranged[0].gathers[family] is arranged[1].gathers[family]:
-        scope = universe & region(space, direction, along(inputs.pair.changed, direction), local, later=True)
+    if gathering:
+        old, new = (_passing(inputs, direction, way) for way in (question.before, question.after))
     else:
-        arranged = inputs.pair.whole()
-    old, new = (inputs.stateless(_arrived(inputs, a, direction, scope)) for a in arranged)
+        scope = universe
+        if arranged[0].gathers[family] is arranged[1].gathers[family]:
+            scope = universe & region(space, direction, along(inputs.pair.changed, direction), local, later=True)
+        else:
+            arranged = inputs.pair.whole()
+        old, new = (inputs.stateless(_arrived(inputs, a, direction, scope)) for a in arranged)
     for admitted, found in ((True, new & ~old), (False, old & ~new)):
-        part = found & universe & ~shown.get(admitted, space.nothing)
+        part = found & universe & ~_in_parts(space, shown.get(admitted, space.nothing))
         if part != space.nothing:
             (box, *_), _ = boxes(space, part, universe, 1)
             what = "let through" if admitted else "dropped"
             yield f"{direction}: later fragments of these datagrams are newly {what}: {describe(space, box)}"
+
+
+def _passing(inputs: Inputs, direction: Direction, way: Reach) -> Set:
+    """The datagrams whose later fragments pass, with the others or by themselves."""
+    together = inputs.question(direction).admitted(way, Population.UNSOLICITED)
+    alone = inputs.space.nothing if way.later is None else way.later
+    return _in_parts(inputs.space, inputs.stateless(together | alone))
+
+
+def _in_parts(space: PacketVars, packets: Set) -> Set:
+    """Those of them that come in fragments."""
+    if FRAGMENT not in space.free:
+        return packets
+    later = space.unknown(FRAGMENT)
+    return (packets & later).exists(later)
 
 
 def _arrived(inputs: Inputs, arranged: Arranged, direction: Direction, scope: Set) -> Set:

@@ -240,10 +240,6 @@ class MatchEncoder:
         self.changed()
         return alike
 
-    def in_parts(self, packets: Set) -> Set:
-        """Those of them that may come in fragments here."""
-        return packets & self.space.unknown(FRAGMENT) if FRAGMENT in self.space.free else packets
-
     def apart(self) -> MatchEncoder:
         """What rules see here, for a walk that nobody follows: what it changes is seen nowhere else."""
         written = {name: list(bits) for name, bits in self.written.items()}

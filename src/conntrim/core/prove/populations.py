@@ -25,7 +25,7 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.pair import Pair
-from conntrim.core.prove.reachability import Reach, existing, packets_of, reach
+from conntrim.core.prove.reachability import Reach, existing, left_in_parts, packets_of, reach
 from conntrim.core.prove.states import known, settled, unsolicited
 from conntrim.core.prove.translation import by_kind, marked, met
 from conntrim.core.prove.watch import Watch
@@ -75,13 +75,14 @@ class Question:
         self.space, self.loose, self.direction = space, loose, direction
         self.all = packets_of(space, direction, local)
         differing = region(space, direction, along(pair.changed, direction), local)
-        self.scope = self.all & (differing | (more or space.nothing))
         arranged = pair.along(direction, translated=translated)
+        if any(left_in_parts(a, space.family) for a in arranged):
+            differing = differing | region(space, direction, along(pair.changed, direction), local, later=True)
+        self.scope = self.all & (differing | (more or space.nothing))
         self.view = MatchEncoder(space)
         self.before, self.after = (reach(space, a, direction, self.scope, local=local, watch=watch) for a in arranged)
         self.doubts = self.before.doubts + self.after.doubts
         self.early = self.before.early + self.after.early
-        self.parted = self.before.parted + self.after.parted
         self._met = partial(met, space, pair.whole(), arranged, direction, self.scope, local=local)
         self._marked = partial(marked, space, direction, self.before, self.after)
 

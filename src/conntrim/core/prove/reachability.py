@@ -16,7 +16,7 @@ from typing import assert_never
 from conntrim.core.model.address import Family, parse_prefix
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
-from conntrim.core.model.fields import FIELDS, Field
+from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.policy import ADDRESSES
@@ -26,8 +26,7 @@ from conntrim.core.model.ruleset import (
     Dialect,
     End,
     Interface,
-    Match,
-    OpaqueMatch,
+    Notrack,
     OpaqueStatement,
     Rule,
     Statement,
@@ -43,7 +42,7 @@ from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, 
 from conntrim.core.prove.chains import ChainTrace, Traced, Visit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
-from conntrim.core.prove.match_encoder import MatchEncoder
+from conntrim.core.prove.match_encoder import FRAGMENT, MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.orders import acting
 from conntrim.core.prove.packet_vars import IIF, OIF, STATES, PacketVars
@@ -94,8 +93,8 @@ class Reach:
     say where the order of chains is not known, `early` where it is that of a chain and the reassembly, which matters to
     fragments alone; `marks` are the bits of the mark where destinations are translated;
     `sights` are the packets that came to what is watched, `visits` those that came to traced rules; `left` are
-    the bits at the end of the fields that rules looked at or wrote; `parted` says where packets come in fragments to
-    rules that whole ones were followed through.
+    the bits at the end of the fields that rules looked at or wrote. `later` are the datagrams whose later fragments
+    pass by themselves although something puts fragments together (K117).
     """
 
     direction: Direction
@@ -109,8 +108,8 @@ class Reach:
     sights: tuple[tuple[Hook, Sight], ...] = ()
     visits: tuple[Visit, ...] = ()
     left: Mapping[Field, tuple[Set, ...]] = field(default_factory=dict)
-    parted: tuple[str, ...] = ()
     early: tuple[str, ...] = ()
+    later: Set | None = None
 
 
 def told_of(local: Intervals | None, family: Family) -> Intervals | None:
@@ -211,11 +210,11 @@ def encoder(
     )  # fmt: skip
 
 
-def _tells_fragments(match: Match) -> bool:
-    """Whether a match may answer otherwise for a fragment than for the whole packet."""
-    if isinstance(match, OpaqueMatch):
-        return match.asks is None
-    return any(f in (Field.FRAGMENT, Field.LENGTH) or bool(FIELDS[f].protocols) for f in asked_fields(match))
+def left_in_parts(arranged: Arranged, family: Family) -> bool:
+    """Whether rules in front of reassembly untrack packets, whose fragments come to later rules as such (K117)."""
+    groups = (g for g in arranged.groups[family, Hook.PREROUTING] if g[0].priority <= DEFRAG)
+    chains = ((table, chain) for group in groups for station in group for table, chain in station.chains)
+    return any(Notrack in table.kinds(chain) for table, chain in chains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +251,7 @@ class _Way:
     untracked: Set = field(init=False)
     templated: Set = field(init=False)
     translated: Set = field(init=False)
+    parts: Set | None = None
     tracked: bool = False
     marks: tuple[Set, ...] = ()
     hits: list[tuple[Hook, Hit]] = field(default_factory=list)
@@ -259,7 +259,6 @@ class _Way:
     visits: list[Visit] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     early: list[str] = field(default_factory=list)
-    parted: list[str] = field(default_factory=list)
 
     def run(self) -> Reach:
         """Walk all hooks."""
@@ -273,6 +272,19 @@ class _Way:
                 self.view.mark = self._mark_before(self.image.marks)
         elif self.direction in COMES and not self.marked:
             self.view.mark = [nothing] * 32  # what comes from the wire carries no mark
+        self._walk_hooks()
+        later = nothing if self.parts is None else self._later()
+        arrived = self.alive if self.parts is None else self.alive & (~self.parts | later)
+        left = {name: tuple(bits) for name, bits in self.view.written.items()}
+        if self.view.mark:
+            left[Field.MARK] = tuple(self.view.mark)
+        return Reach(
+            self.direction, arrived, self.untracked, self.templated, self.translated, tuple(self.hits),
+            tuple(self.doubts), self.marks, tuple(self.sights), tuple(self.visits), left,
+            tuple(self.early), later,
+        )  # fmt: skip
+
+    def _walk_hooks(self) -> None:
         for hook in self.hooks or JOURNEYS[self.direction]:
             if hook is Hook.INGRESS and (self.image or not self.arranged.groups[self.space.family, hook]):
                 continue
@@ -283,14 +295,6 @@ class _Way:
                 self._order(acting(group), hook)
                 for station in group:
                     self._station(station, hook)
-        left = {name: tuple(bits) for name, bits in self.view.written.items()}
-        if self.view.mark:
-            left[Field.MARK] = tuple(self.view.mark)
-        return Reach(
-            self.direction, self.alive, self.untracked, self.templated, self.translated, tuple(self.hits),
-            tuple(self.doubts), self.marks, tuple(self.sights), tuple(self.visits), left,
-            tuple(self.parted), tuple(self.early),
-        )  # fmt: skip
 
     def _ground(self) -> Set:
         """The packets that chains are looked at for: those of the question, or all that may go this way. Walks of
@@ -385,25 +389,27 @@ class _Way:
 
     def _gather(self, hook: Hook) -> None:
         """Of a packet in fragments all have to pass up to here, tracked or not (K48). K117: what is untracked by now
-        stays in fragments, and this walk follows whole packets. It answers all the same where no rule on the way looks
-        at what such lack; INPUT sees IPv4 whole. Nobody sends fragments into OUTPUT, but by raw sockets."""
+        stays in fragments, of which the later ones are walked by themselves. Nobody sends fragments into OUTPUT, but by
+        raw sockets."""
         if self.tracked or not self._gathers:
             return
+        if self.later:  # the tracked ones wait for the others
+            self.alive = self.alive & self.view.states[CtState.UNTRACKED]
+            return
         self.alive = self.alive & self.view.of_first(self.alive) & self.view.gathered()
-        if self.direction not in COMES:
-            return
-        if self.view.in_parts(self.view.states[CtState.UNTRACKED] & self.alive) == self.space.nothing:
-            return
-        hooks = [h for h in JOURNEYS[self.direction] if h is not Hook.INPUT or self.space.family is Family.IPV6]
-        behind = (rule for h in hooks for rule in self._rules(h, DEFRAG if h is hook else None))
-        if any(_tells_fragments(m) for rule in behind for m in rule.matches):
-            self.parted.append(
-                f"{hook}: fragments that are untracked at {DEFRAG} or before come to later rules in parts"
-            )
+        if self.direction in COMES and left_in_parts(self.arranged, self.space.family):
+            self.parts = self.alive & self.view.states[CtState.UNTRACKED] & self.space.unknown(FRAGMENT)
 
-    def _rules(self, hook: Hook, behind: int | None = None) -> Iterator[Rule]:
-        """All rules of a hook, those behind a priority."""
-        groups = (g for g in self.arranged.groups[self.space.family, hook] if behind is None or g[0].priority > behind)
+    def _later(self) -> Set:
+        """The datagrams whose later fragments pass by themselves, untracked in front of reassembly."""
+        return _Way(
+            self.space, self.arranged, self.direction, self.scope, self.mirrored, self.local, hooks=self.hooks,
+            turns=self.turns, marked=self.marked, later=True,
+        ).run().arrived  # fmt: skip
+
+    def _rules(self, hook: Hook) -> Iterator[Rule]:
+        """All rules of a hook."""
+        groups = self.arranged.groups[self.space.family, hook]
         chains = (hung for group in groups for station in group for hung in station.chains)
         return (rule for table, chain in chains for below in table.below(chain) for rule in below.rules)
 
