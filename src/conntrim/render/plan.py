@@ -104,7 +104,7 @@ def plan_text(plan: Plan, directory: str = "", given: Options = NO_OPTIONS) -> s
         ("over it now", plan.over_now),
         ("may be cut", tuple(each.words for each in plan.harm)),
         ("falling back", plan.costs),
-        ("stays tracked", plan.left_out),
+        ("left out", plan.left_out),
         ("note", plan.remarks),
     ):
         lines += [""] * bool(found)

@@ -55,7 +55,10 @@ def over_now(limits: Sequence[ClientLimit], census: Census) -> Iterator[str]:
         if over:
             more = f" and {len(over) - MOST_SHOWN} more" if len(over) > MOST_SHOWN else ""
             whose = "entries" if _whole(limit) else "entries of all kinds"
-            yield f"{limit.what}: over {limit.connections:,} {whose} have {', '.join(over[:MOST_SHOWN])}{more}"
+            yield (
+                f"{limit.what}: over {limit.connections:,} {whose} have {', '.join(over[:MOST_SHOWN])}{more}; what "
+                "they have open stays until it ends, and the entries afterwards are told without it"
+            )
 
 
 def taken_by(limits: Sequence[ClientLimit], census: Census) -> int | None:

@@ -12,6 +12,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.policy import Policy
 from conntrim.core.model.service import Direction, Service
 from conntrim.core.parse.policy import parse_policy
+from conntrim.core.plan.limited import over_now
 from conntrim.core.plan.propose import bounds, predicted, propose
 from tests.unit.core.plan.planning import facts
 
@@ -172,6 +173,8 @@ def test_an_abuser_gets_a_limit_that_nobody_else_meets() -> None:
         (limit,) = proposal.policy.limits
         assert wanted == (limit.connections, limit.per_second)
         assert "10.9.0.22 (4,000 entries) fill the table" in proposal.notes[0]
+        over = "".join(over_now([limit], census))
+        assert ("10.9.0.22 (4,000); what they have open stays until it ends" in over) is bool(limit.connections)
 
 
 def dns(entries: int, recent: int, direction: Direction = Direction.FORWARDED) -> ServiceCount:
