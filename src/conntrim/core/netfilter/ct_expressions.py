@@ -86,6 +86,22 @@ def _doubtful(attached: Tracked) -> int:
     return NAT_DONE | (Status.ASSURED if timed and attached.entry.seen_reply else 0)
 
 
+FIRST_LACKS = Status.SEEN_REPLY | Status.ASSURED | Status.EXPECTED
+"""Status bits that a packet never finds in its entry while it is NEW; the others depend on the way."""
+
+
+def of_new(match: CtIn) -> bool | None:
+    """The answer for every packet that is NEW, whose entry has seen no answer yet (K107); None where packets differ."""
+    if match.key is CtKey.DIRECTION:
+        return (0 in match.values) is not match.negated
+    if match.key is not CtKey.STATUS:
+        return None
+    if all(low == high and low & FIRST_LACKS for low, high in match.values.ranges):
+        return match.negated
+    told = match.mask is not None and not match.mask & ~FIRST_LACKS
+    return (0 in match.values) is not match.negated if told else None
+
+
 def blank(packet: Packet) -> Tracked:
     """A template (K10) as iptables sees it: an entry of the original direction with nothing but zeros in it."""
     nobody = V4_ALL[0] if packet.family is Family.IPV4 else 0

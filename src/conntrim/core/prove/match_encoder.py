@@ -14,7 +14,7 @@ from typing import assert_never
 
 from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
 from conntrim.core.model.conntrack import STATELESS, CtState, Status
-from conntrim.core.model.ct_match import CtIn, any_of
+from conntrim.core.model.ct_match import CtIn, CtKey, Way, any_of
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, Source, full, mirror
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import WITHOUT_ENTRY, may_ask_the_state
@@ -33,6 +33,7 @@ from conntrim.core.model.ruleset import (
     asked_fields,
     asks_ipset,
 )  # fmt: skip
+from conntrim.core.netfilter.ct_expressions import of_new
 from conntrim.core.netfilter.matches import named_in, payload_readers
 from conntrim.core.netfilter.question_text import membership, question
 from conntrim.core.prove.diagram import Set
@@ -58,6 +59,7 @@ class MatchEncoder:
     (turns.py). Without `states` the state is a variable like others. `dnated`: all packets here were translated.
     `added`: the packets whose fields rules put into a set (with its table) on the way.
     `direct`: the first packets that came by all that translates destinations, and kept theirs (None: not known).
+    `entries`: conntrack was here: what is NEW has an entry, and is not a template (K10).
     `whole`: conntrack has put fragments together (K6); in front of that a packet may be one. `later`: all packets are
     fragments other than the first, told by the headers of their datagram.
     """
@@ -77,6 +79,7 @@ class MatchEncoder:
     added: dict[tuple[str, tuple[Field | str, ...]], Set] = field(default_factory=dict)
     direct: Set | None = None
     dnated: bool = False
+    entries: bool = False
     whole: bool = True
     later: bool = False
     version: int = 0
@@ -142,7 +145,7 @@ class MatchEncoder:
     def here(self) -> tuple[Hashable, ...]:
         """What the place on the way lets rules see, whatever is attached to the packets."""
         place = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host
-        return *place, self.hops, self.whole, self.later
+        return *place, self.hops, self.entries, self.whole, self.later
 
     def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""
@@ -350,16 +353,40 @@ class MatchEncoder:
 
     def _of_entry(self, match: CtIn) -> Set:
         """What the entry says. Whether a destination is translated is known of first packets behind the nat chains."""
-        said = self._ask(question(match))
+        said = self._of_new((match,), self._ask(question(match)))
         if self.dnated and replace(match, negated=True) == any_of(Status.DST_NAT):
             return self._always(not match.negated)
         if replace(match, negated=True) != any_of(Status.DST_NAT) or self.direct is None:
             return said
         return said & ~self.direct if match.negated else said | self.direct
 
+    def _of_new(self, asked: tuple[CtIn, ...], said: Set) -> Set:
+        """What entries say to all that is asked together, as far as NEW packets tell it by themselves: they go their
+        entry's original way (K107). `said` is the answer of the others."""
+        known = [self._tells(each) for each in asked] if self.entries else [None]
+        new, told = self.states[CtState.NEW], [found for found in known if found is not None]
+        for found in told:
+            said = said & (~new | found)
+        if len(told) < len(known):
+            return said
+        for found in told:
+            new = new & found
+        return said | new
+
+    def _tells(self, match: CtIn) -> Set | None:
+        """What a NEW packet's own addresses and ports say of its entry; None: nothing."""
+        always = of_new(match)
+        if always is not None:
+            return self._always(always)
+        field = OF_BOTH.get(match.key)
+        if field is None or match.way is Way.REPLY or self.dnated or field in self.written or field in self.lost:
+            return None
+        found = self.space.field(self.key(field), match.values, match.mask)
+        return ~found if match.negated else found
+
     def _xt_conntrack(self, match: XtConntrack) -> Set:
         without = self.stateless()
-        others = self._ask(question(match)) if match.others else self.space.everything
+        others = self._of_new(match.others, self._ask(question(match))) if match.others else self.space.everything
         if match.states is None:
             return ~without & others
         found = self.field(Field.CT_STATE, match.states)
@@ -439,6 +466,11 @@ class MatchEncoder:
                 found = found & self.field(name, full(name))
         return found
 
+
+OF_BOTH: dict[CtKey, Field] = {
+    CtKey.SRC: Field.SRC, CtKey.DST: Field.DST, CtKey.PROTOCOL: Field.PROTOCOL,
+}  # fmt: skip
+"""What an entry's original direction has of its first packet."""
 
 SPECIAL: dict[Field, Callable[[MatchEncoder, Field, Intervals, int | None], Set]] = {
     Field.FAMILY: MatchEncoder.family, Field.FRAGMENT: MatchEncoder.fragment, Field.CT_STATE: MatchEncoder.state,

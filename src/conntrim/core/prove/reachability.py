@@ -321,7 +321,7 @@ class _Way:
         old = self.view
         self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
         self.view.mark, self.view.lost, self.view.direct = old.mark, old.lost, old.direct
-        self.view.written, self.view.added = old.written, old.added
+        self.view.written, self.view.added, self.view.entries = old.written, old.added, old.entries
         self.view.later = self.later and self._in_parts(hook)
         if isinstance(self.image, Image):
             self.view.dnated = True
@@ -489,6 +489,7 @@ class _Way:
         self.untracked = self.space.any_state(self.view.states[CtState.UNTRACKED] & self.alive)
         self.templated = self.space.any_state(self.view.states[CtState.NEW] & self.alive)
         self.view.states = {state: self.space.state(state) for state in CtState}
+        self.view.entries = True
         self.view.changed()
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
-from conntrim.core.netfilter.conntrack import track
+from conntrim.core.netfilter.conntrack import Seen, track
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.skb import Answers, Skb, Tracked
@@ -129,9 +129,20 @@ class Conversations:
 @lru_cache(maxsize=1024)
 def tracked(packet: Packet, memory: Memory, loose: bool) -> tuple[CtState, Memory, Memory]:
     """The packet's state, the table if it gets through, and if it does not; both rule sets ask for the same."""
-    skb = Skb(packet, Kernel(tcp_loose=loose), Answers({}))
-    seen = track(skb, memory)
-    skb.attached = seen.attached
+    skb, seen = _looked_up(packet, memory, loose)
     if isinstance(seen.attached, Tracked) and not seen.attached.confirmed:
         return skb.state, seen.memory.having(seen.attached.entry), seen.memory
     return skb.state, seen.memory, seen.memory
+
+
+def entry_of(packet: Packet, memory: Memory, loose: bool) -> Tracked | None:
+    """How the packet belongs to an entry, if it does."""
+    attached = _looked_up(packet, memory, loose)[1].attached
+    return attached if isinstance(attached, Tracked) else None
+
+
+def _looked_up(packet: Packet, memory: Memory, loose: bool) -> tuple[Skb, Seen]:
+    skb = Skb(packet, Kernel(tcp_loose=loose), Answers({}))
+    seen = track(skb, memory)
+    skb.attached = seen.attached
+    return skb, seen

@@ -34,11 +34,12 @@ from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.entries_told import EntryQuestions
 from conntrim.core.prove.flows import BACK, ERRORS
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
-from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, tracked
+from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
 
 CHANCE = 64
 """So few ports that a rule names are a service's: who connects *from* one of them meets the rule by chance."""
@@ -190,6 +191,7 @@ class Play:
     space: PacketVars
     there: Reach
     back: Reach
+    questions: EntryQuestions
     loose: bool = True
     _passing: dict[tuple[bool, int, int | None, int | None, CtState], Set] = field(default_factory=dict)
     _played: dict[tuple[Talk, tuple[Turn, ...]], tuple[Tables, Set]] = field(default_factory=dict)
@@ -260,7 +262,7 @@ class Play:
         for memory, connections in tables.items():
             mine = connections & ~free
             state, new, kept = tracked(packet, memory, self.loose)
-            through = mine & self._in(back, packet, state)
+            through = mine & self._asking(self._in(back, packet, state), packet, memory)
             passed = passed | through
             for table, part in ((new, through), (kept, mine & ~through), (memory, connections & free)):
                 after[table] = after.get(table, self.space.nothing) | part
@@ -273,6 +275,11 @@ class Play:
             arrived = self._way(back).arrived & self.space.state(state)
             self._passing[key] = self.carried(self.space.any_state(arrived), packet)
         return self._passing[key]
+
+    def _asking(self, passing: Set, packet: Packet, memory: Memory) -> Set:
+        """The connections that pass, with what rules ask of the packet's entry answered by it."""
+        attached = entry_of(packet, memory, self.loose) if self.questions.asked else None
+        return passing if attached is None else self.questions.settled(passing, attached, STAND_IN[0])
 
     def _way(self, back: bool) -> Reach:
         return self.back if back else self.there
@@ -523,7 +530,7 @@ class Untracking:
     def _play(self, arranged: Arranged, direction: Direction, scope: Set) -> Play:
         there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies)
         back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
-        return Play(self.space, there, back, self.loose)
+        return Play(self.space, there, back, EntryQuestions.of(self.space, self.ruleset), self.loose)
 
     @cached_property
     def _proxies(self) -> Traced:

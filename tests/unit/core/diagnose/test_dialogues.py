@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from conntrim.core.diagnose.rulesets.case import case_of
 from conntrim.core.diagnose.rulesets.registry import Checked, check_ruleset
 from conntrim.core.model.address import parse_address, parse_prefix
 from conntrim.core.model.finding import Severity
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.service import Direction
 from conntrim.core.parse.ruleset import read, read_all
+from conntrim.core.prove.untracking import Harm
 
 HERE = parse_address("192.0.2.77")
 ANSWERS = "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
@@ -204,3 +207,28 @@ def test_who_answers_a_closed_hosts_echoes_is_a_hole() -> None:
     (hole,) = (f for f in found if f.code == "CT101")
     assert hole.severity is Severity.CRITICAL
     assert "icmp" in "".join(hole.evidence)
+
+
+SOURCE_PORT = "-A PREROUTING -p tcp -m tcp --sport 2022 -j NOTRACK"
+ENTRY: dict[str, str] = {
+    "its direction": "--ctdir ORIGINAL", "where it goes": "--ctorigdst 192.0.2.77",
+    "what it has not seen": "! --ctstatus SEEN_REPLY",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENTRY)
+def test_what_an_entry_says_of_a_first_packet_is_known(name: str) -> None:
+    """A rule drops first packets by what their entry says: untracked they get in, without a condition (K107)."""
+    found = checked((SOURCE_PORT,), (f"-A INPUT -m conntrack {ENTRY[name]} -j DROP",), "ACCEPT").findings
+    assert [Severity.CRITICAL] == [f.severity for f in found if f.code == "CT101"]
+
+
+@pytest.mark.parametrize("asked", ["--ctdir REPLY", "--ctorigsrc 192.0.2.77", "--ctreplsrcport 2022"])
+def test_what_an_entry_says_of_answers_is_known_where_a_dialogue_is_followed(asked: str) -> None:
+    """Answers pass by what their entry says, and have none where the requests are untracked: the connection dies,
+    without a condition."""
+    raw, accepts = "-A OUTPUT -p tcp -m tcp --dport 2022 -j NOTRACK", f"-A INPUT -m conntrack {asked} -j ACCEPT"
+    lines = ("*raw", ":OUTPUT ACCEPT [0:0]", raw, "COMMIT", "*filter", ":INPUT DROP [0:0]", accepts, "COMMIT", "")
+    case = case_of(read("\n".join(lines), "rules"), Intervals.of((HERE, HERE)))
+    cut = [d for side in case.sides for d in side.differences() if d.harm is Harm.CUT]
+    assert (Direction.OUTBOUND, {False}) == (cut[0].direction, {d.conditional for d in cut})

@@ -130,7 +130,7 @@ def test_closed_by_state_stays_closed() -> None:
 LIMITED = [
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m limit --limit 10/sec -j ACCEPT",
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m recent --name web --set -j ACCEPT",
-    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW --ctdir ORIGINAL -j ACCEPT",
+    "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW --ctexpire 1:90 -j ACCEPT",
     "-p tcp -m tcp --dport 80 -m conntrack --ctstate NEW -m connlimit --connlimit-upto 5 -j ACCEPT",
 ]
 

@@ -1,0 +1,81 @@
+"""What rules ask of a connection's entry beside its state, where the connection is followed packet by packet: the
+questions are variables of a walk (match_encoder.py), and the table that the earlier packets left answers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from conntrim.core.model.ct_match import CtIn, CtKey, Way
+from conntrim.core.model.fields import Field
+from conntrim.core.model.ruleset import Match, Ruleset, XtConntrack
+from conntrim.core.netfilter.ct_expressions import holds
+from conntrim.core.netfilter.question_text import question
+from conntrim.core.netfilter.skb import Tracked
+from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.packet_vars import PacketVars
+
+ENDS: dict[CtKey, tuple[Field, Field]] = {
+    CtKey.SRC: (Field.SRC, Field.DST), CtKey.DST: (Field.DST, Field.SRC), CtKey.SPORT: (Field.SPORT, Field.DPORT),
+    CtKey.DPORT: (Field.DPORT, Field.SPORT),
+}  # fmt: skip
+"""The field of a connection's request that an end of an entry has, where its original direction is that of the
+requests, and where it is the other."""
+
+KNOWN = frozenset({CtKey.DIRECTION, CtKey.STATUS, CtKey.PROTOCOL, CtKey.FAMILY})
+"""What is the same for all connections that left a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryQuestions:
+    """Those of a rule set, each with all that it asks together."""
+
+    space: PacketVars
+    asked: tuple[tuple[str, tuple[CtIn, ...]], ...]
+
+    @classmethod
+    def of(cls, space: PacketVars, ruleset: Ruleset) -> Self:
+        """Of all rules."""
+        asks = {question(m): _asked(m) for rule in ruleset.rules() for m in rule.matches if _asked(m)}
+        return cls(space, tuple(asks.items()))
+
+    def settled(self, found: Set, attached: Tracked, source: int) -> Set:
+        """The connections of a set, told by their requests, where the packet's entry answers; `source` sends the
+        requests of the one that stands for all. Nothing translates them."""
+        for text, asked in self.asked:
+            number = self.space.free.get(text)
+            if number is None or (answer := self._answer(asked, attached, source)) is None:
+                continue
+            yes = self.space.sets.var(number)
+            found = answer.ite((found & yes).exists(yes), (found & ~yes).exists(yes))
+        return found
+
+    def _answer(self, asked: tuple[CtIn, ...], attached: Tracked, source: int) -> Set | None:
+        answers = list(self._answers(asked, attached, source))
+        if None in answers:
+            return None
+        whole = self.space.everything
+        for each in answers:
+            whole = whole & each if each is not None else whole
+        return whole
+
+    def _answers(self, asked: tuple[CtIn, ...], attached: Tracked, source: int) -> Iterator[Set | None]:
+        for match in asked:
+            if match.key in KNOWN:
+                said = holds(match, attached)
+                yield None if said is None else self.space.everything if said else self.space.nothing
+            elif match.key in ENDS:
+                turned = (match.way is Way.REPLY) is (attached.entry.original.src == source)
+                found = self.space.field(ENDS[match.key][turned], match.values, match.mask)
+                yield ~found if match.negated else found
+            else:
+                yield None
+
+
+def _asked(match: Match) -> tuple[CtIn, ...]:
+    """What a match asks of the entry in one question."""
+    if isinstance(match, XtConntrack):
+        return match.others
+    return (match,) if isinstance(match, CtIn) else ()
