@@ -163,6 +163,7 @@ reject with icmpx host-unreachable ; ok ; reject with icmpx type host-unreachabl
 reject with icmp frag-needed ; ok ; meta nfproto ipv4 reject with icmp type frag-needed ; {"expr": [{"reject": {"type": "icmp", "expr": "frag-needed"}}]}
 reject with icmp 7 ; ok ; meta nfproto ipv4 reject with icmp type 7 ; {"expr": [{"reject": {"type": "icmp", "expr": 7}}]}
 reject with icmpv6 2 ; ok ; meta nfproto ipv6 reject with icmpv6 type 2 ; {"expr": [{"reject": {"type": "icmpv6", "expr": 2}}]}
+reject with tcp reset ; ok ; meta l4proto 6 reject with tcp reset ; {"expr": [{"reject": {"type": "tcp reset"}}]}
 tcp dport 22 reject with tcp reset ; ok ; meta l4proto 6 tcp dport 22 reject with tcp reset ; {"expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, {"reject": {"type": "tcp reset"}}]}
 tcp dport 22 comment "a comment" ; ok ; meta l4proto 6 tcp dport 22 comment "a comment" ; {"comment": "a comment", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}]}
 notrack ; ok ; notrack ; {"expr": [{"notrack": null}]}

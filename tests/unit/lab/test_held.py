@@ -8,13 +8,15 @@ from conntrim.core.model.finding import Edit, Finding, How, Place, Severity
 from conntrim.core.model.held import Example, Held
 from conntrim.core.model.plan import Batch
 from conntrim.core.model.ruleset import Dialect, TableFamily
+from conntrim.core.netfilter.memory import Tuple
 from conntrim.lab.dialogue import parse_packet
+from conntrim.lab.entries import Kept
 from conntrim.lab.held.court import Wanted, exhibit
 from conntrim.lab.held.editing import edited
 from conntrim.lab.held.judge import Both, Fault, holes, paired
 from conntrim.lab.held.kept import KeptTrial, format_kept, parse_kept
 from conntrim.lab.held.mutation import Change, Mutation
-from conntrim.lab.held.play import DONE, LOST, Played, halves
+from conntrim.lab.held.play import DONE, LOST, Actor, Played, halves
 from conntrim.lab.held.stand import hit_prefix
 from conntrim.lab.held.talks import alone, group_of, made
 from conntrim.lab.held.trial import changed
@@ -116,6 +118,18 @@ def test_edits_leave_dead_only_what_could_be() -> None:
         found = list(changed(both, [lost, lost], (), whole=True))
         assert kinds == [each.dialogues for each in found]
         assert all(each.fault is Fault.EDITS_LEAVE for each in found)
+
+
+def test_an_entry_counts_where_its_own_connection_was_untracked() -> None:
+    """A data connection that nothing untracks has its entry by right."""
+    actor = Actor(made("ftp, active", "in from near", Family.IPV4, port=21))
+    control, data = Tuple(6, 1, 2, 3, 21), Tuple(6, 2, 1, 20, 4)
+    kept = Kept(data, data, (0, 0))
+    actor.tuples, actor.untracked = {control: False, data: True}, [0]
+    played = actor.played({control: None, data: kept})
+    assert ((kept,), ()) == (played.entries, played.beside)
+    actor.untracked.append(next(n for n, turn in enumerate(actor.dialogue.turns) if turn.data))
+    assert (kept,) == actor.played({control: None, data: kept}).beside
 
 
 def test_fragments_together_are_the_datagram() -> None:

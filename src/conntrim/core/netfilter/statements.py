@@ -64,6 +64,10 @@ VERDICTS: dict[Verdict, Fate] = {
 """A program in user space decides about a queued packet."""
 
 
+IDLE = "does nothing"
+"""How a note begins about a statement that comes too late."""
+
+
 def _forget(skb: Skb, field: Field) -> None:
     """Nobody knows what a field holds now."""
     if field is Field.MARK:
@@ -107,7 +111,7 @@ def _notrack(on: Traversal, table: Table, rule: Rule) -> None:
         on.skb.attached = Untracked(rule)
         on.remark("untracked")
     else:
-        on.remark("does nothing: something is attached already (K9)")
+        on.remark(f"{IDLE}: something is attached already (K9)")
 
 
 def _attach(on: Traversal, table: Table, template: Template) -> None:
@@ -117,7 +121,7 @@ def _attach(on: Traversal, table: Table, template: Template) -> None:
         on.skb.attached = template
         on.remark("template")
     else:
-        on.remark("does nothing: something is attached already (K10)")
+        on.remark(f"{IDLE}: something is attached already (K10)")
 
 
 def _templated(on: Traversal, statement: SetZone | CtTemplate | Helper, table: Table) -> None:

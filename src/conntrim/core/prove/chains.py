@@ -510,11 +510,16 @@ class ChainTrace:
             at, bit = 31 - here, bits[31 - here]
             found = space.nothing if statement.mask >> here & 1 else bit
             if statement.source is MarkOf.ENTRY and statement.kept >> here & 1:
-                text = f"{question(statement)}: bit {here} of the entry's mark"
+                text = mark_bit(statement, here)
                 found = found ^ space.unknown(text + again(text))
             found = found ^ (space.everything if statement.value >> here & 1 else space.nothing)
             bits[at] = on.ite(found, bit)
         self.view.changed()
+
+
+def mark_bit(statement: SetMark, bit: int) -> str:
+    """The question for a bit of the mark that a statement reads from an entry."""
+    return f"{question(statement)}: bit {bit} of the entry's mark"
 
 
 def trace(view: MatchEncoder, table: Table, chain: Chain, incoming: Set) -> Trace:

@@ -32,11 +32,11 @@ from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
+from conntrim.core.prove.assumed import certain
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
 from conntrim.core.prove.flows import BACK, ERRORS
-from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
@@ -131,6 +131,8 @@ class Script:
     turns: tuple[Turn, ...]
     harm: Harm = Harm.CUT
     one_way: bool = False
+    brief: bool = False
+    """The first query and its answer, where nothing more may follow."""
 
     @property
     def name(self) -> str:
@@ -164,6 +166,7 @@ def scripts(family: Family) -> Iterator[Script]:
         yield Script(talk, turns)
         if talk is Talk.UDP:
             yield Script(talk, tuple(t for t in turns if not t.back), one_way=True)
+            yield Script(talk, turns[:2], brief=True)
         request = 3 if talk is Talk.TCP else 0
         for about in (request, request + 1):
             back = not turns[about].back
@@ -222,6 +225,13 @@ class Play:
         turns = zip(script.turns, packets, strict=True)
         found = [self.carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
         return self.space.sets.either(found)
+
+    def answered(self, handshake: Script) -> Set:
+        """The connections whose SYN/ACK leaves where a proxy answers an untracked SYN: no entry knows it (K138)."""
+        first = handshake.between(opener(self.space, handshake.talk))[0]
+        packet = replace(reply_to(first), tcp_flags=int(TcpFlag.SYN | TcpFlag.ACK))
+        free = self.carried(self.back.untracked, packet)
+        return free.ite(self._in(True, packet, CtState.UNTRACKED), self._in(True, packet, CtState.INVALID))
 
     def split(self, script: Script, *, loop: bool) -> Set:
         """The connections of which one way alone is given a zone: their answers find no entry. What comes round lo
@@ -390,9 +400,13 @@ class Untracking:
         scope = universe & (every | self._errors_about(every))
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
         proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope) & self._connections(HANDSHAKE)
-        opened = proxied & self._opened_by_proxies(both[1])
+        heard = proxied & both[1].answered(HANDSHAKE)
+        opened = heard & self._opened_by_proxies(both[1])
         yield from self._told(replace(HANDSHAKE, harm=Harm.PROXIED), direction, opened, touching)
-        yield from self._told(HANDSHAKE, direction, proxied & ~opened, touching)
+        yield from self._told(HANDSHAKE, direction, heard & ~opened, touching)
+        if (unheard := proxied & ~heard) != self.space.nothing:
+            begun = unheard & both[0].completes(next(scripts(self.space.family)))[0]
+            yield from self._told(replace(HANDSHAKE, harm=Harm.CUT), direction, begun, touching)
         left = self.space.any_state(universe & every) & ~proxied
         for script in scripts(self.space.family):
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
@@ -400,15 +414,18 @@ class Untracking:
     def _of_kind(
         self, script: Script, direction: Direction, scope: Set, both: tuple[Play, Play], touching: Touching
     ) -> Iterator[Difference]:
+        without, with_ = both
+        if script.brief:
+            whole = next(each for each in scripts(self.space.family) if each.talk is script.talk)
+            scope = scope & ~without.completes(whole)[0]
         if scope == self.space.nothing:
             return
-        without, with_ = both
         translated = without.translated(script)
         renewed = with_.translated(script, answer=True) & with_.untracked(script) & ~translated
         translated = translated | (renewed & without.completes(script)[0] if renewed != self.space.nothing else renewed)
         split = without.split(script, loop=direction is Direction.LOOPBACK)
         special = (translated | split) & scope
-        if script.harm is Harm.CUT and not script.one_way:
+        if script.harm is Harm.CUT and not (script.one_way or script.brief):
             for part in without.by_translation(script, special):
                 yield from self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching)
         begun = without.completes(script)[0] & scope & ~special
@@ -439,13 +456,7 @@ class Untracking:
 
     def _sure(self, found: Set) -> Set:
         """What is in a set whatever a match says that is unknown to the model; what counts has not counted them yet."""
-        space, literals = self.space, self.space.sets.literals
-        for text, number in space.free.items():
-            if text in self.newcomer:
-                answer = space.sets.var(number)
-                found = (found & (answer if self.newcomer[text] else ~answer)).exists(answer)
-        free = sorted(space.free.values())
-        return ~((~found).exists(literals(*free))) if free else found
+        return certain(self.space, found, self.newcomer)
 
     def _errors_about(self, connections: Set) -> Set:
         """ICMP errors about them: of a connection they have the addresses and interfaces."""

@@ -107,7 +107,7 @@ class Both:
     @property
     def one_sided(self) -> bool:
         """It was untracked in part by a rule, completes and leaves an entry."""
-        return bool(self.r.hits and self.r.untracked and self.r.entries) and self.r.ended == DONE
+        return bool(self.r.hits and self.r.beside) and self.r.ended == DONE
 
     @property
     def stateless(self) -> bool:

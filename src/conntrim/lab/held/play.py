@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conntrim.core.model.address import Family
@@ -29,7 +29,8 @@ class Played:
 
     `hits`: untracking rules that took its packets. `untracked`: turns whose packet conntrack let alone. `came`: where
     and with which addresses each packet arrived; `translated`: one came with others than it was sent with.
-    `entries`: what is left in the table.
+    `entries`: what is left in the table; `beside`: of those the ones of a connection of which a packet was untracked: a
+    data connection has its own.
     """
 
     ended: str
@@ -39,6 +40,7 @@ class Played:
     came: tuple[tuple[str, int, int, int, int], ...] = ()
     translated: bool = False
     entries: tuple[Kept, ...] = ()
+    beside: tuple[Kept, ...] = ()
 
     @property
     def opened(self) -> bool:
@@ -66,7 +68,7 @@ class Actor:
     translated: bool = False
     numbers: dict[tuple[bool, bool], int] = field(default_factory=dict)
     last: dict[bool, Packet] = field(default_factory=dict)
-    tuples: dict[Tuple, None] = field(default_factory=dict)
+    tuples: dict[Tuple, bool] = field(default_factory=dict)
     proxy: list[Arrival] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,7 +88,7 @@ class Actor:
         turn = self._turn()
         packet = self._packet(turn)
         if not turn.error:
-            self.tuples[tuple_of(packet)] = None
+            self.tuples[tuple_of(packet)] = turn.data
         seq, ack = (self.proxy[-1].ack, self.proxy[-1].seq + 1) if self.proxy else self._counters(turn)
         if len(self.proxy) == 2:  # the server's number is its own
             seq = FIRST
@@ -250,11 +252,16 @@ class Actor:
             return Packet(family, protocol, arrived.src, arrived.dst, icmp=icmp, icmp_id=arrived.sport)
         return Packet(family, protocol, arrived.src, arrived.dst, arrived.sport, arrived.dport, tcp_flags=turn.flags)
 
-    def played(self, entries: Iterable[Kept]) -> Played:
-        """The outcome."""
+    def played(self, found: Mapping[Tuple, Kept | None]) -> Played:
+        """The outcome, by what is in the table."""
+        freed = {self.dialogue.turns[number].data for number in self.untracked}
+        entries, beside = (
+            dict.fromkeys(kept for t, data in self.tuples.items() if data in channels and (kept := found.get(t)))
+            for channels in ({False, True}, freed)
+        )
         return Played(
             self.ended, self.turn, frozenset(self.hits), tuple(self.untracked), tuple(self.came), self.translated,
-            tuple(entries),
+            tuple(entries), tuple(beside),
         )  # fmt: skip
 
 
@@ -313,4 +320,4 @@ def play(stand: Stand, dialogues: Sequence[Dialogue]) -> list[Played]:
     tuples = [tuple_ for actor in actors for tuple_ in actor.tuples]
     found = dict(zip(tuples, stand.entries(tuples), strict=True))
     stand.forget(tuples)
-    return [actor.played(dict.fromkeys(filter(None, map(found.get, actor.tuples)))) for actor in actors]
+    return [actor.played(found) for actor in actors]

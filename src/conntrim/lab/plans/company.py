@@ -56,7 +56,7 @@ class Company:
     def played(self) -> list[Played]:
         """The outcomes so far, with what is left in the table."""
         found = dict(zip(self._tuples(), self.stand.entries(self._tuples()), strict=True))
-        return [actor.played(dict.fromkeys(filter(None, map(found.get, actor.tuples)))) for actor in self.actors]
+        return [actor.played(found) for actor in self.actors]
 
     def leave(self) -> None:
         """Take their entries out of the table, and no others."""

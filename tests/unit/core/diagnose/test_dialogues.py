@@ -232,3 +232,57 @@ def test_what_an_entry_says_of_answers_is_known_where_a_dialogue_is_followed(ask
     case = case_of(read("\n".join(lines), "rules"), Intervals.of((HERE, HERE)))
     cut = [d for side in case.sides for d in side.differences() if d.harm is Harm.CUT]
     assert (Direction.OUTBOUND, {False}) == (cut[0].direction, {d.conditional for d in cut})
+
+
+PROXY = "-A INPUT -p tcp -m tcp --dport 8088 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --mss 1460"
+OPEN = "-A INPUT -p tcp -m tcp --dport 8088 -j ACCEPT"
+SYNS = "-A PREROUTING -p tcp -m tcp --dport 8088 --syn -j CT --notrack"
+
+
+@pytest.mark.parametrize(
+    ("dropped", "told"), [((), []), (("-A OUTPUT -m conntrack --ctstate INVALID -j DROP",), ["CT117"])]
+)
+def test_a_proxys_answer_has_to_leave(dropped: tuple[str, ...], told: list[str]) -> None:
+    """SYNPROXY's SYN/ACK to an untracked SYN has no entry (K138): where OUTPUT drops INVALID nobody gets in."""
+    found = checked((SYNS,), (PROXY, OPEN, *dropped), loose=False).findings
+    assert told == [f.code for f in found if f.severity is Severity.CRITICAL]
+    assert bool(told) == any("refused is tcp SYN/ACK" in line for f in found for line in f.evidence)
+
+
+def test_what_a_proxy_answers_is_not_refused() -> None:
+    """All packets of a service untracked, whose SYNs come to SYNPROXY: it answers, and never opens the connection."""
+    raw = ("-A PREROUTING -p tcp -m tcp --dport 8088 -j CT --notrack",)
+    found = checked(raw, (PROXY, OPEN), loose=False).findings
+    assert {"CT121"} == {f.code for f in found if f.code in ("CT105", "CT121")}
+
+
+@pytest.mark.parametrize(
+    ("written", "severity"),
+    [((), Severity.CRITICAL), (("-A INPUT -j CONNMARK --set-xmark 0x1/0xffffffff",), Severity.WARNING)],
+)
+def test_no_entry_has_a_mark_where_no_rule_writes_one(written: tuple[str, ...], severity: Severity) -> None:
+    """A rule drops entries with mark 0: all of them, where nobody marks any. Untracked packets have no entry."""
+    found = checked((SOURCE_PORT,), (*written, "-A INPUT -m connmark --mark 0x0 -j DROP"), "ACCEPT").findings
+    assert [severity] == [f.severity for f in found if f.code == "CT101"]
+
+
+def test_one_query_and_its_answer_are_a_dialogue() -> None:
+    """A second query, ESTABLISHED by then, would not come in: the first one's answer is lost all the same."""
+    lines = (
+        "*raw", ":OUTPUT ACCEPT [0:0]", "-A OUTPUT -p udp -m udp --sport 5353 -j NOTRACK", "COMMIT",
+        "*filter", ":INPUT DROP [0:0]", ":OUTPUT DROP [0:0]",
+        "-A INPUT -p udp -m udp --dport 5353 -m conntrack --ctstate NEW -j ACCEPT",
+        "-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT", "COMMIT", "",
+    )  # fmt: skip
+    found = check_ruleset(read("\n".join(lines), "rules"), Intervals.of((HERE, HERE))).findings
+    assert ["CT105"] == [f.code for f in found if f.severity is Severity.CRITICAL]
+
+
+def test_a_reset_that_has_no_entry_is_untracked_where_it_comes_back_in() -> None:
+    """On lo a PREROUTING rule takes what answers untracked packets (K108): it is not said to do nothing."""
+    raw = (
+        "-A OUTPUT -o lo -p tcp -m tcp --dport 2022 -j NOTRACK",
+        "-A PREROUTING -i lo -p tcp -m tcp --sport 2022 -j NOTRACK",
+    )
+    assert [] == [f.code for f in checked(raw, (ANSWERS,)).findings if f.code == "CT104"]
+    assert ["CT104"] == [f.code for f in checked(raw[1:], (ANSWERS,)).findings if f.code == "CT104"]

@@ -69,14 +69,16 @@ def check(case: RuleCase) -> Iterator[Finding]:
         found = found & begun(side, taken) if found != side.space.nothing else found
         if found == side.space.nothing:
             continue
-        told = side.told(found, taken.direction)
+        sure = found & side.certain(found)
+        certain = sure != side.space.nothing
+        told = side.told(sure if certain else found, taken.direction)
         answer = reply_to(told.witness)
         rule, home = case.refusing(answer)
         place = rule.place if rule else home.chain.place if home else None
         by = f"refused by {place}: {rule.text if rule else 'the policy'}" if place else "refused"
         yield Finding(
             CODE,
-            Severity.CRITICAL,
+            Severity.CRITICAL if certain else Severity.WARNING,
             "the answers to these packets have no entry, and the filter refuses them",
             (such_as(answer), by),
             taken.rule.place,

@@ -38,6 +38,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.prove.assumed import certain, unmarked
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS
@@ -109,6 +110,8 @@ class Side:
     meant: dict[Direction, Set]
     """What accepts of UNTRACKED let in that name the destination ports: somebody meant them to be open."""
     taken: list[Taken] = field(default_factory=list)
+    back: list[Taken] = field(default_factory=list)
+    """What of the packets on lo has no entry and is taken in PREROUTING, where they come back in (K108)."""
     _ways: dict[tuple[Direction, bool], Reach] = field(default_factory=dict)
     _backs: dict[Direction, Set] = field(default_factory=dict)
     _begun: dict[Direction, tuple[Set, Set]] = field(default_factory=dict)
@@ -119,7 +122,7 @@ class Side:
         """What untracking changes for anybody's dialogues."""
         if self._differences is None and self.taken:
             played = Untracking(
-                self.space, self.early, self.full, self.inert, self.ruleset, self.newcomer, self.local, self.loose
+                self.space, self.early, self.full, self.inert, self.ruleset, self.given, self.local, self.loose
             )
             self._differences = tuple(self._followed(played.differences()))
         return self._differences or ()
@@ -134,6 +137,15 @@ class Side:
     def newcomer(self) -> dict[str, bool]:
         """What rules that count say to whom they have not counted yet."""
         return Newcomer.of(self.ruleset).said
+
+    @cached_property
+    def given(self) -> dict[str, bool]:
+        """The answers to what a newcomer's packets ask, and to what asks for marks of entries where there are none."""
+        return self.newcomer | unmarked(self.ruleset, self.space.family)
+
+    def certain(self, found: Set) -> Set:
+        """What is in a set whatever is unknown to the model says, for a newcomer; nothing where all hangs on that."""
+        return certain(self.space, found, self.given)
 
     @property
     def stage(self) -> Stage:
@@ -370,7 +382,9 @@ def case_of(
             family, names, tick, shared=True
         )
         side = Side(space, ruleset, full, early, without, told_of(local, family), loose, _meant(space, ruleset))
-        side.taken += _taken(side)
+        for one in _taken(side):
+            again = one.direction is Direction.LOOPBACK and one.hook is Hook.PREROUTING
+            (side.back if again else side.taken).append(one)
         sides.append(side)
     homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}
     return RuleCase(ruleset, tuple(sides), rules, full, homes)
@@ -439,8 +453,8 @@ def _taken(side: Side) -> Iterator[Taken]:
             scope = packets_of(side.space, direction, side.local)
             way = reach(side.space, side.early, direction, scope, local=side.local)
             for at, hit in way.hits:
-                if at is hook and isinstance(hit.statement, Notrack):
-                    yield Taken(hit.rule, hook, direction, side.stateless(hit.packets))
+                if at in (hook, Hook.PREROUTING) and isinstance(hit.statement, Notrack):
+                    yield Taken(hit.rule, at, direction, side.stateless(hit.packets))
 
 
 def such_as(packet: Packet) -> str:

@@ -25,8 +25,11 @@ from dataclasses import replace
 from conntrim.core.diagnose.rulesets import narrow
 from conntrim.core.diagnose.rulesets.asked import by_target
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, such_as
+from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.kinds import SYNPROXY
+from conntrim.core.model.ruleset import Match, OpaqueStatement, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
 
@@ -36,7 +39,7 @@ CODE, NAME = "CT105", "untracked-refused"
 def lost(side: Side, taken: Taken) -> Set:
     """Openings that passed as NEW; for a rule by source port, none of whose packets passes, what passed as part of a
     connection. Where no connection begins, none is cut."""
-    refused = _refused(side, taken)
+    refused = _refused(side, taken) & ~_answered(side, taken.direction)
     if refused == side.space.nothing:
         return refused
     opening, answering = side.begun(taken.direction)
@@ -52,6 +55,20 @@ def _refused(side: Side, taken: Taken) -> Set:
     return opening & ~side.admitted(taken.direction, None, untracked=True)
 
 
+def _answered(side: Side, direction: Direction) -> Set:
+    """What comes untracked to a rule that answers SYNs itself: that refuses none (CT121 tells what becomes of them)."""
+    if not any(map(proxying, side.ruleset.rules())):
+        return side.space.nothing
+    found = untracked_at(side, side.ruleset, proxying, direction)
+    return side.space.sets.either(list(found.values())) & side.opening()
+
+
+def proxying(rule: Rule) -> tuple[Match, ...] | None:
+    """The matches of a rule that answers SYNs itself."""
+    answers = any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
+    return rule.matches if answers else None
+
+
 def check(case: RuleCase) -> Iterator[Finding]:
     """NOTRACK rules whose packets the filter lets in tracked and not untracked. What one filter rule refuses is one
     cause."""
@@ -64,7 +81,10 @@ def check(case: RuleCase) -> Iterator[Finding]:
             found = lost(side, taken)
             if found != side.space.nothing:
                 told.add(id(taken.rule))
-                finding, by = _finding(case, taken, side.told(found, taken.direction))
+                sure = found & side.certain(found)
+                certain = sure != side.space.nothing
+                finding, by = _finding(case, taken, side.told(sure if certain else found, taken.direction))
+                finding = finding if certain else replace(finding, severity=Severity.WARNING)
                 cause = first.setdefault(by, finding.name)
                 yield replace(finding, caused_by="" if cause == finding.name else cause)
 

@@ -25,7 +25,7 @@ from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_text import describe_packet
-from conntrim.core.prove.untracking import Difference, Harm
+from conntrim.core.prove.untracking import HANDSHAKE, Difference, Harm
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,10 @@ class Shown:
 
 DEATH = frozenset({Harm.CUT, Harm.UNFOLLOWED})
 BACKING: dict[str, frozenset[Harm]] = {
-    "CT103": DEATH | {Harm.ONE_SIDED, Harm.NO_ERRORS}, "CT105": DEATH | {Harm.NO_ERRORS},
+    "CT103": DEATH | {Harm.ONE_SIDED, Harm.NO_ERRORS}, "CT105": DEATH,
     "CT107": DEATH, "CT116": DEATH,
 }  # fmt: skip
 """What must become of dialogues of a rule where a pattern says that it does harm."""
-PROXY = frozenset({Harm.PROXIED, Harm.PASSED_BY})
-"""SYNPROXY wants the SYN untracked, and nothing else: one way alone, then."""
 REFUSED = "CT106"
 """What tells of errors by the rule that refuses them."""
 ABOUT_ERRORS = frozenset({REFUSED, "CT119"})
@@ -84,13 +82,13 @@ class Differences:
         rules = [r for r in self.case.notracks if r.place == finding.place]
         if harms is None or not rules:
             return finding
-        if finding.code == "CT103" and any(d.harm in PROXY and r in rules for _, d in self.every for r, _ in d.rules):
+        if finding.code == "CT103" and any(_proxied(d) and r in rules for _, d in self.every for r, _ in d.rules):
             return None
         lo = finding.code in ON_LOOPBACK
         showing = [
             Found(side, d, rule, part)
             for side, d in self.every
-            if d.harm in harms and (not lo or d.direction is Direction.LOOPBACK)
+            if d.harm in harms and not _proxied(d) and (not lo or d.direction is Direction.LOOPBACK)
             for rule, part in d.rules
             if any(rule is r for r in rules)
         ]
@@ -132,12 +130,19 @@ class Differences:
                 return None  # nobody is told that the connection is open
             return Shown(told.words, packets[0], packets[1], run(self.case.full, packets[1:], kernel=kernel)[0])
         last = played.outcomes[-1]
+        if last.verdict is Fate.ANSWERED and last.answer is not None:
+            return Shown(told.words, packets[0], last.answer.packet, last.answer)
         if played.complete is not False and last.verdict is Fate.ACCEPT:
             return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
         return Shown(told.words, packets[0], last.packet, last)
 
     def _rules(self) -> list[Rule]:
         return list({id(rule): rule for _, d in self.every for rule, _ in d.rules}.values())
+
+
+def _proxied(difference: Difference) -> bool:
+    """Whether SYNPROXY answers the SYN: it wants that untracked, and nothing else, one way alone then."""
+    return difference.script.turns == HANDSHAKE.turns
 
 
 def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:

@@ -27,7 +27,7 @@ from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.asked import names_field
-from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets.case import WAYS, Home, RuleCase, Side, Taken, such_as
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.marks import SetMark
@@ -77,8 +77,16 @@ class Why:
 
 def idle(case: RuleCase) -> Iterator[Rule]:
     """The NOTRACK rules that take no packet of any family and direction."""
-    taking = {id(t.rule) for s in case.sides for t in s.taken}
+    taking = {id(t.rule) for s in case.sides for t in (*s.taken, *_answering(s))}
     return (rule for rule in case.notracks if id(rule) not in taking)
+
+
+def _answering(side: Side) -> Iterator[Taken]:
+    """What is taken of the answers to what OUTPUT untracks on lo: they may have no entry when they come back (K108)."""
+    untracked = side.untracked(Direction.LOOPBACK)
+    if side.back and untracked != side.space.nothing:
+        answers = side.space.ends_swapped(untracked)
+        yield from (taken for taken in side.back if taken.packets & answers != side.space.nothing)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.simulate import simulate
+from conntrim.core.netfilter.statements import IDLE
 from conntrim.core.prove.cube_cover import Box, cubes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.names import LOOPBACK
@@ -126,7 +127,8 @@ def _harm(before: Course, after: Course) -> Harm | None:
 
 def _untracking(outcomes: Iterable[Outcome]) -> list[Rule]:
     """The untracking rules that took packets of a dialogue, as they came: translated, some of them."""
-    steps = (step for outcome in outcomes for step in outcome.path if step.kind is StepKind.RULE)
+    taking = (step for outcome in outcomes for step in outcome.path if step.kind is StepKind.RULE)
+    steps = (step for step in taking if not step.note.startswith(IDLE))
     return list({id(s.rule): s.rule for s in steps if s.rule and untracks(s.rule)}.values())
 
 

@@ -46,6 +46,7 @@ class Exposure:
     taken: Taken
     told: Told
     by: Rule | None
+    certain: bool
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -61,7 +62,7 @@ class Exposure:
     @property
     def severity(self) -> Severity:
         """Worst where everybody may, and for certain."""
-        return Severity.WARNING if self.pinned or self.told.conditional else Severity.CRITICAL
+        return Severity.CRITICAL if self.certain and not self.pinned else Severity.WARNING
 
 
 def opened(side: Side, taken: Taken) -> Set:
@@ -80,8 +81,9 @@ def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
                 continue
             found = opened(side, taken) if by_target(taken.rule) is targeted else side.space.nothing
             if found != side.space.nothing:
-                words = side.told(found, taken.direction)
-                one = Exposure(taken, words, case.accepting(words.witness))
+                sure = found & side.certain(found)
+                words = side.told(found if sure == side.space.nothing else sure, taken.direction)
+                one = Exposure(taken, words, case.accepting(words.witness), certain=sure != side.space.nothing)
                 before = told.get(id(taken.rule))
                 told[id(taken.rule)] = one if before is None or one.severity > before.severity else before
     yield from told.values()

@@ -8,10 +8,12 @@ from functools import partial
 from typing import assert_never
 
 from conntrim.core.model.fields import Field
+from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.kinds import does
 from conntrim.core.model.marks import EVERY, MarkOf, SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.nft_words import Json, Unspeakable, one_key, statement_words, words
+from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.refusal import CODES, RESET, Answered, Queue, Reject
 from conntrim.core.model.ruleset import (
     CtTemplate,
@@ -151,13 +153,17 @@ def _added(content: Json, family: TableFamily) -> AddToSet:
 ANSWERS: dict[Answered, tuple[In, ...]] = {
     Answered.ICMP: (V4,), Answered.ICMPV6: (V6,), Answered.ICMPX: (), Answered.RESET: (),
 }  # fmt: skip
-"""What a reject's answer says of the packet."""
+"""What a reject's answer says of the packet, in a table of both families."""
+TCP = In(Field.PROTOCOL, Intervals.of(int(Protocol.TCP)))
+"""What a reset says of it, in any table (K129)."""
 
 
 def needs(expression: Json, done: Statement, family: TableFamily) -> tuple[In, ...]:
     """The checks of a statement that nft does not list: its family's in an inet table, those of headers it names."""
     own: tuple[In, ...] = ()
     match done:
+        case End(how=Reject(kind=Answered.RESET)):
+            own = (TCP,)
         case End(how=Reject(kind=kind)) if both_families(family):
             own = ANSWERS[kind]
         case Nat() if both_families(family):
