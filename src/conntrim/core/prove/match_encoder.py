@@ -145,7 +145,7 @@ class MatchEncoder:
     def here(self) -> tuple[Hashable, ...]:
         """What the place on the way lets rules see, whatever is attached to the packets."""
         place = self.mirrored, self.has_in, self.has_out, self.local, self.from_host, self.to_host
-        return *place, self.hops, self.entries, self.whole, self.later
+        return *place, self.hops, self.entries, self.dnated, self.whole, self.later
 
     def key(self, key: Field) -> Field:
         """The variables that a property of the packets here stands in."""
