@@ -19,13 +19,22 @@ from conntrim.core.prove.packet_vars import PacketVars
 
 def certain(space: PacketVars, found: Set, given: Mapping[str, bool]) -> Set:
     """What is in a set of whole packets whatever a match says that is unknown to the model, but for what is given."""
-    given = {**given, FRAGMENT: False}
-    for text, number in space.free.items():
-        if text in given:
-            answer = space.sets.var(number)
-            found = (found & (answer if given[text] else ~answer)).exists(answer)
-    free = sorted(space.free.values())
+    found, free = answered(space, found, {**given, FRAGMENT: False}), sorted(space.free.values())
     return ~((~found).exists(space.sets.literals(*free))) if free else found
+
+
+def possible(space: PacketVars, found: Set, given: Mapping[str, bool]) -> Set:
+    """What may be in a set of whole packets where this is given."""
+    found, free = answered(space, found, {**given, FRAGMENT: False}), sorted(space.free.values())
+    return found.exists(space.sets.literals(*free)) if free else found
+
+
+def answered(space: PacketVars, found: Set, given: Mapping[str, bool]) -> Set:
+    """What is in a set where these questions are answered so."""
+    for text in given.keys() & space.free.keys():
+        answer = space.sets.var(space.free[text])
+        found = (found & (answer if given[text] else ~answer)).exists(answer)
+    return found
 
 
 def unmarked(ruleset: Ruleset, family: Family) -> dict[str, bool]:

@@ -25,18 +25,20 @@ from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset, SetZone
+from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset, SetZone, Statement
 from conntrim.core.model.service import ONE_WAY, Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
-from conntrim.core.prove.assumed import certain
+from conntrim.core.netfilter.question_text import question
+from conntrim.core.prove.assumed import answered, certain
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
 from conntrim.core.prove.flows import BACK, ERRORS
+from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
@@ -66,6 +68,11 @@ class Harm(StrEnum):
     """Without untracking a rule translates it, or gives one way of it a zone: sets do not say what becomes of it."""
 
 
+def _answers(statement: Statement) -> bool:
+    """Whether a statement answers SYNs itself."""
+    return isinstance(statement, OpaqueStatement) and statement.kind in SYNPROXY
+
+
 def untracks(rule: Rule) -> bool:
     """Whether a rule untracks what it matches."""
     return any(isinstance(s, Notrack) for s in rule.statements)
@@ -78,7 +85,7 @@ def translates(rule: Rule) -> bool:
 
 def proxies(rule: Rule) -> bool:
     """Whether a rule answers SYNs itself."""
-    return any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
+    return any(map(_answers, rule.statements))
 
 
 def inert(ruleset: Ruleset) -> Ruleset:
@@ -195,6 +202,7 @@ class Play:
     there: Reach
     back: Reach
     questions: EntryQuestions
+    proxies: tuple[str, ...] = ()
     loose: bool = True
     _passing: dict[tuple[bool, int, int | None, int | None, CtState], Set] = field(default_factory=dict)
     _played: dict[tuple[Talk, tuple[Turn, ...]], tuple[Tables, Set]] = field(default_factory=dict)
@@ -282,9 +290,18 @@ class Play:
         """The connections whose packet arrives when it is in this state."""
         key = back, packet.protocol, packet.tcp_flags, packet.icmp, state
         if key not in self._passing:
-            arrived = self._way(back).arrived & self.space.state(state)
+            arrived = self._past_proxies(self._way(back).arrived & self.space.state(state), packet.tcp_flags)
             self._passing[key] = self.carried(self.space.any_state(arrived), packet)
         return self._passing[key]
+
+    def _past_proxies(self, arrived: Set, flags: int | None) -> Set:
+        """What gets by rules that answer SYNs (`proxies`: their questions), of connections whose SYN they do not take:
+        an ACK that their answer did not earn is dropped, and what is neither goes on (K138)."""
+        if not self.proxies or flags is None or flags & TcpFlag.SYN:
+            return arrived
+        dropped = bool(flags & TcpFlag.ACK) and not flags & (TcpFlag.FIN | TcpFlag.RST)
+        given = dict.fromkeys(self.proxies, dropped) | {f"{text} accepts": False for text in self.proxies}
+        return answered(self.space, arrived, given)
 
     def _asking(self, passing: Set, packet: Packet, memory: Memory) -> Set:
         """The connections that pass, with what rules ask of the packet's entry answered by it."""
@@ -541,12 +558,18 @@ class Untracking:
     def _play(self, arranged: Arranged, direction: Direction, scope: Set) -> Play:
         there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies)
         back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
-        return Play(self.space, there, back, EntryQuestions.of(self.space, self.ruleset), self.loose)
+        return Play(self.space, there, back, EntryQuestions.of(self.space, self.ruleset), self._answering, self.loose)
 
     @cached_property
     def _proxies(self) -> Traced:
         """The rules that answer SYNs themselves."""
         return {id(rule): rule.matches for rule in self.ruleset.those(proxies)}
+
+    @cached_property
+    def _answering(self) -> tuple[str, ...]:
+        """The questions of such statements."""
+        asked = (question(s) for rule in self.ruleset.those(proxies) for s in rule.statements if _answers(s))
+        return tuple(dict.fromkeys(asked))
 
     def _taken_by_proxies(self, play: Play) -> Set:
         """The connections whose first packet is answered on the way."""

@@ -14,12 +14,15 @@ from conntrim.lab.expect import LOCAL
 from conntrim.lab.held.stand import HOST
 from conntrim.lab.held.talks import DATA_PORTS, KINDS, LONE, Dialogue, End, Turn, alone, made
 from conntrim.lab.replay import BITS
+from conntrim.lab.wire import size_of
 
 NAMES = {"": HOST, "lo": HOST, "eth0": "eth0", "eth1": "eth1"}
 """Interfaces of a witness to places."""
 EXPLICIT = 61_000
 """Client ports of a witness' dialogues begin here."""
 FTP = 21
+CARRIED = 12
+"""Bytes that every datagram of a dialogue carries at least."""
 ECHOING = (Protocol.ICMP, Protocol.ICMPV6)
 
 
@@ -33,6 +36,11 @@ def dialogues_of(packet: Packet, ports: Sequence[int]) -> list[Dialogue]:
     target = HOST if packet.oif in ("", "lo") else NAMES[packet.oif]
     a, b = End(source, packet.src, packet.sport or 0), End(target, packet.dst, packet.dport or 0)
     return list(_about(packet, a, b, ports))
+
+
+def shorter(packet: Packet) -> bool:
+    """Whether a datagram is too short for what dialogues carry."""
+    return packet.protocol == Protocol.UDP and packet.length is not None and packet.length < size_of(packet) + CARRIED
 
 
 def _about(packet: Packet, a: End, b: End, ports: Sequence[int]) -> Iterator[Dialogue]:

@@ -17,7 +17,7 @@ ROUTER = "ip4__TUM_Net__iptables_25.07.2014.save"
 LARGE = 200_000
 """Bytes; beyond it are seven snapshots of one university's router, and its IPv6 half."""
 
-PER_ROUTER = Counter({"CT101": 12, "CT102": 10, "CT103": 2, "CT104": 2, "CT106": 1, "CT109": 2})
+PER_ROUTER = Counter({"CT101": 12, "CT102": 10, "CT103": 2, "CT104": 2, "CT106": 1, "CT109": 2, "CT117": 5})
 """Of the router as it was in July 2014."""
 
 OTHERS = Counter({"CT103": 3, "CT106": 1, "CT107": 3, "CT114": 11})

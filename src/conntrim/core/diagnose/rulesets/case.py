@@ -38,7 +38,7 @@ from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.netfilter.outcome import Step, StepKind
 from conntrim.core.netfilter.simulate import simulate
-from conntrim.core.prove.assumed import certain, unmarked
+from conntrim.core.prove.assumed import certain, possible, unmarked
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK, ERRORS
@@ -146,6 +146,10 @@ class Side:
     def certain(self, found: Set) -> Set:
         """What is in a set whatever is unknown to the model says, for a newcomer; nothing where all hangs on that."""
         return certain(self.space, found, self.given)
+
+    def possible(self, found: Set) -> Set:
+        """What may be in a set, for a newcomer."""
+        return possible(self.space, found, self.given)
 
     @property
     def stage(self) -> Stage:

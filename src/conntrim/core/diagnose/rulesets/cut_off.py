@@ -28,10 +28,9 @@ from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, su
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
-from conntrim.core.model.kinds import SYNPROXY
-from conntrim.core.model.ruleset import Match, OpaqueStatement, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.untracking import proxies
 
 CODE, NAME = "CT105", "untracked-refused"
 
@@ -57,16 +56,10 @@ def _refused(side: Side, taken: Taken) -> Set:
 
 def _answered(side: Side, direction: Direction) -> Set:
     """What comes untracked to a rule that answers SYNs itself: that refuses none (CT121 tells what becomes of them)."""
-    if not any(map(proxying, side.ruleset.rules())):
+    if not any(side.ruleset.those(proxies)):
         return side.space.nothing
-    found = untracked_at(side, side.ruleset, proxying, direction)
+    found = untracked_at(side, side.ruleset, proxies, direction)
     return side.space.sets.either(list(found.values())) & side.opening()
-
-
-def proxying(rule: Rule) -> tuple[Match, ...] | None:
-    """The matches of a rule that answers SYNs itself."""
-    answers = any(isinstance(s, OpaqueStatement) and s.kind in SYNPROXY for s in rule.statements)
-    return rule.matches if answers else None
 
 
 def check(case: RuleCase) -> Iterator[Finding]:

@@ -60,6 +60,9 @@ REFUSED = "CT106"
 ABOUT_ERRORS = frozenset({REFUSED, "CT119"})
 """What tells of errors, and of nothing else."""
 ABOUT_FRAGMENTS = "CT112"
+LOST = DEATH | {Harm.PASSED_BY}
+ABOUT_HOLES = frozenset({"CT101", "CT102"})
+"""What tells who gets in, and of no dialogue that dies."""
 ON_LOOPBACK = frozenset({"CT116"})
 
 
@@ -148,7 +151,7 @@ def _proxied(difference: Difference) -> bool:
 def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
     """Whether a finding about a rule says that much of it."""
     telling = (f for f in findings if f.code not in ABOUT_ERRORS or harm is Harm.NO_ERRORS)
-    telling = (f for f in telling if f.code != ABOUT_FRAGMENTS)
+    telling = (f for f in telling if f.code != ABOUT_FRAGMENTS and not (harm in LOST and f.code in ABOUT_HOLES))
     return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in telling)
 
 

@@ -27,12 +27,15 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
+from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Helper, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.untracking import FREE, services
 
 CODE, NAME = "CT110", "helper-skipped"
@@ -62,6 +65,21 @@ def _begun(side: Side, direction: Direction, found: Set) -> Set:
     return found if whole and len(kept) == len(parts) else side.space.sets.either(kept)
 
 
+def _needed(side: Side, direction: Direction, found: Set) -> bool:
+    """Whether connections between these ends, either way, pass as RELATED alone: those that a helper announces."""
+    space = side.space
+    said = (Field.SPORT, Field.DPORT, Field.PROTOCOL, Field.TCP_FLAGS)
+    ends = found.exists(space.sets.literals(*sorted(n for f in said for n in space.bits[f])))
+    scope = packets_of(space, direction, side.local) & ends
+    for way, mirrored in ((direction, False), (BACK[direction], True)):
+        walk = reach(space, side.full, way, scope, mirrored=mirrored, local=side.local)
+        opening = walk.arrived & side.opening()
+        related, new = (side.stateless(opening & space.state(state)) for state in (CtState.RELATED, CtState.NEW))
+        if side.certain(related & ~new) != space.nothing:
+            return True
+    return False
+
+
 def _finding(case: RuleCase, side: Side, rule: Rule, direction: Direction, found: Set) -> Finding:
     told = side.told(found, direction)
     every = [t for t in side.taken if t.direction is direction and t.packets & found != side.space.nothing]
@@ -69,7 +87,8 @@ def _finding(case: RuleCase, side: Side, rule: Rule, direction: Direction, found
     by = taken.rule
     names = " and ".join(s.name for s in rule.statements if isinstance(s, Helper))
     clients = side.space.field(Field.SPORT, FREE - services(case.ruleset)) | ~side.space.with_ports
-    usual = Severity.CRITICAL if found & clients != side.space.nothing else Severity.WARNING
+    harmed = found & clients != side.space.nothing and _needed(side, direction, found)
+    usual = Severity.CRITICAL if harmed else Severity.WARNING
     return Finding(
         CODE, usual, f"packets for the helper {names} are untracked",
         (f"without helper: {told.words}", such_as(told.witness), f"untracked by {by.place}: {by.text}"), rule.place,

@@ -50,7 +50,9 @@ def check(case: RuleCase) -> Iterator[Finding]:
         for direction in DIRECTIONS:
             skipped = list(_skipped(side, direction))
             for taken in (t for t in side.taken if t.direction is direction):
-                losing = [(hit, *lost) for hit, p in skipped for lost in _lost(side, direction, hit, p & taken.packets)]
+                mine = ((hit, packets & taken.packets) for hit, packets in skipped)
+                possible = ((hit, packets & side.possible(packets)) for hit, packets in mine)
+                losing = [(hit, *lost) for hit, packets in possible for lost in _lost(side, direction, hit, packets)]
                 if losing:
                     worst = max(_severity(hit, direction) for hit, _, _ in losing)
                     hit, _, first = next(each for each in losing if _severity(each[0], direction) is worst)
