@@ -286,3 +286,22 @@ def test_a_reset_that_has_no_entry_is_untracked_where_it_comes_back_in() -> None
     )
     assert [] == [f.code for f in checked(raw, (ANSWERS,)).findings if f.code == "CT104"]
     assert ["CT104"] == [f.code for f in checked(raw[1:], (ANSWERS,)).findings if f.code == "CT104"]
+
+
+def test_a_proxy_drops_an_ack_that_it_did_not_earn() -> None:
+    """Answers alone untracked: the client's ACK is INVALID and comes to SYNPROXY, which answered no SYN (K138)."""
+    found = checked(("-A OUTPUT -p tcp -m tcp --sport 8088 -j NOTRACK",), (PROXY, OPEN), loose=False).findings
+    assert [Severity.CRITICAL] == [f.severity for f in found if f.code == "CT117"]
+
+
+@pytest.mark.parametrize(
+    ("states", "severity"), [("ESTABLISHED", Severity.WARNING), ("ESTABLISHED,RELATED", Severity.CRITICAL)]
+)
+def test_a_lost_helper_is_critical_where_connections_pass_as_related_alone(states: str, severity: Severity) -> None:
+    """Whoever lets in all that is NEW, or nothing RELATED, misses nothing that a helper announces."""
+    raw = (
+        "-A OUTPUT -p tcp -m tcp --sport 30000:60000 -j NOTRACK",
+        "-A OUTPUT -p tcp -m tcp --dport 21 -j CT --helper ftp",
+    )
+    found = checked(raw, (f"-A INPUT -m conntrack --ctstate {states} -j ACCEPT",)).findings
+    assert [severity] == [f.severity for f in found if f.code == "CT110"]

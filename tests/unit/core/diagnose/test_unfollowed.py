@@ -179,3 +179,10 @@ def _match(protocol: str, name: str, value: object) -> dict[str, object]:
 
 def _state(name: str) -> dict[str, object]:
     return {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": name}}
+
+
+def test_a_rule_that_takes_nobody_stops_no_translation() -> None:
+    """What comes by the usual way back never meets `rpfilter --invert`: the rule behind it is the one that is told."""
+    raw = ("-A PREROUTING ! -s 192.0.2.8/29 -m rpfilter --invert -j CT --notrack", "-A PREROUTING -j CT --notrack")
+    found = said(raw, ("-A PREROUTING -s 203.0.113.0/24 -j DNAT --to-destination 198.51.100.1",))
+    assert [4 + 1] == [f.place.line for f in found.findings if f.code == "CT109" and f.place]

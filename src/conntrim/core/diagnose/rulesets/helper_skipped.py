@@ -17,7 +17,8 @@ Caveats:
     1024, does so by chance: where nobody else is meant it is a warning. What
     the filter refuses anyway is not told.
     Kernels before 6.0 may give helpers by port without any rule; that is not
-    seen here.
+    seen here. Where the filter lets in what a helper announces without one,
+    too, it is a warning.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Iterator
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
 from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
+from conntrim.core.diagnose.rulesets.raw import FEW
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
@@ -66,7 +68,8 @@ def _begun(side: Side, direction: Direction, found: Set) -> Set:
 
 
 def _needed(side: Side, direction: Direction, found: Set) -> bool:
-    """Whether connections between these ends, either way, pass as RELATED alone: those that a helper announces."""
+    """Whether connections between these ends, either way, pass as RELATED alone, more than a few ports of them: those
+    that a helper announces."""
     space = side.space
     said = (Field.SPORT, Field.DPORT, Field.PROTOCOL, Field.TCP_FLAGS)
     ends = found.exists(space.sets.literals(*sorted(n for f in said for n in space.bits[f])))
@@ -75,7 +78,7 @@ def _needed(side: Side, direction: Direction, found: Set) -> bool:
         walk = reach(space, side.full, way, scope, mirrored=mirrored, local=side.local)
         opening = walk.arrived & side.opening()
         related, new = (side.stateless(opening & space.state(state)) for state in (CtState.RELATED, CtState.NEW))
-        if side.certain(related & ~new) != space.nothing:
+        if side.share(side.certain(related & ~new), related) > FEW:
             return True
     return False
 
