@@ -42,17 +42,19 @@ def owns_of(
     later = free_priority(base, behind + 1, 1, hooks)
     by_nft = nft or dialect is Dialect.NFTABLES
     if by_nft:
-        table = TableFamily.INET if dialect is Dialect.NFTABLES else _tracked_alone(base)
+        shared = dialect is Dialect.NFTABLES and (raws or limits)  # those stand in the table of both families
+        table = TableFamily.INET if shared else _table_of(timeouts, base)
         waits = timeout_chains(timeouts, later, table)
     else:
         waits = timeout_chains_xt(timeouts, dialect)
     return raws, limit_chains(limits, dialect, behind), waits
 
 
-def _tracked_alone(base: Ruleset) -> TableFamily:
-    """The family of the one that is tracked: a table of both would begin to track the other (K162)."""
+def _table_of(timeouts: Sequence[Timed], base: Ruleset) -> TableFamily:
+    """For both families, or for the one that is tracked: a table of both would begin to track the other (K162)."""
     tracked = [family for family, active in arrange(base).active.items() if active]
-    return FAMILY_TABLES[tracked[0]] if len(tracked) == 1 else TableFamily.INET
+    alone = len(tracked) == 1 and all(timeout.families() == tuple(tracked) for timeout, _ in timeouts)
+    return FAMILY_TABLES[tracked[0]] if alone else TableFamily.INET
 
 
 def free_priority(ruleset: Ruleset, start: int = RAW, step: int = -1, hooks: Collection[Hook] = HOOKS) -> int:
