@@ -90,7 +90,7 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
             taken |= {id(f): f.edits if not lone and trial.alone(f) else every for f in rest}
     told: tuple[Edit, ...] = ()
     for finding in findings:
-        edits = taken.get(id(finding), ())
+        edits = tuple(dict.fromkeys(taken.get(id(finding), ())))  # as they were carried out: each once
         if not trial.follow((*told, *edits)):
             edits = ()  # a rule beside which they go is gone by then: the next report has them
         told = tuple(dict.fromkeys((*told, *edits)))
