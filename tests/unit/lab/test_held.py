@@ -163,6 +163,12 @@ def test_results_add_up_and_keep_the_smaller_example() -> None:
     assert (("a", "b"), 5, {"k": 3}, "short") == (both.runs, both.rulesets, both.disagreements, both.examples[0].text)
 
 
+def test_results_add_up_without_examples() -> None:
+    """A file may have left examples out: the counts are summed all the same."""
+    both = Held(("a",), 1, disagreements={"k": 1}) + Held(("b",), 1, disagreements={"k": 1, "l": 1})
+    assert ({"k": 2, "l": 1}, ()) == (both.disagreements, both.examples)
+
+
 @pytest.mark.parametrize("number", range(8))
 def test_a_kept_trial_reads_back(number: int) -> None:
     """Rules of both dialects, dialogues, change and strictness: text, exhibit and text again are the same."""

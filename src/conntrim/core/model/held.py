@@ -44,7 +44,7 @@ class Held:
     examples: tuple[Example, ...] = ()
 
     def __add__(self, other: Held) -> Held:
-        """Both together; of two examples of a kind the smaller one."""
+        """Both together; of two examples of a kind the smaller one. A kind may have none: files keep a few of them."""
         examples = {example.kind: example for example in self.examples}
         for example in other.examples:
             mine = examples.get(example.kind)
@@ -55,7 +55,7 @@ class Held:
             (*self.runs, *other.runs), self.rulesets + other.rulesets, self.refused + other.refused,
             round(self.seconds + other.seconds, 1), self.not_again + other.not_again, _sum(self.claims, other.claims),
             counts, _sum(self.affected, other.affected), _sum(self.undecided, other.undecided),
-            _sum(self.rows, other.rows), tuple(examples[kind] for kind in counts),
+            _sum(self.rows, other.rows), tuple(examples[kind] for kind in counts if kind in examples),
         )  # fmt: skip
 
 
