@@ -140,13 +140,15 @@ class Arranged:
     """The rule set stands in the order of its registration, so it is known how ties go: the last one runs first."""
 
 
-def arrange(ruleset: Ruleset) -> Arranged:
-    """Sort a rule set by hook and priority."""
+def arrange(ruleset: Ruleset, part_of: Arranged | None = None) -> Arranged:
+    """Sort a rule set by hook and priority. `part_of`: what the rules of that one switch on, is on."""
     groups: dict[tuple[Family, Hook], Groups] = {}
     for family in Family:
         hung = [(t, c, c.base) for t, c in _chains(ruleset, family) if c.base is not None and not t.dormant]
         groups |= {(family, hook): _groups(hung, hook) for hook in Hook}
     nat = {family: any(c.base and c.base.type == "nat" for _, c in _chains(ruleset, family)) for family in Family}
+    if part_of is not None:
+        return Arranged(groups, part_of.active, part_of.gathers, nat)
     active = {family: _active(ruleset, family) for family in Family}
     gathers = {family: active[family] or _gathers(ruleset, family) for family in Family}
     return Arranged(groups, active, gathers, nat)

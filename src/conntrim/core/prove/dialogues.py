@@ -42,8 +42,8 @@ class Dialogues:
     def follow(self, flow: Flow, scope: Set) -> tuple[Conversations, Conversations]:
         """Connections of a flow, under both rule sets."""
         inputs, direction = self.inputs, self.direction
-        there = inputs.walked(inputs.pair.whole(direction), direction, scope)
-        back = inputs.walked(inputs.pair.whole(BACK[direction]), BACK[direction], scope, mirrored=True)
+        there = inputs.walked(inputs.pair.carrying(direction), direction, scope)
+        back = inputs.walked(inputs.pair.carrying(BACK[direction]), BACK[direction], scope, mirrored=True)
         before, after = (Conversations(inputs.space, flow, there[n], back[n], inputs.loose) for n in (0, 1))
         return before, after
 

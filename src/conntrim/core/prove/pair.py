@@ -37,23 +37,38 @@ class Pair:
     changed: Changes
     asked: Asked
     _made: dict[tuple[Direction, bool, bool], Arrangements] = field(default_factory=dict)
+    _carrying: dict[Direction, Arrangements] = field(default_factory=dict)
     _translate: dict[Direction, bool] = field(default_factory=dict)
 
-    def whole(self, untranslated: Direction | None = None) -> Arrangements:
-        """Both with all their rules; for a direction of which nobody asks who is translated, without nat chains that do
-        nothing else there."""
-        return self.sieve.arranged(None, nat=untranslated is None or not self.only_translate(untranslated))
+    def whole(self) -> Arrangements:
+        """Both with all their rules."""
+        return self.sieve.arranged(None)
 
     def along(self, direction: Direction, *, answers: bool = False, translated: bool = True) -> Arrangements:
         """Both as packets see them that go that way. `translated` False: nobody asks who is translated, and nat chains
         that do nothing else are left out."""
         nat = translated or not self.only_translate(direction)
         if (direction, answers, nat) not in self._made:
-            changed = along(self.changed, direction)
-            met = None if changed is None else [bounds_of(m, self.sieve.family) for c in changed for m in parts(c)]
+            met = self._met(direction)
             boxes = None if met is None else [*met, *self.asked.get((direction, answers), ())]
             self._made[direction, answers, nat] = self.sieve.arranged(boxes, JOURNEYS[direction], nat=nat)
         return self._made[direction, answers, nat]
+
+    def _met(self, direction: Direction) -> list[Bounds | None] | None:
+        """Boxes of the packets that may meet what changed on that way; None for all of them."""
+        changed = along(self.changed, direction)
+        return None if changed is None else [bounds_of(m, self.sieve.family) for c in changed for m in parts(c)]
+
+    def carrying(self, direction: Direction) -> Arrangements:
+        """Both as the packets that go that way see them, of connections of which a packet of either way may meet what
+        changed."""
+        if direction not in self._carrying:
+            met, back = self._met(direction), self._met(BACK[direction])
+            boxes = None if met is None or back is None else [*met, *(box and mirrored(box) for box in back)]
+            self._carrying[direction] = self.sieve.arranged(
+                boxes, JOURNEYS[direction], nat=not self.only_translate(direction)
+            )
+        return self._carrying[direction]
 
     @property
     def tracks(self) -> bool:

@@ -53,9 +53,8 @@ class Sieve:
         if boxes is None or ALL[self.family] in boxes or len(boxes) > MOST_BOUNDS:
             return self._whole if nat else self._without_nat()
         met, made = self._overlapping(boxes), Made()
-        few = (arrange(Ruleset(tuple(self._only(t, met, hooks, made, nat) for t in ts))) for ts in self._tables)
-        # What rules switch on, those left out do as well.
-        one, other = (replace(a, active=w.active, gathers=w.gathers) for a, w in zip(few, self._whole, strict=True))
+        few = (Ruleset(tuple(self._only(t, met, hooks, made, nat) for t in ts)) for ts in self._tables)
+        one, other = (arrange(part, whole) for part, whole in zip(few, self._whole, strict=True))
         return (one, other) if nat else (without_nat(one), without_nat(other))
 
     def _without_nat(self) -> tuple[Arranged, Arranged]:
