@@ -144,11 +144,10 @@ def test_no_edit_closes_by_state_where_connections_have_two_zones(zone: bool) ->
 
 def test_an_edit_is_shown_once() -> None:
     """Round lo a rule that names the interface alone is its own mirror: done twice the second would do nothing."""
-    rules = RAW.format("-A PREROUTING -i lo -j CT --notrack\n" + REQUESTS * 2 + ANSWERS) + (
+    rules = RAW.format("-A PREROUTING -i lo -j CT --notrack\n" + REQUESTS * 2) + (
         "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n"
         "-A INPUT -p tcp -m tcp --dport 11211 -j ACCEPT\n-A INPUT -p icmp -j ACCEPT\n"
         "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT\nCOMMIT\n"
     )
-    first, second = check_ruleset(read(rules, "rules"), None).findings
-    assert ["-A OUTPUT -o lo -j CT --notrack", ""] == [edit.text for edit in first.edits]
-    assert [""] == [edit.text for edit in second.edits]
+    findings = [f for f in check_ruleset(read(rules, "rules"), None).findings if f.code == "CT104"]
+    assert [["-A OUTPUT -o lo -j CT --notrack", ""], [""]] == [[edit.text for edit in f.edits] for f in findings]
