@@ -260,7 +260,7 @@ def findings(differences: Differences, told: Sequence[Finding], kind: Kind) -> I
         evidence: list[str] = []
         witness: Packet | None = None
         ways: set[tuple[Family, Direction]] = set()
-        for found in mine:
+        for found in sorted(mine, key=lambda each: each.difference.conditional):  # the witness is one for certain
             way = found.side.space.family, found.difference.direction
             if harm is Harm.NO_ERRORS and way in ways:
                 continue  # of each kind of error and connection it is the same
