@@ -165,6 +165,13 @@ def test_a_rule_without_effect_is_told_why(name: str, words: str) -> None:
     assert [True] == [words in title for title in titles]
 
 
+def test_a_rule_of_which_one_alternative_takes_packets_has_effect() -> None:
+    """`th dport 80` before the protocols is read as two rules, with ports and without; the second takes nothing."""
+    protocols: Expr = [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": {"set": ["tcp", "udp"]}}}]
+    found = checked({PRE: [port("dport", 80, "th") + protocols + NOTRACK], FILTER: TIGHT}).findings
+    assert "CT104" not in [f.code for f in found]
+
+
 def test_a_twin_without_effect_is_the_cause() -> None:
     """The rule in OUTPUT is one-sided because its twin stands behind conntrack."""
     found = checked(CASES["behind conntrack"][0]).findings

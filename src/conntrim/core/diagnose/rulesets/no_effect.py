@@ -33,6 +33,7 @@ from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.marks import SetMark
 from conntrim.core.model.nat import Nat
 from conntrim.core.model.packet import Packet
+from conntrim.core.model.place import Place
 from conntrim.core.model.ruleset import (
     Base,
     CtTemplate,
@@ -77,8 +78,14 @@ class Why:
 
 def idle(case: RuleCase) -> Iterator[Rule]:
     """The NOTRACK rules that take no packet of any family and direction."""
-    taking = {id(t.rule) for s in case.sides for t in (*s.taken, *_answering(s))}
-    return (rule for rule in case.notracks if id(rule) not in taking)
+    taking = {_written(t.rule) for s in case.sides for t in (*s.taken, *_answering(s))}
+    return (rule for rule in case.notracks if _written(rule) not in taking)
+
+
+def _written(rule: Rule) -> Place | int:
+    """The rule as it is written, of which reading may have made several, one for each alternative; a rule that an edit
+    puts somewhere has no place yet."""
+    return rule.place if rule.place.source else id(rule)
 
 
 def _answering(side: Side) -> Iterator[Taken]:
