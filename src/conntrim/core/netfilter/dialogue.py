@@ -118,6 +118,8 @@ def course(
         came = from_peer(packet, outcomes)
         if came.iif and came.iif != "lo" and is_ours(kernel, came.dst):  # only an entry sends that on
             came = replace(came, oif="")
+        if not came.iif and is_ours(kernel, came.dst):  # INPUT gave who asks an address of the host
+            came = replace(came, oif="lo")
         outcome = simulate(arranged, came, memory, kernel, assume)
         memory = outcome.memory
         outcomes.append(outcome)

@@ -364,7 +364,8 @@ def freed_by(nat: Nat) -> tuple[Field, ...]:
 
 
 ANSWERS: dict[Direction, tuple[Direction, ...]] = {
-    Direction.INBOUND: (Direction.OUTBOUND, Direction.FORWARDED), Direction.OUTBOUND: (Direction.INBOUND,),
+    Direction.INBOUND: (Direction.OUTBOUND, Direction.FORWARDED, Direction.LOOPBACK),
+    Direction.OUTBOUND: (Direction.INBOUND,),
     Direction.FORWARDED: (Direction.INBOUND, Direction.FORWARDED), Direction.LOOPBACK: (Direction.LOOPBACK,),
 }  # fmt: skip
 """By which ways answers may go to what came by a direction, if it was translated."""

@@ -186,3 +186,13 @@ def test_a_rule_that_takes_nobody_stops_no_translation() -> None:
     raw = ("-A PREROUTING ! -s 192.0.2.8/29 -m rpfilter --invert -j CT --notrack", "-A PREROUTING -j CT --notrack")
     found = said(raw, ("-A PREROUTING -s 203.0.113.0/24 -j DNAT --to-destination 198.51.100.1",))
     assert [4 + 1] == [f.place.line for f in found.findings if f.code == "CT109" and f.place]
+
+
+@pytest.mark.parametrize("rule", ["-A OUTPUT -j CT --notrack", "-A OUTPUT -o lo -j CT --notrack"])
+def test_an_answer_to_an_address_of_the_host_leaves_round_lo(rule: str) -> None:
+    """INPUT gave its asker an address of the host: a rule of the other interfaces does not take it, one of lo does."""
+    snat = "-A INPUT -i eth0 -j SNAT --to-source 198.51.100.1"
+    found = said(("-A OUTPUT -o eth+ -j CT --notrack", rule), (snat,))
+    cut = {f.place.line: f.evidence for f in found.findings if f.code == "CT117" and f.place}
+    assert [5] == [line for line, evidence in cut.items() if any("cut, inbound" in each for each in evidence)]
+    assert any("not translated back" in line and line.endswith("round lo") for line in cut[5])
