@@ -28,8 +28,9 @@ from conntrim.lab.fill import Entry, expect, fill
 from conntrim.lab.oracle import Network, Oracle, Trace, consulting, delivered, story
 
 PROGRAMS = {TableFamily.IP: "iptables-restore", TableFamily.IP6: "ip6tables-restore"}
-SOMEBODY = "address add 2001:db8:ffff::1/128 dev lo nodad\n"
-"""A host without any IPv6 address sends nothing, not even what names its sender."""
+SOMEBODY = "address add 2001:db8:ffff::1/128 dev lo nodad\naddress add 192.0.0.8/32 dev lo\n"
+"""A host without any IPv6 address sends nothing, not even what names its sender; one without
+an IPv4 address has none to masquerade with, and drops what it should."""
 TAKEN_IN = 77
 """The routing table of what is taken in under an address that is none of the host's own."""
 BITS = {Family.IPV4: 32, Family.IPV6: 128}
