@@ -57,6 +57,15 @@ def test_a_dialogue_that_dies_is_critical_whatever_its_pattern(name: str) -> Non
     assert "refused" in told
 
 
+def test_a_death_names_the_rule_that_took_the_packet() -> None:
+    """On lo the query is refused that the second rule took: the first one would have taken the answer."""
+    raw = ("-A OUTPUT -p udp -m udp --sport 53 -j NOTRACK", "-A OUTPUT -o lo -j CT --notrack")
+    found = checked(raw, (ANSWERS, "-A INPUT -p udp -m udp --dport 53 -m conntrack --ctstate NEW -j ACCEPT")).findings
+    cut = next(f for f in found if f.code == "CT117")
+    assert cut.place is not None
+    assert (cut.place.line, cut.evidence[-1]) == (4, "untracked by rules:5")
+
+
 COMPLETE: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "VXLAN, which is answered to its own port": (
         ("-A PREROUTING -p udp -m udp --dport 4789 -j NOTRACK", "-A OUTPUT -p udp -m udp --dport 4789 -j NOTRACK"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, such_as
+from conntrim.core.diagnose.rulesets.unfollowed import untracking
 from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
@@ -47,6 +48,8 @@ class Shown:
     opener: Packet
     lost: Packet | None = None
     by: Outcome | None = None
+    taking: tuple[Rule, ...] = ()
+    """The untracking rules that take packets of it, up to the one that is lost."""
 
 
 DEATH = frozenset({Harm.CUT, Harm.UNFOLLOWED})
@@ -132,12 +135,12 @@ class Differences:
             if answer is None or answer.verdict is not Fate.ACCEPT:
                 return None  # nobody is told that the connection is open
             return Shown(told.words, packets[0], packets[1], run(self.case.full, packets[1:], kernel=kernel)[0])
-        last = played.outcomes[-1]
+        last, taking = played.outcomes[-1], tuple(untracking(played.outcomes))
         if last.verdict is Fate.ANSWERED and last.answer is not None:
-            return Shown(told.words, packets[0], last.answer.packet, last.answer)
+            return Shown(told.words, packets[0], last.answer.packet, last.answer, taking)
         if played.complete is not False and last.verdict is Fate.ACCEPT:
             return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
-        return Shown(told.words, packets[0], last.packet, last)
+        return Shown(told.words, packets[0], last.packet, last, taking)
 
     def _rules(self) -> list[Rule]:
         return list({id(rule): rule for _, d in self.every for rule, _ in d.rules}.values())
@@ -295,6 +298,8 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
     elif step is not None:
         where = f", by the policy of {step.chain}"
     yield f"{such_as(shown.opener)}: refused is {describe_packet(shown.lost)}{where}"
+    if shown.taking and all(rule is not found.rule for rule in shown.taking):
+        yield f"untracked by {', '.join(str(rule.place) for rule in shown.taking)}"
 
 
 def _passing(ack: Outcome) -> str:

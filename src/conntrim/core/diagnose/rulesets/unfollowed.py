@@ -48,7 +48,7 @@ class Stage:
         for packets in self._by_rules(found):
             (box, part), *_ = self.parts(packets, universe, 1)[0]
             before, after = self._courses(found.script, box.witness)
-            taking = _untracking(after.outcomes)
+            taking = untracking(after.outcomes)
             if (harm := _harm(before, after)) and taking:
                 script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in taking)
                 open_ = harm is Harm.UNFOLLOWED and found.conditional
@@ -93,7 +93,7 @@ class Stage:
     def takes(self, rule: Rule, script: Script, opener: Packet) -> bool:
         """Whether an untracking rule takes a packet of a dialogue, up to the packet that is lost."""
         outcomes = run(self.rules, script.between(opener), kernel=self.kernel, until_lost=True)
-        return any(rule is each for each in _untracking(outcomes))
+        return any(rule is each for each in untracking(outcomes))
 
     def refusal(self, packet: Packet) -> Packet:
         """What REJECT answers to a packet as the rules are."""
@@ -125,7 +125,7 @@ def _harm(before: Course, after: Course) -> Harm | None:
     return Harm.ONE_SIDED if after.outcomes[-1].memory.entries else None
 
 
-def _untracking(outcomes: Iterable[Outcome]) -> list[Rule]:
+def untracking(outcomes: Iterable[Outcome]) -> list[Rule]:
     """The untracking rules that took packets of a dialogue, as they came: translated, some of them."""
     taking = (step for outcome in outcomes for step in outcome.path if step.kind is StepKind.RULE)
     steps = (step for step in taking if not step.note.startswith(IDLE))
