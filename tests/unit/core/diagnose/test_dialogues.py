@@ -66,6 +66,27 @@ def test_a_death_names_the_rule_that_took_the_packet() -> None:
     assert (cut.place.line, cut.evidence[-1]) == (4, "untracked by rules:5")
 
 
+def test_a_translation_that_stops_is_not_all_that_is_told_of_loopback() -> None:
+    """CT109 stands at the rule that takes SYNs from port 53 and answers on lo, where a proxy opens nothing."""
+    text = """*raw
+-A PREROUTING -p tcp -m tcp --sport 53 -j NOTRACK
+-A OUTPUT -p tcp -m tcp --dport 53 -j NOTRACK
+COMMIT
+*nat
+-A PREROUTING -i eth0 -p tcp -m tcp --dport 53 -j DNAT --to-destination 198.51.100.9
+COMMIT
+*filter
+:INPUT DROP [0:0]
+-A INPUT -p tcp -m tcp --dport 53 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --mss 1460
+-A INPUT -i lo -j ACCEPT
+COMMIT
+"""
+    found = check_ruleset(read(text, "rules"), Intervals.of((HERE, HERE)), loose=False).findings
+    told = {f.code: f for f in found}
+    assert "CT109" in told
+    assert "loopback" in told["CT121"].evidence[0]
+
+
 COMPLETE: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "VXLAN, which is answered to its own port": (
         ("-A PREROUTING -p udp -m udp --dport 4789 -j NOTRACK", "-A OUTPUT -p udp -m udp --dport 4789 -j NOTRACK"),

@@ -67,6 +67,8 @@ LOST = DEATH | {Harm.PASSED_BY}
 ABOUT_HOLES = frozenset({"CT101", "CT102"})
 """What tells who gets in, and of no dialogue that dies."""
 ON_LOOPBACK = frozenset({"CT116"})
+PAST_LOOPBACK = frozenset({"CT109"})
+"""What says nothing of a host's dialogues with itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +109,14 @@ class Differences:
 
     def unexplained(self, findings: Sequence[Finding], harm: Harm, directions: frozenset[Direction]) -> Iterator[Found]:
         """The differences that no finding about their rules tells: at the first rule that takes each."""
-        named = {id(rule) for rule in self._rules() if _tells(findings, rule, harm)}
-        if harm is Harm.ONE_SIDED:
-            named |= {id(rule) for _, d in self.every if d.harm is Harm.PROXIED for rule, _ in d.rules}
+        elsewhere = self._named(findings, harm)
+        on_loopback = self._named([f for f in findings if f.code not in PAST_LOOPBACK], harm)
         for side, difference in self.every:
             if difference.harm is not harm or difference.direction not in directions:
                 continue
             if harm is Harm.NO_ERRORS and _refused(findings, side, difference):
                 continue
+            named = on_loopback if difference.direction is Direction.LOOPBACK else elsewhere
             rest = difference.openers
             for rule, part in difference.rules:
                 rest = rest & ~part if id(rule) in named else rest
@@ -142,8 +144,13 @@ class Differences:
             return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
         return Shown(told.words, packets[0], last.packet, last, taking)
 
-    def _rules(self) -> list[Rule]:
-        return list({id(rule): rule for _, d in self.every for rule, _ in d.rules}.values())
+    def _named(self, findings: Sequence[Finding], harm: Harm) -> set[int]:
+        """The rules of whose dialogues these findings tell so much, and those that leave entries to a proxy."""
+        rules = {id(rule): rule for _, d in self.every for rule, _ in d.rules}
+        named = {key for key, rule in rules.items() if _tells(findings, rule, harm)}
+        if harm is Harm.ONE_SIDED:
+            named |= {id(rule) for _, d in self.every if d.harm is Harm.PROXIED for rule, _ in d.rules}
+        return named
 
 
 def _proxied(difference: Difference) -> bool:
@@ -155,7 +162,7 @@ def _tells(findings: Iterable[Finding], rule: Rule, harm: Harm) -> bool:
     """Whether a finding about a rule says that much of it."""
     telling = (f for f in findings if f.code not in ABOUT_ERRORS or harm is Harm.NO_ERRORS)
     telling = (f for f in telling if f.code != ABOUT_FRAGMENTS and not (harm in LOST and f.code in ABOUT_HOLES))
-    return any((harm is not Harm.CUT or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in telling)
+    return any((harm not in LOST or f.severity is Severity.CRITICAL) and names(f, rule.place) for f in telling)
 
 
 def _witnessed(finding: Finding, showing: Sequence[Found]) -> Finding | None:
