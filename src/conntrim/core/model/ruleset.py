@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.asks import Asks
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.ct_match import CtIn
@@ -215,10 +216,16 @@ class CtTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """A conntrack helper (`ftp`, ...) is attached (K10, K24); `of`: which one, where nft's object has the name."""
+    """A conntrack helper (`ftp`, ...) is attached (K10, K24); `of`: which one, where nft's object has the name; `only`:
+    the family for which that object has one, None: every."""
 
     name: str
     of: str = ""
+    only: Family | None = None
+
+    def serves(self, family: Family) -> bool:
+        """Whether packets of a family are given it."""
+        return self.only in (None, family)
 
 
 @dataclass(frozen=True, slots=True)

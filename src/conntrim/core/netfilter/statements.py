@@ -135,7 +135,7 @@ def _templated(on: Traversal, statement: SetZone | CtTemplate | Helper, table: T
         case Helper(name) if table.dialect is not Dialect.NFTABLES:
             _attach(on, table, Template(helper=name))
         case Helper(name, of):
-            if isinstance(attached, Tracked) and not attached.confirmed:
+            if isinstance(attached, Tracked) and not attached.confirmed and statement.serves(packet.family):
                 on.skb.attached = replace(attached, entry=replace(attached.entry, helper=of or name))
         case _:
             assert_never(statement)

@@ -196,3 +196,14 @@ EDITS = [
 def test_the_advice_is_in_nfts_words(name: str, texts: list[str]) -> None:
     """Every edit's rule, as nft reads it."""
     assert texts == [e.text for f in checked(CASES[name][0]).findings for e in f.edits]
+
+
+@pytest.mark.parametrize(("serves", "told"), [("ip", True), ("ip6", False), ("inet", True)])
+def test_a_helper_is_missed_by_the_family_that_its_object_has_one_for(serves: str, told: bool) -> None:
+    """An object of `l3proto ip6` gives IPv4 connections no helper, so nothing is lost to them."""
+    given = [*port("dport", 80), {"ct helper": "h"}, *ACCEPT]
+    listed = json.loads(listing({PRE: [IN], POST: [OUT], FILTER: [given, *TIGHT]}))
+    helper = {"family": "ip", "table": "t", "name": "h", "handle": 8, "type": "ftp", "protocol": "tcp"}
+    listed["nftables"].insert(1, {"ct helper": helper | {"l3proto": serves}})
+    found = check_ruleset(read(json.dumps(listed), "rules"), None).findings
+    assert told == ("CT110" in [f.code for f in found])

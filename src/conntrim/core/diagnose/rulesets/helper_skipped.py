@@ -32,7 +32,7 @@ from conntrim.core.diagnose.rulesets.raw import FEW
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Edit, Finding, Severity
-from conntrim.core.model.ruleset import Helper, Rule
+from conntrim.core.model.ruleset import Helper, Rule, Statement
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
@@ -51,11 +51,16 @@ def check(case: RuleCase) -> Iterator[Finding]:
             if side.untracked(direction) == side.space.nothing:
                 continue
             way = side.way(direction)
-            for hit in (h for _, h in way.hits if isinstance(h.statement, Helper) and id(h.rule) not in told):
+            for hit in (h for _, h in way.hits if _helped(h.statement, side) and id(h.rule) not in told):
                 found = _begun(side, direction, side.stateless(hit.packets) & way.untracked)
                 if found != side.space.nothing:
                     told.add(id(hit.rule))
                     yield _finding(case, side, hit.rule, direction, found)
+
+
+def _helped(statement: Statement, side: Side) -> bool:
+    """Whether it is a helper for packets of this family."""
+    return isinstance(statement, Helper) and statement.serves(side.space.family)
 
 
 def _begun(side: Side, direction: Direction, found: Set) -> Set:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
@@ -14,6 +15,7 @@ from conntrim.core.model.ruleset import (
     Base,
     Chain,
     Dialect,
+    Helper,
     InSet,
     NamedSet,
     Rule,
@@ -181,10 +183,18 @@ def _sort(kind: str, content: Json, table: Gathered) -> None:
             table.maps[str(content["name"])] = list(content.get("elem", []))
 
 
+HELPED = {"ip": Family.IPV4, "ip6": Family.IPV6}
+"""The families of helper objects; `inet` is both."""
+
+
+def _helper(content: Json) -> Helper:
+    return Helper(str(content["name"]), str(content["type"]), HELPED.get(content.get("l3proto", "")))
+
+
 def _table(table: Gathered, source: str, unread: list[str] | None = None) -> ListedTable:
     """A table read; with `unread`, what is not understood is noted there and stands as an opaque rule."""
-    helpers = {str(each["name"]): str(each["type"]) for kind, each in table.objects if kind == "ct helper"}
-    context = Context(table.family, helpers)
+    helpers = [_helper(each) for kind, each in table.objects if kind == "ct helper"]
+    context = Context(table.family, {helper.name: helper for helper in helpers})
     filled = {name for found in table.rules.values() for rule in found for name in written(rule["expr"])}
     maps = {name: elements for name, elements in table.maps.items() if name not in filled}
     chains: list[Chain] = []

@@ -14,7 +14,7 @@ from conntrim.core.model.fields import DEVICES, FIELDS, Field, full
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nft_words import Json, Unspeakable, statement_words, words
 from conntrim.core.model.protocol import WITH_PORTS
-from conntrim.core.model.ruleset import In, InSet, Interface, Key, Match, NamedSet, OpaqueMatch, TableFamily
+from conntrim.core.model.ruleset import Helper, In, InSet, Interface, Key, Match, NamedSet, OpaqueMatch, TableFamily
 from conntrim.core.parse.nft import asks, entry
 from conntrim.core.parse.nft.left import V4, Left, Name, Unread, both_families, implied, left
 from conntrim.core.parse.nft.values import ADDRESSES, BITMASKS, flags, intervals, number
@@ -27,7 +27,7 @@ class Context:
     """One table being read: its family, what its helper objects are, and the anonymous sets met so far."""
 
     family: TableFamily
-    helpers: dict[str, str] = field(default_factory=dict)
+    helpers: dict[str, Helper] = field(default_factory=dict)
     anonymous: list[NamedSet] = field(default_factory=list)
 
 

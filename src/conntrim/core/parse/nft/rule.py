@@ -207,7 +207,7 @@ class Reading:
         """One more statement."""
         done = statement(expression, self.context.family)
         if isinstance(done, Helper):
-            done = replace(done, of=self.context.helpers.get(done.name, ""))
+            done = self.context.helpers.get(done.name, done)
         wanted = tuple(need for need in needs(expression, done, self.context.family) if need not in sofar.matches)
         if wanted:
             sofar = self.flushed(sofar)

@@ -44,7 +44,7 @@ def by_sets(inputs: Inputs) -> Iterator[Said]:
 def _helped(inputs: Inputs, before: Reach, after: Reach, universe: Set) -> Iterator[Said]:
     newly = after.untracked & ~before.untracked
     for _, hit in before.hits:
-        if isinstance(hit.statement, Helper):
+        if isinstance(hit.statement, Helper) and hit.statement.serves(inputs.space.family):
             why = f"{hit.rule.place} gives packets that become untracked the helper {hit.statement.name}"
             yield from inputs.broken(NAME, why, inputs.stateless(hit.packets) & newly, universe)
 
