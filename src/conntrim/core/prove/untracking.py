@@ -443,7 +443,7 @@ class Untracking:
         translated = translated | (renewed & without.completes(script)[0] if renewed != self.space.nothing else renewed)
         split = without.split(script, loop=direction is Direction.LOOPBACK)
         special = (translated | split) & scope
-        if script.harm is Harm.CUT and not (script.one_way or script.brief):
+        if not (script.one_way or script.brief):
             for part in without.by_translation(script, special):
                 yield from self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching)
         begun = without.completes(script)[0] & scope & ~special

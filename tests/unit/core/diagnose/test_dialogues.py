@@ -87,6 +87,26 @@ COMMIT
     assert "loopback" in told["CT121"].evidence[0]
 
 
+def test_errors_about_datagrams_that_would_be_translated_are_told() -> None:
+    """Masqueraded and tracked, a query's *port unreachable* comes back as RELATED; untracked it is INVALID."""
+    text = """*raw
+-A PREROUTING -i eth0 -p udp -m udp --sport 80 -j NOTRACK
+-A OUTPUT -o eth0 -p udp -m udp --dport 80 -j NOTRACK
+COMMIT
+*nat
+-A POSTROUTING -o eth0 -j MASQUERADE
+COMMIT
+*filter
+:INPUT DROP [0:0]
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+COMMIT
+"""
+    found = check_ruleset(read(text, "rules"), Intervals.of((HERE, HERE))).findings
+    told = {f.code: f for f in found}
+    assert "CT105" in told
+    assert told["CT106"].evidence[-1] == "untracked by rules:3"
+
+
 COMPLETE: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "VXLAN, which is answered to its own port": (
         ("-A PREROUTING -p udp -m udp --dport 4789 -j NOTRACK", "-A OUTPUT -p udp -m udp --dport 4789 -j NOTRACK"),

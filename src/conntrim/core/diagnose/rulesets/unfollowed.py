@@ -49,7 +49,7 @@ class Stage:
             (box, part), *_ = self.parts(packets, universe, 1)[0]
             before, after = self._courses(found.script, box.witness)
             taking = untracking(after.outcomes)
-            if (harm := _harm(before, after)) and taking:
+            if (harm := _harm(found.script, before, after)) and taking:
                 script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in taking)
                 open_ = harm is Harm.UNFOLLOWED and found.conditional
                 made = replace(found, script=script, openers=part, rules=rules, played=box.witness)
@@ -114,8 +114,11 @@ class Stage:
         return before, after
 
 
-def _harm(before: Course, after: Course) -> Harm | None:
-    """What untracking does to a dialogue."""
+def _harm(script: Script, before: Course, after: Course) -> Harm | None:
+    """What untracking does to a dialogue; one that ends with an error is there for the error alone."""
+    if script.turns[-1].about is not None:
+        lost = before.complete is True and after.complete is False and len(after.outcomes) == len(script.turns)
+        return Harm.NO_ERRORS if lost else None
     if before.complete is False:
         return None
     if before.complete is None or after.complete is None:
