@@ -31,6 +31,7 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.reachability import TRANSLATING, Reach, existing
 from conntrim.core.prove.states import unsolicited
+from conntrim.core.prove.translation import HOOKS
 from conntrim.core.prove.turns import Occurrences
 from conntrim.core.prove.watch import Item, Why
 
@@ -69,11 +70,12 @@ def expected(inputs: Inputs, direction: Direction) -> Iterator[str]:
 
 
 def expected_and_translated(inputs: Inputs, direction: Direction) -> Set:
-    """The opening packets of expected connections that a nat rule translates, of either rule set."""
+    """The opening packets of expected connections whose destination a nat rule translates, of either rule set: another
+    source is given behind all that filters."""
     question = inputs.question(direction)
     found = [inputs.space.nothing]
     for way in (question.before, question.after):
-        found += [packets for _, packets in _expected(inputs, way).values()]
+        found += [packets for _, packets in _expected(inputs, way, tuple(HOOKS.values())).values()]
     return inputs.space.sets.either(found)
 
 
@@ -122,9 +124,9 @@ def _sources(inputs: Inputs, way: Reach) -> Seen:
     return _translated(inputs, way, CtState.NEW, new, SOURCES)
 
 
-def _expected(inputs: Inputs, way: Reach) -> Seen:
+def _expected(inputs: Inputs, way: Reach, hooks: tuple[Hook, ...] = tuple(Hook)) -> Seen:
     """Connections that a helper expects come to the nat chains as RELATED."""
-    return _translated(inputs, way, CtState.RELATED, ~way.untracked & inputs.space.with_ports, tuple(Hook))
+    return _translated(inputs, way, CtState.RELATED, ~way.untracked & inputs.space.with_ports, hooks)
 
 
 def _translated(inputs: Inputs, way: Reach, state: CtState, among: Set, hooks: tuple[Hook, ...]) -> Seen:

@@ -270,6 +270,28 @@ def test_a_connection_is_judged_whole(raw: str) -> None:
     assert (region.witness.sport, len(region.earlier)) == (53, 1)
 
 
+DATA = (
+    "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    "{}-A FORWARD -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n{}COMMIT\n"
+)
+RELATED = "-A FORWARD -m conntrack --ctstate RELATED -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("nat", "decided"),
+    [("-A POSTROUTING -o eth0 -j MASQUERADE\n", True),
+     ("-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.9\n", False)],
+    ids=["another source", "another destination"],
+)  # fmt: skip
+def test_expected_connections_get_another_source_behind_the_filter(nat: str, decided: bool) -> None:
+    """Which rules an expected connection's packets meet is open only where a rule may send it elsewhere."""
+    found = compare(rules(DATA.format(RELATED, nat)), rules(DATA.format("", nat)))
+    told = [d for d in found.differences if d.population is Population.EXPECTED and d.direction is Direction.FORWARDED]
+    assert told
+    assert decided is (found.undecided == ())
+
+
 LEFT = {
     "one-sided zone": (
         DNS.format("") + LO.format(STATES), DNS.format("-A PREROUTING -j CT --zone 5\n") + LO.format(STATES)
