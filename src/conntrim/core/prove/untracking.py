@@ -33,7 +33,7 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.question_text import question
-from conntrim.core.prove.assumed import answered, certain
+from conntrim.core.prove.assumed import answered, certain, possible
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
@@ -241,9 +241,10 @@ class Play:
         free = self.carried(self.back.untracked, packet)
         return free.ite(self._in(True, packet, CtState.UNTRACKED), self._in(True, packet, CtState.INVALID))
 
-    def split(self, script: Script, *, loop: bool) -> Set:
-        """The connections of which one way alone is given a zone: their answers find no entry. What comes round lo
-        (`loop`) a rule for its zone may track again in PREROUTING (K10)."""
+    def split(self, script: Script, *, loop: bool) -> tuple[Set, ...]:
+        """The connections of which one way alone is given a zone, apart by which: their answers find no entry. What
+        comes round lo (`loop`) a rule for its zone may track again in PREROUTING (K10), so there both ways may have
+        one; elsewhere only those count whose first packet may be let in."""
         packets = script.between(opener(self.space, script.talk))
         found = []
         for back in (False, True):
@@ -252,7 +253,12 @@ class Play:
             ]))  # fmt: skip
             mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
             found.append(self.space.nothing if mine is None else self.carried(zoned, mine))
-        return found[0] | found[1] if loop else found[0] ^ found[1]
+        requests, answers = found
+        ways = requests & ~answers, answers & ~requests
+        if loop:
+            return *ways, requests & answers
+        opened = possible(self.space, self._in(False, packets[0], CtState.NEW), {})
+        return tuple(way & opened for way in ways)
 
     def translated(self, script: Script, *, answer: bool = False) -> Set:
         """The connections of which a rule translates a request, or an answer, that is NEW."""
@@ -442,9 +448,11 @@ class Untracking:
         renewed = with_.translated(script, answer=True) & with_.untracked(script) & ~translated
         translated = translated | (renewed & without.completes(script)[0] if renewed != self.space.nothing else renewed)
         split = without.split(script, loop=direction is Direction.LOOPBACK)
-        special = (translated | split) & scope
+        zoned = self.space.sets.either(split)
+        special = (translated | zoned) & scope
         if not (script.one_way or script.brief):
-            for part in without.by_translation(script, special):
+            parts = [each & part for part in without.by_translation(script, special) for each in (*split, ~zoned)]
+            for part in parts:
                 yield from self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching)
         begun = without.completes(script)[0] & scope & ~special
         if begun == self.space.nothing:

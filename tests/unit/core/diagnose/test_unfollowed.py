@@ -9,6 +9,7 @@ from conntrim.core.model.address import parse_address
 from conntrim.core.model.finding import Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.parse.ruleset import read
+from tests.unit.core.diagnose.written import ruleset
 
 OURS = Intervals.of(*map(parse_address, ("192.0.2.1", "198.51.100.1")))
 SSH = "-A PREROUTING -i eth0 -p tcp -m tcp --sport 22 -j CT --notrack"
@@ -196,3 +197,19 @@ def test_an_answer_to_an_address_of_the_host_leaves_round_lo(rule: str) -> None:
     cut = {f.place.line: f.evidence for f in found.findings if f.code == "CT117" and f.place}
     assert [5] == [line for line, evidence in cut.items() if any("cut, inbound" in each for each in evidence)]
     assert any("not translated back" in line and line.endswith("round lo") for line in cut[5])
+
+
+def test_of_connections_in_two_zones_one_is_played_that_is_let_in() -> None:
+    """Answers untracked, requests in a zone: the filter lets in port 443 alone, and those leave their entry."""
+    raw = ("-A PREROUTING -j CT --zone 5", "-A OUTPUT -p udp -m multiport --sports 80,443 -j NOTRACK")
+    accept = "-A INPUT -p udp -m udp --dport 443 -m conntrack --ctstate NEW,UNTRACKED -j ACCEPT"
+    told = said(raw, (), (accept,), "DROP").findings
+    assert [("CT103", 5)] == [(f.code, f.place.line) for f in told if f.place]
+
+
+def test_round_lo_those_with_one_way_in_a_zone_are_played_apart() -> None:
+    """Requests to port 80 in a zone of their own, answers untracked: the ACK is NEW in PREROUTING, and as its entry's
+    reply is the first one's, it is dropped. Between two ports that both have the zone nothing dies."""
+    raw = ("-A OUTPUT -p tcp -m multiport --dports 80,4000:5000 -j CT --zone-orig 6", "-A OUTPUT -j CT --notrack")
+    rules = ruleset(raw, ("-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",))
+    assert [("CT116", Severity.CRITICAL)] == codes(check_ruleset(rules, OURS, edits=False), "CT116")
