@@ -9,7 +9,7 @@ import z3
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family, parse_address, parse_prefix
 from conntrim.core.model.conntrack import CtState, Status
-from conntrim.core.model.ct_match import CtIn, any_of
+from conntrim.core.model.ct_match import CtIn, CtKey, any_of
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
@@ -39,6 +39,9 @@ UNICAST, LOCAL, BROADCAST_TYPE, MULTICAST_TYPE = 1, 2, 3, 5
 
 ASKS_DNAT = any_of(Status.DST_NAT), any_of(Status.DST_NAT, negated=True)
 """`ct status dnat`, and that it is not."""
+
+UNANSWERED = Status.SEEN_REPLY | Status.ASSURED | Status.EXPECTED
+"""What no packet that is NEW finds set in its entry."""
 
 ENTRY_ONLY = ("ct", "connmark", "connbytes", "cluster")
 """Matches that never hold for a packet without an entry, negated or not."""
@@ -271,16 +274,45 @@ class Bits:
             return z3.BoolVal(0 in codes)
         return either((self.iif if way == "in" else self.oif) == code for code in codes)
 
+    def _of_first(self, match: CtIn, way: Way) -> z3.BoolRef | None:
+        """What the entry of a NEW packet says: it is the packet's own, and nobody has answered it (K107)."""
+        if way.early:
+            return None
+        found: z3.BoolRef | None = None
+        match match.key:
+            case CtKey.DIRECTION:
+                found = z3.BoolVal(0 in match.values)
+            case CtKey.STATUS if match.mask is not None and match.mask | UNANSWERED == UNANSWERED:
+                found = z3.BoolVal(0 in match.values)
+            case CtKey.STATUS if match.mask is None and all(a == b and a & UNANSWERED for a, b in match.values.ranges):
+                found = z3.BoolVal(False)
+            case CtKey.PROTOCOL:
+                found = within(self.fields[Field.PROTOCOL], match.values)
+            case CtKey.SRC | CtKey.DST if match.way != "reply":
+                found = self._address(self.fields[Field.SRC if match.key is CtKey.SRC else Field.DST], match.values)
+            case _:
+                return None
+        return z3.Not(found) if match.negated else found
+
+    def _of_new(self, asked: tuple[CtIn, ...], said: z3.BoolRef, way: Way) -> z3.BoolRef:
+        """`said`, but of NEW packets what their own entries say to all that is asked."""
+        told = [self._of_first(each, way) for each in asked]
+        known = z3.And(*(each for each in told if each is not None))
+        first = z3.And(said, known) if None in told else known
+        return z3.If(way.state == CtState.NEW, first, said)
+
     def _of_entry(self, match: CtIn, way: Way) -> z3.BoolRef:
         """What the entry says; of first packets that came by all that translates destinations, that it is not DNAT."""
-        said = self.unknown(str(match))
+        said = self._of_new((match,), self.unknown(str(match)), way)
         if way.direct is None or match not in ASKS_DNAT:
             return said
         return z3.And(said, z3.Not(way.direct)) if match.negated else z3.Or(said, way.direct)
 
     def _conntrack(self, match: XtConntrack, way: Way) -> z3.BoolRef:
         entryless = bare(way)
-        others = self.unknown(f"conntrack {match.others}") if match.others else z3.BoolVal(True)
+        others = z3.BoolVal(True)
+        if match.others:
+            others = self._of_new(match.others, self.unknown(f"conntrack {match.others}"), way)
         if match.states is None:
             return z3.And(z3.Not(entryless), others)
         found = within(way.state, match.states)
