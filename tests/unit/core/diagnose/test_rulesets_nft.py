@@ -207,3 +207,9 @@ def test_a_helper_is_missed_by_the_family_that_its_object_has_one_for(serves: st
     listed["nftables"].insert(1, {"ct helper": helper | {"l3proto": serves}})
     found = check_ruleset(read(json.dumps(listed), "rules"), None).findings
     assert told == ("CT110" in [f.code for f in found])
+
+
+def test_the_edit_behind_reassembly_may_let_fragments_through() -> None:
+    """Datagrams of which one part alone was untracked were lost (K48): that they arrive is what the edit is for."""
+    (found,) = checked(CASES["before reassembly"][0]).findings
+    assert ("CT112", True) == (found.code, bool(found.edits))

@@ -37,6 +37,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
 from conntrim.core.prove.diagram import NotDecided
+from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.populations import Population
 from conntrim.core.prove.translations_cut import cuts_translations
 from conntrim.core.prove.untracking import inert
@@ -53,6 +54,8 @@ HOLE = "CT101"
 """What is then found, unless it was found before: the finding is the same, whatever else gets in."""
 RESTORING = frozenset({"CT109"})
 """Findings about translations that stop: what is translated again comes through again."""
+REASSEMBLED = "CT112"
+"""Datagrams in fragments are lost (K48), and then come through."""
 TURNED = "CT108"
 """A rule that stands the wrong way round: the table shows that nobody has the connections that it meets."""
 CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
@@ -202,7 +205,8 @@ def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:
     """Whether connections are cut, or something is opened or closed that the findings are not about. `moving`: other
     packets go untracked than before, so connections are judged whole, not by packets with entries of before."""
     for difference in found.differences:
-        meant = codes & (OPENING if difference.admitted else CLOSING)
+        meant = bool(codes & (OPENING if difference.admitted else CLOSING))
+        meant |= REASSEMBLED in codes and difference.admitted and _in_parts(difference)
         match difference.population:
             case Population.WHOLE:
                 harm = not difference.admitted and TURNED not in codes and _certain(difference)
@@ -246,6 +250,11 @@ def _untracks(edit: Edit) -> bool:
 def _certain(difference: Difference) -> bool:
     """Whether it is so whatever a match says that is unknown to the model."""
     return any(not region.conditions for region in difference.regions)
+
+
+def _in_parts(difference: Difference) -> bool:
+    """Whether it is about datagrams in fragments alone."""
+    return difference.whole and all(FRAGMENT in region.conditions for region in difference.regions)
 
 
 def _opens(difference: Difference) -> bool:
