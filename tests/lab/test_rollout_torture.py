@@ -75,7 +75,7 @@ def test_a_hang_up_from_the_flip_on_keeps_the_rules(kind: str, step: str) -> Non
             if apart == 1:  # once is enough to see that no deadline ends it
                 assert until(partial(_over, made))
             host.not_locked_out()
-            assert not host.tracked()
+            assert not host.tracked(flipping=True)
             assert (status(made).state, status(made).rules > 0) == (State.KEEPING, True)
             assert confirm(made).answer == "confirmed"
             assert rollback(made).answer == "rolled back"

@@ -50,7 +50,7 @@ table inet filter {
 table inet conntrim2 {
   chain untrack { tcp dport 81 notrack comment "conntrim: inbound tcp/80 request"; }
 }
-table ip conntrim {
+table bridge conntrim {
   chain mine { tcp dport 81 accept comment "conntrim: inbound tcp/80 request"; }
 }
 """

@@ -287,7 +287,7 @@ def _struck_beside(host: Besieged, case: Case, watched: Watched) -> State:
     watched.open_during("opened after the fault")
     if seen.plan != host.plan.name:
         _wait_out(made, made.journal.read().guard)
-    assert not host.tracked()
+    assert not host.tracked(flipping=True)
     if seen.state in KEPT and seen.plan != host.plan.name:
         assert confirm(made).exit_code == 0
         assert (status(made).state, status(made).plan) == (State.CONFIRMED, host.following and host.following.name)
@@ -314,7 +314,7 @@ def _aftermath(host: Besieged, made: Ports, state: State) -> None:
     journal = made.journal.read()
     if state in KEPT:
         _wait_out(made, journal.guard)
-        assert not host.tracked()
+        assert not host.tracked(flipping=True)
         assert confirm(made).exit_code == 0
         assert (status(made).state, status(made).exit_code) == (State.CONFIRMED, 0)
         assert not host.tracked()
