@@ -48,10 +48,9 @@ OPEN = (
     "is not known",
     "`an SCTP chunk that may open an association` does not match",
     "not so while a program listens at that port on all addresses",
-    "come to later rules in parts",
 )
-"""Reasons to leave a harmless mutant open: the order within the priority of defrag, what the model cannot see, what
-the host's programs do (K74), and fragments that stay such (K117)."""
+"""Reasons to leave a harmless mutant open: the order within the priority of defrag, what the model cannot see, and
+what the host's programs do (K74)."""
 UNPLAYABLE = ("it goes to a group",)
 """Reasons for which a witness is not played: nobody sends to 0.0.0.0, and a group has no receiver here. Where a mutant
 has no other witness, and the battery meets no harm, its blame is the prover's word alone; it is listed as such."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conntrim.app.ports.persistence import Persistence, Rehearsal
@@ -110,9 +110,8 @@ class _Persisting:
 
     def _xt_file(self, made: Lasting, store: Store, ours: Sequence[Ours]) -> None:
         text, partly = with_ours_xt(store.text, ours, whole=store.kind.whole), not store.kind.whole
-        tables = {o.table for o in ours}
-        live = {name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] in tables}
-        self._same(self._rehearsed(text, skeleton_xt(self.live) if partly else ""), live, partly=partly)
+        scratch = self._rehearsed(text, skeleton_xt(self.live) if partly else "")
+        self._same(scratch, self._running({o.table for o in ours}), partly=partly)
         made.files.append(FileChange(store.kind.path, text))
         made.brought_back.append(f"{store.kind.path}, loaded by {store.kind.service}")
 
@@ -121,7 +120,7 @@ class _Persisting:
         by_hand = f"; {UNSAVED}" if policies else ""
         if not self.host.takes_units(self.root):
             raise NoPlaceError(f"the raw table is a unit's to load, and no systemd runs here{by_hand}")
-        live = {name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] == RAW}
+        live = self._running({RAW})
         known = {text for o in own for text in (*o.own, *(p.text for p in o.placed))}
         if policies and (others := [rule for rules in live.values() for rule in rules if rule not in known]):
             raise NoPlaceError(f"the raw table has rules besides, the first: {others[0]}{by_hand}")
@@ -131,6 +130,9 @@ class _Persisting:
         made.loads.append(UnitLoad(self.program, text, undo, policies))
         named = f", and the time-out policies that it names; {UNSAVED}" if policies else ""
         made.brought_back.append(f"{made.loads[-1].path}, loaded by conntrim.service{named}")
+
+    def _running(self, tables: Collection[str]) -> dict[str, tuple[str, ...]]:
+        return {name: rules for name, rules in chains_xt(self.live).items() if name.split()[0] in tables}
 
     def _nft(self, made: Lasting, store: Store | None) -> None:
         ours, own = ours_nft(self.live, self.claim), own_table(self.live)

@@ -26,6 +26,7 @@ OWN_FAMILIES = ("inet", "ip", "ip6")
 SLOTS = (1, 2)
 """Two sets of own names: a plan that replaces another stands beside it for a while."""
 OWN_TABLES: dict[int, str] = {1: OWN_TABLE, 2: f"{OWN_TABLE}_2"}
+OWN_NFT_TABLES = tuple((family, name) for family in OWN_FAMILIES for name in OWN_TABLES.values())
 ARMED = "conntrim_armed"
 """The nft set whose elements time out and so disarm a trial's rules."""
 TRIAL_LIST, KEPT_LIST = "conntrim", "conntrim-kept"

@@ -145,6 +145,13 @@ class AnyOf:
 Match = In | Interface | XtConntrack | CtIn | InSet | AnyOf | OpaqueMatch
 
 
+def entry_questions(match: Match) -> tuple[CtIn, ...]:
+    """What a match asks of the conntrack entry in one question, beside its state."""
+    if isinstance(match, XtConntrack):
+        return match.others
+    return (match,) if isinstance(match, CtIn) else ()
+
+
 def asked_fields(match: Match) -> tuple[Field, ...]:
     """The fields that a match asks, as far as the model knows them."""
     match match:

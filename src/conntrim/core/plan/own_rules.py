@@ -40,13 +40,13 @@ def owns_of(
     hooks = OWN_HOOKS[Purpose.TIMEOUT]  # those of limits among them
     behind = free_priority(base, BEHIND, 1, hooks)
     later = free_priority(base, behind + 1, 1, hooks)
-    by_nft = nft or dialect is Dialect.NFTABLES
-    if by_nft:
+    waits = tuple[Own, ...]()
+    if timeouts and not (nft or dialect is Dialect.NFTABLES):
+        waits = timeout_chains_xt(timeouts, dialect)
+    elif timeouts:
         shared = dialect is Dialect.NFTABLES and (raws or limits)  # those stand in the table of both families
         table = TableFamily.INET if shared else _table_of(timeouts, base)
         waits = timeout_chains(timeouts, later, table)
-    else:
-        waits = timeout_chains_xt(timeouts, dialect)
     return raws, limit_chains(limits, dialect, behind), waits
 
 

@@ -48,8 +48,6 @@ def timed(timeouts: Sequence[ServiceTimeout], facts: HostFacts) -> tuple[Timed, 
 
 def timeout_chains(timeouts: Sequence[Timed], priority: int, table: TableFamily) -> tuple[Own, ...]:
     """The own chains with the rules, and the objects that they name, in a table of that family."""
-    if not timeouts:
-        return ()
     objects = tuple(_object(n, *each, table) for n, each in enumerate(timeouts, 1))
     rules = {hook: tuple(_rules(timeouts, direction, table)) for direction, (hook, _) in HOOKS.items()}
     hooked = {hook: said for hook, said in rules.items() if said}

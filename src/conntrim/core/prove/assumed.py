@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from conntrim.core.model.address import Family
-from conntrim.core.model.ct_match import CtIn, CtKey
+from conntrim.core.model.ct_match import CtKey
 from conntrim.core.model.kinds import ANYTHING, SYNPROXY, does
 from conntrim.core.model.marks import MarkOf, SetMark
-from conntrim.core.model.ruleset import Match, OpaqueStatement, Ruleset, Statement, XtConntrack
+from conntrim.core.model.ruleset import Match, OpaqueStatement, Rule, Ruleset, Statement, entry_questions
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.prove.chains import mark_bit
@@ -39,12 +39,19 @@ def answered(space: PacketVars, found: Set, given: Mapping[str, bool]) -> Set:
 
 def unmarked(ruleset: Ruleset, family: Family) -> dict[str, bool]:
     """What questions about the marks of a family's entries are answered where no rule writes one: all are 0."""
-    rules = [rule for table in ruleset.tables if family in FAMILIES.get(table.family, ()) for rule in table.rules()]
+    tables = (table for table in ruleset.tables if family in FAMILIES.get(table.family, ()))
+    rules = [rule for table in tables for chain in table.chains for rule in chain.those(_about_marks)]
     if any(_marks(s) for rule in rules for s in rule.statements):
         return {}
     said = {question(m): answer for rule in rules for m in rule.matches if (answer := _of_none(m)) is not None}
     restored = (s for rule in rules for s in rule.statements if isinstance(s, SetMark) and s.source is MarkOf.ENTRY)
     return said | {mark_bit(s, bit): False for s in restored for bit in range(32)}
+
+
+def _about_marks(rule: Rule) -> bool:
+    """Whether a rule may write an entry's mark, read it into the packet's, or ask for it alone."""
+    reads = any(isinstance(s, SetMark) and s.source is MarkOf.ENTRY for s in rule.statements)
+    return reads or any(map(_marks, rule.statements)) or any(_of_none(m) is not None for m in rule.matches)
 
 
 def _marks(statement: Statement) -> bool:
@@ -61,7 +68,7 @@ def _may_mark(statement: OpaqueStatement) -> bool:
 
 def _of_none(match: Match) -> bool | None:
     """What a match that asks for nothing but the mark of an entry says of 0."""
-    asked = match.others if isinstance(match, XtConntrack) else (match,) if isinstance(match, CtIn) else ()
+    asked = entry_questions(match)
     if len(asked) != 1 or asked[0].key is not CtKey.MARK:
         return None
     return (0 in asked[0].values) is not asked[0].negated

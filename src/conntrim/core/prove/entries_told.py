@@ -10,7 +10,7 @@ from typing import Self
 
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.fields import Field
-from conntrim.core.model.ruleset import Match, Ruleset, XtConntrack
+from conntrim.core.model.ruleset import Rule, Ruleset, entry_questions
 from conntrim.core.netfilter.ct_expressions import holds
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.netfilter.skb import Tracked
@@ -38,7 +38,8 @@ class EntryQuestions:
     @classmethod
     def of(cls, space: PacketVars, ruleset: Ruleset) -> Self:
         """Of all rules."""
-        asks = {question(m): _asked(m) for rule in ruleset.rules() for m in rule.matches if _asked(m)}
+        asked = ((m, entry_questions(m)) for rule in ruleset.those(_asks) for m in rule.matches)
+        asks = {question(match): wanted for match, wanted in asked if wanted}
         return cls(space, tuple(asks.items()))
 
     def settled(self, found: Set, attached: Tracked, source: int) -> Set:
@@ -74,8 +75,5 @@ class EntryQuestions:
                 yield None
 
 
-def _asked(match: Match) -> tuple[CtIn, ...]:
-    """What a match asks of the entry in one question."""
-    if isinstance(match, XtConntrack):
-        return match.others
-    return (match,) if isinstance(match, CtIn) else ()
+def _asks(rule: Rule) -> bool:
+    return any(map(entry_questions, rule.matches))

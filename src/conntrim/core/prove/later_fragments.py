@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.prove.affected_set import along, region
+from conntrim.core.prove.assumed import answered
 from conntrim.core.prove.cube_cover import boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_text import describe
-from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.populations import Population
 from conntrim.core.prove.reachability import Reach, left_in_parts, reach
+
+IN_PARTS = {FRAGMENT: True}
 
 
 def later_fragments(inputs: Inputs, direction: Direction, shown: dict[bool, Set]) -> Iterator[str]:
@@ -44,7 +46,7 @@ def later_fragments(inputs: Inputs, direction: Direction, shown: dict[bool, Set]
             arranged = inputs.pair.whole()
         old, new = (inputs.stateless(_arrived(inputs, a, direction, scope)) for a in arranged)
     for admitted, found in ((True, new & ~old), (False, old & ~new)):
-        part = found & universe & ~_in_parts(space, shown.get(admitted, space.nothing))
+        part = found & universe & ~answered(space, shown.get(admitted, space.nothing), IN_PARTS)
         if part != space.nothing:
             (box, *_), _ = boxes(space, part, universe, 1)
             what = "let through" if admitted else "dropped"
@@ -55,15 +57,7 @@ def _passing(inputs: Inputs, direction: Direction, way: Reach) -> Set:
     """The datagrams whose later fragments pass, with the others or by themselves."""
     together = inputs.question(direction).admitted(way, Population.UNSOLICITED)
     alone = inputs.space.nothing if way.later is None else way.later
-    return _in_parts(inputs.space, inputs.stateless(together | alone))
-
-
-def _in_parts(space: PacketVars, packets: Set) -> Set:
-    """Those of them that come in fragments."""
-    if FRAGMENT not in space.free:
-        return packets
-    later = space.unknown(FRAGMENT)
-    return (packets & later).exists(later)
+    return answered(inputs.space, inputs.stateless(together | alone), IN_PARTS)
 
 
 def _arrived(inputs: Inputs, arranged: Arranged, direction: Direction, scope: Set) -> Set:

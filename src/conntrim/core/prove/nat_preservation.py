@@ -27,7 +27,7 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import SYN
 from conntrim.core.prove.nat_effects import only
 from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
-from conntrim.core.prove.reachability import Reach, packets_of, reach
+from conntrim.core.prove.reachability import SOURCES, Reach, packets_of, reach
 
 IN, OUT, THROUGH, LO = Direction.INBOUND, Direction.OUTBOUND, Direction.FORWARDED, Direction.LOOPBACK
 
@@ -37,9 +37,6 @@ ANSWERED: dict[tuple[Hook, Direction], tuple[Direction, ...]] = {
     (Hook.INPUT, IN): (OUT,), (Hook.INPUT, LO): (LO,), (Hook.POSTROUTING, THROUGH): (IN,),
 }  # fmt: skip
 """Where the answers to packets that are translated at a hook meet raw. What this host itself sends keeps its port."""
-
-SOURCES = Hook.POSTROUTING, Hook.INPUT
-"""Where sources are translated; only of those does the kernel pick a port."""
 
 ELSEWHERE: dict[Hook, tuple[Field, ...]] = {
     Hook.PREROUTING: (OIF,), Hook.OUTPUT: (IIF, OIF), Hook.INPUT: (), Hook.POSTROUTING: (IIF,),

@@ -64,6 +64,8 @@ NONE: Traced = MappingProxyType({})
 
 TRANSLATING = (Hook.PREROUTING, Hook.OUTPUT)
 """Where destinations are translated."""
+SOURCES = (Hook.POSTROUTING, Hook.INPUT)
+"""Where sources are translated; only of those does the kernel pick a port."""
 
 ANY_TABLE = Table(Dialect.NFTABLES, TableFamily.NETDEV, "", ())
 """Whatever table asks for an interface, the answer is the same."""
@@ -273,8 +275,10 @@ class _Way:
         elif self.direction in COMES and not self.marked:
             self.view.mark = [nothing] * 32  # what comes from the wire carries no mark
         self._walk_hooks()
-        later = nothing if self.parts is None else self._later()
-        arrived = self.alive if self.parts is None else self.alive & (~self.parts | later)
+        arrived, later = self.alive, nothing
+        if self.parts is not None:
+            later = self._later()
+            arrived = arrived & (~self.parts | later)
         left = {name: tuple(bits) for name, bits in self.view.written.items()}
         if self.view.mark:
             left[Field.MARK] = tuple(self.view.mark)

@@ -29,17 +29,13 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.netfilter.hooks import FAMILIES
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.inputs import Inputs
-from conntrim.core.prove.reachability import TRANSLATING, Reach, existing
+from conntrim.core.prove.reachability import SOURCES, TRANSLATING, Reach, existing
 from conntrim.core.prove.states import unsolicited
-from conntrim.core.prove.translation import HOOKS
 from conntrim.core.prove.turns import Occurrences
 from conntrim.core.prove.watch import Item, Why
 
 TELLING = frozenset({Why.COUNTS, Why.ACTS})
 """What of the watched parts other packets, rules or hosts notice."""
-
-SOURCES = (Hook.POSTROUTING, Hook.INPUT)
-"""Where sources are translated."""
 
 Seen = dict[object, tuple[str, Set]]
 """By what makes two rules the same: the rule in words, and the packets that met it."""
@@ -75,7 +71,7 @@ def expected_and_translated(inputs: Inputs, direction: Direction) -> Set:
     question = inputs.question(direction)
     found = [inputs.space.nothing]
     for way in (question.before, question.after):
-        found += [packets for _, packets in _expected(inputs, way, tuple(HOOKS.values())).values()]
+        found += [packets for _, packets in _expected(inputs, way, TRANSLATING).values()]
     return inputs.space.sets.either(found)
 
 

@@ -467,9 +467,7 @@ class Untracking:
     def _told(self, script: Script, direction: Direction, found: Set, touching: Touching) -> Iterator[Difference]:
         """For certain where there are some, of those whom nothing has counted yet; else as it may be. Dialogues are of
         whole packets: fragments in front of reassembly are told of by rule (diagnose/rulesets/fragments)."""
-        nothing = self.space.nothing
-        if (number := self.space.free.get(FRAGMENT)) is not None:
-            found = (found & ~self.space.sets.var(number)).exists(self.space.sets.var(number))
+        nothing, found = self.space.nothing, answered(self.space, found, {FRAGMENT: False})
         if found == nothing:
             return
         sure = self._sure(found)
@@ -567,7 +565,11 @@ class Untracking:
     def _play(self, arranged: Arranged, direction: Direction, scope: Set) -> Play:
         there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies)
         back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
-        return Play(self.space, there, back, EntryQuestions.of(self.space, self.ruleset), self._answering, self.loose)
+        return Play(self.space, there, back, self._questions, self._answering, self.loose)
+
+    @cached_property
+    def _questions(self) -> EntryQuestions:
+        return EntryQuestions.of(self.space, self.ruleset)
 
     @cached_property
     def _proxies(self) -> Traced:

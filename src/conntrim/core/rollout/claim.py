@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conntrim.core.model.plan import (
-    OWN_FAMILIES,
     OWN_HOOKS,
-    OWN_TABLES,
+    OWN_NFT_TABLES,
     POLICIES,
     Batch,
     Plan,
@@ -157,6 +156,6 @@ def _key_of(text: str) -> Key:
 
 OWN_NFT_JUMPS = {
     f"nft {family} {name} {base_chain(purpose, hook)}": (family, name)
-    for family in OWN_FAMILIES for name in OWN_TABLES.values() for purpose in Purpose for hook in OWN_HOOKS[purpose]
+    for family, name in OWN_NFT_TABLES for purpose in Purpose for hook in OWN_HOOKS[purpose]
 }  # fmt: skip
 """Where the jumps of the own nft tables stand, and in which of these."""

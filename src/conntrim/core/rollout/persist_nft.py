@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from conntrim.core.model.plan import OWN_FAMILIES, OWN_TABLES
+from conntrim.core.model.plan import OWN_NFT_TABLES
 from conntrim.core.parse.listed import nft_table, without_met
 from conntrim.core.parse.nft.blocks import Block, blocks, includes, rules_of
 from conntrim.core.rollout.claim import Claim, seen_nft
 from conntrim.core.rollout.persist import NoPlaceError, Placed
 
-OWN = tuple(f"table {family} {name}" for family in OWN_FAMILIES for name in OWN_TABLES.values())
+OWN = tuple(f"table {family} {name}" for family, name in OWN_NFT_TABLES)
 MARK = "# Written by conntrim; conntrim rollback takes it out."
 _INCLUDED = ", and the file includes others: put our rules into the one that has it, by hand"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conntrim.core.model.ct_timeout import TimeoutPolicy
-from conntrim.core.model.plan import OWN_FAMILIES, OWN_TABLES, POLICIES, FileChange
+from conntrim.core.model.plan import OWN_NFT_TABLES, POLICIES, FileChange
 
 UNIT = "conntrim.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
@@ -102,7 +102,7 @@ def _lines(loads: Iterable[UnitLoad], found: dict[str, str]) -> Iterable[str]:
         if load.program == "nft":
             yield f"ExecStart={program} -f {load.path}"
             yield f"ExecReload={program} -f {load.path}"
-            for table in (f"{family} {name}" for family in OWN_FAMILIES for name in OWN_TABLES.values()):
+            for table in (f"{family} {name}" for family, name in OWN_NFT_TABLES):
                 if f"table {table} {{" in load.text:
                     yield f"ExecStop=-{program} delete table {table}"
         else:

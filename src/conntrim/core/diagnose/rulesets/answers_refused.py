@@ -69,9 +69,8 @@ def check(case: RuleCase) -> Iterator[Finding]:
         found = found & begun(side, taken) if found != side.space.nothing else found
         if found == side.space.nothing:
             continue
-        sure = found & side.certain(found)
-        certain = sure != side.space.nothing
-        told = side.told(sure if certain else found, taken.direction)
+        found, certain = side.surest(found)
+        told = side.told(found, taken.direction)
         answer = reply_to(told.witness)
         rule, home = case.refusing(answer)
         place = rule.place if rule else home.chain.place if home else None

@@ -147,6 +147,11 @@ class Side:
         """What is in a set whatever is unknown to the model says, for a newcomer; nothing where all hangs on that."""
         return certain(self.space, found, self.given)
 
+    def surest(self, found: Set) -> tuple[Set, bool]:
+        """What is in a set for certain, if anything is, else all of it; and which of the two it is."""
+        sure = found & self.certain(found)
+        return (sure, True) if sure != self.space.nothing else (found, False)
+
     def possible(self, found: Set) -> Set:
         """What may be in a set, for a newcomer."""
         return possible(self.space, found, self.given)

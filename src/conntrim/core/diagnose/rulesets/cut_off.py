@@ -74,9 +74,8 @@ def check(case: RuleCase) -> Iterator[Finding]:
             found = lost(side, taken)
             if found != side.space.nothing:
                 told.add(id(taken.rule))
-                sure = found & side.certain(found)
-                certain = sure != side.space.nothing
-                finding, by = _finding(case, taken, side.told(sure if certain else found, taken.direction))
+                found, certain = side.surest(found)
+                finding, by = _finding(case, taken, side.told(found, taken.direction))
                 finding = finding if certain else replace(finding, severity=Severity.WARNING)
                 cause = first.setdefault(by, finding.name)
                 yield replace(finding, caused_by="" if cause == finding.name else cause)

@@ -81,9 +81,9 @@ def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
                 continue
             found = opened(side, taken) if by_target(taken.rule) is targeted else side.space.nothing
             if found != side.space.nothing:
-                sure = found & side.certain(found)
-                words = side.told(found if sure == side.space.nothing else sure, taken.direction)
-                one = Exposure(taken, words, case.accepting(words.witness), certain=sure != side.space.nothing)
+                found, certain = side.surest(found)
+                words = side.told(found, taken.direction)
+                one = Exposure(taken, words, case.accepting(words.witness), certain)
                 before = told.get(id(taken.rule))
                 told[id(taken.rule)] = one if before is None or one.severity > before.severity else before
     yield from told.values()
