@@ -42,6 +42,7 @@ from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
+from conntrim.core.prove.taking import Taking, Touching, carried, lost_in_errors
 
 CHANCE = 64
 """So few ports that a rule names are a service's: who connects *from* one of them meets the rule by chance."""
@@ -231,14 +232,14 @@ class Play:
         """The connections of which rules untrack a packet; errors do not count."""
         packets = script.between(opener(self.space, script.talk))
         turns = zip(script.turns, packets, strict=True)
-        found = [self.carried(self._way(t.back).untracked, p) for t, p in turns if t.about is None]
+        found = [carried(self.space, self._way(t.back).untracked, p) for t, p in turns if t.about is None]
         return self.space.sets.either(found)
 
     def answered(self, handshake: Script) -> Set:
         """The connections whose SYN/ACK leaves where a proxy answers an untracked SYN: no entry knows it (K138)."""
         first = handshake.between(opener(self.space, handshake.talk))[0]
         packet = replace(reply_to(first), tcp_flags=int(TcpFlag.SYN | TcpFlag.ACK))
-        free = self.carried(self.back.untracked, packet)
+        free = carried(self.space, self.back.untracked, packet)
         return free.ite(self._in(True, packet, CtState.UNTRACKED), self._in(True, packet, CtState.INVALID))
 
     def split(self, script: Script, *, loop: bool) -> tuple[Set, ...]:
@@ -252,7 +253,7 @@ class Play:
                 hit.packets for _, hit in self._way(back).hits if isinstance(hit.statement, SetZone)
             ]))  # fmt: skip
             mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
-            found.append(self.space.nothing if mine is None else self.carried(zoned, mine))
+            found.append(self.space.nothing if mine is None else carried(self.space, zoned, mine))
         requests, answers = found
         ways = requests & ~answers, answers & ~requests
         if loop:
@@ -266,21 +267,21 @@ class Play:
         found = self.space.any_state(self.space.sets.either(hits))
         packets = zip(script.turns, script.between(opener(self.space, script.talk)), strict=True)
         mine = {p for turn, p in packets if turn.back is answer and turn.about is None}
-        return self.space.sets.either([self.carried(found, packet) for packet in mine])
+        return self.space.sets.either([carried(self.space, found, packet) for packet in mine])
 
     def by_translation(self, script: Script, connections: Set) -> Iterator[Set]:
         """Connections apart by the rule that translates their first packet."""
         first = script.between(opener(self.space, script.talk))[0]
         for _, hit in self.there.hits:
             if isinstance(hit.statement, Nat):
-                mine = connections & self.carried(self.space.any_state(hit.packets), first)
+                mine = connections & carried(self.space, self.space.any_state(hit.packets), first)
                 connections = connections & ~mine
                 yield mine
         yield connections
 
     def _next(self, tables: Tables, back: bool, packet: Packet) -> tuple[Tables, Set]:
         """One packet further: the tables afterwards, and the connections that get it through."""
-        free = self.carried(self._way(back).untracked, packet)
+        free = carried(self.space, self._way(back).untracked, packet)
         passed = free & self._in(back, packet, CtState.UNTRACKED)
         after: dict[Memory, Set] = {}
         for memory, connections in tables.items():
@@ -297,7 +298,7 @@ class Play:
         key = back, packet.protocol, packet.tcp_flags, packet.icmp, state
         if key not in self._passing:
             arrived = self._past_proxies(self._way(back).arrived & self.space.state(state), packet.tcp_flags)
-            self._passing[key] = self.carried(self.space.any_state(arrived), packet)
+            self._passing[key] = carried(self.space, self.space.any_state(arrived), packet)
         return self._passing[key]
 
     def _past_proxies(self, arrived: Set, flags: int | None) -> Set:
@@ -316,25 +317,6 @@ class Play:
 
     def _way(self, back: bool) -> Reach:
         return self.back if back else self.there
-
-    def carried(self, found: Set, packet: Packet) -> Set:
-        """The connections that a set of such packets belongs to; an error says nothing of their ports."""
-        space, bits = self.space, self.space.bits
-        found = found & space.protocol(packet.protocol)
-        if packet.tcp_flags is not None:
-            flags = space.field(Field.TCP_FLAGS, Intervals.of(packet.tcp_flags))
-            return (found & flags).exists(space.sets.literals(*bits[Field.TCP_FLAGS]))
-        if packet.icmp is None:
-            return found
-        here = found & space.field(space.icmp, Intervals.of(packet.icmp))
-        if packet.inner is None:
-            return here.exists(space.sets.literals(*bits[space.icmp]))
-        return here.exists(space.sets.literals(*sorted(n for f in lost_in_errors(space) for n in bits[f])))
-
-
-def lost_in_errors(space: PacketVars) -> tuple[Field, ...]:
-    """What the header of an ICMP error does not say of the packet that it is about."""
-    return space.icmp, Field.PROTOCOL, Field.SPORT, Field.DPORT, Field.TCP_FLAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,9 +358,6 @@ ANSWERS: dict[Direction, tuple[Direction, ...]] = {
 }  # fmt: skip
 """By which ways answers may go to what came by a direction, if it was translated."""
 
-Touching = list[tuple[Rule, Set, Set]]
-"""Untracking rules, each with the connections of which it takes packets, and those about which it takes errors."""
-
 
 @dataclass
 class Untracking:
@@ -418,7 +397,7 @@ class Untracking:
             ends = self.space.field(Field.SRC, ours) & self.space.field(Field.DST, ours)
             universe = universe & ends
         touching = self._touching(direction, universe)
-        every = self.space.sets.either([each for _, *found in touching for each in found])
+        every = self.space.sets.either([taken.anyhow(self.space) for taken in touching])
         if every == self.space.nothing:
             return
         scope = universe & (every | self._errors_about(every))
@@ -472,11 +451,16 @@ class Untracking:
             return
         sure = self._sure(found)
         shown = sure if sure != nothing else found
-        errors = script.harm is Harm.NO_ERRORS
-        taken = ((rule, shown & (mine | about if errors else mine)) for rule, mine, about in touching)
+        played = self._packets(script)
+        taken = ((each.rule, shown & each.of(self.space, played)) for each in touching)
         rules = tuple((rule, mine) for rule, mine in taken if mine != nothing)
         if rules:
             yield Difference(script, direction, shown, rules, conditional=sure == nothing)
+
+    def _packets(self, script: Script) -> list[tuple[bool, Packet]]:
+        """Those that decide what becomes of a dialogue, and whether each answers: behind a proxy's handshake all."""
+        whole = next(scripts(self.space.family)) if script.turns == HANDSHAKE.turns else script
+        return [(t.back, p) for t, p in zip(whole.turns, whole.between(opener(self.space, whole.talk)), strict=True)]
 
     def _sure(self, found: Set) -> Set:
         """What is in a set whatever a match says that is unknown to the model; what counts has not counted them yet."""
@@ -491,23 +475,17 @@ class Untracking:
     # --- whose packets ----------------------------------------------------------------------------------------------
 
     def _touching(self, direction: Direction, universe: Set) -> Touching:
-        """The untracking rules that take packets of a direction's connections, or their answers, each with all packets
-        of those connections: whatever their flags, and of errors whatever they are about."""
+        """The untracking rules that take packets of a direction's connections, or their answers."""
         space = self.space
-        flags, about = (space.sets.literals(*sorted(n for f in fields for n in space.bits[f]))
-                        for fields in ((Field.TCP_FLAGS, space.icmp), lost_in_errors(space)))  # fmt: skip
-        found: dict[int, tuple[Rule, Set, Set]] = {}
+        found: dict[int, Taking] = {}
         for way, mirrored in ((direction, False), (BACK[direction], True)):
             walk = reach(space, self.early, way, universe, mirrored=mirrored, local=self.local, traced=self.suspects)
             hits = [(h.rule, h.packets) for _, h in walk.hits if isinstance(h.statement, Notrack)]
             for rule, packets in [(v.rule, v.fits) for v in walk.visits] if self.suspects else hits:
-                taken = self.space.any_state(packets)
-                errors = taken & space.protocol(space.icmp_protocol)
-                _, mine, told = found.get(id(rule), (rule, space.nothing, space.nothing))
-                found[id(rule)] = rule, mine | taken.exists(flags), told | errors.exists(about)
+                taking = found.setdefault(id(rule), Taking.none(space, rule))
+                taking.ways[mirrored] |= space.any_state(packets)
         for rule, packets in [] if self.suspects else self._answers_elsewhere(direction, universe):
-            _, mine, told = found.get(id(rule), (rule, space.nothing, space.nothing))
-            found[id(rule)] = rule, mine | packets, told
+            found.setdefault(id(rule), Taking.none(space, rule)).elsewhere |= packets
         return list(found.values())
 
     def _answers_elsewhere(self, direction: Direction, universe: Set) -> Iterator[tuple[Rule, Set]]:
@@ -595,9 +573,9 @@ class Untracking:
         _, ack = HANDSHAKE.between(opener(space, Talk.TCP))
         state, _, _ = tracked(ack, EMPTY, self.loose)
         fits = space.sets.either([visit.fits & space.state(state) for visit in play.there.visits])
-        found = play.carried(space.any_state(fits), ack)
+        found = carried(space, space.any_state(fits), ack)
         for flags in (TcpFlag.ACK, TcpFlag.PSH | TcpFlag.ACK):
-            found = found & ~play.carried(play.there.untracked, replace(ack, tcp_flags=int(flags)))
+            found = found & ~carried(space, play.there.untracked, replace(ack, tcp_flags=int(flags)))
         for flags in (TcpFlag.SYN | TcpFlag.ACK, TcpFlag.ACK):
-            found = found & ~play.carried(play.back.untracked, replace(reply_to(ack), tcp_flags=int(flags)))
+            found = found & ~carried(space, play.back.untracked, replace(reply_to(ack), tcp_flags=int(flags)))
         return found

@@ -291,6 +291,7 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
     yield f"{found.difference.harm}, {found.difference.direction}: {shown.words}"
     if shown.lost is None or shown.by is None:
         yield such_as(shown.opener)
+        yield from _taken_too(found)
         return
     if found.difference.harm is Harm.PASSED_BY:
         yield f"{such_as(shown.opener)}: {_passing(shown.by)}"
@@ -307,6 +308,14 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
     yield f"{such_as(shown.opener)}: refused is {describe_packet(shown.lost)}{where}"
     if shown.taking and all(rule is not found.rule for rule in shown.taking):
         yield f"untracked by {', '.join(str(rule.place) for rule in shown.taking)}"
+
+
+def _taken_too(found: Found) -> Iterator[str]:
+    """The other rules that take packets of these dialogues: a refused one may meet one of them alone."""
+    nothing = found.side.space.nothing
+    others = (rule for rule, part in found.difference.rules if part & found.part != nothing and rule is not found.rule)
+    if places := ", ".join(dict.fromkeys(str(rule.place) for rule in others if rule.place.source)):
+        yield f"packets of theirs are untracked by {places} as well"
 
 
 def _passing(ack: Outcome) -> str:
