@@ -39,6 +39,8 @@ from conntrim.core.prove.untracking import Harm
 
 CODE, NAME = "CT106", "errors-refused"
 
+PUT = "a rule that an edit puts there"
+"""Nobody can name its place; what proves edits has to see that the finding tells of more."""
 
 ABOUT: dict[Direction, tuple[Direction, ...]] = {
     Direction.INBOUND: (Direction.INBOUND, Direction.OUTBOUND),
@@ -77,7 +79,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
 def _finding(case: RuleCase, told: Told, direction: Direction, whose: Sequence[Rule]) -> Finding:
     rule, home = case.refusing(told.witness)
     place = rule.place if rule else home.chain.place if home else None
-    about = ", ".join(dict.fromkeys(str(each.place) for each in whose if each.place.source))
+    about = ", ".join(dict.fromkeys(str(each.place) if each.place.source else PUT for each in whose))
     by = rule.text if rule else f"the policy of {home.chain.name}" if home else ""
     return Finding(
         CODE,

@@ -4,6 +4,7 @@ else changed. Each is proved with the earlier ones done, so all of a report can 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -64,6 +65,8 @@ CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
 TRACKED = frozenset({Population.CONNECTIONS, Population.ERRORS})
 BESIDE = "CT106"
 """What untracking both ways may bring, and how it is cured: errors about these connections are accepted."""
+ABOUT_ERRORS = frozenset({BESIDE, "CT119"})
+"""What tells of them. Where it was found before, it may be about more with an edit done."""
 
 Recheck = Callable[[Ruleset], Iterable[Finding]]
 
@@ -89,8 +92,8 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
         if trial.takes(rest) is None:
             refused.add(asked)
         else:
-            every, lone = tuple(dict.fromkeys(trial.done)), len(rest) == 1 and not taken
-            taken |= {id(f): f.edits if not lone and trial.alone(f) else every for f in rest}
+            lone = len(rest) == 1 and not taken
+            taken |= {id(f): trial.done if lone else trial.alone(f) or trial.done for f in rest}
     told: tuple[Edit, ...] = ()
     for finding in findings:
         edits = tuple(dict.fromkeys(taken.get(id(finding), ())))  # as they were carried out: each once
@@ -102,22 +105,22 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
 
 @dataclass(slots=True)
 class Trial:
-    """The rules with the edits done that were proved so far; `recheck` finds in other rules what is found here, which
-    has these `names`, and others than those that are told. `loose`: nf_conntrack_tcp_loose."""
+    """The rules with the edits done that were proved so far; `recheck` finds in other rules what is `found` here, more
+    than what is told. `loose`: nf_conntrack_tcp_loose."""
 
     ruleset: Ruleset
     local: Intervals | None
     recheck: Recheck
     tick: Callable[[], None]
-    names: frozenset[str]
+    found: Sequence[Finding]
     loose: bool = True
     done: tuple[Edit, ...] = ()
     now: Ruleset = field(init=False)
-    first: frozenset[str] = field(init=False)
+    first: Sequence[Finding] = field(init=False)
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.now, self.first = self.ruleset, self.names
+        self.now, self.first = self.ruleset, self.found
         self.left = MOST_RULES // max(sum(len(chain.rules) for t in self.ruleset.tables for chain in t.chains), 1)
 
     def takes(self, findings: Sequence[Finding]) -> tuple[Edit, ...] | None:
@@ -125,27 +128,28 @@ class Trial:
         they are, all of it is done from here on. Where more is untracked, errors about it may need an accept."""
         more = tuple[Edit, ...]()
         left = self._left(findings, more)
-        if left and (new := [f for f in left if f.name not in self.names]) and all(f.code == BESIDE for f in new):
-            more = tuple(edit for f in new for edit in f.edits)
+        if left and (losing := self._losing(findings, left)):
+            more = tuple(edit for f in losing for edit in f.edits)
             if not all(edit.place.source for edit in more):
                 return None  # beside a rule that an edit puts somewhere: nobody can name its place
             left = self._left(findings, more)
-        if left is None or not {f.name for f in left} <= self.names or _hides(findings, left):
+        if left is None or self._losing(findings, left) or _hides(findings, left):
             return None
         if not self._harmless(findings, more):
             return None
         self.done = self._edits(findings, more)
-        self.now, self.names = apply(change_of(self.done), self.ruleset), frozenset(f.name for f in left)
+        self.now, self.found = apply(change_of(self.done), self.ruleset), left
         return more
 
-    def alone(self, finding: Finding) -> bool:
-        """Whether nothing else need be done with the edits of this finding, from the rules as they are."""
-        kept = self.done, self.now, self.names
-        self.done, self.now, self.names = (), self.ruleset, self.first
+    def alone(self, finding: Finding) -> tuple[Edit, ...]:
+        """The edits of this finding with what else they need, from the rules as they are; none where that is not
+        enough."""
+        kept = self.done, self.now, self.found
+        self.done, self.now, self.found = (), self.ruleset, self.first
         try:
-            return self.takes([finding]) == ()
+            return self.done if self.takes([finding]) is not None else ()
         finally:
-            self.done, self.now, self.names = kept
+            self.done, self.now, self.found = kept
 
     def follow(self, edits: Sequence[Edit]) -> bool:
         """Whether these edits can be carried out in this order: nft finds rules by handles, which go with their rules;
@@ -159,7 +163,8 @@ class Trial:
         return True
 
     def _edits(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> tuple[Edit, ...]:
-        return (*self.done, *(edit for finding in findings for edit in finding.edits), *more)
+        """Each once, as they are carried out."""
+        return tuple(dict.fromkeys((*self.done, *(edit for finding in findings for edit in finding.edits), *more)))
 
     def _left(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> list[Finding] | None:
         """What is found with these edits; None where a finding stays that they are for, one comes that no further edit
@@ -167,15 +172,24 @@ class Trial:
         if self.left <= 0:
             return None
         self.left -= 1
-        left, cured = list[Finding](), {f.name for f in findings}
+        left, cured, known = list[Finding](), set(map(_kind, findings)), Counter(map(_kind, self.found))
         try:
             for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset)):
-                if found.name in cured or (found.name not in self.names and found.code != BESIDE):
+                kind = _kind(found)
+                known[kind] -= 1
+                if kind in cured or (known[kind] < 0 and found.code != BESIDE):
                     return None  # to look for more is dear
                 left.append(found)
         except (NotThereError, NotDecided):
             return None
         return left
+
+    def _losing(self, findings: Sequence[Finding], left: Iterable[Finding]) -> list[Finding]:
+        """What tells of errors that are lost with these edits and were not without them."""
+        known = {_kind(f): f.evidence for f in self.found}
+        more = any(map(_untracks_more, self._edits(findings, ())))
+        told = [f for f in left if f.code in ABOUT_ERRORS]
+        return [f for f in told if _kind(f) not in known or (more and f.evidence != known[_kind(f)])]
 
     def _harmless(self, findings: Sequence[Finding], more: tuple[Edit, ...]) -> bool:
         """Whether these edits change nothing else: the dearer question, asked last."""
@@ -223,6 +237,11 @@ def _harm(found: Comparison, codes: set[str], *, moving: bool) -> bool:
     return False
 
 
+def _kind(finding: Finding) -> str:
+    """What a finding is found again by. CT106 is told of each family and way, at one place where a policy refuses."""
+    return f"{finding.name} {finding.title}" if finding.code == BESIDE else finding.name
+
+
 def _hides(findings: Sequence[Finding], left: Sequence[Finding]) -> bool:
     """Whether what these edits open would be no new finding, because there is one at the same rule."""
     holes = {f.place for f in left if f.code == HOLE}
@@ -233,18 +252,37 @@ def _zones(rule: Rule) -> bool:
     return any(isinstance(s, SetZone) for s in rule.statements)
 
 
-def _untracks(edit: Edit) -> bool:
-    """Whether an edit is about a NOTRACK rule, or about iptables' table of them."""
+def _rules_of(edit: Edit) -> tuple[Rule | None, Rule | None]:
+    """The rule that goes with an edit and the one that comes."""
     match edit.operation:
-        case AppendRule(rule=rule) | InsertRule(rule=rule) | ReplaceRule(rule=rule) | DeleteRule(rule=rule):
-            return edit.table.name == "raw" or any(isinstance(s, Notrack) for s in rule.statements)
+        case AppendRule(rule=rule) | InsertRule(rule=rule):
+            return None, rule
+        case ReplaceRule(old=old, rule=rule):
+            return old, rule
+        case DeleteRule(rule=rule):
+            return rule, None
         case (
             FlushChain() | AddTable() | AddChain() | AddSet() | AddObject()
             | DeleteChain() | DeleteSet() | DeleteObject() | DeleteTable() | FillSet()
         ):  # fmt: skip
-            return False
+            return None, None
         case _:
             assert_never(edit.operation)
+
+
+def _untracks(edit: Edit) -> bool:
+    """Whether an edit is about a NOTRACK rule, or about iptables' table of them."""
+    return any(rule and (edit.table.name == "raw" or _notracks(rule)) for rule in _rules_of(edit))
+
+
+def _untracks_more(edit: Edit) -> bool:
+    """Whether an edit puts a NOTRACK rule somewhere, or one in another's place that takes other packets."""
+    old, new = _rules_of(edit)
+    return new is not None and _notracks(new) and not (old and set(old.matches) <= set(new.matches))
+
+
+def _notracks(rule: Rule) -> bool:
+    return any(isinstance(s, Notrack) for s in rule.statements)
 
 
 def _certain(difference: Difference) -> bool:

@@ -90,7 +90,7 @@ def check_ruleset(
     without `edits` none are shown."""
     found: list[Finding] = []
     beside: list[str] = []
-    names, spaces = frozenset[str](), tuple[PacketVars, ...]()
+    alone, spaces = tuple[Finding, ...](), tuple[PacketVars, ...]()
     undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
@@ -99,7 +99,7 @@ def check_ruleset(
             differences = Differences(case, local)
             found = list(_of_rules(case, differences))
             beside = [*notes(differences, found), *answers_let_in(case, found)] if case.sides else []
-            names = frozenset(f.name for f in found)
+            alone = tuple(found)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
     except NotDecided as why:
@@ -108,7 +108,7 @@ def check_ruleset(
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
     recheck = partial(found_in, local=local, tick=tick, loose=loose, spaces=spaces)
-    trial = Trial(ruleset, local, recheck, tick, names, loose)
+    trial = Trial(ruleset, local, recheck, tick, alone, loose)
     told = in_order(out.told)
     shown = proved(told, trial) if edits else (replace(f, edits=()) for f in told)
     return Checked(tuple(shown), rules, out.ignored, tuple(undecided), remarks)
