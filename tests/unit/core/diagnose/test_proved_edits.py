@@ -8,6 +8,7 @@ import pytest
 
 from conntrim.core.change.apply import apply
 from conntrim.core.change.edits import change_of
+from conntrim.core.diagnose.rulesets.cut_by_edits import cuts
 from conntrim.core.diagnose.rulesets.registry import check_ruleset
 from conntrim.core.parse.nft.commands import without_handles
 from conntrim.core.parse.ruleset import read
@@ -172,3 +173,26 @@ def test_errors_that_are_lost_already_may_be_lost_of_more() -> None:
     twin = found["CT103"].edits
     assert "-A PREROUTING -p udp -j CT --notrack" in [edit.text for edit in twin]
     assert {edit.text for edit in found["CT106"].edits} < {edit.text for edit in twin}
+
+
+ONE_WAY = RAW.format("-A OUTPUT -p tcp -m tcp --dport 22 -j CT --notrack\n") + (
+    "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED,UNTRACKED -j ACCEPT\n"
+    "-A INPUT -p tcp -m tcp --sport 22 -j ACCEPT\n-A INPUT -p icmp -j ACCEPT\nCOMMIT\n"
+)
+"""Answers from port 22 find no entry, and come in by their port alone."""
+
+
+def test_no_edit_closes_by_state_what_half_untracked_connections_need() -> None:
+    """The rule opens all ports to whoever sends from port 22; to ask it for ESTABLISHED would cut what works."""
+    found = {f.code: f for f in check_ruleset(read(ONE_WAY, "rules"), None).findings}
+    edits = {edit.text for edit in found["CT114"].edits}
+    assert "-A INPUT -s SERVER -p tcp -m tcp --sport 22 ! --syn -j ACCEPT" in edits
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_half_untracked_connections_are_followed_where_no_edit_untracks_anything(half: bool) -> None:
+    """Answers without an entry are INVALID: what asks for ESTABLISHED cuts them, and nobody's where all are tracked."""
+    before = ONE_WAY if half else ONE_WAY.replace("-A OUTPUT -p tcp -m tcp --dport 22 -j CT --notrack\n", "")
+    after = before.replace("--sport 22 -j", "--sport 22 -m conntrack --ctstate ESTABLISHED -j")
+    assert half is cuts(read(before, "rules"), read(after, "rules"), None, lambda: None)

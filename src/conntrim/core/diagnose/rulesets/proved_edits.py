@@ -111,6 +111,7 @@ class Trial:
     ruleset: Ruleset
     local: Intervals | None
     recheck: Recheck
+    cuts: Callable[[Ruleset, Ruleset], bool]
     tick: Callable[[], None]
     found: Sequence[Finding]
     loose: bool = True
@@ -187,7 +188,7 @@ class Trial:
     def _losing(self, findings: Sequence[Finding], left: Iterable[Finding]) -> list[Finding]:
         """What tells of errors that are lost with these edits and were not without them."""
         known = {_kind(f): f.evidence for f in self.found}
-        more = any(map(_untracks_more, self._edits(findings, ())))
+        more = any(map(_untracks_more, self._edits(findings, ())[len(self.done) :]))
         told = [f for f in left if f.code in ABOUT_ERRORS]
         return [f for f in told if _kind(f) not in known or (more and f.evidence != known[_kind(f)])]
 
@@ -195,22 +196,27 @@ class Trial:
         """Whether these edits change nothing else: the dearer question, asked last."""
         edits = self._edits(findings, more)
         after, moving = apply(change_of(edits), self.ruleset), any(map(_untracks, edits))
+        codes = {f.code for f in findings} | ({BESIDE} if more else set())
         try:
             if moving and cuts_translations(self.now, after, self.local, self.loose, self.tick):
                 return False
             found = compare(self.now, after, self.local, self.loose, self.tick)
-            codes = {f.code for f in findings} | ({BESIDE} if more else set())
-            if codes & CLOSING and any(after.those(_zones)) and any(not d.admitted for d in found.differences):
+            closes = any(not d.admitted for d in found.differences)
+            if closes and codes & CLOSING and any(after.those(_zones)):
                 return False  # an answer that comes into another zone finds no entry: no set says which are answers
-            return not _harm(found, codes, moving=moving) and not (codes & CLOSING and self._closes_more(after, edits))
+            if _harm(found, codes, moving=moving):
+                return False
+            if any(has_blank(edit.text) for edit in edits):
+                return True  # nobody knows whom it is about
+            if codes & CLOSING and self._closes_more(after):
+                return False
+            asked = TURNED not in codes and (closes or any(map(_untracks_more, edits[len(self.done) :])))
+            return not (asked and self.cuts(self.now, after))
         except NotDecided:
             return False
 
-    def _closes_more(self, after: Ruleset, edits: Sequence[Edit]) -> bool:
-        """Whether packets of tracked connections are refused as well: a rule that let both in is gone. Where addresses
-        are to be filled in, nobody knows."""
-        if any(has_blank(edit.text) for edit in edits):
-            return False
+    def _closes_more(self, after: Ruleset) -> bool:
+        """Whether packets of tracked connections are refused as well: a rule that let both in is gone."""
         tracked = compare(inert(self.now), inert(after), self.local, self.loose, self.tick)
         return any(not d.admitted and d.population in TRACKED for d in tracked.differences)
 

@@ -31,6 +31,7 @@ from conntrim.core.diagnose.rulesets import (
 )  # fmt: skip
 from conntrim.core.diagnose.rulesets.answers_let_in import answers_let_in
 from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
+from conntrim.core.diagnose.rulesets.cut_by_edits import cuts
 from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
 from conntrim.core.diagnose.rulesets.proved_edits import Trial, proved
@@ -108,7 +109,8 @@ def check_ruleset(
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
     recheck = partial(found_in, local=local, tick=tick, loose=loose, spaces=spaces)
-    trial = Trial(ruleset, local, recheck, tick, alone, loose)
+    cutting = partial(cuts, local=local, tick=tick, loose=loose, spaces=spaces)
+    trial = Trial(ruleset, local, recheck, cutting, tick, alone, loose)
     told = in_order(out.told)
     shown = proved(told, trial) if edits else (replace(f, edits=()) for f in told)
     return Checked(tuple(shown), rules, out.ignored, tuple(undecided), remarks)

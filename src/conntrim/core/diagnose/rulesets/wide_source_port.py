@@ -9,8 +9,8 @@ Why it matters:
     The source port is the sender's choice.
 
 What to do:
-    Ask for the state ESTABLISHED; where the packets are untracked, name the
-    servers (-s) and leave out SYNs (! --syn).
+    Ask for the state ESTABLISHED; where the packets or those that they
+    answer are untracked, name the servers (-s) and leave out SYNs (! --syn).
 
 Caveats:
     Told where the packets reach something that is closed otherwise: a rule
@@ -34,6 +34,7 @@ from conntrim.core.netfilter.hooks import FAMILIES, JOURNEYS, Arranged, arrange
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import settled, unsolicited
@@ -58,7 +59,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
             for owner, found in _opened(side, scope, without, owners, direction).items():
                 told = side.told(found, direction)
                 if owner in rules and simulate(case.full, told.witness).verdict in PASSED:
-                    yield _finding(case, side, rules.pop(owner), told, found & side.untracked(direction))
+                    yield _finding(case, rules.pop(owner), told, tracked=_tracked(side, direction, found))
 
 
 def _inert(ruleset: Ruleset) -> tuple[Arranged, dict[int, Rule]]:
@@ -109,6 +110,12 @@ def _opened(
     return found
 
 
+def _tracked(side: Side, direction: Direction, found: Set) -> bool:
+    """Whether answers that look like these packets have entries: no rule untracks them, or what they answer (K14)."""
+    asked = side.space.ends_swapped(found) & side.untracked(BACK[direction])
+    return found & side.untracked(direction) == side.space.nothing == asked
+
+
 def _edit(case: RuleCase, rule: Rule, tracked: bool) -> tuple[Edit, ...]:
     """Ask for a known connection where there can be one, else for the server."""
     home = case.home(rule)
@@ -120,10 +127,10 @@ def _edit(case: RuleCase, rule: Rule, tracked: bool) -> tuple[Edit, ...]:
     return rewrite.replaced(home, rule, rewrite.made(rewrite.ordered(matches), rule.statements, rule.comment))
 
 
-def _finding(case: RuleCase, side: Side, rule: Rule, told: Told, untracked: Set) -> Finding:
+def _finding(case: RuleCase, rule: Rule, told: Told, *, tracked: bool) -> Finding:
     return Finding(
         CODE, Severity.WARNING, "whoever sends from this rule's source port reaches closed ports",
         (rule.text, f"reachable through it alone: {told.words}", such_as(told.witness)), rule.place,
-        ("ask for the state ESTABLISHED; where these packets are untracked, for the server's address",),
-        witness=told.witness, edits=_edit(case, rule, tracked=untracked == side.space.nothing),
+        ("ask for the state ESTABLISHED; where one way of these connections is untracked, for the server's address",),
+        witness=told.witness, edits=_edit(case, rule, tracked),
     )  # fmt: skip
