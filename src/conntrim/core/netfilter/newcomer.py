@@ -106,8 +106,9 @@ class Newcomer:
 
     @property
     def said(self) -> dict[str, bool]:
-        """What rules that count say to whom they have not counted yet, by question."""
-        return {text: counted.answer for text, counted in self.answers.items()}
+        """What rules that count say to whom they have not counted yet, by question; and that a connection whose SYN no
+        SYNPROXY answered has no ACK that one awaits."""
+        return {text: counted.answer for text, counted in self.answers.items()} | dict.fromkeys(self.earned, False)
 
     def walk(
         self, arranged: Arranged, packets: Iterable[Packet], kernel: Kernel

@@ -472,20 +472,37 @@ class ChainTrace:
     ) -> None:
         if isinstance(statement, NoEffect):
             return
-        took = on & self.view.states[CtState.INVALID] if isinstance(statement, Notrack) else on
+        took = on & self._bare(statement)
         if took != self.view.space.nothing:
             self.hits.append(Hit(rule, statement, took))
         match statement:
             case Notrack():
-                self._move(CtState.INVALID, CtState.UNTRACKED, on)  # K9, K10, K11: only where nothing is attached
+                self._move(CtState.INVALID, CtState.UNTRACKED, took)
             case SetZone() | CtTemplate() | Helper() if self.early:
-                self._move(CtState.INVALID, CtState.NEW, on)
-                if isinstance(statement, SetZone) and self.table.dialect is Dialect.NFTABLES:
-                    self._move(CtState.UNTRACKED, CtState.NEW, on)  # K10
+                self._move(CtState.INVALID, CtState.NEW, took)
+                self._move(CtState.UNTRACKED, CtState.NEW, took)
             case SetZone() | CtTemplate() | Helper():
                 pass  # behind conntrack every packet has its state
             case SetMark():
                 self._mark(statement, on, again)
+            case _:
+                assert_never(statement)
+
+    def _bare(self, statement: Notrack | SetZone | CtTemplate | Helper | SetMark) -> Set:
+        """The packets on which a statement has effect, by what is attached to them already: untracking and templates
+        are for those with nothing, nft's zones for untracked ones too, and nft's helpers for entries (K9, K10, K11)."""
+        states, nft = self.view.states, self.table.dialect is Dialect.NFTABLES
+        match statement:
+            case Notrack():
+                return states[CtState.INVALID]
+            case SetZone() if self.early and nft:
+                return states[CtState.INVALID] | states[CtState.UNTRACKED]
+            case Helper() if self.early and nft:
+                return self.view.space.nothing
+            case SetZone() | CtTemplate() | Helper() if self.early:
+                return states[CtState.INVALID]
+            case SetZone() | CtTemplate() | Helper() | SetMark():
+                return self.view.space.everything
             case _:
                 assert_never(statement)
 

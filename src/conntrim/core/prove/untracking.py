@@ -323,7 +323,7 @@ class Play:
 class Difference:
     """Dialogues of one kind and direction that fare otherwise: the packets that open them. `rules` are the untracking
     rules that take packets of some, each with those; `conditional`: only for one answer of a match that is unknown to
-    the model. `played`: the one opener of which it is known, where not all were followed."""
+    the model, or of dialogues that do not come about anyway. `played`: the one opener of which it is known, where not all were followed."""
 
     script: Script
     direction: Direction
@@ -406,10 +406,14 @@ class Untracking:
         heard = proxied & both[1].answered(HANDSHAKE)
         opened = heard & self._opened_by_proxies(both[1])
         yield from self._told(replace(HANDSHAKE, harm=Harm.PROXIED), direction, opened, touching)
-        yield from self._told(HANDSHAKE, direction, heard & ~opened, touching)
+        if (passed_by := heard & ~opened) != self.space.nothing:
+            begun, unfollowed = self._begun(both[0], direction)
+            yield from self._told(HANDSHAKE, direction, passed_by & begun & ~unfollowed, touching)
+            yield from self._told(HANDSHAKE, direction, passed_by & unfollowed, touching)
+            yield from self._told(HANDSHAKE, direction, passed_by & ~(begun | unfollowed), touching, lost_anyway=True)
         if (unheard := proxied & ~heard) != self.space.nothing:
-            begun = unheard & both[0].completes(next(scripts(self.space.family)))[0]
-            yield from self._told(replace(HANDSHAKE, harm=Harm.CUT), direction, begun, touching)
+            cut = unheard & both[0].completes(next(scripts(self.space.family)))[0]
+            yield from self._told(replace(HANDSHAKE, harm=Harm.CUT), direction, cut, touching)
         left = self.space.any_state(universe & every) & ~proxied
         for script in scripts(self.space.family):
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
@@ -443,9 +447,19 @@ class Untracking:
             sided = replace(script, harm=Harm.ONE_SIDED)
             yield from self._told(sided, direction, begun & now & entries & untracked, touching)
 
-    def _told(self, script: Script, direction: Direction, found: Set, touching: Touching) -> Iterator[Difference]:
+    def _begun(self, without: Play, direction: Direction) -> tuple[Set, Set]:
+        """The TCP connections that come about without untracking, and those of which sets do not tell. Of those whose
+        SYN a proxy answers none does: it needs that untracked (K115)."""
+        script, proxied = next(scripts(self.space.family)), self._taken_by_proxies(without, CtState.NEW)
+        special = without.translated(script), *without.split(script, loop=direction is Direction.LOOPBACK)
+        return without.completes(script)[0] & ~proxied, self.space.sets.either(special) & ~proxied
+
+    def _told(
+        self, script: Script, direction: Direction, found: Set, touching: Touching, *, lost_anyway: bool = False
+    ) -> Iterator[Difference]:
         """For certain where there are some, of those whom nothing has counted yet; else as it may be. Dialogues are of
-        whole packets: fragments in front of reassembly are told of by rule (diagnose/rulesets/fragments)."""
+        whole packets: fragments in front of reassembly are told of by rule (diagnose/rulesets/fragments).
+        `lost_anyway`: untracking takes nothing from them."""
         nothing, found = self.space.nothing, answered(self.space, found, {FRAGMENT: False})
         if found == nothing:
             return
@@ -455,7 +469,7 @@ class Untracking:
         taken = ((each.rule, shown & each.of(self.space, played)) for each in touching)
         rules = tuple((rule, mine) for rule, mine in taken if mine != nothing)
         if rules:
-            yield Difference(script, direction, shown, rules, conditional=sure == nothing)
+            yield Difference(script, direction, shown, rules, conditional=lost_anyway or sure == nothing)
 
     def _packets(self, script: Script) -> list[tuple[bool, Packet]]:
         """Those that decide what becomes of a dialogue, and whether each answers: behind a proxy's handshake all."""
@@ -560,12 +574,13 @@ class Untracking:
         asked = (question(s) for rule in self.ruleset.those(proxies) for s in rule.statements if _answers(s))
         return tuple(dict.fromkeys(asked))
 
-    def _taken_by_proxies(self, play: Play) -> Set:
-        """The connections whose first packet is answered on the way."""
+    def _taken_by_proxies(self, play: Play, state: CtState = CtState.UNTRACKED) -> Set:
+        """The connections whose first packet, in this state, is answered on the way."""
         space = self.space
-        fits = [visit.fits & space.state(CtState.UNTRACKED) for visit in play.there.visits]
-        flags = space.sets.literals(*space.bits[Field.TCP_FLAGS])
-        return (self.space.any_state(space.sets.either(fits)) & play.there.untracked).exists(flags)
+        fits = space.any_state(space.sets.either([visit.fits & space.state(state) for visit in play.there.visits]))
+        untracked = state is CtState.UNTRACKED
+        (syn, *_) = HANDSHAKE.between(opener(space, Talk.TCP))
+        return play.carried(fits & (play.there.untracked if untracked else ~play.there.untracked), syn)
 
     def _opened_by_proxies(self, play: Play) -> Set:
         """The connections whose handshake's ACK comes to a proxy, and of which nothing behind the SYN is untracked."""

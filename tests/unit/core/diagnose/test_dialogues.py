@@ -355,3 +355,41 @@ def test_a_lost_helper_is_critical_where_connections_pass_as_related_alone(state
     )
     found = checked(raw, (f"-A INPUT -m conntrack --ctstate {states} -j ACCEPT",)).findings
     assert [severity] == [f.severity for f in found if f.code == "CT110"]
+
+
+def test_a_helper_behind_a_zone_is_none_that_untracking_takes_away() -> None:
+    """The first template stays (K10): with NOTRACK or without it, these connections have no helper."""
+    raw = (
+        "-A OUTPUT -p tcp -m tcp --sport 30000:60000 -j NOTRACK",
+        "-A OUTPUT -p tcp -m tcp -j CT --zone 5",
+        "-A OUTPUT -p tcp -m tcp --dport 21 -j CT --helper ftp",
+    )
+    assert [] == [f for f in checked(raw, (ANSWERS,)).findings if f.code == "CT110"]
+
+
+@pytest.mark.parametrize(("zone", "told"), [("-i eth0", []), ("-i eth1", ["CT117"])])
+def test_a_proxy_that_answers_no_syn_takes_every_ack(zone: str, told: list[str]) -> None:
+    """Connections with one way in a zone: the client's ACK is INVALID and dropped by SYNPROXY, whatever is untracked."""
+    raw = (f"-A PREROUTING {zone} -j CT --zone 5", "-A OUTPUT -o eth0 -p tcp -m tcp --sport 8088 -j NOTRACK")
+    proxy = "-A INPUT -p tcp -m tcp --dport 8088 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --mss 1460"
+    rules = (proxy, "-A INPUT -m conntrack --ctstate INVALID -j DROP", ANSWERS, "-A INPUT -p tcp -j ACCEPT")
+    found = checked(raw, rules).findings
+    assert told == [f.code for f in found if f.severity is Severity.CRITICAL]
+
+
+@pytest.mark.parametrize(
+    ("states", "rules", "severity"),
+    [
+        ("INVALID,UNTRACKED", (OPEN,), Severity.CRITICAL),
+        ("INVALID,UNTRACKED", (), Severity.WARNING),  # tracked, the filter refuses them
+        ("INVALID,NEW,UNTRACKED", (OPEN,), Severity.WARNING),  # tracked, the proxy answers them all the same (K115)
+    ],
+)
+def test_a_proxy_passed_by_is_critical_where_the_connection_would_be(
+    states: str, rules: tuple[str, ...], severity: Severity
+) -> None:
+    """What dies with untracking and without it is a warning."""
+    proxy = PROXY.replace("INVALID,UNTRACKED", states)
+    raw = ("-A PREROUTING -p tcp -m tcp --dport 8088 -j CT --notrack",)
+    found = checked(raw, (proxy, ANSWERS, *rules), loose=False).findings
+    assert [severity] == [f.severity for f in found if f.code == "CT121"]

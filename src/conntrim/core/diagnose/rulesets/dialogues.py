@@ -50,6 +50,8 @@ class Shown:
     by: Outcome | None = None
     taking: tuple[Rule, ...] = ()
     """The untracking rules that take packets of it, up to the one that is lost."""
+    anyway: bool = False
+    """Whether it is lost without them as well."""
 
 
 DEATH = frozenset({Harm.CUT, Harm.UNFOLLOWED})
@@ -136,7 +138,8 @@ class Differences:
             answer = played.outcomes[0].answer
             if answer is None or answer.verdict is not Fate.ACCEPT:
                 return None  # nobody is told that the connection is open
-            return Shown(told.words, packets[0], packets[1], run(self.case.full, packets[1:], kernel=kernel)[0])
+            ack = run(self.case.full, packets[1:], kernel=kernel)[0]
+            return Shown(told.words, packets[0], packets[1], ack, anyway=not found.side.stage.begins(packets[0]))
         last, taking = played.outcomes[-1], tuple(untracking(played.outcomes))
         if last.verdict is Fate.ANSWERED and last.answer is not None:
             return Shown(told.words, packets[0], last.answer.packet, last.answer, taking)
@@ -269,6 +272,7 @@ def findings(differences: Differences, told: Sequence[Finding], kind: Kind) -> I
     for mine in by_rule.values():
         evidence: list[str] = []
         witness: Packet | None = None
+        certain = False
         ways: set[tuple[Family, Direction]] = set()
         for found in sorted(mine, key=lambda each: each.difference.conditional):  # the witness is one for certain
             way = found.side.space.family, found.difference.direction
@@ -280,8 +284,8 @@ def findings(differences: Differences, told: Sequence[Finding], kind: Kind) -> I
             ways.add(way)
             witness = witness or shown.opener
             evidence += _evidence(found, shown)
+            certain = certain or not (found.difference.conditional or shown.anyway)
         if witness is not None:
-            certain = not all(found.difference.conditional for found in mine)
             worst = kind.SEVERITY if certain else Severity.WARNING
             lines = tuple(dict.fromkeys(evidence))
             yield Finding(kind.CODE, worst, kind.TITLE, lines, mine[0].rule.place, (kind.ADVICE,), witness=witness)

@@ -50,9 +50,9 @@ def check(case: RuleCase) -> Iterator[Finding]:
         for direction in DIRECTIONS:
             if side.untracked(direction) == side.space.nothing:
                 continue
-            way = side.way(direction)
-            for hit in (h for _, h in way.hits if _helped(h.statement, side) and id(h.rule) not in told):
-                found = _begun(side, direction, side.stateless(hit.packets) & way.untracked)
+            helped = (h for _, h in side.way(direction, inert=True).hits if _helped(h.statement, side))
+            for hit in (h for h in helped if id(h.rule) not in told):
+                found = _begun(side, direction, side.stateless(hit.packets) & side.way(direction).untracked)
                 if found != side.space.nothing:
                     told.add(id(hit.rule))
                     yield _finding(case, side, hit.rule, direction, found)
