@@ -33,7 +33,7 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY, Memory
 from conntrim.core.netfilter.question_text import question
-from conntrim.core.prove.assumed import answered, certain, possible
+from conntrim.core.prove.assumed import answered, certain, possible, unmarked
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
@@ -460,7 +460,7 @@ class Untracking:
         """For certain where there are some, of those whom nothing has counted yet; else as it may be. Dialogues are of
         whole packets: fragments in front of reassembly are told of by rule (diagnose/rulesets/fragments).
         `lost_anyway`: untracking takes nothing from them."""
-        nothing, found = self.space.nothing, answered(self.space, found, {FRAGMENT: False})
+        nothing, found = self.space.nothing, answered(self.space, found, {FRAGMENT: False} | self._unmarked)
         if found == nothing:
             return
         sure = self._sure(found)
@@ -558,6 +558,11 @@ class Untracking:
         there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies)
         back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
         return Play(self.space, there, back, self._questions, self._answering, self.loose)
+
+    @cached_property
+    def _unmarked(self) -> dict[str, bool]:
+        """What asks for marks of entries where no rule writes one."""
+        return unmarked(self.ruleset, self.space.family)
 
     @cached_property
     def _questions(self) -> EntryQuestions:

@@ -28,7 +28,7 @@ ECHOING = (Protocol.ICMP, Protocol.ICMPV6)
 
 def dialogues_of(packet: Packet, ports: Sequence[int]) -> list[Dialogue]:
     """All dialogues that a packet may belong to; none where a stand cannot play it."""
-    unknown = packet.iif not in NAMES or packet.oif not in NAMES or packet.mark or packet.dscp
+    unknown = packet.iif not in NAMES or packet.oif not in NAMES or packet.mark or packet.dscp or packet.ecn
     returning = packet.iif == packet.oif and packet.iif not in ("", "lo")  # who is which end nobody sees
     if unknown or returning or unplayable(packet):
         return []
