@@ -100,6 +100,12 @@ class Course:
     complete: bool | None
 
     @property
+    def parting(self) -> str | None:
+        """The first question on which ways part that this walk did not take: whatever is answered a packet goes on, in
+        one state or another."""
+        return next((text for each in self.outcomes if each.verdict is Fate.ACCEPT for text in each.undecided), None)
+
+    @property
     def translated(self) -> bool:
         """Whether a packet is given other addresses than it was sent with, wherever it ends then."""
         return any(tuple_of(each.left) != tuple_of(each.packet) for each in self.outcomes)

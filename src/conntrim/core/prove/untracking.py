@@ -323,7 +323,7 @@ class Play:
 class Difference:
     """Dialogues of one kind and direction that fare otherwise: the packets that open them. `rules` are the untracking
     rules that take packets of some, each with those; `conditional`: only for one answer of a match that is unknown to
-    the model, or of dialogues that do not come about anyway. `played`: the one opener of which it is known, where not all were followed."""
+    XX
 
     script: Script
     direction: Direction

@@ -24,7 +24,7 @@ Caveats:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from conntrim.core.diagnose.rulesets import raw
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Told, such_as
@@ -52,15 +52,14 @@ def check(case: RuleCase) -> Iterator[Finding]:
             for taken in (t for t in side.taken if t.direction is direction):
                 mine = ((hit, packets & taken.packets) for hit, packets in skipped)
                 possible = ((hit, packets & side.possible(packets)) for hit, packets in mine)
-                losing = [(hit, *lost) for hit, packets in possible for lost in _lost(side, direction, hit, packets)]
+                losing = [lost for hit, packets in possible for lost in _lost(side, direction, hit, packets)]
                 if losing:
-                    worst = max(_severity(hit, direction) for hit, _, _ in losing)
-                    hit, _, first = next(each for each in losing if _severity(each[0], direction) is worst)
+                    worst = max(losing, key=lambda each: each.severity)
                     finding = told.get(id(taken.rule))
-                    if finding is None or finding.severity < worst:
+                    if finding is None or finding.severity < worst.severity:
                         before = finding.edits if finding else ()
-                        finding = replace(_finding(taken.rule, hit, direction, first), edits=before)
-                    edits = raw.tracked(case, side, side.space.sets.either([p for _, p, _ in losing]), taken)
+                        finding = replace(_finding(taken.rule, worst), edits=before)
+                    edits = raw.tracked(case, side, side.space.sets.either([each.packets for each in losing]), taken)
                     told[id(taken.rule)] = replace(finding, edits=tuple(dict.fromkeys((*finding.edits, *edits))))
     yield from told.values()
 
@@ -77,18 +76,30 @@ def _skipped(side: Side, direction: Direction) -> Iterator[tuple[Hit, Set]]:
                 yield hit, lost
 
 
-def _lost(side: Side, direction: Direction, hit: Hit, skipped: Set) -> Iterator[tuple[Set, Told]]:
-    """Those of them with which a dialogue is lost, or comes to another end, as far as somebody knows, and one of which
-    that is told: what the filter refuses anyway, and what keeps its address and port, loses nothing. What is a warning
-    has to be shown."""
-    sure = (True,) if _severity(hit, direction) is Severity.WARNING else (True, None)
-    if skipped != side.space.nothing:
-        parts, whole = side.stage.parts(skipped, side.universe(direction))
-        kept = [(box, part) for box, part in parts if side.stage.loses(box.witness) in sure]
-        if kept:
-            every = whole and len(kept) == len(parts)
-            lost = skipped if every else side.space.sets.either([part for _, part in kept])
-            yield lost, side.told_of(kept[0][0], whole=len(kept) == 1)
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Packets with which a translation is lost: by which rule, one of them in words, and how bad that is."""
+
+    hit: Hit
+    packets: Set
+    told: Told
+    severity: Severity
+
+
+def _lost(side: Side, direction: Direction, hit: Hit, skipped: Set) -> Iterator[Lost]:
+    """Those of them with which a dialogue is lost, or comes to another end: what the filter refuses anyway, and what
+    keeps its address and port, loses nothing. Where nobody knows it is a warning; of what is one anyway it is not
+    told."""
+    if skipped == side.space.nothing:
+        return
+    worst, (parts, whole) = _severity(hit, direction), side.stage.parts(skipped, side.universe(direction))
+    judged = [(box, part, side.stage.loses(box.witness)) for box, part in parts]
+    sure = [(box, part) for box, part, loses in judged if loses]
+    kept = sure or [(box, part) for box, part, loses in judged if loses is None and worst is not Severity.WARNING]
+    if kept:
+        every = whole and len(kept) == len(parts)
+        lost = skipped if every else side.space.sets.either([part for _, part in kept])
+        yield Lost(hit, lost, side.told_of(kept[0][0], whole=len(kept) == 1), worst if sure else Severity.WARNING)
 
 
 def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
@@ -118,10 +129,10 @@ def _severity(hit: Hit, direction: Direction) -> Severity:
     return Severity.WARNING if own else Severity.CRITICAL
 
 
-def _finding(rule: Rule, hit: Hit, direction: Direction, told: Told) -> Finding:
-    nat = hit.rule
+def _finding(rule: Rule, lost: Lost) -> Finding:
+    nat, told = lost.hit.rule, lost.told
     evidence = (f"no longer translated: {told.words}", such_as(told.witness), f"{nat.place}: {nat.text}")
     return Finding(
-        CODE, _severity(hit, direction), "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
+        CODE, lost.severity, "this NOTRACK rule keeps packets from being translated", evidence, rule.place,
         ("leave them tracked, both ways",), witness=told.witness,
     )  # fmt: skip

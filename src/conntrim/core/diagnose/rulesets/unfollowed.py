@@ -74,14 +74,17 @@ class Stage:
         return made, whole
 
     def loses(self, opener: Packet) -> bool | None:
-        """Whether the dialogue that a packet opens is lost, or is no longer translated; None: nobody knows."""
+        """Whether the dialogue that a packet opens is lost, or is no longer translated; None: nobody knows. What was
+        translated and refused then is missed by nobody, if it did not come to an address of the host."""
         if opener.protocol not in TALKS:
             return None
         before, after = self._courses(_script(opener), opener)
-        arrives = after.outcomes[0].verdict is Fate.ACCEPT
-        certain = before.outcomes[0].verdict is not Fate.NOT_DECIDED
-        if certain and before.translated and arrives and not after.translated and after.complete is not None:
+        came, comes = (each.outcomes[0].verdict for each in (before, after))
+        stops = before.translated and comes is Fate.ACCEPT and not after.translated and after.complete is not None
+        if stops and came is Fate.ACCEPT:
             return True
+        if stops and came is not Fate.NOT_DECIDED and not self.kernel.local:
+            return None
         if before.complete is False or after.complete:
             return False
         return None if before.complete is None or after.complete is None else True
