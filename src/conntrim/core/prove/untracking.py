@@ -323,7 +323,9 @@ class Play:
 class Difference:
     """Dialogues of one kind and direction that fare otherwise: the packets that open them. `rules` are the untracking
     rules that take packets of some, each with those; `conditional`: only for one answer of a match that is unknown to
-    XX
+    the model, or of dialogues that do not come about anyway. `played`: the one opener of which it is known, where not
+    all were followed, and with which `answers`.
+    """
 
     script: Script
     direction: Direction
@@ -331,6 +333,7 @@ class Difference:
     rules: tuple[tuple[Rule, Set], ...]
     conditional: bool = False
     played: Packet | None = None
+    answers: tuple[tuple[str, bool], ...] = ()
 
     @property
     def harm(self) -> Harm:
@@ -585,7 +588,7 @@ class Untracking:
         fits = space.any_state(space.sets.either([visit.fits & space.state(state) for visit in play.there.visits]))
         untracked = state is CtState.UNTRACKED
         (syn, *_) = HANDSHAKE.between(opener(space, Talk.TCP))
-        return play.carried(fits & (play.there.untracked if untracked else ~play.there.untracked), syn)
+        return carried(space, fits & (play.there.untracked if untracked else ~play.there.untracked), syn)
 
     def _opened_by_proxies(self, play: Play) -> Set:
         """The connections whose handshake's ACK comes to a proxy, and of which nothing behind the SYN is untracked."""

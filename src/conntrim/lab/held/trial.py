@@ -141,7 +141,8 @@ class Bench:
         if shows(both, rules):
             return
         played = self._witness(finding, exhibit, lambda each: shows(each, rules))
-        if played is None or (not played and finding.witness and shorter(finding.witness)):
+        short = finding.witness is not None and shorter(finding.witness)
+        if played is None or (not played and (short or (alarm is Fault.UNTRUE and told.unplaced))):
             self.counts.claims["witnesses not played"] += 1
         elif not played:
             yield Disagreement(alarm, "", (), (finding.code,), words_of(finding))

@@ -369,7 +369,7 @@ def test_a_helper_behind_a_zone_is_none_that_untracking_takes_away() -> None:
 
 @pytest.mark.parametrize(("zone", "told"), [("-i eth0", []), ("-i eth1", ["CT117"])])
 def test_a_proxy_that_answers_no_syn_takes_every_ack(zone: str, told: list[str]) -> None:
-    """Connections with one way in a zone: the client's ACK is INVALID and dropped by SYNPROXY, whatever is untracked."""
+    """One way has a zone: the client's ACK is INVALID and dropped by SYNPROXY, whatever is untracked."""
     raw = (f"-A PREROUTING {zone} -j CT --zone 5", "-A OUTPUT -o eth0 -p tcp -m tcp --sport 8088 -j NOTRACK")
     proxy = "-A INPUT -p tcp -m tcp --dport 8088 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --mss 1460"
     rules = (proxy, "-A INPUT -m conntrack --ctstate INVALID -j DROP", ANSWERS, "-A INPUT -p tcp -j ACCEPT")

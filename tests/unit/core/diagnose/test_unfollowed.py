@@ -213,3 +213,26 @@ def test_round_lo_those_with_one_way_in_a_zone_are_played_apart() -> None:
     raw = ("-A OUTPUT -p tcp -m multiport --dports 80,4000:5000 -j CT --zone-orig 6", "-A OUTPUT -j CT --notrack")
     rules = ruleset(raw, ("-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",))
     assert [("CT116", Severity.CRITICAL)] == codes(check_ruleset(rules, OURS, edits=False), "CT116")
+
+
+def test_what_hangs_on_an_unknown_match_is_no_certain_death() -> None:
+    """An accept in front of the untracking that nobody understands: whatever it says, the answer passes, translated
+    back or not. Both are played, and what one of them alone shows is a warning."""
+    nat = ("-A POSTROUTING -o eth0 -j SNAT --to-source 203.0.113.200",)
+    unknown = "-A PREROUTING -m u32 --u32 0>>22&0x3C@4=0x29 -j ACCEPT"
+    assert [("CT117", Severity.CRITICAL)] == codes(said((SSH,), nat), "CT117")
+    found = said((unknown, SSH), nat)
+    assert [("CT117", Severity.WARNING)] == codes(found, "CT117")
+    (cut,) = (f for f in found.findings if f.code == "CT117")
+    assert any("not translated back is tcp SYN/ACK" in line for line in cut.evidence)
+
+
+@pytest.mark.parametrize(("passed_on", "told"), [("ACCEPT", [("CT109", Severity.CRITICAL)]), ("DROP", [])])
+def test_a_translation_that_ends_at_a_refusal_is_missed_by_nobody(
+    passed_on: str, told: list[tuple[str, Severity]]
+) -> None:
+    """What the host opened was sent to itself, and refused there."""
+    raw = ("-A OUTPUT -o eth0 -p udp -m udp --dport 3306 -j CT --notrack",)
+    nat = ("-A OUTPUT -o eth0 -p udp -m udp --dport 3306 -j REDIRECT --to-ports 3307",)
+    found = said(raw, nat, (f"-A INPUT -i lo -p udp -m udp --dport 3307 -j {passed_on}",))
+    assert told == codes(found, "CT109")

@@ -132,7 +132,7 @@ class Differences:
         told = found.side.told(found.part, found.difference.direction)
         packets = found.difference.script.between(found.difference.played or told.witness)
         kernel = found.side.stage.kernel
-        given = found.side.newcomer | told.box.conditions
+        given = found.side.newcomer | told.box.conditions | dict(found.difference.answers)
         played = course(self.case.full, packets, kernel, given)
         if found.difference.harm is Harm.PASSED_BY:
             answer = played.outcomes[0].answer

@@ -15,7 +15,8 @@ What to do:
 Caveats:
     Told where one of the packets, played with and without the NOTRACK rules,
     comes to another end or is lost: what keeps its address and port, and what
-    the filter refuses anyway, misses nothing. Masquerading of what this host
+    the filter refuses anyway, misses nothing. Where that hangs on a match
+    that is not understood it is a warning. Masquerading of what this host
     itself sends changes nothing as a rule and is not told. Another
     translation of its source is a warning: what it opens goes on, from
     another address of its own.

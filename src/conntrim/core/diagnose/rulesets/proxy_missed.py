@@ -16,7 +16,8 @@ What to do:
 
 Caveats:
     nf_conntrack_tcp_loose is the kernel's own; for a file the option
-    --tcp-loose tells it, else it is taken as 1, the kernel's default.
+    --tcp-loose tells it, else it is taken as 1, the kernel's default. Where
+    the connections do not come about without NOTRACK either, it is a warning.
 """
 
 from __future__ import annotations

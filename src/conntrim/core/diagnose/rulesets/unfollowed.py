@@ -26,10 +26,30 @@ from conntrim.core.prove.untracking import Difference, Harm, Script, scripts, un
 MOST_PLAYED = 6
 """Parts of a set of connections of which one is played."""
 
+MOST_WAYS = 16
+"""So many combinations of answers to what is unknown are tried for a dialogue; what is left is not decided."""
+
+WORST = (Harm.CUT, Harm.NO_ERRORS, Harm.UNFOLLOWED, Harm.ONE_SIDED)
+"""What may become of a dialogue that is played, the worst first."""
+
 
 TALKS: dict[int, Talk] = {
     Protocol.TCP: Talk.TCP, Protocol.UDP: Talk.UDP, Protocol.ICMP: Talk.ECHO, Protocol.ICMPV6: Talk.ECHO,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One dialogue with the untracking inert and as it is, for these answers to what is unknown to the model."""
+
+    answers: Mapping[str, bool]
+    before: Course
+    after: Course
+
+    @property
+    def taking(self) -> list[Rule]:
+        """The untracking rules that take packets of it."""
+        return untracking(self.after.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +67,15 @@ class Stage:
         """What becomes of connections that are not followed; they stay so where a played one is not decided."""
         for packets in self._by_rules(found):
             (box, part), *_ = self.parts(packets, universe, 1)[0]
-            before, after = self._courses(found.script, box.witness)
-            taking = untracking(after.outcomes)
-            if (harm := _harm(found.script, before, after)) and taking:
-                script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in taking)
-                open_ = harm is Harm.UNFOLLOWED and found.conditional
-                made = replace(found, script=script, openers=part, rules=rules, played=box.witness)
-                yield replace(made, conditional=open_)
+            ways = self._ways(found.script, box.witness)
+            harmed = [(way, harm) for way in ways if (harm := _harm(found.script, way)) and way.taking]
+            if harmed:
+                way, harm = min(harmed, key=lambda each: WORST.index(each[1]))
+                alike = [each for _, each in harmed] == [harm] * len(ways)
+                script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in way.taking)
+                open_ = not alike or (harm is Harm.UNFOLLOWED and found.conditional)
+                made = replace(found, script=script, openers=part, rules=rules, conditional=open_)
+                yield replace(made, played=box.witness, answers=tuple(way.answers.items()))
 
     def _by_rules(self, found: Difference) -> Iterator[Set]:
         """The connections by the untracking rules that take packets of them, a few parts."""
@@ -78,7 +100,11 @@ class Stage:
         translated and refused then is missed by nobody, if it did not come to an address of the host."""
         if opener.protocol not in TALKS:
             return None
-        before, after = self._courses(_script(opener), opener)
+        found = {self._loses(way) for way in self._ways(_script(opener), opener)}
+        return found.pop() if len(found) == 1 else None
+
+    def _loses(self, way: Way) -> bool | None:
+        before, after = way.before, way.after
         came, comes = (each.outcomes[0].verdict for each in (before, after))
         stops = before.translated and comes is Fate.ACCEPT and not after.translated and after.complete is not None
         if stops and came is Fate.ACCEPT:
@@ -91,7 +117,9 @@ class Stage:
 
     def begins(self, opener: Packet) -> bool:
         """Whether what a packet opens may come about without the untracking rules."""
-        return opener.protocol not in TALKS or self._courses(_script(opener), opener)[0].complete is not False
+        if opener.protocol not in TALKS:
+            return True
+        return any(way.before.complete is not False for way in self._ways(_script(opener), opener))
 
     def takes(self, rule: Rule, script: Script, opener: Packet) -> bool:
         """Whether an untracking rule takes a packet of a dialogue, up to the packet that is lost."""
@@ -111,14 +139,27 @@ class Stage:
             return False
         return before.answer.verdict is Fate.ACCEPT and after.answer.verdict in (Fate.DROP, Fate.REJECT)
 
-    def _courses(self, script: Script, opener: Packet) -> tuple[Course, Course]:
-        packets = script.between(opener)
-        before, after = (course(rules, packets, self.kernel, self.newcomer) for rules in (self.inert, self.rules))
-        return before, after
+    def _ways(self, script: Script, opener: Packet) -> list[Way]:
+        """A dialogue with and without its untracking; where a packet of it goes on in one state or another, whatever a
+        match says that is unknown to the model, with either answer."""
+        packets, made, tries = script.between(opener), list[Way](), list[dict[str, bool]]([{}])
+        while tries:
+            answers = tries.pop()
+            given = {**self.newcomer, **answers}
+            way = Way(answers, *(course(rules, packets, self.kernel, given) for rules in (self.inert, self.rules)))
+            parting = way.before.parting or way.after.parting
+            if parting is None:
+                made.append(way)
+            elif len(made) + len(tries) < MOST_WAYS:
+                tries += [answers | {parting: True}, answers | {parting: False}]
+            else:
+                made.append(Way(answers, *(replace(each, complete=None) for each in (way.before, way.after))))
+        return made
 
 
-def _harm(script: Script, before: Course, after: Course) -> Harm | None:
+def _harm(script: Script, way: Way) -> Harm | None:
     """What untracking does to a dialogue; one that ends with an error is there for the error alone."""
+    before, after = way.before, way.after
     if script.turns[-1].about is not None:
         lost = before.complete is True and after.complete is False and len(after.outcomes) == len(script.turns)
         return Harm.NO_ERRORS if lost else None
