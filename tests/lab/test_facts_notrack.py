@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import closing, suppress
 from dataclasses import replace
+from signal import SIGSEGV
 
 import pytest
 
@@ -26,6 +27,7 @@ from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.dialogue import run
 from conntrim.core.parse.ruleset import read
 from conntrim.host.netns import entered
+from conntrim.host.programs import attempt
 from conntrim.lab.dialogue import parse_packets, shots
 from conntrim.lab.limits import global_limits
 from conntrim.lab.netns import LabHost
@@ -267,6 +269,21 @@ def test_k18_nft_wants_every_rule_to_be_ended(host: LabHost, statement: str) -> 
     if "v1.0.6" in host.run("nft", "--version"):
         with pytest.raises(HostError, match="syntax error"):
             host.run("nft", "-c", "-f", "-", text=chain.format(statement, ""))
+
+
+BESIDE = "table inet t {{\n chain d {{ {} accept; }}\n chain c {{ accept; accept; }}\n}}\n"
+
+
+@pytest.mark.parametrize("match", ["ip dscp { af11, ef }", "tcp doff { 5, 6 }", "ip dscp af11", "tcp dport { 1, 2 }"])
+def test_k169_nft_dies_where_a_part_of_a_byte_is_looked_up(host: LabHost, match: str) -> None:
+    """nft 1.0.6 puts no rule beside another there, in whatever chain, and does nothing; at a chain's end it does."""
+    host.run("nft", "-f", "-", text=BESIDE.format(match))
+    host.run("nft", "add rule inet t c notrack; insert rule inet t c notrack")
+    parted = "{" in match and "port" not in match
+    if "v1.0.6" in host.run("nft", "--version"):
+        for command in ("insert rule inet t c index 2 counter", "add rule inet t c index 2 counter"):
+            assert parted == (attempt(["nft", command], netns=host.name).code == -SIGSEGV)
+        assert parted == ("counter" not in host.run("nft", "list chain inet t c"))
 
 
 REFUSING = """\

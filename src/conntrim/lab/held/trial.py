@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from signal import SIGSEGV
 
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.address import Family
@@ -61,6 +62,10 @@ def families_of(script: Script) -> tuple[Family, ...]:
     spoken = {sheet.family for sheet in script.sheets}
     both = "inet" in spoken or not spoken
     return tuple(f for f, name in ((Family.IPV4, "ip"), (Family.IPV6, "ip6")) if both or name in spoken)
+
+
+class NftDiedError(Exception):
+    """nft died of rules that are loaded, before it did anything (K169): nothing is learnt about the edit."""
 
 
 @dataclass(slots=True)
@@ -208,6 +213,9 @@ class Bench:
         self.other.unload()
         try:
             ruleset = self._load_edited(exhibit, edits)
+        except NftDiedError:
+            self.counts.claims["edits of which nft dies (K169)"] += 1
+            return
         except (HostError, KeyError, ValueError) as error:
             yield Disagreement(Fault.EDIT_REFUSED, "", (), codes, (*words, str(error)))
             return
@@ -233,7 +241,11 @@ class Bench:
             return ruleset_of(batches)
         stand.load(telling(exhibit.script).batches(), exhibit.strict)
         for command in commanded(edits):
-            stand.host.run("nft", command)  # a process of its own: it may abort (K49)
+            ended = programs.attempt(["nft", command], netns=stand.host.name)  # of its own: it may abort (K49)
+            if ended.code == -SIGSEGV:
+                raise NftDiedError(command)
+            if ended.code:
+                raise HostError(f"nft {command}", ended.errors.strip() or f"exit code {ended.code}")
         return told_nft(stand.listing()).ruleset
 
     # --- compare ------------------------------------------------------------------------------------------------

@@ -92,8 +92,10 @@ def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
         if trial.takes(rest) is None:
             refused.add(asked)
         else:
-            lone = len(rest) == 1 and not taken
-            taken |= {id(f): trial.done if lone else trial.alone(f) or trial.done for f in rest}
+            every, lone = trial.done, len(rest) == 1 and not taken
+            for finding in rest:
+                own = () if lone else trial.alone(finding)
+                taken[id(finding)] = own if own and set(own) <= set(every) else every  # of what is proved together
     told: tuple[Edit, ...] = ()
     for finding in findings:
         edits = tuple(dict.fromkeys(taken.get(id(finding), ())))  # as they were carried out: each once
