@@ -149,9 +149,13 @@ def _unknown(outcome: Outcome) -> bool:
 def _masqueraded(outcome: Outcome) -> bool:
     """Whether the host's own packet is given another of its addresses, and nobody told which; for what it passes on
     that decides nothing."""
-    own = not outcome.packet.iif and outcome.left.src != outcome.packet.src
-    steps = (step.rule for step in outcome.path if step.rule)
-    return own and any(isinstance(s, Nat) and s.kind is NatKind.MASQUERADE for rule in steps for s in rule.statements)
+    return not outcome.packet.iif and masquerades(outcome)
+
+
+def masquerades(outcome: Outcome) -> bool:
+    """Whether a packet leaves with one of the host's addresses for its source, chosen by where it leaves."""
+    steps = (step.rule for step in outcome.path if step.rule and outcome.left.src != outcome.packet.src)
+    return any(isinstance(s, Nat) and s.kind is NatKind.MASQUERADE for rule in steps for s in rule.statements)
 
 
 def opened(before: Outcome, outcome: Outcome) -> bool:

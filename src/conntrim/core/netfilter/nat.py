@@ -74,9 +74,14 @@ def _masqueraded(packet: Packet, kernel: Kernel) -> tuple[int | None, bool]:
     there = kernel.own(packet.oif, packet.family)
     if there is not None and packet.oif != "lo":  # there it takes an address of some other interface
         return there, True
-    own = [low for low, _ in kernel.local.ranges if family_of(low) is packet.family and low not in LOOPBACK.values()]
-    own = [a for a in own if not format_address(a).startswith(("127.", "fe80:"))]
+    own = own_addresses(kernel, packet.family)
     return (own[0] if own else None), len(own) == 1 and packet.oif != "lo"
+
+
+def own_addresses(kernel: Kernel, family: Family) -> list[int]:
+    """The host's own addresses that a packet may leave with."""
+    own = [low for low, _ in kernel.local.ranges if family_of(low) is family and low not in LOOPBACK.values()]
+    return [a for a in own if not format_address(a).startswith(("127.", "fe80:"))]
 
 
 def _redirected(packet: Packet, kernel: Kernel, hook: Hook) -> int:

@@ -34,6 +34,16 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.writes import AddToSet, SetField
 
 
+def astray(statement: SetField) -> str:
+    """The question whether a packet with another address or port, which no entry knows, is lost."""
+    return f"{statement.text}: it does not arrive"
+
+
+def not_new(statement: OpaqueStatement) -> str:
+    """The question whether the entry of a NEW packet is there already, from one before it (K136)."""
+    return f"{statement.text}: the entry is not new"
+
+
 def membership(match: InSet) -> str:
     """The question whether a packet's fields are in a set, negated or not: both ask the same."""
     return f"{' '.join(str(f) for f in match.fields)} is in the set {match.set_name}"

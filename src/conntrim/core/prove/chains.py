@@ -36,7 +36,7 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )  # fmt: skip
 from conntrim.core.model.writes import AddToSet, SetField
-from conntrim.core.netfilter.question_text import question, queue, translation
+from conntrim.core.netfilter.question_text import astray, not_new, question, queue, translation
 from conntrim.core.netfilter.statements import MOST_JUMPS
 from conntrim.core.prove.diagram import NotDecided, Set
 from conntrim.core.prove.first_match import ACCEPTED, DROPPED, KINDS, LEFT, blocks, folded, plain_end
@@ -346,9 +346,9 @@ class ChainTrace:
                 return self.view.space.everything if self.early else self.view.stateless()
             case AddToSet(set_name=name) if self._stops_at(name):
                 return self.view.space.unknown(f"{statement.text}: the set is full")
-            case OpaqueStatement(kind="ct expectation"):  # K136
+            case OpaqueStatement(kind="ct expectation"):
                 fresh = self.view.space.nothing if self.early else self.view.states[CtState.NEW]
-                return ~fresh | self.view.space.unknown(f"{statement.text}: the entry is not new")
+                return ~fresh | self.view.space.unknown(not_new(statement))
             case OpaqueStatement(may_break=True):
                 return self.view.space.unknown(f"{question(statement)}: nothing is found")
             case Nat(elsewhere=Elsewhere(looks_up=True)):
@@ -457,7 +457,7 @@ class ChainTrace:
         self.view.put(statement.field, on, statement.value)
         if not statement.readdresses:
             return on
-        lost = self.view.space.unknown(f"{statement.text}: it does not arrive")
+        lost = self.view.space.unknown(astray(statement))
         ends[DROPPED].append(on & lost)
         return on & ~lost
 

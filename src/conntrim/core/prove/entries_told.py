@@ -10,10 +10,11 @@ from typing import Self
 
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.fields import Field
-from conntrim.core.model.ruleset import Rule, Ruleset, entry_questions
+from conntrim.core.model.ruleset import OpaqueStatement, Rule, Ruleset, Statement, entry_questions
 from conntrim.core.netfilter.ct_expressions import holds
-from conntrim.core.netfilter.question_text import question
+from conntrim.core.netfilter.question_text import not_new, question
 from conntrim.core.netfilter.skb import Tracked
+from conntrim.core.prove.assumed import answered
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_vars import PacketVars
 
@@ -30,21 +31,29 @@ KNOWN = frozenset({CtKey.DIRECTION, CtKey.STATUS, CtKey.PROTOCOL, CtKey.FAMILY})
 
 @dataclass(frozen=True, slots=True)
 class EntryQuestions:
-    """Those of a rule set, each with all that it asks together."""
+    """Those of a rule set, each with all that it asks together. `fresh`: those whether an entry was there before."""
 
     space: PacketVars
     asked: tuple[tuple[str, tuple[CtIn, ...]], ...]
+    fresh: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, space: PacketVars, ruleset: Ruleset) -> Self:
         """Of all rules."""
         asked = ((m, entry_questions(m)) for rule in ruleset.those(_asks) for m in rule.matches)
         asks = {question(match): wanted for match, wanted in asked if wanted}
-        return cls(space, tuple(asks.items()))
+        new = (s for rule in ruleset.those(_expecting) for s in rule.statements if expects(s))
+        fresh = dict.fromkeys(not_new(s) for s in new if isinstance(s, OpaqueStatement))
+        return cls(space, tuple(asks.items()), tuple(fresh))
+
+    def __bool__(self) -> bool:
+        return bool(self.asked or self.fresh)
 
     def settled(self, found: Set, attached: Tracked, source: int) -> Set:
         """The connections of a set, told by their requests, where the packet's entry answers; `source` sends the
         requests of the one that stands for all. Nothing translates them."""
+        confirmed = attached.confirmed and not attached.pending
+        found = answered(self.space, found, dict.fromkeys(self.fresh, confirmed))
         for text, asked in self.asked:
             number = self.space.free.get(text)
             if number is None or (answer := self._answer(asked, attached, source)) is None:
@@ -73,6 +82,15 @@ class EntryQuestions:
                 yield ~found if match.negated else found
             else:
                 yield None
+
+
+def expects(statement: Statement) -> bool:
+    """Whether a statement sets an expectation, which only a new entry takes (K136)."""
+    return isinstance(statement, OpaqueStatement) and statement.kind == "ct expectation"
+
+
+def _expecting(rule: Rule) -> bool:
+    return any(map(expects, rule.statements))
 
 
 def _asks(rule: Rule) -> bool:

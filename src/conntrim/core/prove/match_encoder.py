@@ -59,7 +59,8 @@ class MatchEncoder:
     (turns.py). Without `states` the state is a variable like others. `dnated`: all packets here were translated.
     `added`: the packets whose fields rules put into a set (with its table) on the way.
     `direct`: the first packets that came by all that translates destinations, and kept theirs (None: not known).
-    `entries`: conntrack was here: what is NEW has an entry, and is not a template (K10).
+    `entries`: conntrack was here: what is NEW has an entry, and is not a template (K10). `templated`: the packets that
+    had a template then: the others' entries are in zone 0 (None: not known).
     `whole`: conntrack has put fragments together (K6); in front of that a packet may be one. `later`: all packets are
     fragments other than the first, told by the headers of their datagram.
     """
@@ -80,6 +81,7 @@ class MatchEncoder:
     direct: Set | None = None
     dnated: bool = False
     entries: bool = False
+    templated: Set | None = None
     whole: bool = True
     later: bool = False
     version: int = 0
@@ -138,7 +140,7 @@ class MatchEncoder:
         """Two views with the same signature see the same in the same packets."""
         if self._signature is None:
             seen = *self.here(), *self.states.values(), *(self.mark or ()), self.direct, *self.lost.items()
-            seen = *seen, *((name, *bits) for name, bits in self.written.items()), *self.added.items()
+            seen = *seen, self.templated, *((name, *bits) for name, bits in self.written.items()), *self.added.items()
             self._signature = self.space.signatures.setdefault(seen, len(self.space.signatures))
         return self._signature
 
@@ -354,6 +356,9 @@ class MatchEncoder:
     def _of_entry(self, match: CtIn) -> Set:
         """What the entry says. Whether a destination is translated is known of first packets behind the nat chains."""
         said = self._of_new((match,), self._ask(question(match)))
+        if match.key is CtKey.ZONE and self.templated is not None:
+            without = self.states[CtState.NEW] & ~self.templated
+            return without.ite(self._always((0 in match.values) is not match.negated), said)
         if self.dnated and replace(match, negated=True) == any_of(Status.DST_NAT):
             return self._always(not match.negated)
         if replace(match, negated=True) != any_of(Status.DST_NAT) or self.direct is None:

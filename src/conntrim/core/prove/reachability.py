@@ -326,6 +326,7 @@ class _Way:
         self.view = encoder(self.space, self.direction, hook, old.states, self.local, mirrored=self.mirrored)
         self.view.mark, self.view.lost, self.view.direct = old.mark, old.lost, old.direct
         self.view.written, self.view.added, self.view.entries = old.written, old.added, old.entries
+        self.view.templated = old.templated
         self.view.later = self.later and self._in_parts(hook)
         if isinstance(self.image, Image):
             self.view.dnated = True
@@ -490,10 +491,13 @@ class _Way:
     def _track(self) -> None:
         """From here on the state is a variable; what stays untracked is remembered beside it."""
         self.tracked = True
+        templated = self.view.states[CtState.NEW]
         self.untracked = self.space.any_state(self.view.states[CtState.UNTRACKED] & self.alive)
-        self.templated = self.space.any_state(self.view.states[CtState.NEW] & self.alive)
+        self.templated = self.space.any_state(templated & self.alive)
         self.view.states = {state: self.space.state(state) for state in CtState}
         self.view.entries = True
+        if self.direction is not Direction.LOOPBACK:  # round lo a rule may give a zone later (K10)
+            self.view.templated = self.space.any_state(templated)
         self.view.changed()
 
 

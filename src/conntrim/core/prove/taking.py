@@ -37,12 +37,13 @@ class Taking:
         return space.sets.either([*taken, self.elsewhere])
 
     def anyhow(self, space: PacketVars) -> Set:
-        """The connections of which it takes packets, whatever their flags, or errors, whatever they are about."""
+        """The connections of which it takes packets, whatever their flags and length, or errors, whatever they are
+        about."""
         flags, about = (space.sets.literals(*sorted(n for f in fields for n in space.bits[f]))
                         for fields in ((Field.TCP_FLAGS, space.icmp), lost_in_errors(space)))  # fmt: skip
-        found = self.ways[False] | self.ways[True]
+        found = lengthless(space, self.ways[False] | self.ways[True])
         errors = found & space.protocol(space.icmp_protocol)
-        return found.exists(flags) | errors.exists(about) | self.elsewhere
+        return found.exists(flags) | errors.exists(about) | lengthless(space, self.elsewhere)
 
 
 Touching = list[Taking]
@@ -53,6 +54,8 @@ def carried(space: PacketVars, found: Set, packet: Packet) -> Set:
     """The connections that a set of such packets belongs to; an error says nothing of their ports."""
     bits = space.bits
     found = found & space.protocol(packet.protocol)
+    if packet.length is not None:
+        found = lengthless(space, found & space.field(Field.LENGTH, Intervals.of(packet.length)))
     if packet.tcp_flags is not None:
         flags = space.field(Field.TCP_FLAGS, Intervals.of(packet.tcp_flags))
         return (found & flags).exists(space.sets.literals(*bits[Field.TCP_FLAGS]))
@@ -62,6 +65,11 @@ def carried(space: PacketVars, found: Set, packet: Packet) -> Set:
     if packet.inner is None:
         return here.exists(space.sets.literals(*bits[space.icmp]))
     return here.exists(space.sets.literals(*sorted(n for f in lost_in_errors(space) for n in bits[f])))
+
+
+def lengthless(space: PacketVars, found: Set) -> Set:
+    """Packets of a set, whatever their length: those of one connection have different ones."""
+    return found.exists(space.sets.literals(*space.bits[Field.LENGTH])) if Field.LENGTH in space.bits else found
 
 
 def lost_in_errors(space: PacketVars) -> tuple[Field, ...]:

@@ -38,11 +38,12 @@ from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
 from conntrim.core.prove.flows import BACK, ERRORS
+from conntrim.core.prove.lengths import asked_lengths, sized
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
-from conntrim.core.prove.taking import Taking, Touching, carried, lost_in_errors
+from conntrim.core.prove.taking import Taking, Touching, carried, lengthless, lost_in_errors
 
 CHANCE = 64
 """So few ports that a rule names are a service's: who connects *from* one of them meets the rule by chance."""
@@ -123,12 +124,14 @@ def services(ruleset: Ruleset) -> Intervals:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One packet of a dialogue: whether it answers, TCP flags; of an ICMP error its type and which packet it quotes."""
+    """One packet of a dialogue: whether it answers, TCP flags; of an ICMP error its type and which packet it quotes;
+    its length, where rules ask for one."""
 
     back: bool
     flags: int | None = None
     error: int = 0
     about: int | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +156,10 @@ class Script:
         made: list[Packet] = []
         for turn in self.turns:
             if turn.about is None:
-                packet = reply_to(first) if turn.back else first
-                made.append(replace(packet, tcp_flags=turn.flags))
+                packet = replace(reply_to(first) if turn.back else first, tcp_flags=turn.flags)
             else:
-                made.append(replace(error_about(made[turn.about]), icmp=turn.error))
+                packet = replace(error_about(made[turn.about]), icmp=turn.error)
+            made.append(packet if turn.length is None else replace(packet, length=turn.length))
         return tuple(made)
 
 
@@ -205,7 +208,7 @@ class Play:
     questions: EntryQuestions
     proxies: tuple[str, ...] = ()
     loose: bool = True
-    _passing: dict[tuple[bool, int, int | None, int | None, CtState], Set] = field(default_factory=dict)
+    _passing: dict[tuple[bool, int, int | None, int | None, int | None, CtState], Set] = field(default_factory=dict)
     _played: dict[tuple[Talk, tuple[Turn, ...]], tuple[Tables, Set]] = field(default_factory=dict)
 
     def completes(self, script: Script) -> tuple[Set, Set]:
@@ -295,7 +298,7 @@ class Play:
 
     def _in(self, back: bool, packet: Packet, state: CtState) -> Set:
         """The connections whose packet arrives when it is in this state."""
-        key = back, packet.protocol, packet.tcp_flags, packet.icmp, state
+        key = back, packet.protocol, packet.tcp_flags, packet.icmp, packet.length, state
         if key not in self._passing:
             arrived = self._past_proxies(self._way(back).arrived & self.space.state(state), packet.tcp_flags)
             self._passing[key] = carried(self.space, self.space.any_state(arrived), packet)
@@ -312,7 +315,7 @@ class Play:
 
     def _asking(self, passing: Set, packet: Packet, memory: Memory) -> Set:
         """The connections that pass, with what rules ask of the packet's entry answered by it."""
-        attached = entry_of(packet, memory, self.loose) if self.questions.asked else None
+        attached = entry_of(packet, memory, self.loose) if self.questions else None
         return passing if attached is None else self.questions.settled(passing, attached, STAND_IN[0])
 
     def _way(self, back: bool) -> Reach:
@@ -324,7 +327,7 @@ class Difference:
     """Dialogues of one kind and direction that fare otherwise: the packets that open them. `rules` are the untracking
     rules that take packets of some, each with those; `conditional`: only for one answer of a match that is unknown to
     the model, or of dialogues that do not come about anyway. `played`: the one opener of which it is known, where not
-    all were followed, and with which `answers`.
+    all were followed, and with which `answers`; `apart`: sets by which they differ, where they are still to be played.
     """
 
     script: Script
@@ -334,6 +337,9 @@ class Difference:
     conditional: bool = False
     played: Packet | None = None
     answers: tuple[tuple[str, bool], ...] = ()
+    apart: tuple[Set, ...] = ()
+    unsure: str = ""
+    """On what it depends that nobody told, where that is worth telling."""
 
     @property
     def harm(self) -> Harm:
@@ -356,8 +362,9 @@ def freed_by(nat: Nat) -> tuple[Field, ...]:
 
 ANSWERS: dict[Direction, tuple[Direction, ...]] = {
     Direction.INBOUND: (Direction.OUTBOUND, Direction.FORWARDED, Direction.LOOPBACK),
-    Direction.OUTBOUND: (Direction.INBOUND,),
-    Direction.FORWARDED: (Direction.INBOUND, Direction.FORWARDED), Direction.LOOPBACK: (Direction.LOOPBACK,),
+    Direction.OUTBOUND: (Direction.INBOUND, Direction.LOOPBACK),
+    Direction.FORWARDED: (Direction.INBOUND, Direction.FORWARDED),
+    Direction.LOOPBACK: (Direction.LOOPBACK, Direction.INBOUND),
 }  # fmt: skip
 """By which ways answers may go to what came by a direction, if it was translated."""
 
@@ -415,10 +422,10 @@ class Untracking:
             yield from self._told(HANDSHAKE, direction, passed_by & unfollowed, touching)
             yield from self._told(HANDSHAKE, direction, passed_by & ~(begun | unfollowed), touching, lost_anyway=True)
         if (unheard := proxied & ~heard) != self.space.nothing:
-            cut = unheard & both[0].completes(next(scripts(self.space.family)))[0]
+            cut = unheard & both[0].completes(self._scripts[0])[0]
             yield from self._told(replace(HANDSHAKE, harm=Harm.CUT), direction, cut, touching)
-        left = self.space.any_state(universe & every) & ~proxied
-        for script in scripts(self.space.family):
+        left = lengthless(self.space, self.space.any_state(universe & every)) & ~proxied
+        for script in self._scripts:
             yield from self._of_kind(script, direction, left & self._connections(script), both, touching)
 
     def _of_kind(
@@ -426,7 +433,7 @@ class Untracking:
     ) -> Iterator[Difference]:
         without, with_ = both
         if script.brief:
-            whole = next(each for each in scripts(self.space.family) if each.talk is script.talk)
+            whole = next(each for each in self._scripts if not each.brief and each.turns[:2] == script.turns)
             scope = scope & ~without.completes(whole)[0]
         if scope == self.space.nothing:
             return
@@ -436,24 +443,26 @@ class Untracking:
         split = without.split(script, loop=direction is Direction.LOOPBACK)
         zoned = self.space.sets.either(split)
         special = (translated | zoned) & scope
+        completing = without.completes(script)[0]
         if not (script.one_way or script.brief):
             parts = [each & part for part in without.by_translation(script, special) for each in (*split, ~zoned)]
             for part in parts:
-                yield from self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching)
-        begun = without.completes(script)[0] & scope & ~special
-        if begun == self.space.nothing:
+                for found in self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching):
+                    yield replace(found, apart=self._apart(script, completing, touching))
+        rest, nothing = scope & ~special, self.space.nothing
+        begun = completing & rest
+        counts = script.harm is Harm.CUT and not script.one_way  # entries, whoever let the connection come about
+        taken = with_.untracked(script) & rest if counts else nothing
+        if begun == taken == nothing:
             return
         now, entries = with_.completes(script)
-        untracked = with_.untracked(script)
         yield from self._told(script, direction, begun & ~now, touching)
-        if script.harm is Harm.CUT and not script.one_way:
-            sided = replace(script, harm=Harm.ONE_SIDED)
-            yield from self._told(sided, direction, begun & now & entries & untracked, touching)
+        yield from self._told(replace(script, harm=Harm.ONE_SIDED), direction, taken & now & entries, touching)
 
     def _begun(self, without: Play, direction: Direction) -> tuple[Set, Set]:
         """The TCP connections that come about without untracking, and those of which sets do not tell. Of those whose
         SYN a proxy answers none does: it needs that untracked (K115)."""
-        script, proxied = next(scripts(self.space.family)), self._taken_by_proxies(without, CtState.NEW)
+        script, proxied = self._scripts[0], self._taken_by_proxies(without, CtState.NEW)
         special = without.translated(script), *without.split(script, loop=direction is Direction.LOOPBACK)
         return without.completes(script)[0] & ~proxied, self.space.sets.either(special) & ~proxied
 
@@ -474,9 +483,17 @@ class Untracking:
         if rules:
             yield Difference(script, direction, shown, rules, conditional=lost_anyway or sure == nothing)
 
+    def _apart(self, script: Script, whole: Set, touching: Touching) -> tuple[Set, ...]:
+        """By what connections differ of which some are played: whether they would complete with their addresses as they
+        are (`whole`), and what each rule takes of them. Errors about them are like each other."""
+        if script.turns[-1].error:
+            return (whole,)
+        ways = ([each for each in self._packets(script) if each[0] is back] for back in (False, True))
+        return whole, *(each.of(self.space, way) for way in ways for each in touching)
+
     def _packets(self, script: Script) -> list[tuple[bool, Packet]]:
         """Those that decide what becomes of a dialogue, and whether each answers: behind a proxy's handshake all."""
-        whole = next(scripts(self.space.family)) if script.turns == HANDSHAKE.turns else script
+        whole = self._scripts[0] if script.turns == HANDSHAKE.turns else script
         return [(t.back, p) for t, p in zip(whole.turns, whole.between(opener(self.space, whole.talk)), strict=True)]
 
     def _sure(self, found: Set) -> Set:
@@ -544,6 +561,13 @@ class Untracking:
                 return here & (space.field(Field.SPORT, FREE - self._services) | self._symmetric)
             case _:
                 assert_never(script.talk)
+
+    @cached_property
+    def _scripts(self) -> tuple[Script, ...]:
+        """All kinds of dialogue, with lengths where rules ask for them."""
+        family = self.space.family
+        edges = asked_lengths(self.ruleset, family)
+        return tuple(each for script in scripts(family) for each in sized(script, family, edges))
 
     @cached_property
     def _services(self) -> Intervals:

@@ -393,3 +393,20 @@ def test_a_proxy_passed_by_is_critical_where_the_connection_would_be(
     raw = ("-A PREROUTING -p tcp -m tcp --dport 8088 -j CT --notrack",)
     found = checked(raw, (proxy, ANSWERS, *rules), loose=False).findings
     assert [severity] == [f.severity for f in found if f.code == "CT121"]
+
+
+def test_a_rule_for_answers_alone_takes_none_before_the_first() -> None:
+    """An error about a query is lost to the rule that takes errors; the finding at the rule for answers tells nothing
+    of it."""
+    raw = ("-A PREROUTING -p udp -m udp --sport 5353 -j NOTRACK", "-A PREROUTING -p icmp -j NOTRACK")
+    passing = ("-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+               "-A FORWARD -p udp -m udp --dport 5353 -j ACCEPT")  # fmt: skip
+    told = {(f.code, f.place.line) for f in checked(raw, passing).findings if f.place}
+    assert {("CT117", 4), ("CT119", 5)} <= told
+
+
+def test_rules_that_ask_for_the_length_take_a_part_of_each_connection() -> None:
+    """A SYN and its answer are tracked, data is not: refused where the filter knows no untracked packets."""
+    raw = ("-A PREROUTING -m length ! --length 40:60 -j NOTRACK", "-A OUTPUT -m length ! --length 40:60 -j NOTRACK")
+    cut = [f for f in checked(raw, (ANSWERS, SSH)).findings if f.severity is Severity.CRITICAL]
+    assert any("refused is tcp ACK 192.0.2.1:3306" in line for f in cut for line in f.evidence)

@@ -281,9 +281,9 @@ KNOWN = (*TIGHT[:3], TIGHT[4])
 BEGUN: dict[str, tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]] = {
     "refused answers of what never began": (UDP_443, (*TIGHT, OUT_443.replace("NOTRACK", "DROP")), []),
     "refused answers of what began": (UDP_443, TIGHT, [("CT105", 4)]),
-    "answers without entries of what never began": (
+    "answers without entries of what begins round lo alone, untracked": (
         (OUT_11211,), (*KNOWN, "-A OUTPUT -p tcp -m tcp --dport 11211 -m conntrack --ctstate NEW -j DROP"),
-        [],
+        [("CT103", 4)],
     ),
     "answers without entries": ((OUT_11211,), TIGHT, [("CT103", 4), ("CT107", 4)]),
     "acknowledgements alone": (

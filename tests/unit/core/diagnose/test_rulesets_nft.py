@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conntrim.core.diagnose.rulesets.registry import Checked, check_ruleset
-from conntrim.core.model.finding import Finding
+from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.parse.ruleset import read
 
 Expr = list[Any]
@@ -213,3 +213,13 @@ def test_the_edit_behind_reassembly_may_let_fragments_through() -> None:
     """Datagrams of which one part alone was untracked were lost (K48): that they arrive is what the edit is for."""
     (found,) = checked(CASES["before reassembly"][0]).findings
     assert ("CT112", True) == (found.code, bool(found.edits))
+
+
+@pytest.mark.parametrize("chain", [
+    {("prerouting", -190, "accept"): [ct("zone", 0) + DROP]},
+    {("input", 0, "accept"): [[{"ct expectation": "another"}, *DROP]]},
+])  # fmt: skip
+def test_a_first_packet_is_in_zone_0_and_its_entry_is_new(chain: Chains) -> None:
+    """What refuses it while it is tracked does so for certain (K136): untracked it gets in, and that is critical."""
+    found = checked({("prerouting", -300, "accept"): [met("iifname", "eth1") + NOTRACK], **chain})
+    assert Severity.CRITICAL in {f.severity for f in found.findings if f.code in ("CT101", "CT102")}

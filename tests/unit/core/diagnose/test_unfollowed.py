@@ -38,6 +38,33 @@ def test_an_answer_that_is_not_translated_back_is_lost() -> None:
     assert any("not translated back is tcp SYN/ACK" in line for line in cut.evidence)
 
 
+def test_which_address_masquerading_takes_is_noted_where_a_dialogue_depends_on_it() -> None:
+    """Nobody told by which of its addresses the host is at eth0: of one it is said what would be lost."""
+    other = "-A PREROUTING -d 198.51.100.1/32 -p udp -m udp --sport 53 -j CT --notrack"
+    passing = (
+        "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A FORWARD -i eth1 -o eth0 -j ACCEPT",
+    )
+    found = said((other,), ("-A POSTROUTING -o eth0 -j MASQUERADE",), passing, policy="DROP")
+    assert [] == codes(found, "CT117")
+    assert any("198.51.100.1 at eth0: rules:4 takes the answers" in remark for remark in found.remarks)
+
+
+def test_clients_whose_connections_complete_are_played_first() -> None:
+    """The filter lets answers to one client pass alone: that client's connections die, others never came about."""
+    answers = "-A PREROUTING -d 192.0.2.1/32 -p tcp -m tcp --sport 22 -j NOTRACK"
+    accepts = ("-A FORWARD -i eth1 -o eth0 -j ACCEPT", "-A FORWARD -d 198.51.100.9/32 -j ACCEPT")
+    found = said((answers,), ("-A POSTROUTING -o eth0 -j MASQUERADE",), accepts, policy="DROP")
+    assert [("CT117", Severity.CRITICAL)] == codes(found, "CT117")
+
+
+def test_answers_of_what_the_host_redirects_to_itself_go_round_lo() -> None:
+    """OUTPUT redirects connections to other hosts; whoever untracks what goes out by lo takes their answers."""
+    found = said(("-A OUTPUT -o lo -j CT --notrack",), ("-A OUTPUT -p tcp -j REDIRECT",))
+    (cut,) = (f for f in found.findings if f.code == "CT117")
+    assert any(line.startswith("cut, outbound: tcp") for line in cut.evidence)
+
+
 def test_what_a_gateway_masquerades_is_followed() -> None:
     """Its clients' answers come to its own address: whoever untracks them there cuts the clients off."""
     local = "-A PREROUTING -i eth0 -d 192.0.2.1/32 -p udp -m udp --sport 53 -j CT --notrack"

@@ -25,22 +25,27 @@ from conntrim.core.model.ruleset import (
     Interface,
     Match,
     Notrack,
+    OpaqueStatement,
     Rule,
     Ruleset,
+    Statement,
     Table,
     Verdict,
 )
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_ACK
+from conntrim.core.model.writes import SetField
 from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.netfilter.outcome import Step, StepKind
+from conntrim.core.netfilter.question_text import astray, not_new
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.assumed import certain, possible, unmarked
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.entries_told import expects
 from conntrim.core.prove.flows import BACK, ERRORS
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
@@ -146,6 +151,13 @@ class Side:
     def certain(self, found: Set) -> Set:
         """What is in a set whatever is unknown to the model says, for a newcomer; nothing where all hangs on that."""
         return certain(self.space, found, self.given)
+
+    @cached_property
+    def of_first(self) -> dict[str, bool]:
+        """What a first packet answers, whatever becomes of those behind it: its entry is new (K136), and where a rule
+        gives it another port it arrives."""
+        asked = (s for rule in self.ruleset.those(_asks_of_first) for s in rule.statements)
+        return dict.fromkeys((text for s in asked if (text := _of_first(s))), False)
 
     def surest(self, found: Set) -> tuple[Set, bool]:
         """What is in a set for certain, if anything is, else all of it; and which of the two it is."""
@@ -397,6 +409,17 @@ def case_of(
         sides.append(side)
     homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}
     return RuleCase(ruleset, tuple(sides), rules, full, homes)
+
+
+def _asks_of_first(rule: Rule) -> bool:
+    return any(map(_of_first, rule.statements))
+
+
+def _of_first(statement: Statement) -> str:
+    """The question that a statement asks of a first packet, which says no; empty: none."""
+    if isinstance(statement, SetField) and statement.field in (Field.SPORT, Field.DPORT):
+        return astray(statement)
+    return not_new(statement) if isinstance(statement, OpaqueStatement) and expects(statement) else ""
 
 
 def _sees(table: Table, packet: Packet) -> bool:

@@ -20,7 +20,8 @@ Caveats:
     connects from one of a service's own ports, or from a port below 1024, is
     not looked at. Of connections that a rule translates, or whose ways are in
     two zones, some are played, one of each kind. Forwarded packets count where
-    some rule lets them pass or gives them another source. Rules that count
+    some rule lets them pass or gives them another source. Where rules ask for
+    the length, packets have those that plain programs send. Rules that count
     are taken as for a client that is new to them; where a connection is cut
     only for one answer of another match that is not understood, it is a
     warning.

@@ -48,8 +48,8 @@ class Shown:
     opener: Packet
     lost: Packet | None = None
     by: Outcome | None = None
-    taking: tuple[Rule, ...] = ()
-    """The untracking rules that take packets of it, up to the one that is lost."""
+    others: tuple[Rule, ...] = ()
+    """The untracking rules that take the packet that is lost, or those before it, where it is not the rule told of."""
     anyway: bool = False
     """Whether it is lost without them as well."""
 
@@ -109,8 +109,11 @@ class Differences:
                      for s, found in taken)  # fmt: skip
         return None if played else finding
 
-    def unexplained(self, findings: Sequence[Finding], harm: Harm, directions: frozenset[Direction]) -> Iterator[Found]:
-        """The differences that no finding about their rules tells: at the first rule that takes each."""
+    def unexplained(
+        self, findings: Sequence[Finding], harm: Harm, directions: frozenset[Direction], *, lone: bool = False
+    ) -> Iterator[Found]:
+        """The differences that no finding about their rules tells: at the first rule that takes each. `lone`: a rule
+        of which it is told has to take packets of a dialogue played; round lo none is taken that has an entry."""
         elsewhere = self._named(findings, harm)
         on_loopback = self._named([f for f in findings if f.code not in PAST_LOOPBACK], harm)
         for side, difference in self.every:
@@ -121,9 +124,10 @@ class Differences:
             named = on_loopback if difference.direction is Direction.LOOPBACK else elsewhere
             rest = difference.openers
             for rule, part in difference.rules:
-                rest = rest & ~part if id(rule) in named else rest
+                told = id(rule) in named and not (lone and _spares(side, difference, rule, part))
+                rest = rest & ~part if told else rest
             for rule, part in difference.rules:
-                if rest & part != side.space.nothing:
+                if id(rule) not in named and rest & part != side.space.nothing:
                     yield Found(side, difference, rule, rest & part)
                     rest = rest & ~part
 
@@ -140,12 +144,12 @@ class Differences:
                 return None  # nobody is told that the connection is open
             ack = run(self.case.full, packets[1:], kernel=kernel)[0]
             return Shown(told.words, packets[0], packets[1], ack, anyway=not found.side.stage.begins(packets[0]))
-        last, taking = played.outcomes[-1], tuple(untracking(played.outcomes))
+        last, others = played.outcomes[-1], _others(found.rule, played.outcomes)
         if last.verdict is Fate.ANSWERED and last.answer is not None:
-            return Shown(told.words, packets[0], last.answer.packet, last.answer, taking)
+            return Shown(told.words, packets[0], last.answer.packet, last.answer, others)
         if played.complete is not False and last.verdict is Fate.ACCEPT:
             return Shown(told.words, packets[0]) if found.difference.harm is Harm.ONE_SIDED else None
-        return Shown(told.words, packets[0], last.packet, last, taking)
+        return Shown(told.words, packets[0], last.packet, last, others)
 
     def _named(self, findings: Sequence[Finding], harm: Harm) -> set[int]:
         """The rules of whose dialogues these findings tell so much, and those that leave entries to a proxy."""
@@ -154,6 +158,12 @@ class Differences:
         if harm is Harm.ONE_SIDED:
             named |= {id(rule) for _, d in self.every if d.harm is Harm.PROXIED for rule, _ in d.rules}
         return named
+
+
+def _spares(side: Side, difference: Difference, rule: Rule, part: Set) -> bool:
+    """Whether an untracking rule takes no packet of one of the dialogues of which it may take some."""
+    opener = difference.played or side.told(part, difference.direction).witness
+    return not side.stage.takes(rule, difference.script, opener)
 
 
 def _proxied(difference: Difference) -> bool:
@@ -239,10 +249,20 @@ def below(table: Table, hook: Hook) -> dict[str, Chain]:
     return {chain.name: chain for base in bases for chain in table.below(base)}
 
 
+def unsure(differences: Differences, told: Sequence[Finding]) -> Iterator[str]:
+    """On what it depends whether dialogues die, where no critical finding stands at a rule that takes their packets."""
+    worst = [f for f in told if f.severity is Severity.CRITICAL]
+    found = (
+        d for _, d in differences.every if d.unsure and not any(names(f, r.place) for f in worst for r, _ in d.rules)
+    )
+    for difference in found:
+        yield f"{difference.script.name}, {difference.direction}: {difference.unsure}"
+
+
 def notes(differences: Differences, told: Sequence[Finding]) -> Iterator[str]:
     """What costs an entry and harms nobody: answers alone are untracked where the rule was not meant."""
     places: dict[Direction, dict[str, None]] = {}
-    for found in differences.unexplained(told, Harm.ONE_SIDED, BESIDE):
+    for found in differences.unexplained(told, Harm.ONE_SIDED, BESIDE, lone=True):
         places.setdefault(found.difference.direction, {})[str(found.rule.place)] = None
     for direction, named in places.items():
         yield f"connections {WORDS[direction]} leave entries: {', '.join(named)} takes one way of them (K14)"
@@ -310,8 +330,14 @@ def _evidence(found: Found, shown: Shown) -> Iterator[str]:
     elif step is not None:
         where = f", by the policy of {step.chain}"
     yield f"{such_as(shown.opener)}: refused is {describe_packet(shown.lost)}{where}"
-    if shown.taking and all(rule is not found.rule for rule in shown.taking):
-        yield f"untracked by {', '.join(str(rule.place) for rule in shown.taking)}"
+    if shown.others:
+        yield f"untracked by {', '.join(str(rule.place) for rule in shown.others)}"
+
+
+def _others(rule: Rule, outcomes: Sequence[Outcome]) -> tuple[Rule, ...]:
+    """Who untracks the last of these packets, or where nobody does those before it; nobody where `rule` does."""
+    taking = untracking(outcomes[-1:]) or untracking(outcomes)
+    return () if any(rule is each for each in taking) else tuple(taking)
 
 
 def _taken_too(found: Found) -> Iterator[str]:

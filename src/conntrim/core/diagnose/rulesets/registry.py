@@ -32,7 +32,7 @@ from conntrim.core.diagnose.rulesets import (
 from conntrim.core.diagnose.rulesets.answers_let_in import answers_let_in
 from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
 from conntrim.core.diagnose.rulesets.cut_by_edits import cuts
-from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes
+from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes, unsure
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
 from conntrim.core.diagnose.rulesets.proved_edits import Trial, proved
 from conntrim.core.model.address import Family
@@ -100,6 +100,7 @@ def check_ruleset(
             differences = Differences(case, local)
             found = list(_of_rules(case, differences))
             beside = [*notes(differences, found), *answers_let_in(case, found)] if case.sides else []
+            beside += dict.fromkeys(unsure(differences, found)) if case.sides else ()
             alone = tuple(found)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)

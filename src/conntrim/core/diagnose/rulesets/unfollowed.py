@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from conntrim.core.model.address import format_address
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import ONE_WAY
-from conntrim.core.netfilter.dialogue import Course, Talk, course, run
+from conntrim.core.netfilter.dialogue import Course, Talk, course, masquerades, run
 from conntrim.core.netfilter.hooks import Arranged
-from conntrim.core.netfilter.kernel import Kernel
+from conntrim.core.netfilter.kernel import Kernel, Route
+from conntrim.core.netfilter.nat import own_addresses
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.netfilter.statements import IDLE
@@ -32,6 +34,9 @@ MOST_WAYS = 16
 WORST = (Harm.CUT, Harm.NO_ERRORS, Harm.UNFOLLOWED, Harm.ONE_SIDED)
 """What may become of a dialogue that is played, the worst first."""
 
+
+NOWHERE = (1, 0)
+"""A route to no address: it only tells which of the host's addresses is at a device."""
 
 TALKS: dict[int, Talk] = {
     Protocol.TCP: Talk.TCP, Protocol.UDP: Talk.UDP, Protocol.ICMP: Talk.ECHO, Protocol.ICMPV6: Talk.ECHO,
@@ -76,11 +81,29 @@ class Stage:
                 open_ = not alike or (harm is Harm.UNFOLLOWED and found.conditional)
                 made = replace(found, script=script, openers=part, rules=rules, conditional=open_)
                 yield replace(made, played=box.witness, answers=tuple(way.answers.items()))
+            elif not found.script.turns[-1].error:
+                yield from self._elsewhere(replace(found, openers=part, played=box.witness), ways[0].before.outcomes[0])
+
+    def _elsewhere(self, found: Difference, first: Outcome) -> Iterator[Difference]:
+        """A dialogue that is lost if masquerading takes another of the host's addresses: nobody told by which of them
+        the interface goes."""
+        opener, device = first.packet, first.left.oif
+        guessed = masquerades(first) and self.kernel.own(device, opener.family) is None
+        for address in own_addresses(self.kernel, opener.family)[1:] if guessed else ():
+            there = replace(self.kernel, routes=(Route(NOWHERE, device, address), *self.kernel.routes))
+            for way in replace(self, kernel=there)._ways(found.script, opener):
+                if way.taking and _harm(found.script, way) is Harm.CUT:
+                    which = f"{format_address(address)} at {device}"
+                    words = f"lost if masquerading takes {which}: {way.taking[0].place} takes the answers"
+                    rules = tuple((rule, found.openers) for rule in way.taking)
+                    yield replace(found, rules=rules, conditional=True, unsure=words)
+                    return
 
     def _by_rules(self, found: Difference) -> Iterator[Set]:
-        """The connections by the untracking rules that take packets of them, a few parts."""
+        """The connections by what they differ in, the untracking rules that take packets of them among that: a few
+        parts."""
         parts = [found.openers]
-        for _, mine in found.rules:
+        for mine in (*found.apart, *(mine for _, mine in found.rules)):
             split = (each for part in parts for each in (part & mine, part & ~mine))
             parts = [part for part in split if part != self.space.nothing][:MOST_PLAYED]
         yield from parts
@@ -164,7 +187,7 @@ def _harm(script: Script, way: Way) -> Harm | None:
         lost = before.complete is True and after.complete is False and len(after.outcomes) == len(script.turns)
         return Harm.NO_ERRORS if lost else None
     if before.complete is False:
-        return None
+        return Harm.ONE_SIDED if after.complete and after.outcomes[-1].memory.entries else None
     if before.complete is None or after.complete is None:
         return Harm.UNFOLLOWED
     if not after.complete:

@@ -30,6 +30,7 @@ from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.ruleset import In, Rule
 from conntrim.core.model.service import Direction
+from conntrim.core.prove.assumed import answered
 from conntrim.core.prove.diagram import Set
 
 CODE, NAME = "CT101", "untracked-hole"
@@ -69,7 +70,8 @@ def opened(side: Side, taken: Taken) -> Set:
     """What anybody may open only because this rule makes it untracked."""
     as_they_are = side.admitted(taken.direction, None, untracked=True)
     tracked = side.admitted(taken.direction, None, untracked=False)
-    return as_they_are & ~tracked & (side.opening() | side.echoes()) & taken.packets & ~side.meant[taken.direction]
+    found = as_they_are & ~tracked & (side.opening() | side.echoes()) & taken.packets & ~side.meant[taken.direction]
+    return answered(side.space, found, side.of_first)
 
 
 def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
