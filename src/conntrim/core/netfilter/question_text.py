@@ -14,6 +14,7 @@ from conntrim.core.model.nat import Nat
 from conntrim.core.model.refusal import Queue
 from conntrim.core.model.ruleset import (
     AnyOf,
+    Base,
     CtTemplate,
     End,
     Helper,
@@ -32,6 +33,11 @@ from conntrim.core.model.ruleset import (
     XtConntrack,
 )
 from conntrim.core.model.writes import AddToSet, SetField
+
+
+def hangs(base: Base, device: str) -> str:
+    """The question whether an ingress chain, of which no listing told the devices, sees what comes in by one (K137)."""
+    return f"whether an ingress chain at priority {base.priority} hangs at {device}"
 
 
 def astray(statement: SetField) -> str:

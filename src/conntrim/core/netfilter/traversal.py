@@ -36,7 +36,7 @@ from conntrim.core.netfilter.hooks import CONFIRMING, Arranged, Kind, Station, d
 from conntrim.core.netfilter.matches import about_state, holds, named
 from conntrim.core.netfilter.memory import NO_ZONE, Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Gathered, Outcome, Step, StepKind
-from conntrim.core.netfilter.question_text import condition, question
+from conntrim.core.netfilter.question_text import condition, hangs, question
 from conntrim.core.netfilter.skb import Skb, Template, Tracked, Untracked
 from conntrim.core.netfilter.statements import VERDICTS, Ending, Unended, carry_out
 
@@ -193,7 +193,7 @@ class Traversal:
     def _at_device(self, base: Base) -> bool:
         """Whether an ingress chain hangs at the device that the packet comes in by."""
         if not base.devices:
-            return self.skb.answers.ask(f"whether an ingress chain at priority {base.priority} hangs at {self.skb.iif}")
+            return self.skb.answers.ask(hangs(base, str(self.skb.iif)))
         return any(named(self.skb.iif or "", name) for name in base.devices)
 
     def _station(self, station: Station) -> Fate | None:

@@ -39,6 +39,7 @@ from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import RESETS
 from conntrim.core.netfilter.answers import HEADERS
 from conntrim.core.netfilter.hooks import CONNTRACK, DEFRAG, JOURNEYS, NAT_DST, Arranged, Kind, Station, in_ranks
+from conntrim.core.netfilter.question_text import hangs
 from conntrim.core.prove.chains import ChainTrace, Traced, Visit
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
@@ -423,8 +424,8 @@ class _Way:
         if hook is not Hook.INGRESS or chain.base is None:
             return self.space.everything
         if not chain.base.devices:
-            at = chain.base.priority
-            return self.space.unknown(f"whether an ingress chain at priority {at} hangs at their device")
+            device = LO if self.direction is Direction.LOOPBACK else "their device"
+            return self.space.unknown(hangs(chain.base, device))
         return self.view.match(Interface("in", chain.base.devices), ANY_TABLE)
 
     def _rejects_early(self) -> bool:

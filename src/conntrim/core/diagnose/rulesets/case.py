@@ -40,7 +40,7 @@ from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.newcomer import Newcomer
 from conntrim.core.netfilter.outcome import Step, StepKind
-from conntrim.core.netfilter.question_text import astray, not_new
+from conntrim.core.netfilter.question_text import astray, hangs, not_new
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.assumed import certain, possible, unmarked
 from conntrim.core.prove.cube_cover import Box, boxes
@@ -140,8 +140,11 @@ class Side:
 
     @cached_property
     def newcomer(self) -> dict[str, bool]:
-        """What rules that count say to whom they have not counted yet."""
-        return Newcomer.of(self.ruleset).said
+        """What rules that count say to whom they have not counted yet. An ingress chain of which no listing told the
+        devices is taken for one of wires."""
+        bases = (chain.base for table in self.ruleset.tables for chain in table.chains if chain.base)
+        at_lo = {hangs(base, LO): False for base in bases if base.hook is Hook.INGRESS and not base.devices}
+        return Newcomer.of(self.ruleset).said | at_lo
 
     @cached_property
     def given(self) -> dict[str, bool]:
