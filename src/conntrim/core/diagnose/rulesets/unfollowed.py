@@ -149,6 +149,12 @@ class Stage:
         outcomes = run(self.rules, script.between(opener), kernel=self.kernel, until_lost=True)
         return any(rule is each for each in untracking(outcomes))
 
+    def lets_in(self, packet: Packet) -> bool:
+        """Whether a first packet arrives only because rules untrack it, of a host whose addresses are told."""
+        before, after = (simulate(rules, packet, kernel=self.kernel) for rules in (self.inert, self.rules))
+        refused = before.verdict in (Fate.DROP, Fate.REJECT)
+        return bool(self.kernel.local) and refused and after.verdict is Fate.ACCEPT
+
     def refusal(self, packet: Packet) -> Packet:
         """What REJECT answers to a packet as the rules are."""
         answer = simulate(self.rules, packet, kernel=self.kernel).answer

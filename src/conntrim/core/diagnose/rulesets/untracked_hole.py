@@ -28,6 +28,7 @@ from conntrim.core.diagnose.rulesets.asked import by_target
 from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, Told, such_as
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding, Severity
+from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.ruleset import In, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.assumed import answered
@@ -68,10 +69,23 @@ class Exposure:
 
 def opened(side: Side, taken: Taken) -> Set:
     """What anybody may open only because this rule makes it untracked."""
-    as_they_are = side.admitted(taken.direction, None, untracked=True)
-    tracked = side.admitted(taken.direction, None, untracked=False)
-    found = as_they_are & ~tracked & (side.opening() | side.echoes()) & taken.packets & ~side.meant[taken.direction]
-    return answered(side.space, found, side.of_first)
+    opening = (side.opening() | side.echoes()) & taken.packets & ~side.meant[taken.direction]
+    as_they_are = side.admitted(taken.direction, None, untracked=True) & opening
+    found = as_they_are & ~side.admitted(taken.direction, None, untracked=False)
+    return answered(side.space, found, side.of_first) | _not_sent_on(side, taken.direction, as_they_are)
+
+
+def _not_sent_on(side: Side, direction: Direction, admitted: Set) -> Set:
+    """Untracked packets that are let in where their headers say, and that a rule would have sent elsewhere, where they
+    are refused; of a few of them."""
+    hits = (
+        h for _, h in side.way(direction).hits if isinstance(h.statement, Nat) and h.statement.kind not in OF_SOURCES
+    )
+    sent = admitted & side.stateless(side.space.sets.either([hit.packets for hit in hits]))
+    if sent == side.space.nothing:
+        return sent
+    parts, _ = side.stage.parts(sent, side.universe(direction))
+    return side.space.sets.either([part for box, part in parts if side.stage.lets_in(box.witness)])
 
 
 def exposures(case: RuleCase, targeted: bool) -> Iterator[Exposure]:
