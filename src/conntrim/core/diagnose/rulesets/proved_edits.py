@@ -251,9 +251,10 @@ def _kind(finding: Finding) -> str:
 
 
 def _hides(findings: Sequence[Finding], left: Sequence[Finding]) -> bool:
-    """Whether what these edits open would be no new finding, because there is one at the same rule."""
-    holes = {f.place for f in left if f.code == HOLE}
-    return any(f.code == WIDENED and f.place in holes for f in findings)
+    """Whether what these edits open would be no new finding, because there is one at the same rule, or goes to another
+    port or host where it is tracked: nobody meant this one to be open."""
+    beside = {f.place for f in left if f.code == HOLE or f.code in RESTORING}
+    return any(f.code == WIDENED and f.place in beside for f in findings)
 
 
 def _zones(rule: Rule) -> bool:
