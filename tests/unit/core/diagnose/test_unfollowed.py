@@ -263,3 +263,11 @@ def test_a_translation_that_ends_at_a_refusal_is_missed_by_nobody(
     nat = ("-A OUTPUT -o eth0 -p udp -m udp --dport 3306 -j REDIRECT --to-ports 3307",)
     found = said(raw, nat, (f"-A INPUT -i lo -p udp -m udp --dport 3307 -j {passed_on}",))
     assert told == codes(found, "CT109")
+
+
+def test_what_a_translation_sent_into_a_refusal_gets_in_without_it() -> None:
+    """Redirected to a closed port, whatever came to 443 was refused; untracked it is passed on."""
+    raw = ("-A PREROUTING -p tcp -m tcp --dport 443 -j CT --notrack",)
+    nat = ("-A PREROUTING -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 3306",)
+    found = said(raw, nat, ("-A INPUT -p tcp -m tcp --dport 3306 -j DROP",))
+    assert [("CT109", Severity.CRITICAL)] == codes(found, "CT109")

@@ -11,9 +11,9 @@ from conntrim.core.model.address import format_address
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
 from conntrim.core.model.ruleset import Rule
-from conntrim.core.model.service import ONE_WAY
+from conntrim.core.model.service import ONE_WAY, Direction
 from conntrim.core.netfilter.dialogue import Course, Talk, course, masquerades, run
-from conntrim.core.netfilter.hooks import Arranged
+from conntrim.core.netfilter.hooks import Arranged, direction_of
 from conntrim.core.netfilter.kernel import Kernel, Route
 from conntrim.core.netfilter.nat import own_addresses
 from conntrim.core.netfilter.outcome import Fate, Outcome, StepKind
@@ -119,21 +119,21 @@ class Stage:
         return made, whole
 
     def loses(self, opener: Packet) -> bool | None:
-        """Whether the dialogue that a packet opens is lost, or is no longer translated; None: nobody knows. What was
-        translated and refused then is missed by nobody, if it did not come to an address of the host."""
+        """Whether the dialogue that a packet opens is lost, or is no longer translated; None: nobody knows. Of what the
+        host itself sends nobody misses what was translated and refused then; from outside it gets in now."""
         if opener.protocol not in TALKS:
             return None
         found = {self._loses(way) for way in self._ways(_script(opener), opener)}
         return found.pop() if len(found) == 1 else None
 
-    def _loses(self, way: Way) -> bool | None:
+    @staticmethod
+    def _loses(way: Way) -> bool | None:
         before, after = way.before, way.after
         came, comes = (each.outcomes[0].verdict for each in (before, after))
         stops = before.translated and comes is Fate.ACCEPT and not after.translated and after.complete is not None
-        if stops and came is Fate.ACCEPT:
+        own = direction_of(before.outcomes[0].packet) is Direction.OUTBOUND
+        if stops and (came is Fate.ACCEPT or (came is not Fate.NOT_DECIDED and not own)):
             return True
-        if stops and came is not Fate.NOT_DECIDED and not self.kernel.local:
-            return None
         if before.complete is False or after.complete:
             return False
         return None if before.complete is None or after.complete is None else True
