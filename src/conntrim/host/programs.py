@@ -33,6 +33,14 @@ _libc = ctypes.CDLL(None)
 PACKAGES = {"nft": "nftables", "iptables-save": "iptables", "ip": "iproute2", "ab": "apache2-utils"}
 """Program to Debian package, where the names differ."""
 
+DYING = {
+    (
+        "nft",
+        signal.SIGSEGV,
+    ): "nft 1.0.6 dies of rules put beside others where a loaded rule looks up a part of a byte in a "
+    "set, such as `ip dscp { af11, ef }` (K169)",
+}
+"""Of which signal a program is known to die, and why."""
 
 _PATH: ContextVar[tuple[str, ...]] = ContextVar("path", default=PATH)
 
@@ -69,6 +77,12 @@ class Ended:
     code: int
     output: str
     errors: str
+
+    @property
+    def complaint(self) -> str:
+        """Its own message, or how it ended: a signal that killed it is a code below 0."""
+        ended = f"killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
+        return self.errors.strip() or ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +161,6 @@ def run(argv: Sequence[str], *, text: str | None = None, netns: str | None = Non
     """As `attempt`, and return the standard output; HostError with the program's own message where it fails."""
     ended = attempt(argv, text=text, netns=netns, timeout=timeout)
     if ended.code:
-        raise HostError(" ".join(argv), ended.errors.strip() or f"exit code {ended.code}")
+        known = DYING.get((argv[0], -ended.code), "")
+        raise HostError(" ".join(argv), ended.complaint, advice=known)
     return ended.output

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conntrim.core.model.errors import HostError
 from conntrim.host.programs import PATH, find, preferring, run
 
 
@@ -32,3 +33,13 @@ def test_another_release_s_programs_come_first_only_where_they_were_asked_for(tm
     with preferring(str(tmp_path)):
         assert (str(tmp_path / "sh"), "of the tree\n") == (find("sh"), run(["sh", "-c", "nft"]))
     assert before == find("sh")
+
+
+def test_a_program_that_was_killed_says_by_what(tmp_path: Path) -> None:
+    """nft 1.0.6 dies of some rules without a word (K169): the signal is named, and what is known of it."""
+    (tmp_path / "nft").write_text("#!/bin/sh\nkill -SEGV $$\n")
+    (tmp_path / "nft").chmod(0o755)
+    with preferring(str(tmp_path)), pytest.raises(HostError) as raised:
+        run(["nft", "list", "ruleset"])
+    assert "killed by SIGSEGV" in str(raised.value)
+    assert "K169" in raised.value.advice

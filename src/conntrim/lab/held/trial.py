@@ -245,7 +245,7 @@ class Bench:
             if ended.code == -SIGSEGV:
                 raise NftDiedError(command)
             if ended.code:
-                raise HostError(f"nft {command}", ended.errors.strip() or f"exit code {ended.code}")
+                raise HostError(f"nft {command}", ended.complaint)
         return told_nft(stand.listing()).ruleset
 
     # --- compare ------------------------------------------------------------------------------------------------
