@@ -92,9 +92,9 @@ class Both:
     @property
     def unrefused(self) -> bool:
         """Its refusal came back in R0, and nothing comes in R. That of an answer tells the server what its client never
-        hears, with and without untracking."""
+        hears, with and without untracking; and who sends an echo reply that nobody asked for waits for nothing."""
         turns = self.dialogue.turns
-        if self.r0.turn < len(turns) and turns[self.r0.turn].back:
+        if turns[0].name == "echo reply" or (self.r0.turn < len(turns) and turns[self.r0.turn].back):
             return False
         return self.r0.ended == REFUSED and self.r.ended not in (REFUSED, DONE) and self.r.turn <= self.r0.turn
 
