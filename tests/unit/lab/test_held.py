@@ -16,7 +16,7 @@ from conntrim.lab.held.editing import edited
 from conntrim.lab.held.judge import Both, Fault, holes, paired
 from conntrim.lab.held.kept import KeptTrial, format_kept, parse_kept
 from conntrim.lab.held.mutation import Change, Mutation
-from conntrim.lab.held.play import DONE, LOST, Actor, Played, halves
+from conntrim.lab.held.play import DONE, LOST, REFUSED, Actor, Played, halves
 from conntrim.lab.held.stand import hit_prefix
 from conntrim.lab.held.talks import alone, group_of, made
 from conntrim.lab.held.trial import changed
@@ -107,6 +107,13 @@ def test_a_dialogue_is_cut_only_where_it_lived() -> None:
     done, lost = Played(DONE, 4), Played(LOST, 1)
     cut = [Both(talk, lost, done).cut, Both(talk, lost, lost).cut, Both(packet, lost, done).cut]
     assert [True, False, False] == cut
+
+
+def test_who_asked_for_nothing_misses_no_refusal() -> None:
+    """A SYN's refusal that does not come back is missed, an echo reply's is not."""
+    refused, lost = Played(REFUSED, 0), Played(LOST, 0)
+    lone = [alone(kind, "in from far", Family.IPV4, (80, 3306)) for kind in ("SYN", "echo reply")]
+    assert [True, False] == [Both(each, lost, refused).unrefused for each in lone]
 
 
 def test_edits_leave_dead_only_what_could_be() -> None:
