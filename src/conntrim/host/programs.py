@@ -33,7 +33,7 @@ _libc = ctypes.CDLL(None)
 PACKAGES = {"nft": "nftables", "iptables-save": "iptables", "ip": "iproute2", "ab": "apache2-utils"}
 """Program to Debian package, where the names differ."""
 
-DYING = {
+DYING: dict[tuple[str, int], str] = {
     (
         "nft",
         signal.SIGSEGV,

@@ -147,7 +147,7 @@ class Bench:
             return
         played = self._witness(finding, exhibit, lambda each: shows(each, rules))
         short = finding.witness is not None and shorter(finding.witness)
-        if played is None or (not played and (short or (alarm is Fault.UNTRUE and told.unplaced))):
+        if played is None or (not played and (short or (alarm is Fault.UNTRUE and conditional(finding)))):
             self.counts.claims["witnesses not played"] += 1
         elif not played:
             yield Disagreement(alarm, "", (), (finding.code,), words_of(finding))
@@ -309,6 +309,11 @@ def changed(
 def words_of(finding: Finding) -> tuple[str, ...]:
     """A finding in short."""
     return (f"{finding.code} {finding.severity.name.lower()}: {finding.place}: {finding.title}", *finding.evidence[:2])
+
+
+def conditional(finding: Finding) -> bool:
+    """Whether it says that it holds for one answer alone of a match that is unknown to the model."""
+    return any("; where `" in line for line in finding.evidence)
 
 
 def told_at(place: str, index: int, exhibit: Exhibit, stand: Stand) -> bool:

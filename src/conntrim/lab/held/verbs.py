@@ -15,7 +15,6 @@ from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding
 from conntrim.core.model.ruleset import In, Ruleset
-from conntrim.core.model.service import Hook
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import Comparison
 from conntrim.lab.expect import LOCAL, ruleset_of
@@ -92,12 +91,6 @@ class Told:
             str(r.place) for r in self.ruleset.rules() if any(type(m) is In and m.field is Field.SRC for m in r.matches)
         }
         return frozenset(i for i, place in enumerate(self.places) if place in naming)
-
-    @property
-    def unplaced(self) -> bool:
-        """Whether nft's listing has an ingress chain without its device: then either is said."""
-        bases = (chain.base for table in self.ruleset.tables for chain in table.chains if chain.base)
-        return any(base.hook is Hook.INGRESS and not base.devices for base in bases)
 
     @property
     def reads_marks(self) -> bool:

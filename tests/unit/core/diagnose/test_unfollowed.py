@@ -271,3 +271,16 @@ def test_what_a_translation_sent_into_a_refusal_gets_in_without_it() -> None:
     nat = ("-A PREROUTING -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 3306",)
     found = said(raw, nat, ("-A INPUT -p tcp -m tcp --dport 3306 -j DROP",))
     assert [("CT109", Severity.CRITICAL)] == codes(found, "CT109")
+
+
+def test_a_pattern_says_on_what_it_hangs() -> None:
+    """One way untracked does harm only where a program takes what TPROXY hands on: else nobody gets in."""
+    raw = ("-A PREROUTING -p tcp -m tcp --dport 22 -j CT --notrack",)
+    mangle = (
+        "*mangle\n:PREROUTING DROP [0:0]\n-A PREROUTING -p tcp --dport 22 -j TPROXY --on-port 50 --tproxy-mark 0x1\n"
+    )
+    lines = "\n".join(("*raw", ":PREROUTING ACCEPT [0:0]", *raw, "COMMIT", f"{mangle}COMMIT", ""))
+    filtering = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
+    found = check_ruleset(read(lines + filtering, "rules"), OURS, edits=False)
+    (one_way,) = (f for f in found.findings if f.code == "CT103")
+    assert any("a program listens there` matches" in line for line in one_way.evidence)

@@ -103,7 +103,8 @@ class Differences:
             if any(rule is r for r in rules)
         ]
         if showing:
-            return _witnessed(finding, showing)
+            found = _witnessed(finding, showing)
+            return found and _conditioned(found, showing)
         taken = [(s, t.packets) for s in self.case.sides for t in s.taken if any(t.rule is r for r in rules)]
         played = any(s.space.sets.either([s.space.protocol(p) for p in (6, 17)]) & found != s.space.nothing
                      for s, found in taken)  # fmt: skip
@@ -191,6 +192,17 @@ def _witnessed(finding: Finding, showing: Sequence[Found]) -> Finding | None:
             lines = (such_as(packet) if line.startswith(such_as(witness)) else line for line in finding.evidence)
             return replace(finding, witness=packet, evidence=tuple(lines))
     return None
+
+
+def _conditioned(finding: Finding, showing: Sequence[Found]) -> Finding:
+    """With what it hangs on, where dialogues show it for one answer alone of a match that is unknown to the model."""
+    if not all(found.difference.conditional for found in showing):
+        return finding
+    evidence = finding.evidence
+    if not any("; where `" in line for line in evidence):
+        told = ((f.difference, f.side.told(f.part, f.difference.direction)) for f in showing)
+        evidence += tuple([f"{d.harm}, {d.direction}: {told.words}" for d, told in told if told.conditional][:1])
+    return replace(finding, severity=min(finding.severity, Severity.WARNING), evidence=evidence)
 
 
 def _tells_of(found: Found, witness: Packet) -> bool:
