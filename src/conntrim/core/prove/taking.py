@@ -33,8 +33,11 @@ class Taking:
 
     def of(self, space: PacketVars, turns: Iterable[tuple[bool, Packet]]) -> Set:
         """The connections of which it takes one of these packets (whether it answers, and the packet)."""
-        taken = [carried(space, self.ways[back], packet) for back, packet in turns]
-        return space.sets.either([*taken, self.elsewhere])
+        return self.here(space, turns) | self.elsewhere
+
+    def here(self, space: PacketVars, turns: Iterable[tuple[bool, Packet]]) -> Set:
+        """The same, of packets that have the addresses of the request."""
+        return space.sets.either([carried(space, self.ways[back], packet) for back, packet in turns])
 
     def anyhow(self, space: PacketVars) -> Set:
         """The connections of which it takes packets, whatever their flags and length, or errors, whatever they are

@@ -489,7 +489,8 @@ class Untracking:
         if script.turns[-1].error:
             return (whole,)
         ways = ([each for each in self._packets(script) if each[0] is back] for back in (False, True))
-        return whole, *(each.of(self.space, way) for way in ways for each in touching)
+        here = (each.here(self.space, way) for way in ways for each in touching)
+        return whole, *here, *(each.elsewhere for each in touching)
 
     def _packets(self, script: Script) -> list[tuple[bool, Packet]]:
         """Those that decide what becomes of a dialogue, and whether each answers: behind a proxy's handshake all."""

@@ -284,3 +284,10 @@ def test_a_pattern_says_on_what_it_hangs() -> None:
     found = check_ruleset(read(lines + filtering, "rules"), OURS, edits=False)
     (one_way,) = (f for f in found.findings if f.code == "CT103")
     assert any("a program listens there` matches" in line for line in one_way.evidence)
+
+
+def test_answers_that_a_rule_takes_once_translated_are_apart_from_requests_that_it_takes() -> None:
+    """POSTROUTING gives what goes round lo another source: answers to it die, requests to it are never translated."""
+    found = said(("-A OUTPUT -d 192.0.2.1/32 -j CT --notrack",), ("-A POSTROUTING -j SNAT --to-source 192.0.2.1",))
+    cut = [line for f in found.findings if f.code in ("CT116", "CT117") for line in f.evidence]
+    assert any(line.startswith("cut: tcp, from 127.") for line in cut), cut
