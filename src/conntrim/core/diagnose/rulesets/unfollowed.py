@@ -78,7 +78,7 @@ class Stage:
                 way, harm = min(harmed, key=lambda each: WORST.index(each[1]))
                 alike = [each for _, each in harmed] == [harm] * len(ways)
                 script, rules = replace(found.script, harm=harm), tuple((rule, part) for rule in way.taking)
-                open_ = not alike or (harm is Harm.UNFOLLOWED and found.conditional)
+                open_ = not alike or harm is Harm.UNFOLLOWED
                 made = replace(found, script=script, openers=part, rules=rules, conditional=open_)
                 yield replace(made, played=box.witness, answers=tuple(way.answers.items()))
             elif not found.script.turns[-1].error:
