@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Place
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.plan import Batch
 from conntrim.core.model.ruleset import (
     Base,
     Chain,
@@ -26,8 +28,14 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Hook
 from conntrim.core.netfilter.dialogue import run
 from conntrim.lab.dialogue import parse_packets, shots
+from conntrim.lab.held.play import LOST, play
+from conntrim.lab.held.stand import stand
+from conntrim.lab.held.talks import made
 from conntrim.lab.oracle import delivered
 from tests.lab.oracles import KernelCheck
+
+MANY = 40
+"""Connections of which some lose the ACK that ends them."""
 
 QUERY = "eth0> udp 192.0.2.9 4000 > 192.0.2.1 80"
 TRACKED, UNTRACKED, INVALID = QUERY.replace("80", "81"), QUERY, "eth0> tcp 192.0.2.9 4000 > 192.0.2.1 82 R"
@@ -225,3 +233,15 @@ def test_k126_an_address_is_told_by_its_last_bits(checked: KernelCheck, program:
         assert [n for n, passed in zip(ends, through, strict=True) if not passed] == [15, 31, 47, 63]
         thought = [run(checked.ruleset, [p], kernel=checked.kernel)[0].verdict.value for p in packets]
         assert thought == ["accept" if passed else "drop" for passed in through]
+
+
+def test_k170_connlimit_drops_the_ack_that_ends_a_connection() -> None:
+    """However high its limit: of some connections one after the other no packet is lost but, of some, the last ACK."""
+    limit = "*mangle\n-A PREROUTING -p tcp --dport 80 -m connlimit --connlimit-above 100 -j DROP\nCOMMIT\n"
+    talks = [made("tcp", "to the own address", Family.IPV4, port=80, client=20_000 + n) for n in range(MANY)]
+    with stand("k170") as one:
+        one.load([Batch("iptables-restore", limit)])
+        played = [play(one, [talk])[0] for talk in talks]
+    lost = {each.turn for each in played if each.ended == LOST}
+    assert {len(talks[0].turns) - 1} == lost
+    assert {"last ACK"} == {talk.turns[-1].name for talk in talks}

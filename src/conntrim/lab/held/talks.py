@@ -266,6 +266,12 @@ def group_of(kind: str, path: str, family: Family, ports: tuple[int, int], numbe
     return [alone(name, path, family, (sport, ports[1]), last=210 + number % 40) for name, sport in each]
 
 
+def unended(dialogue: Dialogue) -> Dialogue:
+    """Without the ACK that ends it."""
+    ended = dialogue.turns[-1].name == "last ACK"
+    return replace(dialogue, turns=dialogue.turns[:-1]) if ended else dialogue
+
+
 def group(dialogue: Dialogue) -> tuple[int, ...]:
     """What an opener must have to show that a port is open to a source."""
     return (dialogue.protocol, dialogue.a.address, dialogue.b.address, dialogue.b.port)
