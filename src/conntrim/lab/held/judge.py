@@ -211,9 +211,11 @@ def possible(both: Sequence[Both]) -> Iterator[Both]:
 
 def _mild(each: Both, mild: Fault, told: Told) -> bool:
     """Whether a warning will do: errors or large datagrams are all that is lost, or whom the rules let in is named
-    by them."""
+    by them, or comes by a way that is not the usual one where they ask for that."""
     large = mild is Fault.CUT_MILD and each.dialogue.kind.endswith("fragments")
-    return each.error_lost or large or (mild is Fault.HOLE_MILD and each.r.hits & told.pinned != frozenset())
+    unusual = told.asks_ways and each.dialogue.sort.startswith("bridged")
+    named = each.r.hits & told.pinned != frozenset()
+    return each.error_lost or large or (mild is Fault.HOLE_MILD and (named or unusual))
 
 
 # --- findings --------------------------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from typing import ParamSpec, TypeVar
 from conntrim.app.check import Host, check
 from conntrim.app.compare import compare
 from conntrim.core.diagnose.rulesets.registry import Checked
+from conntrim.core.model.asks import WayBack
 from conntrim.core.model.fields import Field
 from conntrim.core.model.finding import Finding
-from conntrim.core.model.ruleset import In, Ruleset
+from conntrim.core.model.ruleset import In, OpaqueMatch, Ruleset
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.compare import Comparison
 from conntrim.lab.expect import LOCAL, ruleset_of
@@ -91,6 +92,12 @@ class Told:
             str(r.place) for r in self.ruleset.rules() if any(type(m) is In and m.field is Field.SRC for m in r.matches)
         }
         return frozenset(i for i, place in enumerate(self.places) if place in naming)
+
+    @property
+    def asks_ways(self) -> bool:
+        """Whether a rule asks by which interface a packet's source is reached."""
+        opaque = (m for rule in self.ruleset.rules() for m in rule.matches if isinstance(m, OpaqueMatch))
+        return any(isinstance(match.asks, WayBack) for match in opaque)
 
     @property
     def reads_marks(self) -> bool:
