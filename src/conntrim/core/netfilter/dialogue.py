@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -107,8 +107,9 @@ class Course:
 
     @property
     def translated(self) -> bool:
-        """Whether a packet is given other addresses than it was sent with, wherever it ends then."""
-        return any(tuple_of(each.left) != tuple_of(each.packet) for each in self.outcomes)
+        """Whether a packet is given other addresses than it was sent with, wherever it ends then; what a rule writes
+        into its header is none."""
+        return any(_translates(each) and tuple_of(each.left) != tuple_of(each.packet) for each in self.outcomes)
 
 
 def course(
@@ -141,9 +142,18 @@ def course(
 
 def _unknown(outcome: Outcome) -> bool:
     """Whether what comes out of a translation is looked up, or drawn by the kernel."""
-    nats = (s for step in outcome.path if step.rule for s in step.rule.statements if isinstance(s, Nat))
-    vague = any(nat.elsewhere is not None or nat.kind is NatKind.NETMAP for nat in nats)
+    vague = any(nat.elsewhere is not None or nat.kind is NatKind.NETMAP for nat in _nats(outcome))
     return vague or ANY_PORT in (outcome.left.sport, outcome.left.dport)
+
+
+def _translates(outcome: Outcome) -> bool:
+    """Whether a rule that translates took a packet."""
+    return any(True for _ in _nats(outcome))
+
+
+def _nats(outcome: Outcome) -> Iterator[Nat]:
+    """What rules that took a packet translate."""
+    return (s for step in outcome.path if step.rule for s in step.rule.statements if isinstance(s, Nat))
 
 
 def _masqueraded(outcome: Outcome) -> bool:
@@ -154,8 +164,8 @@ def _masqueraded(outcome: Outcome) -> bool:
 
 def masquerades(outcome: Outcome) -> bool:
     """Whether a packet leaves with one of the host's addresses for its source, chosen by where it leaves."""
-    steps = (step.rule for step in outcome.path if step.rule and outcome.left.src != outcome.packet.src)
-    return any(isinstance(s, Nat) and s.kind is NatKind.MASQUERADE for rule in steps for s in rule.statements)
+    moved = outcome.left.src != outcome.packet.src
+    return moved and any(nat.kind is NatKind.MASQUERADE for nat in _nats(outcome))
 
 
 def opened(before: Outcome, outcome: Outcome) -> bool:

@@ -223,3 +223,12 @@ def test_a_first_packet_is_in_zone_0_and_its_entry_is_new(chain: Chains) -> None
     """What refuses it while it is tracked does so for certain (K136): untracked it gets in, and that is critical."""
     found = checked({("prerouting", -300, "accept"): [met("iifname", "eth1") + NOTRACK], **chain})
     assert Severity.CRITICAL in {f.severity for f in found.findings if f.code in ("CT101", "CT102")}
+
+
+def test_a_port_that_a_rule_writes_is_no_translation() -> None:
+    """Untracked packets are no longer given another source, although their ports change."""
+    aimed = [{"mangle": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "value": 80}}, *NOTRACK]
+    source = [{"snat": {"addr": "192.0.2.201"}}]
+    closed = {("output", 0, "drop"): [port("sport", 22) + ACCEPT]}
+    found = checked({("prerouting", -300, "accept"): [aimed], ("input", 100, "accept"): [source], **closed})
+    assert "CT109" in [f.code for f in found.findings]
