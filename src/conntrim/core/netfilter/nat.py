@@ -89,8 +89,12 @@ def _redirected(packet: Packet, kernel: Kernel, hook: Hook) -> int:
     if hook is Hook.OUTPUT:
         return LOOPBACK[packet.family]
     there = kernel.own(packet.iif, packet.family)
-    ours = packet.dst in kernel.local or (not kernel.local and not packet.oif)
-    return there if there is not None else packet.dst if ours else LOOPBACK[packet.family]
+    if there is not None:
+        return there
+    if packet.dst in kernel.local or (not kernel.local and not packet.oif):
+        return packet.dst
+    own = own_addresses(kernel, packet.family) if packet.iif != "lo" else []
+    return own[0] if own else LOOPBACK[packet.family]  # nobody told which it is; what comes from outside to ::1 is lost
 
 
 def translated(entry: Entry, target: Target, hook: Hook, memory: Memory = EMPTY) -> Entry:

@@ -444,7 +444,7 @@ class Untracking:
         zoned = self.space.sets.either(split)
         special = (translated | zoned) & scope
         completing = without.completes(script)[0]
-        if not (script.one_way or script.brief):
+        if not script.brief:
             parts = [each & part for part in without.by_translation(script, special) for each in (*split, ~zoned)]
             for part in parts:
                 for found in self._told(replace(script, harm=Harm.UNFOLLOWED), direction, part, touching):

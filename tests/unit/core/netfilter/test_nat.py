@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from conntrim.core.emit.nft import statement_text
 from conntrim.core.emit.xt_target import target_words
-from conntrim.core.model.address import format_address, parse_address, parse_prefix
+from conntrim.core.model.address import Family, format_address, parse_address, parse_prefix
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.nft_words import Json
@@ -121,3 +123,12 @@ def test_an_entry_rewrites_both_directions() -> None:
     answer = packet(src="10.0.0.1", sport=8080, dst=format_address(client.src), dport=4000)
     back = rewritten(answer, entry, True, Hook.POSTROUTING)
     assert (US, 80) == (format_address(back.src), back.sport)
+
+
+def test_what_is_redirected_on_its_way_through_comes_to_an_address_of_the_host() -> None:
+    """Nobody told which one is at the interface: ::1 is none, there nothing from outside is taken in."""
+    here, there, peer = map(parse_address, ("2001:db8::1", "2001:db8:1::9", "2001:db8:2::9"))
+    asked = replace(packet(), family=Family.IPV6, src=peer, dst=there, oif="eth1")
+    (nat,) = body(["-j", "REDIRECT"], True, ()).statements
+    assert isinstance(nat, Nat)
+    assert here == target_of(nat, asked, Kernel(Intervals.of(here)), Hook.PREROUTING).address
