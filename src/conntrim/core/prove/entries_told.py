@@ -25,8 +25,8 @@ ENDS: dict[CtKey, tuple[Field, Field]] = {
 """The field of a connection's request that an end of an entry has, where its original direction is that of the
 requests, and where it is the other."""
 
-KNOWN = frozenset({CtKey.DIRECTION, CtKey.STATUS, CtKey.PROTOCOL, CtKey.FAMILY})
-"""What is the same for all connections that left a table."""
+KNOWN = frozenset({CtKey.DIRECTION, CtKey.STATUS, CtKey.PROTOCOL, CtKey.FAMILY, CtKey.ZONE})
+"""What is the same for all connections that left a table; their zone where no rule gives them one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,10 @@ class EntryQuestions:
     def __bool__(self) -> bool:
         return bool(self.asked or self.fresh)
 
-    def settled(self, found: Set, attached: Tracked, source: int) -> Set:
+    def settled(self, found: Set, attached: Tracked, source: int, zoned: Set) -> Set:
         """The connections of a set, told by their requests, where the packet's entry answers; `source` sends the
-        requests of the one that stands for all. Nothing translates them."""
+        requests of the one that stands for all. Nothing translates them; which zone those of `zoned` have stays
+        open."""
         confirmed = attached.confirmed and not attached.pending
         found = answered(self.space, found, dict.fromkeys(self.fresh, confirmed))
         for text, asked in self.asked:
@@ -59,7 +60,8 @@ class EntryQuestions:
             if number is None or (answer := self._answer(asked, attached, source)) is None:
                 continue
             yes = self.space.sets.var(number)
-            found = answer.ite((found & yes).exists(yes), (found & ~yes).exists(yes))
+            said = answer.ite((found & yes).exists(yes), (found & ~yes).exists(yes))
+            found = zoned.ite(found, said) if any(m.key is CtKey.ZONE for m in asked) else said
         return found
 
     def _answer(self, asked: tuple[CtIn, ...], attached: Tracked, source: int) -> Set | None:

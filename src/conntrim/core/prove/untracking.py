@@ -210,6 +210,7 @@ class Play:
     loose: bool = True
     _passing: dict[tuple[bool, int, int | None, int | None, int | None, CtState], Set] = field(default_factory=dict)
     _played: dict[tuple[Talk, tuple[Turn, ...]], tuple[Tables, Set]] = field(default_factory=dict)
+    _in_zones: Set | None = None
 
     def completes(self, script: Script) -> tuple[Set, Set]:
         """The connections all of whose packets pass, and those that leave an entry."""
@@ -316,7 +317,18 @@ class Play:
     def _asking(self, passing: Set, packet: Packet, memory: Memory) -> Set:
         """The connections that pass, with what rules ask of the packet's entry answered by it."""
         attached = entry_of(packet, memory, self.loose) if self.questions else None
-        return passing if attached is None else self.questions.settled(passing, attached, STAND_IN[0])
+        return passing if attached is None else self.questions.settled(passing, attached, STAND_IN[0], self._zoned)
+
+    @property
+    def _zoned(self) -> Set:
+        """The connections to a packet of which a rule gives a zone."""
+        if self._in_zones is None:
+            ways = (hit for way in (self.there, self.back) for _, hit in way.hits if isinstance(hit.statement, SetZone))
+            found = lengthless(self.space, self.space.any_state(self.space.sets.either([hit.packets for hit in ways])))
+            bits = self.space.bits
+            of_packets = self.space.sets.literals(*sorted((*bits[Field.TCP_FLAGS], *bits[self.space.icmp])))
+            self._in_zones = found.exists(of_packets)
+        return self._in_zones
 
     def _way(self, back: bool) -> Reach:
         return self.back if back else self.there

@@ -105,8 +105,10 @@ class Both:
 
     @property
     def untranslated(self) -> bool:
-        """R0 translates it, R lets packets through as they are."""
-        return self.r0.translated and not self.r.translated and self.r.opened
+        """R0 translates it, R lets packets through as they are, but for what rules write into them."""
+        ends = self.dialogue.a.address, self.dialogue.b.address
+        then, now = ({(c[1], c[3]) == ends for c in each.came[:1]} for each in (self.r0, self.r))
+        return self.r0.translated and self.r.opened and (not self.r.translated or (then == {False} and now == {True}))
 
     @property
     def one_sided(self) -> bool:
