@@ -127,7 +127,7 @@ def course(
             came = replace(came, oif="")
         if not came.iif and is_ours(kernel, came.dst):  # INPUT gave who asks an address of the host
             came = replace(came, oif="lo")
-        outcome = simulate(arranged, came, memory, kernel, assume)
+        outcome = _outcome(arranged, came, memory, kernel, assume or {})
         memory = outcome.memory
         outcomes.append(outcome)
         if outcome.verdict is not Fate.ACCEPT or _unknown(outcome):
@@ -138,6 +138,14 @@ def course(
         if came.inner is None and tuple_of(outcome.left) != tuple_of(awaited):
             return Course(tuple(outcomes), complete=False)
     return Course(tuple(outcomes), None if guessed else True)
+
+
+def _outcome(arranged: Arranged, packet: Packet, memory: Memory, kernel: Kernel, assume: Mapping[str, bool]) -> Outcome:
+    """What becomes of a packet, asked once of these rules."""
+    key = packet, memory, kernel, frozenset(assume.items())
+    if key not in arranged.walked:
+        arranged.walked[key] = simulate(arranged, packet, memory, kernel, assume, explained=False)
+    return arranged.walked[key]
 
 
 def _unknown(outcome: Outcome) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from typing import assert_never
@@ -44,6 +44,7 @@ from conntrim.core.model.ruleset import (
 )  # fmt: skip
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.writes import AddToSet, SetField
+from conntrim.core.netfilter.outcome import Outcome
 
 JOURNEYS: dict[Direction, tuple[Hook, ...]] = {
     Direction.INBOUND: (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT),
@@ -138,6 +139,9 @@ class Arranged:
     nat: Mapping[Family, bool]
     latest_first: bool = False
     """The rule set stands in the order of its registration, so it is known how ties go: the last one runs first."""
+    walked: dict[Hashable, Outcome] = field(init=False, compare=False, repr=False, default_factory=dict)
+    """What became of packets of dialogues (`dialogue.course`): those that begin alike are walked once up to where they
+    part."""
 
 
 def arrange(ruleset: Ruleset, part_of: Arranged | None = None) -> Arranged:

@@ -34,8 +34,10 @@ class Kernel:
     tcp_loose: bool = True
     full: bool = False
     active: bool | None = None
-    fresh: tuple[Row, ...] = FRESH
-    transitions: Mapping[tuple[bool, Class], tuple[TcpState | Move, ...]] = field(default_factory=lambda: TRANSITIONS)
+    fresh: tuple[Row, ...] = field(default=FRESH, hash=False)
+    transitions: Mapping[tuple[bool, Class], tuple[TcpState | Move, ...]] = field(
+        default_factory=lambda: TRANSITIONS, hash=False
+    )
     """The two tables of states; others only where somebody wants to see them fail."""
     routes: tuple[Route, ...] = ()
     way: str = ""

@@ -24,8 +24,11 @@ def simulate(
     memory: Memory = EMPTY,
     kernel: Kernel = DEFAULTS,
     assume: Mapping[str, bool] | None = None,
+    *,
+    explained: bool = True,
 ) -> Outcome:
-    """What becomes of a packet. `assume` answers questions (texts as in `Outcome.undecided`) that are open else.
+    """What becomes of a packet. `assume` answers questions (texts as in `Outcome.undecided`) that are open else;
+    `explained` as in `Traversal`.
 
     Every open question is tried both ways: where all ways end alike the outcome is decided all the same.
     """
@@ -35,7 +38,7 @@ def simulate(
     ways: list[tuple[dict[str, bool], Outcome]] = []
     while tries and len(ways) < WAYS:
         assumed = tries.pop()
-        outcome, asked = _once(arranged, packet, memory, kernel, assumed)
+        outcome, asked = _once(arranged, packet, memory, kernel, assumed, explained=explained)
         ways.append((asked, outcome))
         open_ = [text for text in asked if text not in assumed]
         tries += [assumed | dict.fromkeys(open_[:i], False) | {text: True} for i, text in enumerate(open_)]
@@ -68,8 +71,8 @@ def _end(outcome: Outcome) -> tuple[object, ...]:
 
 
 def _once(
-    arranged: Arranged, packet: Packet, memory: Memory, kernel: Kernel, assumed: Mapping[str, bool]
+    arranged: Arranged, packet: Packet, memory: Memory, kernel: Kernel, assumed: Mapping[str, bool], *, explained: bool
 ) -> tuple[Outcome, dict[str, bool]]:
     answers = Answers(assumed)
-    outcome = Traversal(arranged, memory, packet, Skb(packet, kernel, answers)).outcome()
+    outcome = Traversal(arranged, memory, packet, Skb(packet, kernel, answers), explained=explained).outcome()
     return outcome, answers.asked

@@ -37,7 +37,7 @@ from conntrim.core.netfilter.matches import about_state, holds, named
 from conntrim.core.netfilter.memory import NO_ZONE, Entry, Memory
 from conntrim.core.netfilter.outcome import Fate, Gathered, Outcome, Step, StepKind
 from conntrim.core.netfilter.question_text import condition, hangs, question
-from conntrim.core.netfilter.skb import Skb, Template, Tracked, Untracked
+from conntrim.core.netfilter.skb import Attached, Skb, Template, Tracked, Untracked
 from conntrim.core.netfilter.statements import VERDICTS, Ending, Unended, carry_out
 
 RESOLVED = frozenset({Protocol.UDP, Protocol.UDPLITE})
@@ -66,6 +66,8 @@ class Traversal:
     """Whether the entry gave the packet another destination in PREROUTING."""
     answers: tuple[Packet, ...] = ()
     """The packets of SYNPROXY that led to this one, itself the last."""
+    explained: bool = True
+    """Whether rules that nearly had their way are told of as well: nobody asks that of thousands of packets."""
 
     def outcome(self) -> Outcome:
         """Walk all hooks."""
@@ -315,8 +317,9 @@ class Traversal:
             elif not answer and about_state(match):
                 state_failed = True
             elif not answer:
-                self._turned(table, chain, rule)
-                self._nearly(table, chain, rule, match)
+                if self.explained:
+                    self._turned(table, chain, rule)
+                    self._nearly(table, chain, rule, match)
                 return False
         if state_failed:
             self._step(StepKind.MISSED, "the state does not match", table.name, chain.name, rule)
@@ -371,10 +374,7 @@ class Traversal:
             return None
         if packet.protocol == Protocol.TCP:
             self._set_closing()
-        skb = Skb(packet, self.skb.kernel, self.skb.answers, tied(self.skb.attached))
-        outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
-        self.memory = outcome.memory  # the answer may end the connection: a RST in the entry's own direction does
-        return outcome
+        return self._sent(packet, tied(self.skb.attached))  # which may end the connection, as a RST of its own way does
 
     def answered(self) -> Outcome:
         """SYNPROXY's SYN/ACK and what becomes of it: without an entry where the SYN has none."""
@@ -384,10 +384,7 @@ class Traversal:
             attached = replace(attached, state=CtState.ESTABLISHED, reply=True, confirmed=True, pending=pending)
         else:
             attached = None
-        skb = Skb(packet, self.skb.kernel, self.skb.answers, attached)
-        outcome = Traversal(self.arranged, self.memory, packet, skb, answers=(*self.answers, packet)).outcome()
-        self.memory = outcome.memory
-        return outcome
+        return self._sent(packet, attached, (*self.answers, packet))
 
     def answers_itself(self) -> bool:
         """Whether SYNPROXY's SYN/ACK to this packet is one that led to it."""
@@ -395,9 +392,13 @@ class Traversal:
 
     def opened(self) -> Outcome:
         """SYNPROXY's SYN to the server and what becomes of it: under a template, so that no rule untracks it (K115)."""
-        packet = opening(self.skb.packet, self.skb.kernel)
-        skb = Skb(packet, self.skb.kernel, self.skb.answers, Template())
-        outcome = Traversal(self.arranged, self.memory, packet, skb).outcome()
+        return self._sent(opening(self.skb.packet, self.skb.kernel), Template())
+
+    def _sent(self, packet: Packet, attached: Attached, answers: tuple[Packet, ...] = ()) -> Outcome:
+        """What becomes of a packet that the host sends because of this one, with the same table."""
+        skb = Skb(packet, self.skb.kernel, self.skb.answers, attached)
+        way = Traversal(self.arranged, self.memory, packet, skb, answers=answers, explained=self.explained)
+        outcome = way.outcome()
         self.memory = outcome.memory
         return outcome
 

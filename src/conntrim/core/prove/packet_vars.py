@@ -9,6 +9,7 @@ gets its variables when first asked for, at the bottom.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from functools import cached_property
 from typing import Any
 
 from conntrim.core.model.address import MAPPED, V4_ALL, Family
@@ -18,7 +19,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.protocol import WITH_PORTS
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.prove.diagram import Diagrams, Set
-from conntrim.core.prove.names import Names
+from conntrim.core.prove.names import LOOPBACK, Names
 from conntrim.core.prove.turns import Occurrences
 
 ADDRESS_BITS = {Family.IPV4: 32, Family.IPV6: 128}
@@ -172,6 +173,13 @@ class PacketVars:
     def own(self, key: Field, values: Intervals) -> Intervals:
         """Values as a property's variables have them."""
         return self._own(key, values)
+
+    @cached_property
+    def returning(self) -> Set:
+        """The packets that leave by the interface where they came from, which has a name."""
+        names = (name for name in self.names.known if name and name != LOOPBACK)
+        codes = (self.names.codes((name,)) for name in names)
+        return self.sets.either([self.values(IIF, each) & self.values(OIF, each) for each in codes])
 
     def fresh(self, name: str, bits: int) -> list[Set]:
         """Bits that no packet came with, highest first: always the same for a name."""

@@ -5,7 +5,7 @@ dialogue that ends before the first one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from conntrim.core.model.fields import Field
@@ -25,6 +25,7 @@ class Taking:
     rule: Rule
     ways: dict[bool, Set]
     elsewhere: Set
+    _carried: dict[tuple[bool, Packet], Set] = field(default_factory=dict)
 
     @classmethod
     def none(cls, space: PacketVars, rule: Rule) -> Self:
@@ -37,7 +38,13 @@ class Taking:
 
     def here(self, space: PacketVars, turns: Iterable[tuple[bool, Packet]]) -> Set:
         """The same, of packets that have the addresses of the request."""
-        return space.sets.either([carried(space, self.ways[back], packet) for back, packet in turns])
+        return space.sets.either([self._one(space, *turn) for turn in turns])
+
+    def _one(self, space: PacketVars, back: bool, packet: Packet) -> Set:
+        """The same of one packet: kinds of dialogue have most of theirs in common."""
+        if (back, packet) not in self._carried:
+            self._carried[back, packet] = carried(space, self.ways[back], packet)
+        return self._carried[back, packet]
 
     def anyhow(self, space: PacketVars) -> Set:
         """The connections of which it takes packets, whatever their flags and length, or errors, whatever they are

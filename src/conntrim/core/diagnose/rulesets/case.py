@@ -358,7 +358,8 @@ class RuleCase:
 
     def accepting(self, packet: Packet) -> Rule | None:
         """The last rule that had its way with a packet."""
-        return next((s.rule for s in reversed(self.path(packet)) if s.kind is StepKind.RULE), None)
+        path = simulate(self.full, packet, explained=False).path
+        return next((s.rule for s in reversed(path) if s.kind is StepKind.RULE), None)
 
     def in_front(self, packet: Packet) -> tuple[Home, Rule | None] | None:
         """Where an accept of a refused packet belongs: before the rule that refuses it or jumps to a chain which only

@@ -21,8 +21,7 @@ from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.netfilter.statements import IDLE
 from conntrim.core.prove.cube_cover import Box, cubes
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.names import LOOPBACK
-from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
+from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.untracking import Difference, Harm, Script, scripts, untracks
 
 MOST_PLAYED = 6
@@ -112,9 +111,7 @@ class Stage:
         """Some parts of a set and whether they are all of it; not of what leaves by where it came from, if there
         are others: how they come back is another story."""
         space = self.space
-        same = [space.values(IIF, codes) & space.values(OIF, codes) for codes in
-                (space.names.codes((name,)) for name in space.names.known if name and name != LOOPBACK)]  # fmt: skip
-        straight = found & ~space.sets.either(same)
+        straight = found & ~space.returning
         made, whole = cubes(space, straight if straight != space.nothing else found, universe, most)
         return made, whole
 
