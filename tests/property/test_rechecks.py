@@ -9,7 +9,7 @@ import pytest
 
 from conntrim.core.change.apply import NotThereError, apply
 from conntrim.core.change.edits import change_of
-from conntrim.core.diagnose.rulesets.case import case_of
+from conntrim.core.diagnose.rulesets.case import Known, case_of
 from conntrim.core.diagnose.rulesets.registry import found_in
 from conntrim.core.model.address import Family
 from conntrim.core.model.finding import Finding
@@ -61,11 +61,11 @@ def test_a_recheck_that_shares_finds_what_one_by_itself_finds(name: str) -> None
     """With spaces that know the rules before the edit, and look at chains for all packets of a direction, every finding
     is the one that new spaces give, which look at each chain for the packets of the question."""
     ruleset = RULESETS[name]
-    spaces = tuple(side.space for side in case_of(ruleset, None).sides)
-    found = list(found_in(ruleset, None, never, spaces=spaces))
+    known = case_of(ruleset, None).known
+    found = list(found_in(ruleset, None, never, known=known))
     for after in edited(ruleset, found):
-        alone = tuple(PacketVars(family, Names.of((after,))) for family in Family)
-        assert told(found_in(after, None, never, spaces=alone)) == told(found_in(after, None, never, spaces=spaces))
+        alone = Known(tuple(PacketVars(family, Names.of((after,))) for family in Family))
+        assert told(found_in(after, None, never, known=alone)) == told(found_in(after, None, never, known=known))
 
 
 def test_edits_are_among_them() -> None:

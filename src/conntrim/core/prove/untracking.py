@@ -10,7 +10,7 @@ More than 400 lines: the dialogues are a table, and who plays them follows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -25,7 +25,20 @@ from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Chain, In, NoEffect, Notrack, OpaqueStatement, Rule, Ruleset, SetZone, Statement
+from conntrim.core.model.ruleset import (
+    Chain,
+    In,
+    Interface,
+    Match,
+    NoEffect,
+    Notrack,
+    OpaqueStatement,
+    Rule,
+    Ruleset,
+    SetZone,
+    Statement,
+    asked_fields,
+)
 from conntrim.core.model.service import ONE_WAY, Direction
 from conntrim.core.netfilter.answers import reply_to
 from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
@@ -90,23 +103,36 @@ def proxies(rule: Rule) -> bool:
     return any(map(_answers, rule.statements))
 
 
-def inert(ruleset: Ruleset) -> Ruleset:
-    """The same rules with every untracking statement doing nothing: what matched it goes on."""
+PASSING = NoEffect("counter")
+"""What an untracking statement is that does nothing."""
 
-    def rule(one: Rule) -> Rule:
-        kept = (NoEffect("counter") if isinstance(s, Notrack) else s for s in one.statements)
-        return replace(one, statements=tuple(kept))
+
+def inert(ruleset: Ruleset) -> Ruleset:
+    """The same rules with every untracking statement doing nothing: what matched it goes on. A rule that does nothing
+    else is not there, so rule sets that differ in such rules are the same."""
+
+    def rule(one: Rule) -> Rule | None:
+        kept = tuple(PASSING if isinstance(s, Notrack) else s for s in one.statements)
+        return None if _idle(one.matches, kept) else replace(one, statements=kept)
 
     return rewritten(ruleset, untracks, rule)
 
 
-def rewritten(ruleset: Ruleset, which: Callable[[Rule], bool], rule: Callable[[Rule], Rule]) -> Ruleset:
-    """The same rules, those of a kind rewritten; a chain in which nothing changes stays the same thing."""
+def _idle(matches: Iterable[Match], statements: Iterable[Statement]) -> bool:
+    """Whether a rule does nothing: its matches neither count nor switch conntrack on (K5)."""
+    plain = all(isinstance(m, In | Interface) and Field.CT_STATE not in asked_fields(m) for m in matches)
+    return plain and all(s == PASSING for s in statements)
+
+
+def rewritten(ruleset: Ruleset, which: Callable[[Rule], bool], rule: Callable[[Rule], Rule | None]) -> Ruleset:
+    """The same rules, those of a kind rewritten, or gone (None); a chain in which nothing changes stays the same
+    thing."""
 
     def chain(one: Chain) -> Chain:
         if not one.those(which):
             return one
-        return replace(one, rules=tuple([rule(each) if which(each) else each for each in one.rules]))
+        made = (rule(each) if which(each) else each for each in one.rules)
+        return replace(one, rules=tuple([each for each in made if each]))
 
     return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
 

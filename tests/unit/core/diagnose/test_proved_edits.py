@@ -8,8 +8,9 @@ import pytest
 
 from conntrim.core.change.apply import apply
 from conntrim.core.change.edits import change_of
+from conntrim.core.diagnose.rulesets.case import case_of
 from conntrim.core.diagnose.rulesets.cut_by_edits import cuts
-from conntrim.core.diagnose.rulesets.registry import check_ruleset
+from conntrim.core.diagnose.rulesets.registry import check_ruleset, found_in
 from conntrim.core.parse.nft.commands import without_handles
 from conntrim.core.parse.ruleset import read
 
@@ -196,3 +197,27 @@ def test_half_untracked_connections_are_followed_where_no_edit_untracks_anything
     before = ONE_WAY if half else ONE_WAY.replace("-A OUTPUT -p tcp -m tcp --dport 22 -j CT --notrack\n", "")
     after = before.replace("--sport 22 -j", "--sport 22 -m conntrack --ctstate ESTABLISHED -j")
     assert half is cuts(read(before, "rules"), read(after, "rules"), None, lambda: None)
+
+
+def test_a_recheck_walks_no_dialogue_again_that_the_edit_leaves_as_it_was() -> None:
+    """An edit of untracking rules alone changes nothing without untracking: a packet of a dialogue is walked there once
+    for all checks, and once for all dialogues that begin alike (128 packets of 21 dialogues are played)."""
+    nat = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n"
+    before = read(RAW.format(REQUESTS * 2 + ANSWERS) + nat + FILTER.format("ACCEPT"), "rules")
+    known = case_of(before, None).known
+    found = list(found_in(before, None, lambda: None, known=known))
+    assert known.inert is not None
+    walked = len(known.inert.walked)
+    after = apply(change_of(edit for f in found if f.code == "CT104" for edit in f.edits), before)
+    assert after != before
+    assert [f.code for f in found_in(after, None, lambda: None, known=known)] == ["CT116"]
+    assert (len(known.inert.walked), walked) == (48, 48)
+
+
+def test_what_was_to_be_cured_is_looked_for_first() -> None:
+    """What stands after its edit is refuted by the first finding of the recheck, whatever else is found."""
+    before = read(RAW.format(REQUESTS * 2 + ANSWERS) + MASQUERADE + FILTER.format("DROP"), "rules")
+    codes = [f.code for f in found_in(before, None, lambda: None)]
+    for code in codes:
+        assert next(found_in(before, None, lambda: None, first={code})).code == code
+    assert len(set(codes)) > 1

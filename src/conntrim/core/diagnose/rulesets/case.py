@@ -7,7 +7,7 @@ More than 400 lines: what a side knows of its packets, each question asked once,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -339,6 +339,27 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of rules that differ in little: spaces, and the rules with their untracking inert."""
+
+    spaces: tuple[PacketVars, ...] = ()
+    without: Ruleset | None = None
+    inert: Arranged | None = None
+
+    def space(self, family: Family, names: Names, tick: Callable[[], None]) -> PacketVars:
+        """The one of a family, if the same interfaces are told apart in it; else a new one."""
+        like = (s for s in self.spaces if (s.family, s.names) == (family, names))
+        return next(like, None) or PacketVars(family, names, tick, shared=True)
+
+    def arranged(self, without: Ruleset) -> Arranged:
+        """Inert rules as they are arranged: edits of untracking rules alone leave them as they were."""
+        return self.inert if self.inert and without == self.without else arrange(without)
+
+
+UNKNOWN = Known()
+
+
+@dataclass(frozen=True, slots=True)
 class RuleCase:
     """A rule set, by families; `notracks` are its NOTRACK rules, whether or not they take anything."""
 
@@ -347,6 +368,13 @@ class RuleCase:
     notracks: tuple[Rule, ...]
     full: Arranged
     homes: dict[int, Home]
+    without: Ruleset
+    inert: Arranged
+
+    @property
+    def known(self) -> Known:
+        """What rules that differ in little need not find anew."""
+        return Known(tuple(side.space for side in self.sides), self.without, self.inert)
 
     def home(self, rule: Rule) -> Home:
         """The table and chain of one of the rule set's rules."""
@@ -391,28 +419,26 @@ def case_of(
     tick: Callable[[], None] = lambda: None,
     *,
     loose: bool = True,
-    spaces: Sequence[PacketVars] = (),
+    known: Known = UNKNOWN,
 ) -> RuleCase:
-    """Walk the raw rules of every family; `loose`: nf_conntrack_tcp_loose. Of `spaces` those are used again in which
-    the same interfaces are told apart. May raise `NotDecided`."""
+    """Walk the raw rules of every family; `loose`: nf_conntrack_tcp_loose. May raise `NotDecided`."""
     names = Names.of((ruleset,))
     full, early = arrange(ruleset), arrange(replace(ruleset, tables=tuple(_early(t) for t in ruleset.tables)))
     seen = {f for t in ruleset.tables for f in FAMILIES.get(t.family, ())}
     rules = tuple(ruleset.those(untracks))
-    without = arrange(inert(ruleset)) if rules else full
+    without = inert(ruleset)
+    idle = known.arranged(without) if rules else full
     sides = []
     subject = rules or early_refusals(ruleset) or any(ruleset.those(trusts_source_port))
     for family in (f for f in Family if f in seen and subject):
-        space = next((s for s in spaces if (s.family, s.names) == (family, names)), None) or PacketVars(
-            family, names, tick, shared=True
-        )
-        side = Side(space, ruleset, full, early, without, told_of(local, family), loose, _meant(space, ruleset))
+        space = known.space(family, names, tick)
+        side = Side(space, ruleset, full, early, idle, told_of(local, family), loose, _meant(space, ruleset))
         for one in _taken(side):
             again = one.direction is Direction.LOOPBACK and one.hook is Hook.PREROUTING
             (side.back if again else side.taken).append(one)
         sides.append(side)
     homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}
-    return RuleCase(ruleset, tuple(sides), rules, full, homes)
+    return RuleCase(ruleset, tuple(sides), rules, full, homes, without, idle)
 
 
 def _asks_of_first(rule: Rule) -> bool:

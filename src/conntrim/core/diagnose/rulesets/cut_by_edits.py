@@ -4,16 +4,15 @@ edits untrack other packets than before, and looks at packets with entries where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from conntrim.core.diagnose.rulesets.case import Side, case_of
+from conntrim.core.diagnose.rulesets.case import UNKNOWN, Known, Side, case_of
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Ruleset
 from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.prove.diagram import Set, deciding
 from conntrim.core.prove.match_encoder import MatchEncoder
-from conntrim.core.prove.packet_vars import PacketVars
 from conntrim.core.prove.reachability import reach
 from conntrim.core.prove.states import settled, unsolicited
 from conntrim.core.prove.untracking import Difference, Harm
@@ -28,12 +27,12 @@ def cuts(
     tick: Callable[[], None],
     *,
     loose: bool = True,
-    spaces: Sequence[PacketVars] = (),
+    known: Known = UNKNOWN,
 ) -> bool:
     """Whether a dialogue completes, or an error about it comes through, before and not after, for certain, although
     its first packet passes still: who may open what is another question. NotDecided."""
     with deciding():
-        sides = case_of(after, local, tick, loose=loose, spaces=spaces).sides
+        sides = case_of(after, local, tick, loose=loose, known=known).sides
         every = [replace(side, inert=arrange(before)) for side in sides]
         return any(d.harm in CUT and not d.conditional and _opened(s, d) for s in every for d in s.differences())
 

@@ -5,7 +5,7 @@ else changed. Each is proved with the earlier ones done, so all of a report can 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -68,7 +68,8 @@ BESIDE = "CT106"
 ABOUT_ERRORS = frozenset({BESIDE, "CT119"})
 """What tells of them. Where it was found before, it may be about more with an edit done."""
 
-Recheck = Callable[[Ruleset], Iterable[Finding]]
+Recheck = Callable[[Ruleset, Collection[str]], Iterable[Finding]]
+"""What is found in rules; what has one of these codes comes first, since it may be what was to be cured."""
 
 
 def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
@@ -176,8 +177,9 @@ class Trial:
             return None
         self.left -= 1
         left, cured, known = list[Finding](), set(map(_kind, findings)), Counter(map(_kind, self.found))
+        codes = {finding.code for finding in findings}
         try:
-            for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset)):
+            for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset), codes):
                 kind = _kind(found)
                 known[kind] -= 1
                 if kind in cured or (known[kind] < 0 and found.code != BESIDE):

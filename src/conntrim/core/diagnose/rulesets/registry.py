@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,7 +30,7 @@ from conntrim.core.diagnose.rulesets import (
     wide_source_port,
 )  # fmt: skip
 from conntrim.core.diagnose.rulesets.answers_let_in import answers_let_in
-from conntrim.core.diagnose.rulesets.case import RuleCase, case_of
+from conntrim.core.diagnose.rulesets.case import UNKNOWN, Known, RuleCase, case_of
 from conntrim.core.diagnose.rulesets.cut_by_edits import cuts
 from conntrim.core.diagnose.rulesets.dialogues import Differences, findings, notes, unsure
 from conntrim.core.diagnose.rulesets.ignored import Ignored, sort_out
@@ -42,7 +42,6 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.ruleset import Notrack, Ruleset
 from conntrim.core.netfilter.hooks import FAMILIES, arrange
 from conntrim.core.prove.diagram import NotDecided, deciding
-from conntrim.core.prove.packet_vars import PacketVars
 
 MODULES = (
     untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused, nat_skipped,
@@ -91,12 +90,12 @@ def check_ruleset(
     without `edits` none are shown."""
     found: list[Finding] = []
     beside: list[str] = []
-    alone, spaces = tuple[Finding, ...](), tuple[PacketVars, ...]()
+    alone, known = tuple[Finding, ...](), UNKNOWN
     undecided = [f"not every rule could be read: {what}" for what in ruleset.unread]
     try:
         with deciding():
             case = case_of(ruleset, local, tick, loose=loose)
-            spaces = tuple(side.space for side in case.sides)
+            known = case.known
             differences = Differences(case, local)
             found = list(_of_rules(case, differences))
             beside = [*notes(differences, found), *answers_let_in(case, found)] if case.sides else []
@@ -109,18 +108,22 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
-    recheck = partial(found_in, local=local, tick=tick, loose=loose, spaces=spaces)
-    cutting = partial(cuts, local=local, tick=tick, loose=loose, spaces=spaces)
+
+    def recheck(after: Ruleset, codes: Collection[str]) -> Iterator[Finding]:
+        return found_in(after, local, tick, first=codes, loose=loose, known=known)
+
+    cutting = partial(cuts, local=local, tick=tick, loose=loose, known=known)
     trial = Trial(ruleset, local, recheck, cutting, tick, alone, loose)
     told = in_order(out.told)
     shown = proved(told, trial) if edits else (replace(f, edits=()) for f in told)
     return Checked(tuple(shown), rules, out.ignored, tuple(undecided), remarks)
 
 
-def _of_rules(case: RuleCase, differences: Differences) -> Iterator[Finding]:
-    """What patterns find, as far as a dialogue shows it, and what is left of the differences."""
+def _of_rules(case: RuleCase, differences: Differences, first: Collection[str] = ()) -> Iterator[Finding]:
+    """What patterns find, as far as a dialogue shows it, those with the codes `first` before all others, and what is
+    left of the differences."""
     told: list[Finding] = []
-    for module in MODULES if case.sides else ():
+    for module in sorted(MODULES, key=lambda each: each.CODE not in first) if case.sides else ():
         for each in module.check(case):
             if (found := differences.backed(each)) is not None:
                 told.append(found)
@@ -136,14 +139,16 @@ def found_in(
     local: Intervals | None,
     tick: Callable[[], None],
     *,
+    first: Collection[str] = (),
     loose: bool = True,
-    spaces: Sequence[PacketVars] = (),
+    known: Known = UNKNOWN,
 ) -> Iterator[Finding]:
-    """What is found in rules by the rules alone, one by one, with edits that nobody has proved. `spaces` are those of
-    rules that differ in little: what was found of chains that both have is found."""
+    """What is found in rules by the rules alone, one by one, with edits that nobody has proved; what has the codes
+    `first` before all else. `known`: of rules that differ in little; what was found of chains that both have is
+    found."""
     with deciding():
-        case = case_of(ruleset, local, tick, loose=loose, spaces=spaces)
-        yield from _of_rules(case, Differences(case, local))
+        case = case_of(ruleset, local, tick, loose=loose, known=known)
+        yield from _of_rules(case, Differences(case, local), first)
 
 
 def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
