@@ -137,7 +137,8 @@ def course(
         awaited = packet if tuple_of(packet) == tuple_of(first).inverted() else outcomes[0].left
         if came.inner is None and tuple_of(outcome.left) != tuple_of(awaited):
             return Course(tuple(outcomes), complete=False)
-    return Course(tuple(outcomes), None if guessed else True)
+    answers = any(tuple_of(packet) == tuple_of(first).inverted() for packet in packets)  # they come to what was guessed
+    return Course(tuple(outcomes), None if guessed and answers else True)
 
 
 def _outcome(arranged: Arranged, packet: Packet, memory: Memory, kernel: Kernel, assume: Mapping[str, bool]) -> Outcome:

@@ -291,3 +291,10 @@ def test_answers_that_a_rule_takes_once_translated_are_apart_from_requests_that_
     found = said(("-A OUTPUT -d 192.0.2.1/32 -j CT --notrack",), ("-A POSTROUTING -j SNAT --to-source 192.0.2.1",))
     cut = [line for f in found.findings if f.code in ("CT116", "CT117") for line in f.evidence]
     assert any(line.startswith("cut: tcp, from 127.") for line in cut), cut
+
+
+def test_of_datagrams_one_way_it_is_the_same_which_address_masquerading_takes() -> None:
+    """No answer comes to it: of what is untracked nothing is missed, and no entry is left."""
+    raw = ("-A OUTPUT -o eth0 -p udp -m udp --dport 514 -j CT --notrack",)
+    found = said(raw, ("-A POSTROUTING -s 198.51.100.0/24 -o eth0 -j MASQUERADE",))
+    assert [] == codes(found, "CT103", "CT117")
