@@ -69,8 +69,8 @@ LOST = DEATH | {Harm.PASSED_BY}
 ABOUT_HOLES = frozenset({"CT101", "CT102"})
 """What tells who gets in, and of no dialogue that dies."""
 ON_LOOPBACK = frozenset({"CT116"})
-PAST_LOOPBACK = frozenset({"CT109"})
-"""What says nothing of a host's dialogues with itself."""
+BY_WITNESS = frozenset({"CT109"})
+"""What says nothing of a host's dialogues with itself, or of nothing else, as its witness is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ class Differences:
     ) -> Iterator[Found]:
         """The differences that no finding about their rules tells: at the first rule that takes each. `lone`: a rule
         of which it is told has to take packets of a dialogue played; round lo none is taken that has an entry."""
-        elsewhere = self._named(findings, harm)
-        on_loopback = self._named([f for f in findings if f.code not in PAST_LOOPBACK], harm)
+        elsewhere, on_loopback = (self._named([f for f in findings if _tells_of_lo(f) is not lo], harm)
+                                  for lo in (True, False))  # fmt: skip
         for side, difference in self.every:
             if difference.harm is not harm or difference.direction not in directions:
                 continue
@@ -165,6 +165,13 @@ def _spares(side: Side, difference: Difference, rule: Rule, part: Set) -> bool:
     """Whether an untracking rule takes no packet of one of the dialogues of which it may take some."""
     opener = difference.played or side.told(part, difference.direction).witness
     return not side.stage.takes(rule, difference.script, opener)
+
+
+def _tells_of_lo(finding: Finding) -> bool | None:
+    """Whether a finding is about a host's dialogues with itself alone, or about others alone; None: about any."""
+    if finding.code not in BY_WITNESS or finding.witness is None:
+        return None
+    return direction_of(finding.witness) is Direction.LOOPBACK
 
 
 def _proxied(difference: Difference) -> bool:

@@ -48,7 +48,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     """NOTRACK rules that keep packets from a translation, each with the first NAT rule that loses some."""
     told: dict[int, Finding] = {}
     for side in case.sides:
-        for direction in DIRECTIONS:
+        for direction in Direction:
             skipped = list(_skipped(side, direction))
             for taken in (t for t in side.taken if t.direction is direction):
                 mine = ((hit, packets & taken.packets) for hit, packets in skipped)
@@ -104,11 +104,13 @@ def _lost(side: Side, direction: Direction, hit: Hit, skipped: Set) -> Iterator[
 
 
 def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
-    """The packets that a translation changes for certain: not those whose source is the host's already, nor what goes
-    back where it came from."""
+    """The packets that a translation changes for certain: not those whose source is the host's already, as on lo, nor
+    what goes back where it came from."""
     assert isinstance(hit.statement, Nat), "only asked of those"
     if hit.statement.kind not in OF_SOURCES:
         return side.space.everything
+    if direction is Direction.LOOPBACK:
+        return side.space.nothing
     if direction is not Direction.FORWARDED:
         masqueraded = hit.statement.kind is NatKind.MASQUERADE
         return side.space.nothing if masqueraded else ~_already(side, hit.statement)
