@@ -32,7 +32,11 @@ ALWAYS = 1 << 30
 
 FIRST = "for a sender that nothing has counted yet (a first attempt)"
 OURS = "as if the destination were an address of this host (--local tells those)"
+PLAIN = "for a packet without IPsec and without IPv6's extension headers"
 """On which assumption a question is answered."""
+
+BESIDE = frozenset({"rt", "hbh", "dst", "mh"})
+"""Matches on IPv6's extension headers: without the header none holds, negated or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ def addressed(match: In) -> Counted:
 
 def counted(match: OpaqueMatch) -> Counted | None:
     """What the match answers a newcomer; None where that is not known."""
+    if match.kind in BESIDE or match.kind == "policy":
+        return Counted("--pol none" in match.text, why=PLAIN)
     match match.asks:
         case Rate(burst, over):
             return Counted(not over, burst)

@@ -17,9 +17,9 @@ from conntrim.lab.held.corpus import Corpus, untracking
 from conntrim.lab.held.judge import Counts, Disagreement, Fault
 from conntrim.lab.held.kept import OPEN, KeptTrial, format_kept
 from conntrim.lab.held.mutation import mutation
-from conntrim.lab.held.rules import ruleset, strict
+from conntrim.lab.held.rules import fitting, ruleset, strict
 from conntrim.lab.held.stand import stand
-from conntrim.lab.held.talks import SERVERS, Dialogue, choice, unended
+from conntrim.lab.held.talks import SERVERS, Dialogue, choice
 from conntrim.lab.held.trial import Bench, Exhibit, families_of
 from conntrim.lab.held.untracking import count, lines_of, without
 from conntrim.lab.held.verbs import PRESENT, Crash, Verbs
@@ -29,9 +29,6 @@ from conntrim.lab.workers import side_by_side
 
 PARTS = ("check", "edits", "compare")
 """What can be put on trial."""
-
-COUNTING = ("connlimit", "ct count")
-"""Rules that count connections; connlimit drops the last ACK of one by chance (K170)."""
 
 TALKS = 56
 """Dialogues of one rule set; a third as many groups of unsolicited packets come with them."""
@@ -86,9 +83,7 @@ def exhibit(seed: int, index: int, corpus: Corpus | None = None) -> Exhibit:
     script = untracking(random, foreign) if foreign else ruleset(random)
     ports = foreign.ports if foreign else SERVERS
     dialogues = choice(random, families_of(script), TALKS, ports)
-    if any(word in batch.text for batch in script.batches() for word in COUNTING):
-        dialogues = list(map(unended, dialogues))
-    return Exhibit(script, strict(random, script), tuple(dialogues), mutation(random, script))
+    return Exhibit(script, strict(random, script), tuple(fitting(script, dialogues)), mutation(random, script))
 
 
 @contextmanager

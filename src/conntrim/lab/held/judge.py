@@ -181,7 +181,7 @@ def silent(both: Sequence[Both], checked: Checked, told: Told, counts: Counts) -
         if not at:
             yield Disagreement(unsaid, each.dialogue.sort, (each.dialogue, *beside))
         elif mild and not _mild(each, mild, told) and all(f.severity is not Severity.CRITICAL for f in at):
-            yield Disagreement(mild, each.dialogue.sort, (each.dialogue, *beside))
+            yield from _too_mildly(mild, each, at, beside, counts)
 
     for each in possible(both):
         for unsaid, mild, shows in ANY if told.reads_marks else PLAIN:
@@ -193,6 +193,21 @@ def silent(both: Sequence[Both], checked: Checked, told: Told, counts: Counts) -
             yield from judged(each, Fault.RESIDUAL, None, beside)
         else:
             yield from judged(each, Fault.HOLE, Fault.HOLE_MILD, beside)
+
+
+def _too_mildly(
+    mild: Fault, each: Both, at: Sequence[Finding], beside: tuple[Dialogue, ...], counts: Counts
+) -> Iterator[Disagreement]:
+    """Unless a finding says on what it hangs: then nobody could know."""
+    if any(map(conditional, at)):
+        counts.undecided["check: said for one answer alone of a match that nobody understands"] += 1
+    else:
+        yield Disagreement(mild, each.dialogue.sort, (each.dialogue, *beside))
+
+
+def conditional(finding: Finding) -> bool:
+    """Whether it says that it holds for one answer alone of a match that is unknown to the model."""
+    return any("; where `" in line for line in finding.evidence)
 
 
 def twins(both: Sequence[Both], each: Both) -> tuple[Dialogue, ...]:

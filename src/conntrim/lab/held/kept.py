@@ -23,6 +23,7 @@ from conntrim.core.model.address import Family, format_address, parse_address
 from conntrim.core.model.errors import InputError
 from conntrim.lab.case import MARK
 from conntrim.lab.held.mutation import Change, Mutation
+from conntrim.lab.held.rules import fitting
 from conntrim.lab.held.talks import KINDS, LONE, Dialogue, End, alone, made
 from conntrim.lab.held.trial import Exhibit
 from conntrim.lab.script import Block, Line, Script, Sheet
@@ -62,7 +63,7 @@ def parse_kept(text: str, source: str) -> KeptTrial:
         talks = tuple(parse_talk(value) for name, _, value in said if name == "talk")
         mutation = _parse_change(values["change"]) if "change" in values else None
         script = script_of([tuple(part.split("\n", 1)) for part in parts])
-        shown = Exhibit(script, values.get("strict") == "yes", talks, mutation)
+        shown = Exhibit(script, values.get("strict") == "yes", tuple(fitting(script, talks)), mutation)
         words = tuple(line.removeprefix("# ") for line in head.splitlines() if line.startswith("#"))
         return KeptTrial(values["kind"], values["status"], shown, words)
     except (KeyError, ValueError, IndexError) as error:

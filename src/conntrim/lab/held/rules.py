@@ -7,11 +7,13 @@ one, by interface, peer, set, flags, in a chain of their own. The same seed make
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from conntrim.lab import generate
 from conntrim.lab.held.rules_nft import nft
 from conntrim.lab.held.rules_xt import xt
+from conntrim.lab.held.talks import Dialogue, unended
 from conntrim.lab.script import Script
 
 
@@ -36,3 +38,13 @@ def strict(random: Random, script: Script) -> bool:
 def mutated(random: Random, script: Script) -> Script:
     """The rule set with one thing less."""
     return random.choice(list(script.smaller()))
+
+
+COUNTING = ("connlimit", "ct count")
+"""Rules that count connections; connlimit drops the last ACK of one by chance (K170)."""
+
+
+def fitting(script: Script, dialogues: Sequence[Dialogue]) -> list[Dialogue]:
+    """The dialogues as they are played with these rules."""
+    counting = any(word in batch.text for batch in script.batches() for word in COUNTING)
+    return [unended(each) if counting else each for each in dialogues]

@@ -22,6 +22,7 @@ from conntrim.lab.held.judge import (
     Counts,
     Disagreement,
     Fault,
+    conditional,
     demanded,
     harmed,
     open_in_r0,
@@ -309,11 +310,6 @@ def changed(
 def words_of(finding: Finding) -> tuple[str, ...]:
     """A finding in short."""
     return (f"{finding.code} {finding.severity.name.lower()}: {finding.place}: {finding.title}", *finding.evidence[:2])
-
-
-def conditional(finding: Finding) -> bool:
-    """Whether it says that it holds for one answer alone of a match that is unknown to the model."""
-    return any("; where `" in line for line in finding.evidence)
 
 
 def told_at(place: str, index: int, exhibit: Exhibit, stand: Stand) -> bool:

@@ -410,3 +410,16 @@ def test_rules_that_ask_for_the_length_take_a_part_of_each_connection() -> None:
     raw = ("-A PREROUTING -m length ! --length 40:60 -j NOTRACK", "-A OUTPUT -m length ! --length 40:60 -j NOTRACK")
     cut = [f for f in checked(raw, (ANSWERS, SSH)).findings if f.severity is Severity.CRITICAL]
     assert any("refused is tcp ACK 192.0.2.1:3306" in line for f in cut for line in f.evidence)
+
+
+def test_plain_connections_have_no_extension_headers() -> None:
+    """A rule against routing headers in front of all others makes no death a mere possibility."""
+    text = "\n".join((
+        "*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]",
+        "-A OUTPUT -p tcp -m tcp --sport 2022 -j NOTRACK", "COMMIT",
+        "*filter", ":INPUT DROP [0:0]", ":OUTPUT ACCEPT [0:0]", "-A INPUT -m rt --rt-type 0 -j DROP",
+        "-A INPUT -m conntrack --ctstate INVALID -j DROP", "-A INPUT -p tcp -m tcp --dport 2022 -j ACCEPT",
+        "COMMIT", "",
+    ))  # fmt: skip
+    found = check_ruleset(read(text, "rules.v6"), None).findings
+    assert Severity.CRITICAL in {f.severity for f in found}
