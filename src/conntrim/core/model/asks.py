@@ -50,4 +50,11 @@ class BridgePorts:
     options: tuple[tuple[str, str, bool], ...]
 
 
-Asks = Rate | Visitors | Connections | WayBack | BridgePorts
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """Whether a packet came by IPsec, or has a header of IPv6's extensions; `plain`: what one with neither is told."""
+
+    plain: bool
+
+
+Asks = Rate | Visitors | Connections | WayBack | BridgePorts | Wrapping

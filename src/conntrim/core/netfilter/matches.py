@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import assert_never
 
 from conntrim.core.model.address_types import ADDRESS_TYPES, PACKET_TYPES, AddressType, PacketType
-from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack
+from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack, Wrapping
 from conntrim.core.model.ct_match import CtIn
 from conntrim.core.model.fields import DEVICES, FIELDS, Field, FieldSpec, Source
 from conntrim.core.model.intervals import Intervals
@@ -242,7 +242,7 @@ def _opaque(match: OpaqueMatch, skb: Skb) -> bool | None:
             return physdev(match.asks, skb)
         case WayBack():
             return way_back(match.asks, skb)
-        case Rate() | Visitors() | Connections() | None:
+        case Rate() | Visitors() | Connections() | Wrapping() | None:
             pass
         case _:
             assert_never(match.asks)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Self, assert_never
 
 from conntrim.core.model.address_types import AddressType
-from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack
+from conntrim.core.model.asks import BridgePorts, Connections, Rate, Visitors, WayBack, Wrapping
 from conntrim.core.model.fields import Field
 from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.packet import Packet
@@ -35,9 +35,6 @@ OURS = "as if the destination were an address of this host (--local tells those)
 PLAIN = "for a packet without IPsec and without IPv6's extension headers"
 """On which assumption a question is answered."""
 
-BESIDE = frozenset({"rt", "hbh", "dst", "mh"})
-"""Matches on IPv6's extension headers: without the header none holds, negated or not."""
-
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -57,8 +54,6 @@ def addressed(match: In) -> Counted:
 
 def counted(match: OpaqueMatch) -> Counted | None:
     """What the match answers a newcomer; None where that is not known."""
-    if match.kind in BESIDE or match.kind == "policy":
-        return Counted("--pol none" in match.text, why=PLAIN)
     match match.asks:
         case Rate(burst, over):
             return Counted(not over, burst)
@@ -72,6 +67,8 @@ def counted(match: OpaqueMatch) -> Counted | None:
             return Counted(not over)
         case WayBack(inverted=inverted):
             return Counted(not inverted)
+        case Wrapping(plain=plain):
+            return Counted(plain, why=PLAIN)
         case BridgePorts() | None:
             return None
         case _:

@@ -1,10 +1,10 @@
-"""What iptables' matches ask that count packets, know clients, or look up the way back."""
+"""What matches of iptables ask that count packets, know clients, look up the way back, or want more than plain ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from conntrim.core.model.asks import Asks, BridgePorts, Connections, Rate, Visitors, WayBack
+from conntrim.core.model.asks import Asks, BridgePorts, Connections, Rate, Visitors, WayBack, Wrapping
 from conntrim.core.parse.xt.canonical import Given
 
 BURST = 5
@@ -51,9 +51,17 @@ def _physdev(given: Given) -> Asks | None:
     return BridgePorts(tuple((o.name, o.values[0] if o.values else "", o.negated) for o in given))
 
 
+def _policy(given: Given) -> Asks | None:
+    return Wrapping(plain=any(option.name == "pol" and "none" in option.values for option in given))
+
+
+def _extension(given: Given) -> Asks | None:
+    return Wrapping(plain=False)
+
+
 ASKS: dict[str, Callable[[Given], Asks | None]] = {
     "limit": _limit, "hashlimit": _hashlimit, "recent": _recent, "connlimit": _connlimit, "rpfilter": _rpfilter,
-    "physdev": _physdev,
+    "physdev": _physdev, "policy": _policy, "rt": _extension, "hbh": _extension, "dst": _extension, "mh": _extension,
 }  # fmt: skip
 """By match; a negated one is nothing that anybody has measured, but for bridges' ports."""
 
