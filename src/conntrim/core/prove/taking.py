@@ -13,6 +13,7 @@ from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.flows import ERRORS
 from conntrim.core.prove.packet_vars import PacketVars
 
 
@@ -85,3 +86,9 @@ def lengthless(space: PacketVars, found: Set) -> Set:
 def lost_in_errors(space: PacketVars) -> tuple[Field, ...]:
     """What the header of an ICMP error does not say of the packet that it is about."""
     return space.icmp, Field.PROTOCOL, Field.SPORT, Field.DPORT, Field.TCP_FLAGS
+
+
+def errors_about(space: PacketVars, connections: Set) -> Set:
+    """ICMP errors about connections: they have their addresses and interfaces."""
+    about = space.sets.literals(*sorted(n for f in lost_in_errors(space) for n in space.bits[f]))
+    return connections.exists(about) & space.field(space.icmp, ERRORS[space.family])

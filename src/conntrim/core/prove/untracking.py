@@ -50,13 +50,13 @@ from conntrim.core.prove.assumed import answered, certain, possible, unmarked
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
-from conntrim.core.prove.flows import BACK, ERRORS
+from conntrim.core.prove.flows import BACK
 from conntrim.core.prove.lengths import asked_lengths, sized
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach
 from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
-from conntrim.core.prove.taking import Taking, Touching, carried, lengthless, lost_in_errors
+from conntrim.core.prove.taking import Taking, Touching, carried, errors_about, lengthless
 
 CHANCE = 64
 """So few ports that a rule names are a service's: who connects *from* one of them meets the rule by chance."""
@@ -448,7 +448,7 @@ class Untracking:
         every = self.space.sets.either([taken.anyhow(self.space) for taken in touching])
         if every == self.space.nothing:
             return
-        scope = universe & (every | self._errors_about(every))
+        scope = universe & (every | errors_about(self.space, every))
         both = self._play(self.inert, direction, scope), self._play(self.rules, direction, scope)
         proxied = self._taken_by_proxies(both[1]) & self.space.any_state(scope) & self._connections(HANDSHAKE)
         heard = proxied & both[1].answered(HANDSHAKE)
@@ -538,12 +538,6 @@ class Untracking:
     def _sure(self, found: Set) -> Set:
         """What is in a set whatever a match says that is unknown to the model; what counts has not counted them yet."""
         return certain(self.space, found, self.newcomer)
-
-    def _errors_about(self, connections: Set) -> Set:
-        """ICMP errors about them: of a connection they have the addresses and interfaces."""
-        space = self.space
-        about = space.sets.literals(*sorted(n for f in lost_in_errors(space) for n in space.bits[f]))
-        return connections.exists(about) & space.field(space.icmp, ERRORS[space.family])
 
     # --- whose packets ----------------------------------------------------------------------------------------------
 

@@ -338,6 +338,17 @@ def test_a_reset_that_has_no_entry_is_untracked_where_it_comes_back_in() -> None
     assert ["CT104"] == [f.code for f in checked(raw[1:], (ANSWERS,)).findings if f.code == "CT104"]
 
 
+def test_errors_about_what_lo_leaves_untracked_have_no_entry_either() -> None:
+    """They are untracked where they come back in (K108): a rule for them is not said to do nothing."""
+    raw = (
+        "-A OUTPUT -o lo -p udp -m udp --dport 443 -j NOTRACK",
+        "-A PREROUTING -p udp -m udp --sport 443 -j NOTRACK",
+        "-A PREROUTING -i lo -p icmp -j NOTRACK",
+    )
+    assert [] == [f.code for f in checked(raw, (ANSWERS,)).findings if f.code == "CT104"]
+    assert ["CT104"] == [f.code for f in checked(raw[1:], (ANSWERS,)).findings if f.code == "CT104"]
+
+
 def test_a_proxy_drops_an_ack_that_it_did_not_earn() -> None:
     """Answers alone untracked: the client's ACK is INVALID and comes to SYNPROXY, which answered no SYN (K138)."""
     found = checked(("-A OUTPUT -p tcp -m tcp --sport 8088 -j NOTRACK",), (PROXY, OPEN), loose=False).findings

@@ -57,6 +57,7 @@ from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import COMES, GOES, packets_of
 from conntrim.core.prove.states import in_front
+from conntrim.core.prove.taking import errors_about
 
 CODE, NAME = "CT104", "notrack-no-effect"
 
@@ -89,11 +90,13 @@ def _written(rule: Rule) -> Place | int:
 
 
 def _answering(side: Side) -> Iterator[Taken]:
-    """What is taken of the answers to what OUTPUT untracks on lo: they may have no entry when they come back (K108)."""
+    """What is taken of the answers to what OUTPUT untracks on lo, and of errors about either: they may have no entry
+    when they come back (K108)."""
     untracked = side.untracked(Direction.LOOPBACK)
     if side.back and untracked != side.space.nothing:
         answers = side.space.ends_swapped(untracked)
-        yield from (taken for taken in side.back if taken.packets & answers != side.space.nothing)
+        lone = answers | errors_about(side.space, untracked | answers)
+        yield from (taken for taken in side.back if taken.packets & lone != side.space.nothing)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
