@@ -33,7 +33,7 @@ from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import Dialect, Notrack, Rule, Ruleset, SetZone
+from conntrim.core.model.ruleset import Dialect, Rule, Ruleset, SetZone
 from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
@@ -41,7 +41,7 @@ from conntrim.core.prove.diagram import NotDecided
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.populations import Population
 from conntrim.core.prove.translations_cut import cuts_translations
-from conntrim.core.prove.untracking import inert
+from conntrim.core.prove.untracking import inert, untracks
 
 MOST_RULES = 40_000
 """Rules looked at again for the sake of edits, all edits together; beyond, they are not shown."""
@@ -283,17 +283,13 @@ def _rules_of(edit: Edit) -> tuple[Rule | None, Rule | None]:
 
 def _untracks(edit: Edit) -> bool:
     """Whether an edit is about a NOTRACK rule, or about iptables' table of them."""
-    return any(rule and (edit.table.name == "raw" or _notracks(rule)) for rule in _rules_of(edit))
+    return any(rule and (edit.table.name == "raw" or untracks(rule)) for rule in _rules_of(edit))
 
 
 def _untracks_more(edit: Edit) -> bool:
     """Whether an edit puts a NOTRACK rule somewhere, or one in another's place that takes other packets."""
     old, new = _rules_of(edit)
-    return new is not None and _notracks(new) and not (old and set(old.matches) <= set(new.matches))
-
-
-def _notracks(rule: Rule) -> bool:
-    return any(isinstance(s, Notrack) for s in rule.statements)
+    return new is not None and untracks(new) and not (old and set(old.matches) <= set(new.matches))
 
 
 def _certain(difference: Difference) -> bool:
