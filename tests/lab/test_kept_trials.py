@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conntrim.lab.held.court import PARTS, bench, tried
+from conntrim.lab.held.court import bench, part_of, tried
+from conntrim.lab.held.judge import Fault
 from conntrim.lab.held.kept import MENDED, OPEN, format_kept, parse_kept
 from conntrim.lab.held.trial import Bench
 
@@ -30,7 +31,8 @@ def test_what_is_mended_stays_mended(made: Bench, path: Path) -> None:
     """The rules load, the dialogues are played; a mended disagreement is not there, one that comes back is an error."""
     kept = parse_kept(path.read_text(encoding="utf-8"), path.name)
     try:
-        kinds = {each.kind for each in tried(made, kept.exhibit, PARTS)}
+        parts = part_of(Fault(kept.kind.partition(" | ")[0]))
+        kinds = {each.kind for each in tried(made, kept.exhibit, parts)}
     finally:
         made.r.unload()
         made.other.unload()

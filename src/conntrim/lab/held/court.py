@@ -141,7 +141,7 @@ def _one(made: Bench, wanted: Wanted, which: tuple[int, Corpus | None], tally: T
         kinds.setdefault(each.kind, []).append(each)
     for kind, every in kinds.items():
         known = kind in tally.examples
-        if every[0].dialogues and not known and not again(made, shown, every[0], _part_of(every[0].fault)):
+        if every[0].dialogues and not known and not again(made, shown, every[0], part_of(every[0].fault)):
             tally.not_again += 1
             continue
         tally.faults[kind] += len(every)
@@ -241,7 +241,7 @@ def example_of(one: Disagreement, shown: Exhibit, number: tuple[int, int]) -> Ex
 
 def smallest(made: Bench, shown: Exhibit, one: Disagreement, tries: int) -> tuple[Exhibit, Disagreement]:
     """The smallest rule set that still shows it, with the dialogues that do."""
-    parts = _part_of(one.fault)
+    parts = part_of(one.fault)
     left = [one]
 
     def differs(script: Script) -> bool:
@@ -298,7 +298,7 @@ def _sheetless(index: int) -> Callable[[Script], Script]:
     )
 
 
-def _part_of(fault: Fault) -> tuple[str, ...]:
+def part_of(fault: Fault) -> tuple[str, ...]:
     """The part that finds it, so that shrinking asks no more than that."""
     if fault is Fault.SAME:
         return ("compare",)
