@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from conntrim.core.model.address import Family
 from conntrim.core.model.fields import Field, TcpFlag
@@ -16,9 +15,7 @@ from conntrim.core.model.ruleset import In, Rule, Ruleset
 from conntrim.core.netfilter.answers import HEADERS, LONGEST
 from conntrim.core.netfilter.dialogue import Talk
 from conntrim.core.netfilter.hooks import FAMILIES
-
-if TYPE_CHECKING:
-    from conntrim.core.prove.untracking import Script
+from conntrim.core.prove.scripts import Script
 
 TCP_HEADER, OTHER_HEADER = 20, 8
 """Bytes behind the network's header of a packet without data: TCP without options, UDP and echoes."""

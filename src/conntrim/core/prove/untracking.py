@@ -4,360 +4,44 @@ they are and with their untracking statements inert, between all ends at once.
 Nothing here knows a pattern. A dialogue completes if each of its packets passes in the state that the earlier ones left
 (K14); what completes without untracking and not with it is cut. Connections that a rule translates, and those whose
 ways are in two zones, are not followed: of these some are played one by one (diagnose/rulesets/unfollowed.py).
-
-More than 400 lines: the dialogues are a table, and who plays them follows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import assert_never
 
-from conntrim.core.model.address import Family
 from conntrim.core.model.address_types import BROADCAST, LOOPBACK, MULTICAST
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import SYNPROXY
 from conntrim.core.model.nat import OF_SOURCES, Nat
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.protocol import Protocol
-from conntrim.core.model.ruleset import (
-    Chain,
-    In,
-    Interface,
-    Match,
-    NoEffect,
-    Notrack,
-    OpaqueStatement,
-    Rule,
-    Ruleset,
-    SetZone,
-    Statement,
-    asked_fields,
-)
+from conntrim.core.model.ruleset import Notrack, Rule, Ruleset
 from conntrim.core.model.service import ONE_WAY, Direction
 from conntrim.core.netfilter.answers import reply_to
-from conntrim.core.netfilter.dialogue import TURNS, Talk, error_about
+from conntrim.core.netfilter.dialogue import Talk
 from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
-from conntrim.core.netfilter.memory import EMPTY, Memory
+from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.question_text import question
-from conntrim.core.prove.assumed import answered, certain, possible, unmarked
+from conntrim.core.prove.assumed import answered, certain, unmarked
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
 from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.inert import CHANCE, FREE, answers_syns, proxies, services, translates
 from conntrim.core.prove.lengths import asked_lengths, sized
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.packet_vars import IIF, LARGE, OIF, PacketVars
-from conntrim.core.prove.reachability import Reach, packets_of, reach
-from conntrim.core.prove.symbolic_connection import STAND_IN, Tables, entry_of, tracked
+from conntrim.core.prove.play import Play
+from conntrim.core.prove.reachability import packets_of, reach
+from conntrim.core.prove.scripts import HANDSHAKE, Harm, Script, opener, scripts
+from conntrim.core.prove.symbolic_connection import tracked
 from conntrim.core.prove.taking import Taking, Touching, carried, errors_about, lengthless
-
-CHANCE = 64
-"""So few ports that a rule names are a service's: who connects *from* one of them meets the rule by chance."""
-
-FREE = Intervals.of((1024, 65535))
-"""The ports that programs connect from: those below are for who serves."""
-
-
-class Harm(StrEnum):
-    """What becomes of a dialogue."""
-
-    CUT = "cut"
-    """It completes without untracking, and not with it."""
-    NO_ERRORS = "errors lost"
-    """It completes, and an ICMP error about it no longer comes through."""
-    ONE_SIDED = "one-sided"
-    """It completes, and leaves an entry although packets of it are untracked."""
-    PROXIED = "proxied"
-    """A rule answers its SYN itself and opens the connection anew (SYNPROXY): it is not followed."""
-    PASSED_BY = "passed by"
-    """A rule answers its SYN itself and does not see the ACK that ends the handshake, or later packets are untracked as
-    well: nobody opens the connection to the server (K115)."""
-    UNFOLLOWED = "not followed"
-    """Without untracking a rule translates it, or gives one way of it a zone: sets do not say what becomes of it."""
-
-
-def _answers(statement: Statement) -> bool:
-    """Whether a statement answers SYNs itself."""
-    return isinstance(statement, OpaqueStatement) and statement.kind in SYNPROXY
-
-
-def untracks(rule: Rule) -> bool:
-    """Whether a rule untracks what it matches."""
-    return any(isinstance(s, Notrack) for s in rule.statements)
-
-
-def translates(rule: Rule) -> bool:
-    """Whether a rule translates what it matches."""
-    return any(isinstance(s, Nat) for s in rule.statements)
-
-
-def proxies(rule: Rule) -> bool:
-    """Whether a rule answers SYNs itself."""
-    return any(map(_answers, rule.statements))
-
-
-PASSING = NoEffect("counter")
-"""What an untracking statement is that does nothing."""
-
-
-def inert(ruleset: Ruleset) -> Ruleset:
-    """The same rules with every untracking statement doing nothing: what matched it goes on. A rule that does nothing
-    else is not there, so rule sets that differ in such rules are the same."""
-
-    def rule(one: Rule) -> Rule | None:
-        kept = tuple(PASSING if isinstance(s, Notrack) else s for s in one.statements)
-        return None if _idle(one.matches, kept) else replace(one, statements=kept)
-
-    return rewritten(ruleset, untracks, rule)
-
-
-def _idle(matches: Iterable[Match], statements: Iterable[Statement]) -> bool:
-    """Whether a rule does nothing: its matches neither count nor switch conntrack on (K5)."""
-    plain = all(isinstance(m, In | Interface) and Field.CT_STATE not in asked_fields(m) for m in matches)
-    return plain and all(s == PASSING for s in statements)
-
-
-def rewritten(ruleset: Ruleset, which: Callable[[Rule], bool], rule: Callable[[Rule], Rule | None]) -> Ruleset:
-    """The same rules, those of a kind rewritten, or gone (None); a chain in which nothing changes stays the same
-    thing."""
-
-    def chain(one: Chain) -> Chain:
-        if not one.those(which):
-            return one
-        made = (rule(each) if which(each) else each for each in one.rules)
-        return replace(one, rules=tuple([each for each in made if each]))
-
-    return replace(ruleset, tables=tuple(replace(t, chains=tuple(map(chain, t.chains))) for t in ruleset.tables))
-
-
-def services(ruleset: Ruleset) -> Intervals:
-    """The ports that untracking rules name one by one."""
-    spans = [
-        (low, high)
-        for rule in ruleset.those(untracks)
-        for m in rule.matches if isinstance(m, In) and m.field in (Field.SPORT, Field.DPORT)
-        for low, high in m.values.ranges if high - low < CHANCE
-    ]  # fmt: skip
-    return Intervals.union_of(spans)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One packet of a dialogue: whether it answers, TCP flags; of an ICMP error its type and which packet it quotes;
-    its length, where rules ask for one."""
-
-    back: bool
-    flags: int | None = None
-    error: int = 0
-    about: int | None = None
-    length: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A kind of dialogue, and the harm where it no longer completes."""
-
-    talk: Talk
-    turns: tuple[Turn, ...]
-    harm: Harm = Harm.CUT
-    one_way: bool = False
-    brief: bool = False
-    """The first query and its answer, where nothing more may follow."""
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        return f"{self.talk}, one way" if self.one_way else str(self.talk)
-
-    @lru_cache(256)  # noqa: B019 - scripts are few and last for ever
-    def between(self, first: Packet) -> tuple[Packet, ...]:
-        """The packets of the dialogue that this one opens."""
-        made: list[Packet] = []
-        for turn in self.turns:
-            if turn.about is None:
-                packet = replace(reply_to(first) if turn.back else first, tcp_flags=turn.flags)
-            else:
-                packet = replace(error_about(made[turn.about]), icmp=turn.error)
-            made.append(packet if turn.length is None else replace(packet, length=turn.length))
-        return tuple(made)
-
-
-HANDSHAKE = Script(Talk.TCP, (Turn(False, int(TcpFlag.SYN)), Turn(False, int(TcpFlag.ACK))), Harm.PASSED_BY)
-"""What a client sends to a proxy that answers its SYN."""
-
-PROTOCOLS: dict[Talk, Protocol] = {Talk.TCP: Protocol.TCP, Talk.UDP: Protocol.UDP}
-
-
-def scripts(family: Family) -> Iterator[Script]:
-    """All kinds of dialogue of a family; errors come about the last request or the last answer so far."""
-    errors = ICMP[family].too_big, ICMP[family].unreachable << 8 | PORT[family]
-    for talk in Talk:
-        turns = tuple(Turn(back, None if flags is None else int(flags)) for _, back, flags in TURNS[talk])
-        yield Script(talk, turns)
-        if talk is Talk.UDP:
-            yield Script(talk, tuple(t for t in turns if not t.back), one_way=True)
-            yield Script(talk, turns[:2], brief=True)
-        request = 3 if talk is Talk.TCP else 0
-        for about in (request, request + 1):
-            back = not turns[about].back
-            for error in errors:
-                yield Script(talk, (*turns[: about + 1], Turn(back, None, error, about)), Harm.NO_ERRORS)
-
-
-PORT: dict[Family, int] = {Family.IPV4: 3, Family.IPV6: 4}
-"""The code of *port unreachable* (RFC 792, RFC 4443)."""
-
-
-def opener(space: PacketVars, talk: Talk) -> Packet:
-    """The first packet of the dialogue that stands for all: the tracker sees nothing but who is who."""
-    source, target, port = STAND_IN
-    if talk is Talk.ECHO:
-        echo = ICMP[space.family].echo << 8
-        return Packet(space.family, space.icmp_protocol, source, target, icmp=echo, icmp_id=port)
-    return Packet(space.family, PROTOCOLS[talk], source, target, port, 80)
-
-
-@dataclass(slots=True)
-class Play:
-    """What one rule set does with the packets of one direction and with their answers, both told by the request."""
-
-    space: PacketVars
-    there: Reach
-    back: Reach
-    questions: EntryQuestions
-    proxies: tuple[str, ...] = ()
-    loose: bool = True
-    _passing: dict[tuple[bool, int, int | None, int | None, int | None, CtState], Set] = field(default_factory=dict)
-    _played: dict[tuple[Talk, tuple[Turn, ...]], tuple[Tables, Set]] = field(default_factory=dict)
-    _in_zones: Set | None = None
-
-    def completes(self, script: Script) -> tuple[Set, Set]:
-        """The connections all of whose packets pass, and those that leave an entry."""
-        tables, whole = self._after(script, len(script.turns))
-        return whole, self.space.sets.either([found for memory, found in tables.items() if memory.entries])
-
-    def _after(self, script: Script, count: int) -> tuple[Tables, Set]:
-        """The tables after so many packets of a dialogue, or after the one that no connection gets through, and the
-        connections of which all got through; dialogues that begin alike are played once up to there."""
-        if not count:
-            return {EMPTY: self.space.everything}, self.space.everything
-        key = script.talk, script.turns[:count]
-        if key not in self._played:
-            tables, whole = self._after(script, count - 1)
-            if whole != self.space.nothing:
-                packet = script.between(opener(self.space, script.talk))[count - 1]
-                tables, passed = self._next(tables, script.turns[count - 1].back, packet)
-                whole = whole & passed
-            self._played[key] = tables, whole
-        return self._played[key]
-
-    def untracked(self, script: Script) -> Set:
-        """The connections of which rules untrack a packet; errors do not count."""
-        packets = script.between(opener(self.space, script.talk))
-        turns = zip(script.turns, packets, strict=True)
-        found = [carried(self.space, self._way(t.back).untracked, p) for t, p in turns if t.about is None]
-        return self.space.sets.either(found)
-
-    def answered(self, handshake: Script) -> Set:
-        """The connections whose SYN/ACK leaves where a proxy answers an untracked SYN: no entry knows it (K138)."""
-        first = handshake.between(opener(self.space, handshake.talk))[0]
-        packet = replace(reply_to(first), tcp_flags=int(TcpFlag.SYN | TcpFlag.ACK))
-        free = carried(self.space, self.back.untracked, packet)
-        return free.ite(self._in(True, packet, CtState.UNTRACKED), self._in(True, packet, CtState.INVALID))
-
-    def split(self, script: Script, *, loop: bool) -> tuple[Set, ...]:
-        """The connections of which one way alone is given a zone, apart by which: their answers find no entry. What
-        comes round lo (`loop`) a rule for its zone may track again in PREROUTING (K10), so there both ways may have
-        one; elsewhere only those count whose first packet may be let in."""
-        packets = script.between(opener(self.space, script.talk))
-        found = []
-        for back in (False, True):
-            zoned = self.space.any_state(self.space.sets.either([
-                hit.packets for _, hit in self._way(back).hits if isinstance(hit.statement, SetZone)
-            ]))  # fmt: skip
-            mine = next((p for turn, p in zip(script.turns, packets, strict=True) if turn.back is back), None)
-            found.append(self.space.nothing if mine is None else carried(self.space, zoned, mine))
-        requests, answers = found
-        ways = requests & ~answers, answers & ~requests
-        if loop:
-            return *ways, requests & answers
-        opened = possible(self.space, self._in(False, packets[0], CtState.NEW), {})
-        return tuple(way & opened for way in ways)
-
-    def translated(self, script: Script, *, answer: bool = False) -> Set:
-        """The connections of which a rule translates a request, or an answer, that is NEW."""
-        hits = [hit.packets for _, hit in self._way(answer).hits if isinstance(hit.statement, Nat)]
-        found = self.space.any_state(self.space.sets.either(hits))
-        packets = zip(script.turns, script.between(opener(self.space, script.talk)), strict=True)
-        mine = {p for turn, p in packets if turn.back is answer and turn.about is None}
-        return self.space.sets.either([carried(self.space, found, packet) for packet in mine])
-
-    def by_translation(self, script: Script, connections: Set) -> Iterator[Set]:
-        """Connections apart by the rule that translates their first packet."""
-        first = script.between(opener(self.space, script.talk))[0]
-        for _, hit in self.there.hits:
-            if isinstance(hit.statement, Nat):
-                mine = connections & carried(self.space, self.space.any_state(hit.packets), first)
-                connections = connections & ~mine
-                yield mine
-        yield connections
-
-    def _next(self, tables: Tables, back: bool, packet: Packet) -> tuple[Tables, Set]:
-        """One packet further: the tables afterwards, and the connections that get it through."""
-        free = carried(self.space, self._way(back).untracked, packet)
-        passed = free & self._in(back, packet, CtState.UNTRACKED)
-        after: dict[Memory, Set] = {}
-        for memory, connections in tables.items():
-            mine = connections & ~free
-            state, new, kept = tracked(packet, memory, self.loose)
-            through = mine & self._asking(self._in(back, packet, state), packet, memory)
-            passed = passed | through
-            for table, part in ((new, through), (kept, mine & ~through), (memory, connections & free)):
-                after[table] = after.get(table, self.space.nothing) | part
-        return {table: part for table, part in after.items() if part != self.space.nothing}, passed
-
-    def _in(self, back: bool, packet: Packet, state: CtState) -> Set:
-        """The connections whose packet arrives when it is in this state."""
-        key = back, packet.protocol, packet.tcp_flags, packet.icmp, packet.length, state
-        if key not in self._passing:
-            arrived = self._past_proxies(self._way(back).arrived & self.space.state(state), packet.tcp_flags)
-            self._passing[key] = carried(self.space, self.space.any_state(arrived), packet)
-        return self._passing[key]
-
-    def _past_proxies(self, arrived: Set, flags: int | None) -> Set:
-        """What gets by rules that answer SYNs (`proxies`: their questions), of connections whose SYN they do not take:
-        an ACK that their answer did not earn is dropped, and what is neither goes on (K138)."""
-        if not self.proxies or flags is None or flags & TcpFlag.SYN:
-            return arrived
-        dropped = bool(flags & TcpFlag.ACK) and not flags & (TcpFlag.FIN | TcpFlag.RST)
-        given = dict.fromkeys(self.proxies, dropped) | {f"{text} accepts": False for text in self.proxies}
-        return answered(self.space, arrived, given)
-
-    def _asking(self, passing: Set, packet: Packet, memory: Memory) -> Set:
-        """The connections that pass, with what rules ask of the packet's entry answered by it."""
-        attached = entry_of(packet, memory, self.loose) if self.questions else None
-        return passing if attached is None else self.questions.settled(passing, attached, STAND_IN[0], self._zoned)
-
-    @property
-    def _zoned(self) -> Set:
-        """The connections to a packet of which a rule gives a zone."""
-        if self._in_zones is None:
-            ways = (hit for way in (self.there, self.back) for _, hit in way.hits if isinstance(hit.statement, SetZone))
-            found = lengthless(self.space, self.space.any_state(self.space.sets.either([hit.packets for hit in ways])))
-            bits = self.space.bits
-            of_packets = self.space.sets.literals(*sorted((*bits[Field.TCP_FLAGS], *bits[self.space.icmp])))
-            self._in_zones = found.exists(of_packets)
-        return self._in_zones
-
-    def _way(self, back: bool) -> Reach:
-        return self.back if back else self.there
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,7 +320,7 @@ class Untracking:
     @cached_property
     def _answering(self) -> tuple[str, ...]:
         """The questions of such statements."""
-        asked = (question(s) for rule in self.ruleset.those(proxies) for s in rule.statements if _answers(s))
+        asked = (question(s) for rule in self.ruleset.those(proxies) for s in rule.statements if answers_syns(s))
         return tuple(dict.fromkeys(asked))
 
     def _taken_by_proxies(self, play: Play, state: CtState = CtState.UNTRACKED) -> Set:

@@ -11,7 +11,7 @@ from conntrim.core.model.finding import Severity
 from conntrim.core.model.intervals import Intervals
 from conntrim.core.model.service import Direction
 from conntrim.core.parse.ruleset import read, read_all
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 HERE = parse_address("192.0.2.77")
 ANSWERS = "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"

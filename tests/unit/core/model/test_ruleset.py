@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from conntrim.core.model.ruleset import Rule, Ruleset
 from conntrim.core.parse.ruleset import read
-from conntrim.core.prove.untracking import inert, untracks
+from conntrim.core.prove.inert import inert, untracks
 
 TEXT = (
     "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --notrack\n"

@@ -4,7 +4,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.netfilter.dialogue import Talk
 from conntrim.core.parse.ruleset import read
 from conntrim.core.prove.lengths import asked_lengths, sized
-from conntrim.core.prove.untracking import Script, scripts
+from conntrim.core.prove.scripts import Script, scripts
 
 RULES = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m length ! --length 40:60 -j CT --notrack\nCOMMIT\n"
 EDGES = (0, 40, 61, 65536)

@@ -47,14 +47,16 @@ from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import expects
 from conntrim.core.prove.flows import BACK, ERRORS
+from conntrim.core.prove.inert import inert, untracks
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.names import LOOPBACK as LO
 from conntrim.core.prove.names import Names, matches
 from conntrim.core.prove.packet_text import describe, describe_packet
 from conntrim.core.prove.packet_vars import IIF, OIF, PacketVars
 from conntrim.core.prove.reachability import Reach, packets_of, reach, told_of
+from conntrim.core.prove.scripts import Harm
 from conntrim.core.prove.states import known, settled, unsolicited
-from conntrim.core.prove.untracking import Difference, Harm, Untracking, inert, untracks
+from conntrim.core.prove.untracking import Difference, Untracking
 
 WAYS: dict[Hook, tuple[Direction, ...]] = {
     Hook.PREROUTING: (Direction.INBOUND, Direction.FORWARDED),

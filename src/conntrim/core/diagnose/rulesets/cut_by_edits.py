@@ -14,8 +14,9 @@ from conntrim.core.netfilter.hooks import arrange
 from conntrim.core.prove.diagram import Set, deciding
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import reach
+from conntrim.core.prove.scripts import Harm
 from conntrim.core.prove.states import settled, unsolicited
-from conntrim.core.prove.untracking import Difference, Harm
+from conntrim.core.prove.untracking import Difference
 
 CUT = frozenset({Harm.CUT, Harm.NO_ERRORS})
 

@@ -30,7 +30,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.untracking import proxies
+from conntrim.core.prove.inert import proxies
 
 CODE, NAME = "CT105", "untracked-refused"
 

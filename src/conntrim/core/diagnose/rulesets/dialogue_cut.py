@@ -30,7 +30,7 @@ Caveats:
 from __future__ import annotations
 
 from conntrim.core.model.finding import Severity
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 CODE, NAME = "CT117", "dialogue-cut"
 HARM, SEVERITY = Harm.CUT, Severity.CRITICAL

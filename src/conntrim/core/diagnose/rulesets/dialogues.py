@@ -26,7 +26,8 @@ from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.packet_text import describe_packet
-from conntrim.core.prove.untracking import HANDSHAKE, Difference, Harm
+from conntrim.core.prove.scripts import HANDSHAKE, Harm
+from conntrim.core.prove.untracking import Difference
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,9 @@ from conntrim.core.diagnose.rulesets.case import RuleCase, early_refusals, refus
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.ruleset import Rule
 from conntrim.core.netfilter.hooks import arrange
-from conntrim.core.prove.untracking import Harm, Untracking, rewritten
+from conntrim.core.prove.inert import rewritten
+from conntrim.core.prove.scripts import Harm
+from conntrim.core.prove.untracking import Untracking
 
 CODE, NAME = "CT120", "early-state"
 

@@ -20,7 +20,7 @@ Caveats:
 from __future__ import annotations
 
 from conntrim.core.model.finding import Severity
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 CODE, NAME = "CT118", "entry-left"
 HARM, SEVERITY = Harm.ONE_SIDED, Severity.WARNING

@@ -22,7 +22,7 @@ Caveats:
 from __future__ import annotations
 
 from conntrim.core.model.finding import Severity
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 CODE, NAME = "CT119", "errors-lost"
 HARM, SEVERITY = Harm.NO_ERRORS, Severity.WARNING

@@ -35,7 +35,7 @@ from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.icmp import ICMP, any_code
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import ERRORS
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 CODE, NAME = "CT106", "errors-refused"
 

@@ -37,8 +37,8 @@ from conntrim.core.model.service import Direction
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.inert import FREE, services
 from conntrim.core.prove.reachability import packets_of, reach
-from conntrim.core.prove.untracking import FREE, services
 
 CODE, NAME = "CT110", "helper-skipped"
 

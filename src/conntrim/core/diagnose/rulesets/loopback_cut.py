@@ -32,7 +32,7 @@ from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Interface, Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 CODE, NAME = "CT116", "loopback-cut"
 

@@ -38,10 +38,10 @@ from conntrim.core.model.service import Direction
 from conntrim.core.model.tcp_flags import SYN_MASK
 from conntrim.core.prove.compare import Comparison, Difference, compare
 from conntrim.core.prove.diagram import NotDecided
+from conntrim.core.prove.inert import inert, untracks
 from conntrim.core.prove.match_encoder import FRAGMENT
 from conntrim.core.prove.populations import Population
 from conntrim.core.prove.translations_cut import cuts_translations
-from conntrim.core.prove.untracking import inert, untracks
 
 MOST_RULES = 40_000
 """Rules looked at again for the sake of edits, all edits together; beyond, they are not shown."""

@@ -23,7 +23,7 @@ Caveats:
 from __future__ import annotations
 
 from conntrim.core.model.finding import Severity
-from conntrim.core.prove.untracking import Harm
+from conntrim.core.prove.scripts import Harm
 
 CODE, NAME = "CT121", "proxy-missed"
 HARM, SEVERITY = Harm.PASSED_BY, Severity.CRITICAL

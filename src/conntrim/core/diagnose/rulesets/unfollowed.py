@@ -21,8 +21,10 @@ from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.netfilter.statements import IDLE
 from conntrim.core.prove.cube_cover import Box, cubes
 from conntrim.core.prove.diagram import Set
+from conntrim.core.prove.inert import untracks
 from conntrim.core.prove.packet_vars import PacketVars
-from conntrim.core.prove.untracking import Difference, Harm, Script, scripts, untracks
+from conntrim.core.prove.scripts import Harm, Script, scripts
+from conntrim.core.prove.untracking import Difference
 
 MOST_PLAYED = 6
 """Parts of a set of connections of which one is played."""

@@ -35,10 +35,10 @@ from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.flows import BACK
+from conntrim.core.prove.inert import rewritten
 from conntrim.core.prove.match_encoder import MatchEncoder
 from conntrim.core.prove.reachability import packets_of, reach
 from conntrim.core.prove.states import settled, unsolicited
-from conntrim.core.prove.untracking import rewritten
 
 CODE, NAME = "CT114", "wide-source-port"
 
