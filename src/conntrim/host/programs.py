@@ -33,13 +33,11 @@ _libc = ctypes.CDLL(None)
 PACKAGES = {"nft": "nftables", "iptables-save": "iptables", "ip": "iproute2", "ab": "apache2-utils"}
 """Program to Debian package, where the names differ."""
 
-DYING: dict[tuple[str, int], str] = {
-    (
-        "nft",
-        signal.SIGSEGV,
-    ): "nft 1.0.6 dies of rules put beside others where a loaded rule looks up a part of a byte in a "
-    "set, such as `ip dscp { af11, ef }` (K169)",
-}
+PARTS_OF_BYTES = (
+    "nft 1.0.6 dies of rules put beside others where a loaded rule looks up a part of a byte in a set, such as "
+    "`ip dscp { af11, ef }` (K169)"
+)
+DYING: dict[tuple[str, int], str] = {("nft", signal.SIGSEGV): PARTS_OF_BYTES}
 """Of which signal a program is known to die, and why."""
 
 _PATH: ContextVar[tuple[str, ...]] = ContextVar("path", default=PATH)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from conntrim.core.model.ct_match import TRANSLATED, CtIn
 from conntrim.core.model.fields import VARYING, Field
@@ -116,6 +116,9 @@ class Does:
     entry_mark: bool = False
 
 
+EXPECTATION = "ct expectation"
+"""nft's statement that sets one for an entry, which only a new one takes (K136)."""
+
 ANYTHING = Does(Effect.ACTS, goes_on=False)
 """What a statement of an unknown kind may do; that it writes to the packet is not looked for."""
 
@@ -124,7 +127,7 @@ DOES: dict[str, Does] = {
     **dict.fromkeys(("AUDIT", "LOG", "NFLOG", "ULOG", "log"), Does(Effect.LOGS)),
     **dict.fromkeys((
         "CHECKSUM", "CLASSIFY", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "RATEEST", "SECMARK", "SET", "TCPMSS",
-        "TCPOPTSTRIP", "TEE", "ct event", "flow", "ct expectation", "ct label", "ct secmark", "ct timeout", "dup",
+        "TCPOPTSTRIP", "TEE", "ct event", "flow", EXPECTATION, "ct label", "ct secmark", "ct timeout", "dup",
         "meta priority", "meta secmark",
         "quota", "tcp option",
     ), Does(Effect.ACTS)),
@@ -141,6 +144,11 @@ DOES: dict[str, Does] = {
 }  # fmt: skip
 """Statements, known or opaque, whose packets go on with the next rule: one table, for both evaluators, the proofs and
 the planner. `CONNMARK` is opaque only where it shifts a mark on its way."""
+
+
+def expects(statement: Statement) -> TypeGuard[OpaqueStatement]:
+    """Whether a statement sets an expectation."""
+    return isinstance(statement, OpaqueStatement) and statement.kind == EXPECTATION
 
 
 def does(statement: NoEffect | OpaqueStatement) -> Does:

@@ -158,10 +158,18 @@ def arrange(ruleset: Ruleset, part_of: Arranged | None = None) -> Arranged:
     return Arranged(groups, active, gathers, nat)
 
 
+def sees(table: Table, family: Family) -> bool:
+    """Whether packets of a family come to a table."""
+    return family in FAMILIES.get(table.family, ())
+
+
+def tables_of(ruleset: Ruleset, family: Family) -> list[Table]:
+    """The tables that packets of a family come to."""
+    return [table for table in ruleset.tables if sees(table, family)]
+
+
 def _chains(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain]]:
-    for table in ruleset.tables:
-        if family in FAMILIES.get(table.family, ()):
-            yield from ((table, chain) for chain in table.chains)
+    return ((table, chain) for table in tables_of(ruleset, family) for chain in table.chains)
 
 
 def _groups(hung: Sequence[tuple[Table, Chain, Base]], hook: Hook) -> Groups:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from conntrim.core.model.address import Family
 from conntrim.core.model.errors import InputError
 from conntrim.core.model.fields import FIELDS, Field, TcpFlag
-from conntrim.core.model.kinds import SYNPROXY, does
+from conntrim.core.model.kinds import SYNPROXY, does, expects
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Nat, NatKind
 from conntrim.core.model.protocol import Protocol
@@ -216,7 +216,7 @@ def earned(statement: OpaqueStatement) -> str:
 
 
 def _opaque(on: Traversal, statement: OpaqueStatement) -> Ending:
-    if statement.kind == "ct expectation":
+    if expects(statement):
         return _expected(on)
     if statement.kind in SYNPROXY:
         return _proxied(on, statement)

@@ -27,7 +27,7 @@ from conntrim.core.model.ruleset import (
 )
 from conntrim.core.model.service import Direction
 from conntrim.core.model.silences import Silences
-from conntrim.core.netfilter.hooks import FAMILIES
+from conntrim.core.netfilter.hooks import sees
 from conntrim.core.plan.added import added_rules, marked
 from conntrim.core.plan.admission import Admissions, Course, admissions, merged
 from conntrim.core.plan.changes import changes_of
@@ -368,7 +368,7 @@ def _already(ruleset: Ruleset, grounds: Mapping[Family, Ground], legs: Sequence[
     for table, rule in ((t, r) for t in ruleset.tables for r in t.rules()):
         if not any(isinstance(s, Notrack) for s in rule.statements):
             continue
-        mine = [leg for leg in legs if not leg.loopback and leg.family in FAMILIES.get(table.family, ())]
+        mine = [leg for leg in legs if not leg.loopback and sees(table, leg.family)]
         same = dict.fromkeys(leg.label for leg in mine if _untracks(grounds[leg.family], leg, table, rule))
         if same:
             said = f"untracks {', '.join(same)} already, and the plan does so more tightly; {after}"

@@ -9,7 +9,7 @@ from conntrim.core.model.ct_match import CtKey
 from conntrim.core.model.kinds import ANYTHING, SYNPROXY, does
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.ruleset import Match, OpaqueStatement, Rule, Ruleset, Statement, entry_questions
-from conntrim.core.netfilter.hooks import FAMILIES
+from conntrim.core.netfilter.hooks import tables_of
 from conntrim.core.netfilter.question_text import question
 from conntrim.core.prove.chains import mark_bit
 from conntrim.core.prove.diagram import Set
@@ -39,8 +39,9 @@ def answered(space: PacketVars, found: Set, given: Mapping[str, bool]) -> Set:
 
 def unmarked(ruleset: Ruleset, family: Family) -> dict[str, bool]:
     """What questions about the marks of a family's entries are answered where no rule writes one: all are 0."""
-    tables = (table for table in ruleset.tables if family in FAMILIES.get(table.family, ()))
-    rules = [rule for table in tables for chain in table.chains for rule in chain.those(_about_marks)]
+    rules = [
+        rule for table in tables_of(ruleset, family) for chain in table.chains for rule in chain.those(_about_marks)
+    ]
     if any(_marks(s) for rule in rules for s in rule.statements):
         return {}
     said = {question(m): answer for rule in rules for m in rule.matches if (answer := _of_none(m)) is not None}

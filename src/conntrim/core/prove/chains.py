@@ -13,7 +13,7 @@ from typing import assert_never
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.kinds import Answer, answer_of, does
+from conntrim.core.model.kinds import Answer, answer_of, does, expects
 from conntrim.core.model.marks import MarkOf, SetMark
 from conntrim.core.model.nat import Elsewhere, Nat
 from conntrim.core.model.ruleset import (
@@ -346,7 +346,7 @@ class ChainTrace:
                 return self.view.space.everything if self.early else self.view.stateless()
             case AddToSet(set_name=name) if self._stops_at(name):
                 return self.view.space.unknown(f"{statement.text}: the set is full")
-            case OpaqueStatement(kind="ct expectation"):
+            case OpaqueStatement() if expects(statement):
                 fresh = self.view.space.nothing if self.early else self.view.states[CtState.NEW]
                 return ~fresh | self.view.space.unknown(not_new(statement))
             case OpaqueStatement(may_break=True):

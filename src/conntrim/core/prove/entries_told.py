@@ -10,7 +10,8 @@ from typing import Self
 
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
 from conntrim.core.model.fields import Field
-from conntrim.core.model.ruleset import OpaqueStatement, Rule, Ruleset, Statement, entry_questions
+from conntrim.core.model.kinds import expects
+from conntrim.core.model.ruleset import Rule, Ruleset, entry_questions
 from conntrim.core.netfilter.ct_expressions import holds
 from conntrim.core.netfilter.question_text import not_new, question
 from conntrim.core.netfilter.skb import Tracked
@@ -42,8 +43,7 @@ class EntryQuestions:
         """Of all rules."""
         asked = ((m, entry_questions(m)) for rule in ruleset.those(_asks) for m in rule.matches)
         asks = {question(match): wanted for match, wanted in asked if wanted}
-        new = (s for rule in ruleset.those(_expecting) for s in rule.statements if expects(s))
-        fresh = dict.fromkeys(not_new(s) for s in new if isinstance(s, OpaqueStatement))
+        fresh = dict.fromkeys(not_new(s) for rule in ruleset.those(_expecting) for s in rule.statements if expects(s))
         return cls(space, tuple(asks.items()), tuple(fresh))
 
     def __bool__(self) -> bool:
@@ -84,11 +84,6 @@ class EntryQuestions:
                 yield ~found if match.negated else found
             else:
                 yield None
-
-
-def expects(statement: Statement) -> bool:
-    """Whether a statement sets an expectation, which only a new entry takes (K136)."""
-    return isinstance(statement, OpaqueStatement) and statement.kind == "ct expectation"
 
 
 def _expecting(rule: Rule) -> bool:

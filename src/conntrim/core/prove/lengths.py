@@ -14,7 +14,7 @@ from conntrim.core.model.fields import Field, TcpFlag
 from conntrim.core.model.ruleset import In, Rule, Ruleset
 from conntrim.core.netfilter.answers import HEADERS, LONGEST
 from conntrim.core.netfilter.dialogue import Talk
-from conntrim.core.netfilter.hooks import FAMILIES
+from conntrim.core.netfilter.hooks import tables_of
 from conntrim.core.prove.scripts import Script
 
 TCP_HEADER, OTHER_HEADER = 20, 8
@@ -32,8 +32,9 @@ USUAL = 64
 
 def asked_lengths(ruleset: Ruleset, family: Family) -> tuple[int, ...]:
     """Where a rule of a family begins to treat lengths otherwise, in order; empty where none asks."""
-    tables = (table for table in ruleset.tables if family in FAMILIES.get(table.family, ()))
-    rules = (rule for table in tables for chain in table.chains for rule in chain.those(_asks_length))
+    rules = (
+        rule for table in tables_of(ruleset, family) for chain in table.chains for rule in chain.those(_asks_length)
+    )
     asking = [m for rule in rules for m in rule.matches if isinstance(m, In)]
     spans = [span for m in asking if m.field is Field.LENGTH for span in m.values.ranges]
     return tuple(sorted({edge for low, high in spans for edge in (low, high + 1)}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from conntrim.core.model.address import format_range
 from conntrim.core.model.fields import FIELDS, Field, Reading, TcpFlag
@@ -85,7 +85,16 @@ def describe(space: PacketVars, box: Box) -> str:
     fields = (field for field, spec in FIELDS.items() if spec.phrase and field in box.values)
     parts += [f"{FIELDS[field].phrase} {_shorter(space, box, field)}" for field in fields]
     conditions = [f"`{q}` {'matches' if yes else 'does not match'}" for q, yes in box.conditions.items()]
-    return ", ".join(parts) + (f"; where {' and '.join(conditions)}" if conditions else "")
+    return ", ".join(parts) + (f"{WHERE}{' and '.join(conditions)}" if conditions else "")
+
+
+WHERE = "; where "
+"""What stands in front of the answers to unknown matches on which a set hangs."""
+
+
+def conditional(lines: Iterable[str]) -> bool:
+    """Whether one of these lines says on which answer of an unknown match it hangs."""
+    return any(f"{WHERE}`" in line for line in lines)
 
 
 COUNTED = ((Field.SRC, "peer"), (Field.SPORT, "source port"), (Field.DPORT, "port here"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from conntrim.core.model.address import Family
 from conntrim.core.model.ruleset import Base, Chain, Ruleset, Table
 from conntrim.core.model.service import Hook
-from conntrim.core.netfilter.hooks import FAMILIES, Arranged, arrange
+from conntrim.core.netfilter.hooks import Arranged, arrange, tables_of
 from conntrim.core.prove.bounds import ALL, Bounds, shifted
 from conntrim.core.prove.nat_effects import without_nat
 from conntrim.core.prove.rule_index import Listed
@@ -39,7 +39,7 @@ class Sieve:
         self.family = family
         self._listed = listed or Listed(rulesets)
         self._whole = (arrange(rulesets[0]), arrange(rulesets[1]))
-        self._tables = [[t for t in r.tables if family in FAMILIES.get(t.family, ())] for r in rulesets]
+        self._tables = [tables_of(r, family) for r in rulesets]
         self._bases: dict[int, list[tuple[Chain, Base]]] = {}
         self._bounds = self._listed.bounds(family)
 

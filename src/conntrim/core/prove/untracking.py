@@ -28,7 +28,7 @@ from conntrim.core.netfilter.hooks import Arranged
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.memory import EMPTY
 from conntrim.core.netfilter.question_text import question
-from conntrim.core.prove.assumed import answered, certain, unmarked
+from conntrim.core.prove.assumed import answered, certain
 from conntrim.core.prove.chains import Traced
 from conntrim.core.prove.diagram import Set
 from conntrim.core.prove.entries_told import EntryQuestions
@@ -102,6 +102,7 @@ class Untracking:
     inert: Arranged
     ruleset: Ruleset
     newcomer: Mapping[str, bool]
+    unmarked: Mapping[str, bool]
     local: Intervals | None
     loose: bool = True
     suspects: Traced = field(default_factory=dict)
@@ -159,13 +160,12 @@ class Untracking:
             scope = scope & ~without.completes(whole)[0]
         if scope == self.space.nothing:
             return
-        translated = without.translated(script)
+        translated, completing = without.translated(script), without.completes(script)[0]
         renewed = with_.translated(script, answer=True) & with_.untracked(script) & ~translated
-        translated = translated | (renewed & without.completes(script)[0] if renewed != self.space.nothing else renewed)
+        translated = translated | (renewed & completing if renewed != self.space.nothing else renewed)
         split = without.split(script, loop=direction is Direction.LOOPBACK)
         zoned = self.space.sets.either(split)
         special = (translated | zoned) & scope
-        completing = without.completes(script)[0]
         if not script.brief:
             parts = [each & part for part in without.by_translation(script, special) for each in (*split, ~zoned)]
             for part in parts:
@@ -194,7 +194,7 @@ class Untracking:
         """For certain where there are some, of those whom nothing has counted yet; else as it may be. Dialogues are of
         whole packets: fragments in front of reassembly are told of by rule (diagnose/rulesets/fragments).
         `lost_anyway`: untracking takes nothing from them."""
-        nothing, found = self.space.nothing, answered(self.space, found, {FRAGMENT: False} | self._unmarked)
+        nothing, found = self.space.nothing, answered(self.space, found, {FRAGMENT: False, **self.unmarked})
         if found == nothing:
             return
         sure = self._sure(found)
@@ -302,11 +302,6 @@ class Untracking:
         there = reach(self.space, arranged, direction, scope, local=self.local, traced=self._proxies)
         back = reach(self.space, arranged, BACK[direction], scope, mirrored=True, local=self.local)
         return Play(self.space, there, back, self._questions, self._answering, self.loose)
-
-    @cached_property
-    def _unmarked(self) -> dict[str, bool]:
-        """What asks for marks of entries where no rule writes one."""
-        return unmarked(self.ruleset, self.space.family)
 
     @cached_property
     def _questions(self) -> EntryQuestions:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from conntrim.core.diagnose.rulesets.registry import Checked
 from conntrim.core.model.finding import Finding, Severity
 from conntrim.core.model.service import ONE_WAY
+from conntrim.core.prove.packet_text import conditional
 from conntrim.lab.held.play import DONE, REFUSED, Played
 from conntrim.lab.held.talks import CLOSED_PORT, UNANSWERED, Dialogue, group, opens
 from conntrim.lab.held.verbs import Told
@@ -199,15 +200,10 @@ def _too_mildly(
     mild: Fault, each: Both, at: Sequence[Finding], beside: tuple[Dialogue, ...], counts: Counts
 ) -> Iterator[Disagreement]:
     """Unless a finding says on what it hangs: then nobody could know."""
-    if any(map(conditional, at)):
+    if any(conditional(finding.evidence) for finding in at):
         counts.undecided["check: said for one answer alone of a match that nobody understands"] += 1
     else:
         yield Disagreement(mild, each.dialogue.sort, (each.dialogue, *beside))
-
-
-def conditional(finding: Finding) -> bool:
-    """Whether it says that it holds for one answer alone of a match that is unknown to the model."""
-    return any("; where `" in line for line in finding.evidence)
 
 
 def twins(both: Sequence[Both], each: Both) -> tuple[Dialogue, ...]:

@@ -13,6 +13,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.errors import HostError
 from conntrim.core.model.finding import Edit, Finding
 from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.prove.packet_text import conditional
 from conntrim.host import programs
 from conntrim.lab.expect import ruleset_of
 from conntrim.lab.held.editing import blank, commanded, edited, edits_of
@@ -22,7 +23,6 @@ from conntrim.lab.held.judge import (
     Counts,
     Disagreement,
     Fault,
-    conditional,
     demanded,
     harmed,
     open_in_r0,
@@ -148,7 +148,7 @@ class Bench:
             return
         played = self._witness(finding, exhibit, lambda each: shows(each, rules))
         short = finding.witness is not None and shorter(finding.witness)
-        if played is None or (not played and (short or (alarm is Fault.UNTRUE and conditional(finding)))):
+        if played is None or (not played and (short or (alarm is Fault.UNTRUE and conditional(finding.evidence)))):
             self.counts.claims["witnesses not played"] += 1
         elif not played:
             yield Disagreement(alarm, "", (), (finding.code,), words_of(finding))

@@ -17,6 +17,7 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
 from conntrim.core.model.intervals import Intervals
+from conntrim.core.model.kinds import expects
 from conntrim.core.model.packet import Packet
 from conntrim.core.model.ruleset import (
     Chain,
@@ -25,7 +26,6 @@ from conntrim.core.model.ruleset import (
     Interface,
     Match,
     Notrack,
-    OpaqueStatement,
     Rule,
     Ruleset,
     Statement,
@@ -35,7 +35,7 @@ from conntrim.core.model.ruleset import (
 from conntrim.core.model.service import Direction, Hook
 from conntrim.core.model.tcp_flags import BARE_SYN, SYN_ACK
 from conntrim.core.model.writes import SetField
-from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange
+from conntrim.core.netfilter.hooks import CONNTRACK, FAMILIES, Arranged, arrange, sees, tables_of
 from conntrim.core.netfilter.icmp import ICMP
 from conntrim.core.netfilter.kernel import Kernel
 from conntrim.core.netfilter.newcomer import Newcomer
@@ -45,7 +45,6 @@ from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.assumed import certain, possible, unmarked
 from conntrim.core.prove.cube_cover import Box, boxes
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.entries_told import expects
 from conntrim.core.prove.flows import BACK, ERRORS
 from conntrim.core.prove.inert import inert, untracks
 from conntrim.core.prove.match_encoder import MatchEncoder
@@ -64,6 +63,9 @@ WAYS: dict[Hook, tuple[Direction, ...]] = {
 }
 """Which packets meet the raw rules of a hook; on `lo` only those of OUTPUT count (K16)."""
 
+
+PAST_LO = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
+"""The ways of packets that other hosts send or get."""
 
 ELSEWHERE = "another interface"
 """By where a translated packet leaves for a host of which nobody told where it is: rules do not name it."""
@@ -129,8 +131,9 @@ class Side:
         """What untracking changes for anybody's dialogues."""
         if self._differences is None and self.taken:
             played = Untracking(
-                self.space, self.early, self.full, self.inert, self.ruleset, self.given, self.local, self.loose
-            )
+                self.space, self.early, self.full, self.inert, self.ruleset, self.given, self.unmarked, self.local,
+                self.loose,
+            )  # fmt: skip
             self._differences = tuple(self._followed(played.differences()))
         return self._differences or ()
 
@@ -149,9 +152,14 @@ class Side:
         return Newcomer.of(self.ruleset).said | at_lo
 
     @cached_property
+    def unmarked(self) -> dict[str, bool]:
+        """The answers to what asks for marks of entries where no rule writes one."""
+        return unmarked(self.ruleset, self.space.family)
+
+    @cached_property
     def given(self) -> dict[str, bool]:
         """The answers to what a newcomer's packets ask, and to what asks for marks of entries where there are none."""
-        return self.newcomer | unmarked(self.ruleset, self.space.family)
+        return self.newcomer | self.unmarked
 
     def certain(self, found: Set) -> Set:
         """What is in a set whatever is unknown to the model says, for a newcomer; nothing where all hangs on that."""
@@ -370,13 +378,8 @@ class RuleCase:
     notracks: tuple[Rule, ...]
     full: Arranged
     homes: dict[int, Home]
-    without: Ruleset
-    inert: Arranged
-
-    @property
-    def known(self) -> Known:
-        """What rules that differ in little need not find anew."""
-        return Known(tuple(side.space for side in self.sides), self.without, self.inert)
+    known: Known
+    """What rules that differ in little need not find anew."""
 
     def home(self, rule: Rule) -> Home:
         """The table and chain of one of the rule set's rules."""
@@ -411,7 +414,9 @@ class RuleCase:
         if step is None or step.rule is not None:
             return (step.rule, self.home(step.rule)) if step and step.rule else (None, None)
         chains = ((t, c) for t in self.ruleset.tables for c in t.chains)
-        here = (Home(t, c) for t, c in chains if (t.name, c.name) == (step.table, step.chain) and _sees(t, packet))
+        here = (
+            Home(t, c) for t, c in chains if (t.name, c.name) == (step.table, step.chain) and sees(t, packet.family)
+        )
         return None, next(here, None)
 
 
@@ -440,7 +445,8 @@ def case_of(
             (side.back if again else side.taken).append(one)
         sides.append(side)
     homes = {id(r): home for t in ruleset.tables for c in t.chains for home in (Home(t, c),) for r in c.rules}
-    return RuleCase(ruleset, tuple(sides), rules, full, homes, without, idle)
+    found = Known(tuple(side.space for side in sides), without, idle)
+    return RuleCase(ruleset, tuple(sides), rules, full, homes, found)
 
 
 def _asks_of_first(rule: Rule) -> bool:
@@ -451,11 +457,7 @@ def _of_first(statement: Statement) -> str:
     """The question that a statement asks of a first packet, which says no; empty: none."""
     if isinstance(statement, SetField) and statement.field in (Field.SPORT, Field.DPORT):
         return astray(statement)
-    return not_new(statement) if isinstance(statement, OpaqueStatement) and expects(statement) else ""
-
-
-def _sees(table: Table, packet: Packet) -> bool:
-    return packet.family in FAMILIES.get(table.family, ())
+    return not_new(statement) if expects(statement) else ""
 
 
 ENDS: dict[Direction, Hook] = {Direction.INBOUND: Hook.INPUT, Direction.FORWARDED: Hook.FORWARD}
@@ -465,7 +467,7 @@ ENDS: dict[Direction, Hook] = {Direction.INBOUND: Hook.INPUT, Direction.FORWARDE
 def _meant(space: PacketVars, ruleset: Ruleset) -> dict[Direction, Set]:
     """Accepts that name UNTRACKED and destination ports, wherever packets of a direction may come to them."""
     found: dict[Direction, list[Set]] = {direction: [] for direction in ENDS}
-    for table in (t for t in ruleset.tables if space.family in FAMILIES.get(t.family, ())):
+    for table in tables_of(ruleset, space.family):
         for direction, hook in ENDS.items():
             bases = (c for c in table.chains if c.base and c.base.hook is hook)
             for chain in {c.name: c for base in bases for c in table.below(base)}.values():

@@ -25,7 +25,7 @@ from conntrim.core.netfilter.hooks import direction_of
 from conntrim.core.netfilter.outcome import Fate, Outcome
 from conntrim.core.prove.cube_cover import contains
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.packet_text import describe_packet
+from conntrim.core.prove.packet_text import conditional, describe_packet
 from conntrim.core.prove.scripts import HANDSHAKE, Harm
 from conntrim.core.prove.untracking import Difference
 
@@ -207,7 +207,7 @@ def _conditioned(finding: Finding, showing: Sequence[Found]) -> Finding:
     if not all(found.difference.conditional for found in showing):
         return finding
     evidence = finding.evidence
-    if not any("; where `" in line for line in evidence):
+    if not conditional(evidence):
         told = ((f.difference, f.side.told(f.part, f.difference.direction)) for f in showing)
         evidence += tuple([f"{d.harm}, {d.direction}: {told.words}" for d, told in told if told.conditional][:1])
     return replace(finding, severity=min(finding.severity, Severity.WARNING), evidence=evidence)

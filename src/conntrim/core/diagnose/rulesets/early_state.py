@@ -50,8 +50,9 @@ def check(case: RuleCase) -> Iterator[Finding]:
     told: set[int] = set()
     for side in case.sides:
         played = Untracking(
-            side.space, side.early, side.full, without, case.ruleset, side.newcomer, side.local, suspects=suspects
-        )
+            side.space, side.early, side.full, without, case.ruleset, side.newcomer, side.unmarked, side.local,
+            suspects=suspects,
+        )  # fmt: skip
         for difference in played.differences():
             for rule, part in difference.rules if difference.harm is Harm.CUT and not difference.conditional else ():
                 if id(rule) not in told:

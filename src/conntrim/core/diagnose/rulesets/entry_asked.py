@@ -28,8 +28,7 @@ from typing import assert_never
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
 from conntrim.core.diagnose.rulesets.asked import states_asked
-from conntrim.core.diagnose.rulesets.case import Home, RuleCase, Side, such_as
-from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
+from conntrim.core.diagnose.rulesets.case import PAST_LO, Home, RuleCase, Side, such_as
 from conntrim.core.diagnose.rulesets.seen import untracked_at
 from conntrim.core.model.conntrack import STATELESS
 from conntrim.core.model.ct_match import CtIn, CtKey, Way
@@ -124,7 +123,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     rules = {id(r): r for r in case.ruleset.those(asks)}
     told: dict[int, Finding] = {}
     for side in case.sides if rules else ():
-        for direction in DIRECTIONS:
+        for direction in PAST_LO:
             if side.untracked(direction) == side.space.nothing:
                 continue
             for owner, found in untracked_at(side, case.ruleset, asks, direction, without).items():

@@ -26,8 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conntrim.core.diagnose.rulesets import raw, rewrite
-from conntrim.core.diagnose.rulesets.case import RuleCase, Side, Taken, such_as
-from conntrim.core.diagnose.rulesets.nat_skipped import DIRECTIONS
+from conntrim.core.diagnose.rulesets.case import PAST_LO, RuleCase, Side, Taken, such_as
 from conntrim.core.diagnose.rulesets.raw import FEW
 from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.fields import Field
@@ -47,7 +46,7 @@ def check(case: RuleCase) -> Iterator[Finding]:
     """Rules that set a helper in vain."""
     told: set[int] = set()
     for side in case.sides:
-        for direction in DIRECTIONS:
+        for direction in PAST_LO:
             if side.untracked(direction) == side.space.nothing:
                 continue
             helped = (h for _, h in side.way(direction, inert=True).hits if _helped(h.statement, side))

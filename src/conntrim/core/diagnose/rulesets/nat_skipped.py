@@ -36,12 +36,9 @@ from conntrim.core.model.ruleset import Rule
 from conntrim.core.model.service import Direction
 from conntrim.core.netfilter.nat import spans
 from conntrim.core.prove.diagram import Set
-from conntrim.core.prove.packet_vars import IIF, OIF
 from conntrim.core.prove.summary import Hit
 
 CODE, NAME = "CT109", "nat-skipped"
-
-DIRECTIONS = (Direction.INBOUND, Direction.FORWARDED, Direction.OUTBOUND)
 
 
 def check(case: RuleCase) -> Iterator[Finding]:
@@ -114,8 +111,7 @@ def _changing(side: Side, hit: Hit, direction: Direction) -> Set:
     if direction is not Direction.FORWARDED:
         masqueraded = hit.statement.kind is NatKind.MASQUERADE
         return side.space.nothing if masqueraded else ~_already(side, hit.statement)
-    codes = (side.space.names.codes((name,)) for name in side.space.names.known if name)
-    return ~side.space.sets.either([side.space.values(IIF, c) & side.space.values(OIF, c) for c in codes])
+    return ~side.space.returning
 
 
 def _already(side: Side, nat: Nat) -> Set:

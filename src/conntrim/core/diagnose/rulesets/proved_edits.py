@@ -4,6 +4,7 @@ else changed. Each is proved with the earlier ones done, so all of a report can 
 
 from __future__ import annotations
 
+import typing
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import assert_never
 
 from conntrim.core.change.apply import NotThereError, apply
 from conntrim.core.change.edits import change_of
+from conntrim.core.diagnose.rulesets.dialogues import ABOUT_ERRORS
 from conntrim.core.diagnose.rulesets.rewrite import has_blank
 from conntrim.core.model.change import (
     AddChain,
@@ -65,11 +67,14 @@ CLOSING = frozenset({"CT101", "CT102", "CT111", "CT114", TURNED})
 TRACKED = frozenset({Population.CONNECTIONS, Population.ERRORS})
 BESIDE = "CT106"
 """What untracking both ways may bring, and how it is cured: errors about these connections are accepted."""
-ABOUT_ERRORS = frozenset({BESIDE, "CT119"})
-"""What tells of them. Where it was found before, it may be about more with an edit done."""
 
-Recheck = Callable[[Ruleset, Collection[str]], Iterable[Finding]]
-"""What is found in rules; what has one of these codes comes first, since it may be what was to be cured."""
+
+class Recheck(typing.Protocol):
+    """What is found in rules; what has one of the codes `first` comes first, since it may be what was to be cured."""
+
+    def __call__(self, ruleset: Ruleset, *, first: Collection[str]) -> Iterable[Finding]:
+        """It."""
+        ...
 
 
 def proved(findings: Sequence[Finding], trial: Trial) -> Iterator[Finding]:
@@ -179,7 +184,7 @@ class Trial:
         left, cured, known = list[Finding](), set(map(_kind, findings)), Counter(map(_kind, self.found))
         codes = {finding.code for finding in findings}
         try:
-            for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset), codes):
+            for found in self.recheck(apply(change_of(self._edits(findings, more)), self.ruleset), first=codes):
                 kind = _kind(found)
                 known[kind] -= 1
                 if kind in cured or (known[kind] < 0 and found.code != BESIDE):
@@ -189,10 +194,14 @@ class Trial:
             return None
         return left
 
+    def _untracks_more(self, edits: Sequence[Edit]) -> bool:
+        """Whether those of these edits that are not done yet untrack other packets."""
+        return any(map(_untracks_more, edits[len(self.done) :]))
+
     def _losing(self, findings: Sequence[Finding], left: Iterable[Finding]) -> list[Finding]:
         """What tells of errors that are lost with these edits and were not without them."""
         known = {_kind(f): f.evidence for f in self.found}
-        more = any(map(_untracks_more, self._edits(findings, ())[len(self.done) :]))
+        more = self._untracks_more(self._edits(findings, ()))
         told = [f for f in left if f.code in ABOUT_ERRORS]
         return [f for f in told if _kind(f) not in known or (more and f.evidence != known[_kind(f)])]
 
@@ -214,7 +223,7 @@ class Trial:
                 return True  # nobody knows whom it is about
             if codes & CLOSING and self._closes_more(after):
                 return False
-            asked = TURNED not in codes and (closes or any(map(_untracks_more, edits[len(self.done) :])))
+            asked = TURNED not in codes and (closes or self._untracks_more(edits))
             return not (asked and self.cuts(self.now, after))
         except NotDecided:
             return False

@@ -39,9 +39,10 @@ from conntrim.core.model.address import Family
 from conntrim.core.model.finding import Finding
 from conntrim.core.model.flows import FlowTable
 from conntrim.core.model.intervals import Intervals
-from conntrim.core.model.ruleset import Notrack, Ruleset
-from conntrim.core.netfilter.hooks import FAMILIES, arrange
+from conntrim.core.model.ruleset import Ruleset
+from conntrim.core.netfilter.hooks import arrange, tables_of
 from conntrim.core.prove.diagram import NotDecided, deciding
+from conntrim.core.prove.inert import untracks
 
 MODULES = (
     untracked_hole, open_range, one_way, no_effect, cut_off, errors_refused, answers_refused, nat_skipped,
@@ -98,8 +99,9 @@ def check_ruleset(
             known = case.known
             differences = Differences(case, local)
             found = list(_of_rules(case, differences))
-            beside = [*notes(differences, found), *answers_let_in(case, found)] if case.sides else []
-            beside += dict.fromkeys(unsure(differences, found)) if case.sides else ()
+            if case.sides:
+                open_ = dict.fromkeys(unsure(differences, found))
+                beside = [*notes(differences, found), *answers_let_in(case, found), *open_]
             alone = tuple(found)
             if entries and case.notracks:
                 found = _behind(list(turned_round.check(case, entries.local, entries.blocks)), found)
@@ -108,10 +110,7 @@ def check_ruleset(
     out = sort_out(found, ruleset, {module.CODE for module in PAGES})
     rules = sum(len(c.rules) for t in ruleset.tables for c in t.chains)
     remarks = (*ruleset.remarks, *out.remarks, *beside, *_idle_conntrack(ruleset))
-
-    def recheck(after: Ruleset, codes: Collection[str]) -> Iterator[Finding]:
-        return found_in(after, local, tick, first=codes, loose=loose, known=known)
-
+    recheck = partial(found_in, local=local, tick=tick, loose=loose, known=known)
     cutting = partial(cuts, local=local, tick=tick, loose=loose, known=known)
     trial = Trial(ruleset, local, recheck, cutting, tick, alone, loose)
     told = in_order(out.told)
@@ -155,9 +154,8 @@ def _idle_conntrack(ruleset: Ruleset) -> Iterator[str]:
     """K5: NOTRACK where nothing is tracked. No finding: old kernels track all the same, and other tools may ask too."""
     active = arrange(ruleset).active
     for family in Family:
-        tables = (t for t in ruleset.tables if family in FAMILIES.get(t.family, ()))
-        untracks = any(Notrack in map(type, r.statements) for t in tables for r in t.rules())
-        if untracks and not active[family]:
+        taking = any(untracks(rule) for table in tables_of(ruleset, family) for rule in table.rules())
+        if taking and not active[family]:
             yield f"none of these rules uses conntrack for {family.label}: newer kernels track nothing there (K5)"
 
 

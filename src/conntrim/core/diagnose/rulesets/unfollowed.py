@@ -150,7 +150,7 @@ class Stage:
 
     def lets_in(self, packet: Packet) -> bool:
         """Whether a first packet arrives only because rules untrack it, of a host whose addresses are told."""
-        before, after = (simulate(rules, packet, kernel=self.kernel) for rules in (self.inert, self.rules))
+        before, after = self._both(packet)
         refused = before.verdict in (Fate.DROP, Fate.REJECT)
         return bool(self.kernel.local) and refused and after.verdict is Fate.ACCEPT
 
@@ -162,10 +162,15 @@ class Stage:
 
     def silences(self, packet: Packet) -> bool:
         """Whether REJECT's answer to a packet leaves where it is tracked, and is refused as it is."""
-        before, after = (simulate(rules, packet, kernel=self.kernel) for rules in (self.inert, self.rules))
+        before, after = self._both(packet)
         if Fate.NOT_DECIDED in (before.verdict, after.verdict) or before.answer is None or after.answer is None:
             return False
         return before.answer.verdict is Fate.ACCEPT and after.answer.verdict in (Fate.DROP, Fate.REJECT)
+
+    def _both(self, packet: Packet) -> tuple[Outcome, Outcome]:
+        """What becomes of a packet with the untracking inert and as it is."""
+        before, after = (simulate(rules, packet, kernel=self.kernel) for rules in (self.inert, self.rules))
+        return before, after
 
     def _ways(self, script: Script, opener: Packet) -> list[Way]:
         """A dialogue with and without its untracking; where a packet of it goes on in one state or another, whatever a

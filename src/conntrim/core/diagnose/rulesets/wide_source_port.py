@@ -30,7 +30,7 @@ from conntrim.core.model.conntrack import CtState
 from conntrim.core.model.finding import Edit, Finding, Severity
 from conntrim.core.model.ruleset import Rule, Ruleset
 from conntrim.core.model.service import Direction
-from conntrim.core.netfilter.hooks import FAMILIES, JOURNEYS, Arranged, arrange
+from conntrim.core.netfilter.hooks import JOURNEYS, Arranged, arrange, sees
 from conntrim.core.netfilter.outcome import Fate
 from conntrim.core.netfilter.simulate import simulate
 from conntrim.core.prove.diagram import Set
@@ -81,7 +81,7 @@ def _reachable(case: RuleCase, rule: Rule, direction: Direction) -> bool:
 def _fitting(side: Side, case: RuleCase, rule: Rule) -> Set:
     """The packets that a rule's matches fit, whatever their state."""
     table = case.home(rule).table
-    if side.space.family not in FAMILIES.get(table.family, ()):
+    if not sees(table, side.space.family):
         return side.space.nothing
     view = MatchEncoder(side.space, dict.fromkeys(CtState, side.space.everything), has_out=True, local=side.local)
     return view.rule(rule, table)
